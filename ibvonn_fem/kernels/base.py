@@ -1,0 +1,124 @@
+"""What every runtime of a constitutive law offers: one batched update and the rates.
+
+A kernel does arithmetic and nothing else. It neither raises on a point that fails nor warns: the
+residual says what happened, and :mod:`ibvonn_fem.local_update` judges it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LocalUpdate:
+    """Result of one backward Euler step at ``n`` points (float64, C order, names of the format).
+
+    Attributes:
+        stress: σ = ∂f/∂ε at the end of the step, shape ``(n, n_ε)`` [stress of the model].
+        statev_new: Internal variables α⁺ at the end of the step, shape ``(n, n_α)``.
+        tangent: Consistent tangent dσ/dε, shape ``(n, n_ε, n_ε)``.
+        energy: f(ε⁺, α⁺), shape ``(n,)`` [energy per unit reference length or volume].
+        dissipation: g⁺·(α⁺ − α_n) of the step, shape ``(n,)`` [as energy].
+        residual: Scaled residual, shape ``(n,)``; a point has converged where
+            ``residual <= tolerance``. +inf: the energy inequality failed. NaN: an input was not
+            finite or Δt < 0.
+        validity: Excursion from the training box in half widths, 0 inside, shape ``(n,)``.
+    """
+
+    stress: FloatArray
+    statev_new: FloatArray
+    tangent: FloatArray
+    energy: FloatArray
+    dissipation: FloatArray
+    residual: FloatArray
+    validity: FloatArray
+
+    @classmethod
+    def empty(cls, n_points: int, strain_size: int, internal_size: int) -> LocalUpdate:
+        """Allocate arrays for ``n_points`` points."""
+        return cls(
+            stress=np.empty((n_points, strain_size)),
+            statev_new=np.empty((n_points, internal_size)),
+            tangent=np.empty((n_points, strain_size, strain_size)),
+            energy=np.empty(n_points),
+            dissipation=np.empty(n_points),
+            residual=np.empty(n_points),
+            validity=np.empty(n_points),
+        )
+
+    def first(self, n_points: int) -> LocalUpdate:
+        """Views (no copies) of the first ``n_points`` points."""
+        return LocalUpdate(**{f.name: getattr(self, f.name)[:n_points] for f in fields(self)})
+
+
+@dataclass(frozen=True)
+class Rates:
+    """The law in continuous time at ``n`` points.
+
+    Attributes:
+        energy: f(ε, α), shape ``(n,)``.
+        stress: σ = ∂f/∂ε, shape ``(n, n_ε)``.
+        driving_force: g = −∂f/∂α, shape ``(n, n_α)``.
+        rate: α̇ = ∂φ/∂g, shape ``(n, n_α)``.
+    """
+
+    energy: FloatArray
+    stress: FloatArray
+    driving_force: FloatArray
+    rate: FloatArray
+
+
+class Kernel(Protocol):
+    """A runtime of one law.
+
+    Attributes:
+        codename: Name in reports: ``"c"``, ``"onnx"``, …
+        strain_size: n_ε.
+        internal_size: n_α.
+    """
+
+    @property
+    def codename(self) -> str: ...
+
+    @property
+    def strain_size(self) -> int: ...
+
+    @property
+    def internal_size(self) -> int: ...
+
+    def update(
+        self,
+        strain: FloatArray,
+        strain_old: FloatArray,
+        statev: FloatArray,
+        dt: float | FloatArray,
+        *,
+        guess: FloatArray | None = None,
+        out: LocalUpdate | None = None,
+    ) -> LocalUpdate:
+        """Take one step α⁺ − α_n − Δt ∂φ/∂g(−∂f/∂α(ε⁺, α⁺); ε_n, α_n) = 0 at every point.
+
+        Args:
+            strain: ε⁺, shape ``(n, n_ε)``.
+            strain_old: ε_n, shape ``(n, n_ε)``.
+            statev: α_n, shape ``(n, n_α)``; never written to.
+            dt: Time increment Δt, one number or shape ``(n,)`` [time]; 0 is an elastic step.
+            guess: First iterate for α⁺, shape ``(n, n_α)``; a kernel that cannot use it ignores
+                it, and the converged result does not depend on it beyond the tolerance.
+            out: Arrays to write into (as from :meth:`LocalUpdate.empty`); must not share memory
+                with the inputs.
+
+        Returns:
+            ``out`` if it was given, else new arrays. ``n`` may be 0.
+        """
+        ...
+
+    def rates(self, strain: FloatArray, statev: FloatArray) -> Rates:
+        """Evaluate the law in continuous time: ``strain`` (n, n_ε), ``statev`` (n, n_α)."""
+        ...
