@@ -1,0 +1,1 @@
+"""Learned inelastic laws at the quadrature points of FEniCSx."""

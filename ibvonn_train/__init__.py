@@ -1,0 +1,1 @@
+"""Learn inelastic constitutive laws from ensembles of Langevin microsimulations."""
