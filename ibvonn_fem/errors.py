@@ -1,12 +1,10 @@
 """Errors and warnings of the finite-element side.
 
 Wrong arguments raise :class:`ValueError` or :class:`TypeError`; the classes here name what only this
-package can get wrong: an exported directory, a local solve, a time step.
+package can get wrong: an exported directory, a kernel, a local solve, a time step.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 
 class ExportedModelError(ValueError):
@@ -17,24 +15,24 @@ class KernelUnavailableError(RuntimeError):
     """A kernel cannot run on this machine or for this model (no compiler, no onnxruntime, …)."""
 
 
-@dataclass
 class LocalSolveError(ArithmeticError):
     """The update did not converge at some law points; a smaller time increment may help.
 
-    The fields are the same on every MPI rank.
+    Attributes:
+        failed: Number of points that did not converge (of all MPI ranks).
+        total: Number of points.
+        residual: Scaled residual of the worst point (NaN or infinity if it has no value).
     """
 
-    message: str
-    failed: int = 0
-    total: int = 0
-    residual: float = float("nan")
-
-    def __str__(self) -> str:
-        return self.message
+    def __init__(self, message: str, *, failed: int, total: int, residual: float) -> None:
+        super().__init__(message)
+        self.failed = failed
+        self.total = total
+        self.residual = residual
 
 
 class StepError(ArithmeticError):
-    """A time step failed and could not be cut back any further; the state is the last committed."""
+    """A time step failed and cannot be cut back any further; the state is the last committed."""
 
 
 class EnvelopeError(ValueError):

@@ -1,0 +1,54 @@
+"""The only file that asks for DOLFINx's version (0.9 to 0.11 are supported).
+
+Everything here exists because a signature changed between releases; each function says which.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dolfinx
+import numpy as np
+from dolfinx import fem
+from petsc4py import PETSc
+
+_VERSION = tuple(int(part) for part in dolfinx.__version__.split(".")[:2])
+
+if _VERSION < (0, 9):
+    raise ImportError(
+        f"ibvonn_fem: needs DOLFINx 0.9 or newer; found {dolfinx.__version__}. "
+        "Install a newer one (conda-forge: fenics-dolfinx)."
+    )
+
+
+def require_real_scalars() -> None:
+    """Refuse a complex-valued PETSc, in words.
+
+    Raises:
+        TypeError: If PETSc was built for complex scalars.
+    """
+    if np.issubdtype(PETSc.ScalarType, np.complexfloating):
+        raise TypeError(
+            "ibvonn_fem: needs a PETSc built for real scalars, because strains and energies are "
+            f"real; this one has {np.dtype(PETSc.ScalarType).name}. Activate the real build "
+            "(conda-forge: petsc=*=real*; Debian: PETSC_DIR of libpetsc-real-dev)."
+        )
+
+
+def assemble_matrix(matrix: Any, form: Any, bcs: list[Any], diagonal: float) -> None:
+    """Assemble into ``matrix`` with ``diagonal`` on constrained rows (``diag`` since 0.10)."""
+    matrix.zeroEntries()
+    keyword = "diagonal" if _VERSION < (0, 10) else "diag"
+    fem.petsc.assemble_matrix(matrix, form, bcs=bcs, **{keyword: diagonal})
+    matrix.assemble()
+
+
+def evaluate_expression(
+    expression: Any, mesh: Any, cells: np.ndarray[Any, Any], size: int
+) -> np.ndarray[Any, Any]:
+    """Values at the points of ``cells``, shape ``(cells * points, size)``.
+
+    0.9 returns (cells, points * size), 0.11 returns (cells, points, shape).
+    """
+    values = expression.eval(mesh, cells)
+    return np.asarray(values).reshape(-1, size)

@@ -1,0 +1,171 @@
+"""Judging a batch of local solves: inputs, convergence and the range of the training data.
+
+A kernel never raises; it reports a residual and an excursion per point. Here they become one clear
+sentence with the count and the worst point. Tests are written so that NaN fails.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .errors import LocalSolveError
+from .kernels.base import FloatArray, LocalUpdate
+from .manifest import Manifest
+
+
+@dataclass(frozen=True)
+class FailureReport:
+    """Points of a batch whose update did not converge.
+
+    Attributes:
+        failed: How many.
+        total: Of how many.
+        worst: Index of the worst (-1 if none failed).
+        residual: Its scaled residual.
+        strain: Its strain ε⁺.
+    """
+
+    failed: int
+    total: int
+    worst: int = -1
+    residual: float = 0.0
+    strain: tuple[float, ...] = ()
+
+    def error(self, tolerance: float, dt: float) -> LocalSolveError:
+        """The exception that says so."""
+        strain = ", ".join(f"{value:.6g}" for value in self.strain)
+        return LocalSolveError(
+            f"backward_euler: {self.failed} of {self.total} points did not converge; worst is "
+            f"point {self.worst} with scaled residual {self.residual:.3g} > {tolerance:.1e} at "
+            f"strain ({strain}), dt = {dt:.6g}. Reduce the time increment.",
+            failed=self.failed,
+            total=self.total,
+            residual=self.residual,
+        )
+
+
+@dataclass(frozen=True)
+class RangeReport:
+    """Points of a batch that left the box of the training data.
+
+    Attributes:
+        outside: How many.
+        total: Of how many.
+        excursion: Largest excursion in half widths of the box.
+        variable: Component that has it.
+        value: Its value.
+    """
+
+    outside: int
+    total: int
+    excursion: float = 0.0
+    variable: str = ""
+    value: float = 0.0
+
+    def sentence(self, name: str) -> str:
+        """One sentence with the fraction of points and the worst variable."""
+        return (
+            f"{name}: {self.outside} of {self.total} points "
+            f"({100.0 * self.outside / max(self.total, 1):.3g} %) are outside the range of the "
+            f"training data; worst is {self.variable} = {self.value:.6g}, "
+            f"{self.excursion:.3g} half widths beyond it. The law extrapolates there."
+        )
+
+
+def find_failures(update: LocalUpdate, strain: FloatArray, tolerance: float) -> FailureReport:
+    """Report the points where ``residual <= tolerance`` does not hold (NaN included)."""
+    failed = ~(update.residual <= tolerance)
+    count = int(np.count_nonzero(failed))
+    if count == 0:
+        return FailureReport(0, len(failed))
+    # NaN is worse than infinity, infinity worse than any number
+    badness = np.where(np.isnan(update.residual), np.inf, update.residual)
+    worst = int(np.flatnonzero(failed)[np.argmax(badness[failed])])
+    return FailureReport(
+        failed=count,
+        total=len(failed),
+        worst=worst,
+        residual=float(update.residual[worst]),
+        strain=tuple(float(value) for value in strain[worst]),
+    )
+
+
+def find_excursions(update: LocalUpdate, strain: FloatArray, manifest: Manifest) -> RangeReport:
+    """Report the points with ``validity > 0`` and name the component that is farthest out."""
+    outside = ~(update.validity <= 0.0)
+    count = int(np.count_nonzero(outside))
+    if count == 0:
+        return RangeReport(0, len(outside))
+    worst = int(np.argmax(update.validity))
+    variable, value = worst_component(strain[worst], update.statev_new[worst], manifest)
+    return RangeReport(count, len(outside), float(update.validity[worst]), variable, value)
+
+
+def worst_component(
+    strain: FloatArray, statev: FloatArray, manifest: Manifest
+) -> tuple[str, float]:
+    """Name and value of the component of one point that is farthest outside the training box."""
+    values = np.concatenate([strain, statev])
+    box = np.concatenate([manifest.envelope.strain, manifest.envelope.statev])
+    half_width = np.maximum(0.5 * (box[:, 1] - box[:, 0]), np.finfo(np.float64).tiny)
+    excursion = np.maximum(box[:, 0] - values, values - box[:, 1]) / half_width
+    names = manifest.strain_components + manifest.internal_components
+    index = int(np.argmax(excursion))
+    return names[index], float(values[index])
+
+
+def check_inputs(
+    strain: object, strain_old: object, statev: object, dt: object, manifest: Manifest
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Turn arguments of a point-level call into float64 arrays of matching shapes.
+
+    Args:
+        strain: ε⁺, shape ``(n, n_ε)``.
+        strain_old: ε_n, shape ``(n, n_ε)``.
+        statev: α_n, shape ``(n, n_α)``.
+        dt: Δt ≥ 0, one number or shape ``(n,)``.
+        manifest: Gives n_ε and n_α.
+
+    Raises:
+        ValueError: If a shape does not fit, a value is not finite, or Δt < 0.
+    """
+    checked = check_points(strain, "strain", manifest.strain_size)
+    n_points = len(checked)
+    old = check_points(strain_old, "strain_old", manifest.strain_size, n_points)
+    state = check_points(statev, "statev", manifest.internal_size, n_points)
+    increment = np.ascontiguousarray(dt, dtype=np.float64)
+    if increment.ndim > 1 or (increment.ndim == 1 and len(increment) != n_points):
+        raise ValueError(
+            f"update: dt must be one number or have shape ({n_points},); found {increment.shape}."
+        )
+    bad = np.flatnonzero(~((increment >= 0.0) & np.isfinite(increment)))
+    if bad.size:
+        raise ValueError(
+            f"update: dt must be finite and >= 0 (0 is an elastic step); found "
+            f"{increment.reshape(-1)[bad[0]]} at point {bad[0]}."
+        )
+    return checked, old, state, increment
+
+
+def check_points(
+    values: object, name: str, size: int, n_points: int | None = None
+) -> FloatArray:
+    """Turn ``values`` into a finite float64 array of shape ``(n_points, size)``."""
+    array = np.ascontiguousarray(values, dtype=np.float64)
+    expected = f"({'n' if n_points is None else n_points}, {size})"
+    if (
+        array.ndim != 2
+        or array.shape[1] != size
+        or (n_points is not None and len(array) != n_points)
+    ):
+        raise ValueError(f"update: {name} must have shape {expected}; found {array.shape}.")
+    bad = np.argwhere(~np.isfinite(array))
+    if bad.size:
+        point, component = bad[0]
+        raise ValueError(
+            f"update: {name} must be finite; found {array[point, component]} at point {point}, "
+            f"component {component}."
+        )
+    return array

@@ -1,0 +1,209 @@
+"""An exported law as an object: load it, ask it for updates, ask it for rates.
+
+Needs NumPy and one runtime (a C compiler or onnxruntime), not DOLFINx.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from .errors import EnvelopeError, EnvelopeWarning, ExportedModelError, KernelUnavailableError
+from .kernels.base import FloatArray, Kernel, LocalUpdate, Rates
+from .kernels.onnx import OnnxKernel
+from .local_update import (
+    RangeReport,
+    check_inputs,
+    check_points,
+    find_excursions,
+    find_failures,
+)
+from .manifest import Manifest, read_manifest
+from .reference import read_arrays, require_parity
+
+logger = logging.getLogger(__name__)
+
+KernelName = Literal["auto", "c", "onnx"]
+
+
+class ExportedModel:
+    """A constitutive law read from an exported directory.
+
+    Args:
+        manifest: Its description.
+        kernel: The runtime that evaluates it.
+        strict_range: Make leaving the training range an error instead of a warning.
+    """
+
+    def __init__(self, manifest: Manifest, kernel: Kernel, *, strict_range: bool = False) -> None:
+        if (kernel.strain_size, kernel.internal_size) != (
+            manifest.strain_size,
+            manifest.internal_size,
+        ):
+            raise ExportedModelError(
+                f"{manifest.directory}: the manifest declares {manifest.strain_size} strain "
+                f"components and {manifest.internal_size} internal variables; the kernel "
+                f"'{kernel.codename}' has {kernel.strain_size} and {kernel.internal_size}. "
+                "Export the model again."
+            )
+        self.manifest = manifest
+        self.kernel = kernel
+        self.strict_range = strict_range
+
+    def __repr__(self) -> str:
+        return (
+            f"ExportedModel({self.manifest.name!r}, strain_size={self.strain_size}, "
+            f"internal_size={self.internal_size}, kernel={self.kernel.codename!r})"
+        )
+
+    @property
+    def strain_size(self) -> int:
+        """Number of strain components n_ε."""
+        return self.manifest.strain_size
+
+    @property
+    def internal_size(self) -> int:
+        """Number of internal variables n_α."""
+        return self.manifest.internal_size
+
+    def initial_state(self, n_points: int = 1) -> FloatArray:
+        """Internal variables of the declared equilibrium, shape ``(n_points, n_α)``."""
+        return np.tile(self.manifest.initial_state.statev, (n_points, 1))
+
+    def update(
+        self,
+        strain: object,
+        strain_old: object,
+        statev: object,
+        dt: object,
+        *,
+        guess: FloatArray | None = None,
+    ) -> LocalUpdate:
+        """Take one backward Euler step at ``n`` independent points.
+
+        Solves α⁺ − α_n − Δt ∂φ/∂g(−∂f/∂α(ε⁺, α⁺); ε_n, α_n) = 0, then σ = ∂f/∂ε and the
+        consistent tangent dσ/dε.
+
+        Args:
+            strain: ε⁺, shape ``(n, n_ε)``.
+            strain_old: ε_n, shape ``(n, n_ε)``.
+            statev: α_n, shape ``(n, n_α)``.
+            dt: Δt ≥ 0, one number or shape ``(n,)`` [time]; 0 is an instantaneous elastic step.
+            guess: First iterate for α⁺, shape ``(n, n_α)``.
+
+        Returns:
+            The converged update of every point.
+
+        Raises:
+            ValueError: If a shape does not fit, an input is not finite, or Δt < 0.
+            LocalSolveError: If a point did not converge.
+            EnvelopeError: If a point is outside the training range and ``strict_range`` is set
+                (else an :class:`EnvelopeWarning` is issued).
+        """
+        checked = check_inputs(strain, strain_old, statev, dt, self.manifest)
+        result = self.kernel.update(*checked, guess=guess)
+        tolerance = self.manifest.residual_tolerance
+        failures = find_failures(result, checked[0], tolerance)
+        if failures.failed:
+            increments = np.broadcast_to(checked[3], (failures.total,))
+            raise failures.error(tolerance, float(increments[failures.worst]))
+        self.report_range(find_excursions(result, checked[0], self.manifest))
+        return result
+
+    def rates(self, strain: object, statev: object) -> Rates:
+        """Evaluate energy, stress, driving force and rate in continuous time.
+
+        Args:
+            strain: ε, shape ``(n, n_ε)``.
+            statev: α, shape ``(n, n_α)``.
+
+        Raises:
+            ValueError: If a shape does not fit or an input is not finite.
+        """
+        checked = check_points(strain, "strain", self.strain_size)
+        state = check_points(statev, "statev", self.internal_size, len(checked))
+        return self.kernel.rates(checked, state)
+
+    def report_range(self, report: RangeReport) -> None:
+        """Warn of points outside the training range, or refuse them if ``strict_range`` is set.
+
+        Raises:
+            EnvelopeError: If there are such points and ``strict_range`` is set.
+        """
+        if report.outside == 0:
+            return
+        if self.strict_range:
+            raise EnvelopeError(
+                report.sentence(self.manifest.name)
+                + " Stay inside, or load the model with strict_range=False."
+            )
+        warnings.warn(report.sentence(self.manifest.name), EnvelopeWarning, stacklevel=3)
+
+
+def load_model(
+    directory: str | Path,
+    kernel: KernelName = "auto",
+    *,
+    strict_range: bool = False,
+    verify: bool = True,
+) -> ExportedModel:
+    """Load an exported law. Runs no code from the directory.
+
+    Args:
+        directory: An exported model in format 1.
+        kernel: ``"c"`` (compiled once per machine, fastest), ``"onnx"`` (onnxruntime, runs every
+            model), or ``"auto"``: C where a compiler is found and the model allows it, else ONNX.
+        strict_range: Refuse points outside the range of the training data instead of warning.
+        verify: Check the sha256 of every file and that the kernel reproduces ``reference.npz``.
+
+    Raises:
+        ExportedModelError: If the directory is not a complete, unaltered model of a known format.
+        KernelUnavailableError: If the requested kernel cannot run here.
+        ValueError: If ``kernel`` is none of the names above.
+    """
+    if kernel not in ("auto", "c", "onnx"):
+        raise ValueError(f"load_model: kernel must be 'auto', 'c' or 'onnx'; found {kernel!r}.")
+    manifest = read_manifest(directory)
+    if verify:
+        manifest.verify_files()
+    runtime = load_kernel(manifest, kernel, verify=verify)
+    if verify:
+        require_parity(runtime, manifest)
+    logger.debug("loaded %s with kernel %s", manifest.directory, runtime.codename)
+    return ExportedModel(manifest, runtime, strict_range=strict_range)
+
+
+def load_kernel(manifest: Manifest, name: KernelName, *, verify: bool = True) -> Kernel:
+    """Build the kernel ``name`` of a model; ``"auto"`` falls back from C to ONNX with one line."""
+    if name == "onnx":
+        return _onnx_kernel(manifest, verify)
+    try:
+        return _c_kernel(manifest, verify)
+    except KernelUnavailableError as error:
+        if name == "c":
+            raise
+        logger.warning("%s: using the slower ONNX kernel: %s", manifest.name, error)
+        return _onnx_kernel(manifest, verify)
+
+
+def _onnx_kernel(manifest: Manifest, verify: bool) -> Kernel:
+    return OnnxKernel(
+        manifest.read("constitutive.onnx", verify=verify),
+        manifest.read("rates.onnx", verify=verify),
+        str(manifest.directory),
+    )
+
+
+def _c_kernel(manifest: Manifest, verify: bool) -> Kernel:
+    if manifest.family != "convex_potentials":
+        raise KernelUnavailableError(
+            f"{manifest.directory}: the C kernel runs models of family 'convex_potentials'; this "
+            f"one is of family '{manifest.family}'. Use kernel='onnx'."
+        )
+    from .kernels.c_library import CLibraryKernel
+
+    return CLibraryKernel(read_arrays(manifest, "parameters.npz", verify=verify))

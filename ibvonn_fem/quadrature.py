@@ -1,0 +1,174 @@
+"""Quadrature points of a mesh as flat NumPy arrays, and the measure that belongs to them.
+
+A quadrature element holds values exactly where its measure evaluates them. The law therefore owns
+its measure, and forms that integrate quadrature values with another one are refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import basix
+import basix.ufl
+import numpy as np
+import ufl
+from dolfinx import fem
+from mpi4py import MPI
+from numpy.typing import NDArray
+
+from . import _compat
+from .kernels.base import FloatArray
+
+_SUBDOMAIN = 1  # id of the law's cells in its own measure
+
+
+class QuadraturePoints:
+    """Quadrature points of the cells of a mesh that this rank owns, cell by cell.
+
+    Args:
+        mesh: The mesh.
+        degree: Degree of exactness of the rule.
+        cells: Local indices of the cells (default: all); ghosts are left out.
+
+    Attributes:
+        dx: The measure of exactly these points, ``ufl.dx`` of the given cells and degree.
+        cells: Owned cells, shape ``(n_cells,)``.
+        per_cell: Points in one cell.
+        size: Points on this rank, ``n_cells * per_cell``.
+    """
+
+    def __init__(self, mesh: Any, degree: int, cells: NDArray[np.int32] | None = None) -> None:
+        if isinstance(degree, bool) or not isinstance(degree, int) or degree < 0:
+            raise ValueError(
+                f"quadrature_degree: must be a whole number >= 0; found {degree!r}. "
+                "For Lagrange elements of order p on simplices use 2 (p - 1)."
+            )
+        self.mesh = mesh
+        self.degree = degree
+        self.comm: MPI.Intracomm = mesh.comm
+        owned = mesh.topology.index_map(mesh.topology.dim).size_local
+        self._cell_name = mesh.basix_cell().name
+        self.points, self.weights = basix.make_quadrature(mesh.basix_cell(), degree)
+        self.per_cell = len(self.weights)
+        if cells is None:
+            self.cells = np.arange(owned, dtype=np.int32)
+            self.dx = ufl.Measure("dx", domain=mesh, metadata=self._metadata)
+        else:
+            chosen = np.unique(np.asarray(cells, dtype=np.int32))
+            self.cells = chosen[chosen < owned]
+            self.dx = ufl.Measure(
+                "dx",
+                domain=mesh,
+                subdomain_data=[(_SUBDOMAIN, self.cells)],
+                metadata=self._metadata,
+            )(_SUBDOMAIN)
+        self.size = len(self.cells) * self.per_cell
+        self._dofs: dict[tuple[int, ...], slice | NDArray[np.int64]] = {}
+
+    @property
+    def _metadata(self) -> dict[str, Any]:
+        return {"quadrature_degree": self.degree, "quadrature_rule": "default"}
+
+    def function(self, shape: tuple[int, ...], name: str) -> Any:
+        """A quadrature Function of the given value shape, zero."""
+        element = basix.ufl.quadrature_element(
+            self._cell_name, value_shape=shape, scheme="default", degree=self.degree
+        )
+        space = fem.functionspace(self.mesh, element)
+        if shape not in self._dofs:
+            self._dofs[shape] = _as_slice(space.dofmap.list[self.cells].reshape(-1))
+        return fem.Function(space, name=name)
+
+    def rows(self, function: Any, start: int = 0, stop: int | None = None) -> _Rows:
+        """Access to the values at points ``start:stop`` of a Function of :meth:`function`."""
+        shape = tuple(function.function_space.ufl_element().reference_value_shape)
+        size = int(np.prod(shape, dtype=np.int64))
+        stop = self.size if stop is None else stop
+        return _Rows(function.x.array.reshape(-1, size), _part(self._dofs[shape], start, stop))
+
+    def evaluator(self, expression: Any) -> Evaluator:
+        """Compile a UFL expression for evaluation at these points."""
+        return Evaluator(self, expression)
+
+    def volumes(self, weight: Any = 1.0) -> FloatArray:
+        """Quadrature weight × |det J| × ``weight`` of every point, shape ``(size,)``."""
+        determinant = abs(ufl.JacobianDeterminant(self.mesh)) * weight
+        values = self.evaluator(determinant)()[:, 0]
+        volumes: FloatArray = values * np.tile(self.weights, len(self.cells))
+        return volumes
+
+    def cell_average(self, values: FloatArray, volumes: FloatArray) -> FloatArray:
+        """Volume average over each cell: (size, k) → (n_cells, k), the L2 projection to DG0."""
+        weights = volumes.reshape(-1, self.per_cell, 1)
+        weighted = values.reshape(len(self.cells), self.per_cell, -1) * weights
+        average: FloatArray = weighted.sum(axis=1) / weights.sum(axis=1)
+        return average
+
+    def check_form(self, form: Any, quadrature_functions: list[Any]) -> None:
+        """Refuse a form that integrates one of these Functions with another measure.
+
+        Raises:
+            ValueError: If degree or rule of an integral is not that of these points.
+        """
+        watched = set(quadrature_functions)
+        for integral in form.integrals():
+            found = watched.intersection(ufl.algorithms.extract_coefficients(integral.integrand()))
+            metadata = integral.metadata()
+            if found and (
+                integral.integral_type() != "cell"
+                or metadata.get("quadrature_degree") != self.degree
+                or metadata.get("quadrature_rule", "default") != "default"
+            ):
+                names = ", ".join(sorted(function.name for function in found))
+                raise ValueError(
+                    f"quadrature: {names} lives at quadrature points of degree {self.degree} and "
+                    f"must be integrated with law.dx; found an integral of type "
+                    f"'{integral.integral_type()}' with metadata {metadata or '{}'}. "
+                    "Write `* law.dx` instead of `* ufl.dx`."
+                )
+
+
+class _Rows:
+    """Rows of an array that belong to some quadrature points; reads and writes without detours."""
+
+    def __init__(self, array: FloatArray, rows: slice | NDArray[np.int64]) -> None:
+        self._array = array
+        self._rows = rows
+
+    def set(self, values: FloatArray) -> None:
+        self._array[self._rows] = values.reshape(-1, self._array.shape[1])
+
+    def get(self) -> FloatArray:
+        values: FloatArray = self._array[self._rows]
+        return values
+
+
+class Evaluator:
+    """A UFL expression, compiled once, evaluated at the quadrature points on each call."""
+
+    def __init__(self, points: QuadraturePoints, expression: Any) -> None:
+        self._points = points
+        self._expression = fem.Expression(expression, points.points)
+        self.size = int(np.prod(expression.ufl_shape, dtype=np.int64))
+
+    def __call__(self) -> FloatArray:
+        """Values, shape ``(points.size, size)``."""
+        values: FloatArray = _compat.evaluate_expression(
+            self._expression, self._points.mesh, self._points.cells, self.size
+        )
+        return values
+
+
+def _as_slice(dofs: NDArray[np.int32]) -> slice | NDArray[np.int64]:
+    """Consecutive dofs as a slice: then reading and writing are views, not gathers."""
+    if dofs.size and np.array_equal(dofs, np.arange(dofs[0], dofs[0] + dofs.size)):
+        return slice(int(dofs[0]), int(dofs[0]) + int(dofs.size))
+    return dofs.astype(np.int64)
+
+
+def _part(
+    dofs: slice | NDArray[np.int64], start: int, stop: int
+) -> slice | NDArray[np.int64]:
+    if isinstance(dofs, slice):
+        return slice(dofs.start + start, dofs.start + stop)
+    return dofs[start:stop]
