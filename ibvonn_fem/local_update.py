@@ -149,9 +149,7 @@ def check_inputs(
     return checked, old, state, increment
 
 
-def check_points(
-    values: object, name: str, size: int, n_points: int | None = None
-) -> FloatArray:
+def check_points(values: object, name: str, size: int, n_points: int | None = None) -> FloatArray:
     """Turn ``values`` into a finite float64 array of shape ``(n_points, size)``."""
     array = np.ascontiguousarray(values, dtype=np.float64)
     expected = f"({'n' if n_points is None else n_points}, {size})"

@@ -166,9 +166,7 @@ def _as_slice(dofs: NDArray[np.int32]) -> slice | NDArray[np.int64]:
     return dofs.astype(np.int64)
 
 
-def _part(
-    dofs: slice | NDArray[np.int64], start: int, stop: int
-) -> slice | NDArray[np.int64]:
+def _part(dofs: slice | NDArray[np.int64], start: int, stop: int) -> slice | NDArray[np.int64]:
     if isinstance(dofs, slice):
         return slice(dofs.start + start, dofs.start + stop)
     return dofs[start:stop]

@@ -1,0 +1,320 @@
+"""A learned law at the quadrature points of a mesh: state, stress and consistent tangent.
+
+One step from (ε_n, α_n) to (ε⁺, α⁺) at every law point,
+
+    α⁺ − α_n − Δt ∂φ/∂g(−∂f/∂α(ε⁺, α⁺); ε_n, α_n) = 0,   σ = ∂f/∂ε(ε⁺, α⁺),   C = dσ/dε,
+
+with the committed state (index n) apart from the trial state that Newton's method iterates.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import ufl
+from mpi4py import MPI
+from numpy.typing import NDArray
+
+from . import _compat
+from .errors import LocalSolveError
+from .kernels.base import FloatArray, LocalUpdate
+from .kinematics import Kinematics
+from .local_update import FailureReport, RangeReport, find_failures, worst_component
+from .model import ExportedModel
+from .quadrature import QuadraturePoints
+
+BLOCK = 4096
+"""Law points per kernel call: work arrays stay in cache and do not grow with the mesh."""
+
+
+class InternalVariableLaw:
+    """A law with internal variables, evaluated at the quadrature points of a mesh.
+
+    ``stress`` and ``tangent`` are ordinary quadrature Functions for use in any UFL form; integrate
+    them with ``law.dx``. The law starts from the declared equilibrium of its model.
+
+    Args:
+        model: From :func:`ibvonn_fem.load_model`.
+        kinematics: How strains follow from the displacement, for instance ``Uniaxial()``.
+        u: Displacement: a Function, or a part of one (``ufl.split``) [length].
+        quadrature_degree: Degree of the rule; 2 (p − 1) for Lagrange elements of order p.
+        cells: Local indices of the cells made of this material (default: all).
+        mesh: Only needed where it cannot be found from ``u``.
+        name: Used in messages and output (default: the model's name).
+
+    Attributes:
+        stress: Stress at the quadrature points, UFL shape of the kinematics' measure.
+        tangent: Consistent tangent dσ/dε, UFL shape of the measure twice.
+        energy: Free energy per unit reference volume, f(ε⁺, α⁺).
+        dissipation: Dissipation of the current step, g⁺·(α⁺ − α_n) ≥ 0.
+        validity: Largest excursion from the training range in half widths, 0 inside.
+        dissipated: Dissipation since the start, of committed steps, shape ``(points,)``.
+        points: The quadrature points and their arrays.
+        dx: The measure to integrate with.
+
+    Raises:
+        ValueError: If kinematics, mesh and model do not fit together.
+        TypeError: If PETSc is built for complex scalars.
+    """
+
+    def __init__(
+        self,
+        model: ExportedModel,
+        kinematics: Kinematics,
+        u: Any,
+        quadrature_degree: int,
+        *,
+        cells: NDArray[np.int32] | None = None,
+        mesh: Any = None,
+        name: str | None = None,
+    ) -> None:
+        _compat.require_real_scalars()
+        self.model = model
+        self.kinematics = kinematics
+        self.u = u
+        self.name = model.manifest.name if name is None else name
+        mesh = _mesh_of(u) if mesh is None else mesh
+        kinematics.check(mesh, model.manifest)
+        self.points = QuadraturePoints(mesh, quadrature_degree, cells)
+        self.dx = self.points.dx
+        shape = kinematics.shape
+        self.stress = self.points.function(shape, f"{self.name}_stress")
+        self.tangent = self.points.function(shape + shape, f"{self.name}_tangent")
+        self.energy = self.points.function((), f"{self.name}_energy")
+        self.dissipation = self.points.function((), f"{self.name}_dissipation")
+        self.validity = self.points.function((), f"{self.name}_validity")
+        self._weight = kinematics.weight(mesh)
+        self._measure_of_u = self.points.evaluator(kinematics.measure(u))
+        self.volumes = self.points.volumes(self._weight)
+        self._allocate()
+        self.update(0.0)
+        self.commit()
+
+    def _allocate(self) -> None:
+        size, initial = self.points.size, self.model.manifest.initial_state
+        law_points = self.kinematics.law_points
+        self._measure_size = self._measure_of_u.size
+        self._reference_strain = initial.strain
+        self._measure = np.zeros((size, self._measure_size))
+        self._measure_old = np.zeros((size, self._measure_size))
+        self._stress_old = np.zeros((size, self._measure_size))
+        self._energy_old = np.zeros(size)
+        self.dissipated = np.zeros(size)
+        self._statev = np.tile(initial.statev, (size * law_points, 1))
+        self._statev_old = self._statev.copy()
+        self._block = max(1, BLOCK // law_points)  # in quadrature points
+        block_law_points = min(self._block, max(size, 1)) * law_points
+        strain_size, internal_size = self.model.strain_size, self.model.internal_size
+        self._work = LocalUpdate.empty(block_law_points, strain_size, internal_size)
+        self._strain = np.empty((block_law_points, strain_size))
+        self._strain_old = np.empty((block_law_points, strain_size))
+        self._gathered_stress = np.empty((self._block, self._measure_size))
+        self._gathered_tangent = np.empty((self._block, self._measure_size**2))
+        self._averaged = np.empty(self._block)
+        self._range = RangeReport(0, size * law_points)
+
+    @property
+    def comm(self) -> MPI.Intracomm:
+        """Communicator of the mesh."""
+        return self.points.comm
+
+    @property
+    def internal(self) -> FloatArray:
+        """Committed internal variables, shape ``(points, law_points, n_α)``; a read-only view."""
+        shape = (self.points.size, self.kinematics.law_points, self.model.internal_size)
+        view = self._statev_old.reshape(shape)
+        view.flags.writeable = False
+        return view
+
+    @property
+    def measure(self) -> FloatArray:
+        """Committed measure of deformation, shape ``(points, size)``; a read-only view."""
+        view = self._measure_old.view()
+        view.flags.writeable = False
+        return view
+
+    def update(self, dt: float) -> None:
+        """Evaluate the law at the current ``u`` for a step of length ``dt``; nothing is committed.
+
+        Sets ``stress``, ``tangent``, ``energy``, ``dissipation`` and ``validity``. Collective.
+
+        Args:
+            dt: Time increment Δt [time of the model]; 0 is an instantaneous elastic step.
+
+        Raises:
+            ValueError: If ``dt`` is negative or not finite.
+            LocalSolveError: On every rank, if the update of a point on any rank did not converge.
+        """
+        if not (dt >= 0.0 and np.isfinite(dt)):
+            raise ValueError(
+                f"{self.name}: dt must be finite and >= 0 (0 is an elastic step); found {dt}."
+            )
+        np.copyto(self._measure, self._measure_of_u())
+        self._range = RangeReport(0, len(self._statev))
+        failures = FailureReport(0, len(self._statev))
+        for start in range(0, self.points.size, self._block):
+            stop = min(start + self._block, self.points.size)
+            failures = _worse(failures, self._update_block(start, stop, dt))
+        self._agree_on_failures(failures, dt)
+
+    def _update_block(self, start: int, stop: int, dt: float) -> FailureReport:
+        kinematics, law_points = self.kinematics, self.kinematics.law_points
+        count, rows = (stop - start), slice(start * law_points, stop * law_points)
+        strain = self._strain[: count * law_points]
+        strain_old = self._strain_old[: count * law_points]
+        measure = self._measure[start:stop]
+        kinematics.strains(measure, strain)
+        kinematics.strains(self._measure_old[start:stop], strain_old)
+        strain += self._reference_strain
+        strain_old += self._reference_strain
+        result = self.model.kernel.update(
+            strain,
+            strain_old,
+            self._statev_old[rows],
+            dt,
+            guess=self._statev[rows],
+            out=self._work.first(count * law_points),
+        )
+        failures = find_failures(result, strain, self.model.manifest.residual_tolerance)
+        np.copyto(self._statev[rows], result.statev_new)
+        if failures.failed:  # a bad value must not become the next first iterate
+            np.copyto(self._statev[rows], self._statev_old[rows])
+        stress, tangent = self._gathered_stress[:count], self._gathered_tangent[:count]
+        kinematics.gather(measure, result, stress, tangent)
+        self.points.rows(self.stress, start, stop).set(stress)
+        self.points.rows(self.tangent, start, stop).set(tangent)
+        average = self._averaged[:count]
+        for values, function in (
+            (result.energy, self.energy),
+            (result.dissipation, self.dissipation),
+        ):
+            kinematics.average(values, average)
+            self.points.rows(function, start, stop).set(average)
+        worst = result.validity.reshape(count, law_points).max(axis=1)
+        self.points.rows(self.validity, start, stop).set(worst)
+        self._note_excursions(result, strain)
+        return FailureReport(
+            failures.failed,
+            failures.total,
+            failures.worst + start * law_points if failures.failed else -1,
+            failures.residual,
+            failures.strain,
+        )
+
+    def _note_excursions(self, result: LocalUpdate, strain: FloatArray) -> None:
+        outside = int(np.count_nonzero(result.validity > 0.0))
+        if outside == 0:
+            return
+        worst = int(np.argmax(result.validity))
+        report, excursion = self._range, float(result.validity[worst])
+        variable, value = report.variable, report.value
+        if excursion > report.excursion:
+            variable, value = worst_component(
+                strain[worst], result.statev_new[worst], self.model.manifest
+            )
+        self._range = RangeReport(
+            report.outside + outside,
+            report.total,
+            max(excursion, report.excursion),
+            variable,
+            value,
+        )
+
+    def _agree_on_failures(self, failures: FailureReport, dt: float) -> None:
+        """Raise on every rank or on none."""
+        if self.comm.allreduce(failures.failed, op=MPI.SUM) == 0:
+            return
+        reports = self.comm.allgather(failures)
+        worst = max(
+            (report for report in reports if report.failed),
+            key=lambda report: np.inf if np.isnan(report.residual) else report.residual,
+        )
+        error = FailureReport(
+            sum(report.failed for report in reports),
+            sum(report.total for report in reports),
+            worst.worst,
+            worst.residual,
+            worst.strain,
+        ).error(self.model.manifest.residual_tolerance, dt)
+        raise LocalSolveError(
+            f"{self.name}: {error}",
+            failed=error.failed,
+            total=error.total,
+            residual=error.residual,
+        )
+
+    def range_report(self) -> RangeReport:
+        """Points outside the training range at the last :meth:`update`, of all ranks."""
+        reports = self.comm.allgather(self._range)
+        worst = max(reports, key=lambda report: report.excursion)
+        return RangeReport(
+            sum(report.outside for report in reports),
+            sum(report.total for report in reports),
+            worst.excursion,
+            worst.variable,
+            worst.value,
+        )
+
+    def commit(self) -> None:
+        """Accept the trial state: it becomes the start of the next step."""
+        np.copyto(self._statev_old, self._statev)
+        np.copyto(self._measure_old, self._measure)
+        np.copyto(self._stress_old, self.points.rows(self.stress).get())
+        np.copyto(self._energy_old, self.points.rows(self.energy).get()[:, 0])
+        self.dissipated += self.points.rows(self.dissipation).get()[:, 0]
+
+    def restore(self) -> None:
+        """Drop the trial state. Committed state, stress and energy are as before, to the bit.
+
+        The tangent is that of the next :meth:`update`; ``u`` belongs to the caller.
+        """
+        np.copyto(self._statev, self._statev_old)
+        np.copyto(self._measure, self._measure_old)
+        self.points.rows(self.stress).set(self._stress_old)
+        self.points.rows(self.energy).set(self._energy_old)
+        self.points.rows(self.dissipation).set(np.zeros(self.points.size))
+
+    def virtual_work(self, v: Any) -> Any:
+        """∫ σ · δε(v) as a UFL form: internal virtual work in direction ``v``."""
+        return ufl.inner(self.stress, self.kinematics.variation(v)) * self._weight * self.dx
+
+    def stiffness(self, du: Any, v: Any) -> Any:
+        """∫ (C δε(du)) · δε(v) as a UFL form: derivative of :meth:`virtual_work`."""
+        stress = self.tangent * self.kinematics.variation(du)
+        return ufl.inner(stress, self.kinematics.variation(v)) * self._weight * self.dx
+
+    def stored_energy(self) -> float:
+        """∫ f dx over all ranks at the last :meth:`update` [energy]."""
+        return self._integrate(self.energy)
+
+    def step_dissipation(self) -> float:
+        """∫ g⁺·(α⁺ − α_n) dx over all ranks at the last :meth:`update` [energy]."""
+        return self._integrate(self.dissipation)
+
+    def _integrate(self, function: Any) -> float:
+        values = self.points.rows(function).get()[:, 0]
+        return float(self.comm.allreduce(float(values @ self.volumes), op=MPI.SUM))
+
+
+def _worse(first: FailureReport, second: FailureReport) -> FailureReport:
+    """Sum of two reports that keeps the worse point; ``first`` carries the total."""
+    if second.failed == 0:
+        return first
+    rank = {True: np.inf, False: second.residual}[bool(np.isnan(second.residual))]
+    keep_first = first.failed > 0 and (np.isnan(first.residual) or first.residual >= rank)
+    worst = first if keep_first else second
+    return FailureReport(
+        first.failed + second.failed, first.total, worst.worst, worst.residual, worst.strain
+    )
+
+
+def _mesh_of(u: Any) -> Any:
+    """The DOLFINx mesh under a Function or under a part of one."""
+    for coefficient in ufl.algorithms.extract_coefficients(ufl.as_ufl(u)):
+        if hasattr(coefficient, "function_space"):
+            return coefficient.function_space.mesh
+    raise ValueError(
+        "InternalVariableLaw: u must be a Function or a part of one; found "
+        f"{type(u).__name__}. Pass the mesh with mesh=."
+    )

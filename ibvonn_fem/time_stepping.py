@@ -1,0 +1,180 @@
+"""Stepping a problem through time, with smaller steps where a solve fails.
+
+A step is committed only after the global solve has converged at every point. A failed step leaves no
+trace: displacement and state go back, bit by bit, and the step is tried again at half its length.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from .diagnostics import EnergyBalance
+from .errors import StepError
+from .local_update import RangeReport
+from .problem import InternalVariableProblem
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A committed step.
+
+    Attributes:
+        time: Its end [time].
+        dt: Its length; 0 for an elastic step.
+        iterations: Newton iterations.
+        cutbacks: Failed attempts before it succeeded.
+        balance: Its energy balance.
+        ranges: For each law, the points outside the training range.
+    """
+
+    time: float
+    dt: float
+    iterations: int
+    cutbacks: int
+    balance: EnergyBalance
+    ranges: tuple[RangeReport, ...] = field(default=())
+
+
+class TimeStepping:
+    """Backward Euler in time with cut-back and re-growth of the step.
+
+    Args:
+        problem: The problem to step.
+        loading: Called with the time before each attempt; sets loads and boundary values.
+        cutback: Factor on the step after a failure, in (0, 1).
+        growth: Factor on a step that had been cut, after each success.
+        max_cutbacks: Attempts to shorten one step before giving up.
+
+    Raises:
+        ValueError: If a factor is out of its range.
+    """
+
+    def __init__(
+        self,
+        problem: InternalVariableProblem,
+        loading: Callable[[float], object] | None = None,
+        *,
+        cutback: float = 0.5,
+        growth: float = 2.0,
+        max_cutbacks: int = 10,
+    ) -> None:
+        if not 0.0 < cutback < 1.0:
+            raise ValueError(f"TimeStepping: cutback must lie between 0 and 1; found {cutback}.")
+        if not growth > 1.0:
+            raise ValueError(f"TimeStepping: growth must be greater than 1; found {growth}.")
+        self.problem = problem
+        self.loading = loading
+        self.cutback = cutback
+        self.growth = growth
+        self.max_cutbacks = max_cutbacks
+        self._longest = math.inf
+
+    def run(
+        self, times: Sequence[float], callback: Callable[[Step], object] | None = None
+    ) -> list[Step]:
+        """Step from ``times[0]`` to ``times[-1]``, stopping at every instant in between.
+
+        The first step is elastic (Δt = 0) at ``times[0]``: loads and displacements that are applied
+        suddenly act at once, and then time starts. To apply a jump later, call ``run`` again.
+
+        Args:
+            times: Increasing instants [time of the model]; each interval is one step unless it
+                has to be cut.
+            callback: Called with the last step at each of ``times``, after it was committed.
+
+        Returns:
+            All committed steps, those between the given instants included.
+
+        Raises:
+            ValueError: If ``times`` do not increase.
+            StepError: If a step fails at its shortest length. The problem is then at the last
+                committed time.
+            EnvelopeError: If a point left the training range of a model loaded with
+                ``strict_range``; the problem is at the last committed time.
+        """
+        instants = [float(time) for time in times]
+        for before, after in zip(instants, instants[1:], strict=False):
+            if not after > before:
+                raise ValueError(
+                    f"run: times must increase; {before:.6g} is followed by {after:.6g}."
+                )
+        if not instants or not math.isfinite(instants[0]) or not math.isfinite(instants[-1]):
+            raise ValueError("run: times must be a non-empty list of finite instants.")
+        steps = [self._elastic_step(instants[0])]
+        if callback is not None:
+            callback(steps[-1])
+        for before, after in zip(instants, instants[1:], strict=False):
+            steps.extend(self._advance(before, after))
+            if callback is not None:
+                callback(steps[-1])
+        return steps
+
+    def _elastic_step(self, time: float) -> Step:
+        step, message = self._attempt(time, time, 0.0, 0)
+        if step is None:
+            raise StepError(
+                f"time stepping: the elastic step at t = {time:.6g} failed ({message}). "
+                "Apply the load in smaller jumps, or raise it over a short time."
+            )
+        return step
+
+    def _advance(self, start: float, stop: float) -> list[Step]:
+        """Steps from ``start`` to ``stop``, as few as succeed."""
+        steps: list[Step] = []
+        time, cutbacks = start, 0
+        while time < stop:
+            end, dt = self._next(time, stop)
+            step, message = self._attempt(time, end, dt, cutbacks)
+            if step is not None:
+                steps.append(step)
+                time, cutbacks = end, 0
+                self._longest *= self.growth
+                continue
+            cutbacks += 1
+            if cutbacks > self.max_cutbacks:
+                raise StepError(
+                    f"time stepping: the step from t = {time:.6g} failed with dt = {dt:.3g}, cut "
+                    f"{self.max_cutbacks} times ({message}). The state is that of "
+                    f"t = {time:.6g}; check loads and supports."
+                )
+            self._longest = self.cutback * dt
+            logger.info("t = %.6g: step of %.3g failed (%s); cut", time, dt, message)
+        return steps
+
+    def _next(self, time: float, stop: float) -> tuple[float, float]:
+        """End and length of the next step; the last one ends exactly at ``stop``."""
+        remaining = stop - time
+        if self._longest >= remaining * (1.0 - 1e-9):
+            return stop, remaining
+        dt = min(self._longest, 0.5 * remaining)  # two like steps rather than one and a sliver
+        return time + dt, dt
+
+    def _attempt(
+        self, start: float, end: float, dt: float, cutbacks: int
+    ) -> tuple[Step | None, str]:
+        """Try one step; commit it or leave no trace."""
+        problem = self.problem
+        committed = False
+        try:
+            if self.loading is not None:
+                self.loading(end)
+            report = problem.solve(dt)
+            if not report.converged:
+                return None, report.message
+            ranges = tuple(law.range_report() for law in problem.laws)
+            for law, found in zip(problem.laws, ranges, strict=True):
+                law.model.report_range(found)
+            balance = problem.commit()
+            committed = True
+        finally:
+            if not committed:
+                problem.restore()
+                if self.loading is not None:
+                    self.loading(start)
+        logger.info("t = %.6g, dt = %.3g: %d iterations", end, dt, report.iterations)
+        return Step(end, dt, report.iterations, cutbacks, balance, ranges), report.message
