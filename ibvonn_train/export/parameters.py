@@ -73,7 +73,7 @@ class LawParameters:
                 if int(value) != value or value < 1:
                     raise ValueError(f"LawParameters: {item.name} must be at least 1; got {value}.")
                 object.__setattr__(self, item.name, int(value))
-            elif isinstance(value, tuple):
+            elif isinstance(value, (tuple, list)) and item.name in _FIRST:
                 arrays = tuple(_float64(f"{item.name}[{i}]", a) for i, a in enumerate(value))
                 object.__setattr__(self, item.name, arrays)
             else:
