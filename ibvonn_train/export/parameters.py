@@ -212,7 +212,9 @@ class LawParameters:
                 else:
                     values[item.name] = content[item.name]
         except KeyError as error:
-            raise ValueError(f"{path}: the array {error} is missing. Export the model again.") from None
+            raise ValueError(
+                f"{path}: the array {error} is missing. Export the model again."
+            ) from None
         law = cls(**values)
         if law.ridge_count != count:
             raise ValueError(

@@ -1,0 +1,133 @@
+"""Write the laws that are known in closed form as exported models.
+
+python -m ibvonn_train.export.exact_models trap DIRECTORY
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..exact_laws import standard_linear_solid, trap_law
+from .manifest import Description
+from .model import Decoder, export_law
+
+THERMAL_ENERGY = 1e-2
+DIMENSIONLESS = dict.fromkeys(("length", "force", "time", "energy", "stress"), "1")
+
+
+class MeanEncoder(nn.Module):
+    """α = ⟨x⟩."""
+
+    def forward(self, microstate: Tensor) -> Tensor:
+        """Average over the replicas."""
+        return torch.mean(microstate, 1)
+
+
+class GaussianLogDensity(nn.Module):
+    """ln q of a normal distribution around α with the given variance."""
+
+    def __init__(self, variance: float) -> None:
+        super().__init__()
+        self.variance = variance
+
+    def forward(self, microstate: Tensor, strain: Tensor, statev: Tensor) -> Tensor:  # noqa: ARG002
+        """Evaluate at microstates of shape ``(n_state, n_sample, n_x)``."""
+        square = torch.square(microstate - torch.unsqueeze(statev, 1))
+        constant = -0.5 * math.log(2.0 * math.pi * self.variance)
+        return torch.sum(square * (-0.5 / self.variance) + constant, 2)
+
+
+class GaussianSample(nn.Module):
+    """Samples of the same distribution from standard normal noise."""
+
+    def __init__(self, variance: float) -> None:
+        super().__init__()
+        self.deviation = math.sqrt(variance)
+
+    def forward(self, noise: Tensor, strain: Tensor, statev: Tensor) -> Tensor:  # noqa: ARG002
+        """Return α + s z."""
+        return torch.unsqueeze(statev, 1) + self.deviation * noise
+
+
+def export_trap(directory: str | Path) -> Path:
+    """Tethered particle in an optical trap, k = η = 1, with its exact encoder and decoder."""
+    k, friction = 1.0, 1.0
+    variance = THERMAL_ENERGY / (2.0 * k)
+    about = Description(
+        name="exact_trap",
+        text="Tethered particle in an optical trap in closed form: a Zener solid with instantaneous "
+        "modulus 1, relaxed modulus 1/2 and relaxation time 1/2.",
+        strain_kind="controlled",
+        strain=["strain"],
+        strain_measure="position of the trap over a reference length of 1",
+        stress=["stress"],
+        stress_measure="mean external force k (λ − ⟨x⟩)",
+        internal=["mean_position"],
+        internal_meaning="mean position of the particle",
+        units=DIMENSIONLESS,
+        strain_rate=[[-100.0, 100.0]],
+        time_step=[1e-3, 1.0],
+        microscopic={
+            "system": "tethered particle in an optical trap",
+            "thermal_energy": THERMAL_ENERGY,
+            "effective_thermal_energy": THERMAL_ENERGY,
+            "time_step": None,
+            "parameters": {"stiffness": k, "friction": friction, "reference_length": 1.0},
+        },
+    )
+    return export_law(
+        directory,
+        trap_law(k, friction),
+        about,
+        encoder=MeanEncoder(),
+        decoder=Decoder(GaussianLogDensity(variance), GaussianSample(variance)),
+    )
+
+
+def export_standard_linear_solid(directory: str | Path) -> Path:
+    """Isotropic standard linear solid with six strain components."""
+    order = ("xx", "yy", "zz", "xy", "xz", "yz")
+    about = Description(
+        name="exact_sls",
+        text="Isotropic standard linear solid in closed form: bulk moduli 1 + 0.5, shear moduli "
+        "0.5 + 0.5, bulk and shear viscosity 1 and 0.5 (relaxation times 2 and 1).",
+        strain_kind="controlled",
+        strain=[f"strain_{ij}" for ij in order],
+        strain_measure="small strain, Mandel order: factor √2 on the shear components",
+        stress=[f"stress_{ij}" for ij in order],
+        stress_measure="Cauchy stress, Mandel order: factor √2 on the shear components",
+        internal=[f"viscous_strain_{ij}" for ij in order],
+        internal_meaning="viscous strain, Mandel order",
+        units=DIMENSIONLESS,
+        strain_rate=[[-10.0, 10.0]] * 6,
+        time_step=[1e-3, 1.0],
+    )
+    return export_law(directory, standard_linear_solid(), about)
+
+
+EXPORTS: dict[str, Callable[[str | Path], Path]] = {
+    "trap": export_trap,
+    "sls": export_standard_linear_solid,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry of ``python -m ibvonn_train.export.exact_models``."""
+    parser = argparse.ArgumentParser(description="Write a law in closed form as an exported model.")
+    parser.add_argument("law", choices=sorted(EXPORTS))
+    parser.add_argument("directory", type=Path)
+    chosen = parser.parse_args(arguments)
+    path = EXPORTS[chosen.law](chosen.directory)
+    sys.stdout.write(f"wrote {path}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
