@@ -1,7 +1,7 @@
 """Learned inelastic laws at the quadrature points of FEniCSx.
 
-A law that was exported by ``ibvonn_train`` is loaded from its directory and evaluated point by point
-with NumPy arrays (no DOLFINx needed)::
+A law that was exported by ``ibvonn_train`` is loaded from its directory and evaluated point by
+point with NumPy arrays (no DOLFINx needed)::
 
     model = ibvonn_fem.load_model("exported_models/trap")
     update = model.update(strain, strain_old, statev, dt)

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import dolfinx
-import numpy as np
-from dolfinx import fem
 from petsc4py import PETSc
 
-_VERSION = tuple(int(part) for part in dolfinx.__version__.split(".")[:2])
+import numpy as np
+from dolfinx import cpp
+from dolfinx.fem import petsc as fem_petsc
+
+_RELEASE = str(cpp.__version__)
+_VERSION = tuple(int(part) for part in _RELEASE.split(".")[:2])
 
 if _VERSION < (0, 9):
     raise ImportError(
-        f"ibvonn_fem: needs DOLFINx 0.9 or newer; found {dolfinx.__version__}. "
+        f"ibvonn_fem: needs DOLFINx 0.9 or newer; found {_RELEASE}. "
         "Install a newer one (conda-forge: fenics-dolfinx)."
     )
 
@@ -39,7 +41,8 @@ def assemble_matrix(matrix: Any, form: Any, bcs: list[Any], diagonal: float) -> 
     """Assemble into ``matrix`` with ``diagonal`` on constrained rows (``diag`` since 0.10)."""
     matrix.zeroEntries()
     keyword = "diagonal" if _VERSION < (0, 10) else "diag"
-    fem.petsc.assemble_matrix(matrix, form, bcs=bcs, **{keyword: diagonal})
+    assemble: Any = fem_petsc.assemble_matrix
+    assemble(matrix, form, bcs=bcs, **{keyword: diagonal})
     matrix.assemble()
 
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from mpi4py import MPI
+
 import numpy as np
 import ufl
-from mpi4py import MPI
 from numpy.typing import NDArray
 
 from . import _compat

@@ -246,7 +246,7 @@ def _check_schema(directory: Path, raw: dict[str, Any]) -> None:
 
 
 def _check_sizes(directory: Path, raw: dict[str, Any]) -> None:
-    """What a schema cannot say: lists that belong together have the same length, numbers are finite."""
+    """What a schema cannot say: lists that belong together have the same length."""
     n_strain, n_internal = len(raw["strain"]["components"]), len(raw["internal"]["components"])
     expected = {
         "stress/components": (raw["stress"]["components"], n_strain),

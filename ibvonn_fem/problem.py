@@ -1,10 +1,12 @@
-"""Equilibrium of a body made of learned laws: find u with
+"""Equilibrium of a body made of learned laws.
+
+Find u with
 
     ∫ σ(u; state) · δε(v) dx = loads(v)   for all v,   u = ḡ where prescribed,
 
-by Newton's method with the consistent tangent, through PETSc's SNES. A solve changes only the trial
-state; :meth:`InternalVariableProblem.commit` accepts it, :meth:`InternalVariableProblem.restore`
-goes back.
+by Newton's method with the consistent tangent, through PETSc's SNES. A solve changes only the
+trial state; :meth:`InternalVariableProblem.commit` accepts it,
+:meth:`InternalVariableProblem.restore` goes back.
 """
 
 from __future__ import annotations
@@ -14,12 +16,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import dolfinx.fem.petsc
+from mpi4py import MPI
+from petsc4py import PETSc
+
 import numpy as np
 import ufl
 from dolfinx import fem
-from mpi4py import MPI
-from petsc4py import PETSc
+from dolfinx.fem import petsc as fem_petsc
 
 from . import _compat
 from .diagnostics import EnergyBalance
@@ -127,7 +130,7 @@ class InternalVariableProblem:
         self._create_solver(options)
 
     def _create_solver(self, options: Mapping[str, Any] | None) -> None:
-        self.matrix = fem.petsc.create_matrix(self._tangent_form)
+        self.matrix = fem_petsc.create_matrix(self._tangent_form)
         self._x = self.u.x.petsc_vec.duplicate()
         self._b = self.u.x.petsc_vec.duplicate()
         self.snes = PETSc.SNES().create(self.comm)
@@ -196,7 +199,7 @@ class InternalVariableProblem:
         )
 
     def commit(self) -> EnergyBalance:
-        """Accept the solution and every law's trial state; returns the energy balance. Collective."""
+        """Accept the solution and every trial state; returns the energy balance. Collective."""
         balance = self.balance()
         for law in self.laws:
             law.commit()
@@ -295,12 +298,12 @@ class InternalVariableProblem:
     def _assemble(force: Any, form: Any) -> None:
         force.x.array[:] = 0.0
         vector = force.x.petsc_vec
-        fem.petsc.assemble_vector(vector, form)
+        fem_petsc.assemble_vector(vector, form)
         vector.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
         force.x.scatter_forward()
 
     def _find_stiffness_scale(self) -> bool:
-        """Mean diagonal of the tangent: weighs prescribed displacements as forces in the residual."""
+        """Mean diagonal of the tangent: weighs prescribed displacements as forces."""
         if not self._update_laws(self._x):
             return False
         _compat.assemble_matrix(self.matrix, self._tangent_form, [], 1.0)
@@ -319,14 +322,14 @@ class InternalVariableProblem:
         if self.bcs and self._misses_prescribed(x, b):
             with b.localForm() as local:
                 local.set(0.0)
-            fem.petsc.apply_lifting(b, [self._tangent_form], bcs=[self.bcs], x0=[x], alpha=-1.0)
+            fem_petsc.apply_lifting(b, [self._tangent_form], bcs=[self.bcs], x0=[x], alpha=-1.0)
             b.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
         b.axpy(1.0, self.internal_force.x.petsc_vec)
         b.axpy(-1.0, self.external_force.x.petsc_vec)
-        fem.petsc.set_bc(b, self.bcs, x0=x, alpha=-self._stiffness_scale)
+        fem_petsc.set_bc(b, self.bcs, x0=x, alpha=-self._stiffness_scale)
 
     def _misses_prescribed(self, x: Any, b: Any) -> bool:
-        fem.petsc.set_bc(b, self.bcs, x0=x, alpha=-1.0)
+        fem_petsc.set_bc(b, self.bcs, x0=x, alpha=-1.0)
         return bool(b.norm(PETSc.NormType.INFINITY) > 0.0)
 
     def _jacobian(self, snes: Any, x: Any, matrix: Any, preconditioner: Any) -> None:  # noqa: ARG002

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from mpi4py import MPI
+
 import basix
 import basix.ufl
 import numpy as np
 import ufl
 from dolfinx import fem
-from mpi4py import MPI
 from numpy.typing import NDArray
 
 from . import _compat
@@ -48,7 +49,9 @@ class QuadraturePoints:
         self.comm: MPI.Intracomm = mesh.comm
         owned = mesh.topology.index_map(mesh.topology.dim).size_local
         self._cell_name = mesh.basix_cell().name
-        self.points, self.weights = basix.make_quadrature(mesh.basix_cell(), degree)
+        points, weights = basix.make_quadrature(mesh.basix_cell(), degree)
+        self.points: FloatArray = np.asarray(points, dtype=np.float64)
+        self.weights: FloatArray = np.asarray(weights, dtype=np.float64)
         self.per_cell = len(self.weights)
         if cells is None:
             self.cells = np.arange(owned, dtype=np.int32)

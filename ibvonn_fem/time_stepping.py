@@ -1,11 +1,12 @@
 """Stepping a problem through time, with smaller steps where a solve fails.
 
-A step is committed only after the global solve has converged at every point. A failed step leaves no
-trace: displacement and state go back, bit by bit, and the step is tried again at half its length.
+A step is committed only after the global solve has converged at every point. A failed step leaves
+no trace: displacement and state go back, bit by bit, and a shorter step is tried.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 from collections.abc import Callable, Sequence
@@ -98,7 +99,7 @@ class TimeStepping:
                 ``strict_range``; the problem is at the last committed time.
         """
         instants = [float(time) for time in times]
-        for before, after in zip(instants, instants[1:], strict=False):
+        for before, after in itertools.pairwise(instants):
             if not after > before:
                 raise ValueError(
                     f"run: times must increase; {before:.6g} is followed by {after:.6g}."
@@ -108,7 +109,7 @@ class TimeStepping:
         steps = [self._elastic_step(instants[0])]
         if callback is not None:
             callback(steps[-1])
-        for before, after in zip(instants, instants[1:], strict=False):
+        for before, after in itertools.pairwise(instants):
             steps.extend(self._advance(before, after))
             if callback is not None:
                 callback(steps[-1])

@@ -75,22 +75,22 @@ class Rates:
 
 
 class Kernel(Protocol):
-    """A runtime of one law.
-
-    Attributes:
-        codename: Name in reports: ``"c"``, ``"onnx"``, …
-        strain_size: n_ε.
-        internal_size: n_α.
-    """
+    """A runtime of one law."""
 
     @property
-    def codename(self) -> str: ...
+    def codename(self) -> str:
+        """Name of the runtime in reports."""
+        ...
 
     @property
-    def strain_size(self) -> int: ...
+    def strain_size(self) -> int:
+        """Number of strain components."""
+        ...
 
     @property
-    def internal_size(self) -> int: ...
+    def internal_size(self) -> int:
+        """Number of internal variables."""
+        ...
 
     def update(
         self,

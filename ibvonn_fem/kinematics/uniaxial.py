@@ -14,8 +14,8 @@ from ..manifest import Manifest
 class Uniaxial:
     """Axial strain of a bar, ε = t · (∇u) t with t the unit tangent of the cell.
 
-    On an interval mesh of a line with a scalar displacement, ε = du/dx. On an interval mesh embedded
-    in the plane or in space, the displacement is a vector and small rotations are assumed.
+    On an interval mesh of a line with a scalar displacement, ε = du/dx. On an interval mesh
+    embedded in the plane or in space, the displacement is a vector and rotations are small.
 
     Args:
         area: Cross-section [length²]; multiplies work and energy, not ``law.stress``.

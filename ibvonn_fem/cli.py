@@ -1,0 +1,183 @@
+"""Command line ``ibvonn-fem`` (also ``python -m ibvonn_fem``): look at an exported law.
+
+Needs neither torch nor DOLFINx nor a display.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .check import Check, check_model
+from .errors import EnvelopeWarning
+from .material_point import draw_history, read_strain_history, run_point, write_history
+from .model import KernelName, load_model
+
+DESCRIPTION = """\
+Look at an exported constitutive law without any finite elements.
+
+examples:
+  ibvonn-fem check exported_models/trap
+      Is the directory complete and unaltered, does the law reproduce its reference
+      values on this machine, and does it obey thermodynamics?
+  ibvonn-fem run-point exported_models/trap --strain-history history.csv
+      Drive one material point through a strain history.
+  ibvonn-fem emit-c exported_models/trap --output constitutive.c
+      Write the law as one C file for other codes.
+
+exit codes: 0 all well; 1 a check failed or the law cannot be used; 2 wrong arguments.
+"""
+
+RUN_POINT = """\
+Drive one material point from the declared equilibrium through a strain history.
+
+FILE holds one line per instant: time, then one column per strain component, separated by
+commas or blanks; a first line with names and text after # are skipped. Units are those of
+the model (see `units` in its manifest). The first line is an instantaneous elastic jump;
+after it time starts, with one implicit step per line.
+
+Writes a CSV (time, strain, stress, internal variables, energy, dissipated energy, validity)
+and a figure beside it. `validity` is the distance from the range of the training data in
+half widths of that range: 0 inside, and where it is positive the law extrapolates.
+
+example:
+  printf '0, 0.1\\n1, 0.1\\n2, 0.0\\n' > history.csv
+  ibvonn-fem run-point exported_models/trap --strain-history history.csv
+"""
+
+CHECK = """\
+Check an exported law: format, schema and sha256 of every file; reference values of each
+kernel (compiled C, ONNX Runtime) and of encoder and decoder; tangent against finite
+differences; its symmetry; sign of the dissipation; convergence of random steps inside the
+training range.
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of ``ibvonn-fem``."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="ibvonn-fem", description=DESCRIPTION, formatter_class=raw
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="log what is being done")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    check = commands.add_parser(
+        "check", help="check an exported law", description=CHECK, formatter_class=raw
+    )
+    check.add_argument("model", metavar="MODEL", type=Path, help="exported directory")
+    check.add_argument(
+        "--kernel", choices=("c", "onnx"), help="check this kernel only (default: both)"
+    )
+    check.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    check.set_defaults(run=_check)
+
+    point = commands.add_parser(
+        "run-point",
+        help="drive one material point through a strain history",
+        description=RUN_POINT,
+        formatter_class=raw,
+    )
+    point.add_argument("model", metavar="MODEL", type=Path, help="exported directory")
+    point.add_argument(
+        "--strain-history", metavar="FILE", type=Path, required=True, help="time, strain, …"
+    )
+    point.add_argument(
+        "--output", metavar="CSV", type=Path, help="result (default: FILE with _response.csv)"
+    )
+    point.add_argument(
+        "--figure", metavar="PNG", type=Path, help="figure (default: beside the result)"
+    )
+    point.add_argument("--no-figure", action="store_true", help="write no figure")
+    point.add_argument(
+        "--kernel", choices=("auto", "c", "onnx"), default="auto", help="runtime (default: auto)"
+    )
+    point.add_argument(
+        "--strict-range",
+        action="store_true",
+        help="fail where the strain leaves the range of the training data",
+    )
+    point.set_defaults(run=_run_point)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    options = build_parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.INFO if options.verbose else logging.WARNING, format="%(message)s"
+    )
+    try:
+        code: int = options.run(options)
+    except (ValueError, ArithmeticError, RuntimeError, OSError) as error:
+        sys.stderr.write(f"ibvonn-fem: {error}\n")
+        return 1
+    return code
+
+
+def _write(text: str) -> None:
+    """The one place that writes to standard output."""
+    sys.stdout.write(text + "\n")
+
+
+def _check(options: argparse.Namespace) -> int:
+    kernels: list[KernelName] = ["c", "onnx"] if options.kernel is None else [options.kernel]
+    checks = check_model(options.model, kernels)
+    passed = all(check.passed for check in checks)
+    if options.json:
+        document = {
+            "model": str(options.model),
+            "passed": passed,
+            "checks": [check.as_dict() for check in checks],
+        }
+        _write(json.dumps(document, indent=2))
+    else:
+        _write(_table(checks))
+        _write(f"{options.model}: {'all checks passed' if passed else 'NOT in order'}")
+    return 0 if passed else 1
+
+
+def _table(checks: Sequence[Check]) -> str:
+    width = max(len(check.name) for check in checks)
+    lines = []
+    for check in checks:
+        value = "" if np.isnan(check.value) else f"{check.value:.1e}"
+        bound = "" if np.isnan(check.bound) else f"<= {check.bound:.0e}"
+        verdict = "ok" if check.passed else "FAIL"
+        lines.append(f"{check.name:<{width}}  {verdict:<4}  {value:>8} {bound:<9} {check.detail}")
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _run_point(options: argparse.Namespace) -> int:
+    model = load_model(options.model, options.kernel, strict_range=options.strict_range)
+    time, strain = read_strain_history(options.strain_history, model.strain_size)
+    with warnings.catch_warnings():  # one sentence for all instants follows below
+        warnings.simplefilter("ignore", EnvelopeWarning)
+        history = run_point(model, time, strain)
+    output = options.output or options.strain_history.with_name(
+        options.strain_history.stem + "_response.csv"
+    )
+    write_history(output, model, history)
+    _write(f"{output}: {len(time)} instants of {model.manifest.name} ({model.kernel.codename})")
+    if not options.no_figure:
+        figure = options.figure or output.with_suffix(".png")
+        try:
+            draw_history(figure, model, history)
+            _write(f"{figure}: strain, stress and internal variables over time")
+        except ImportError as error:
+            sys.stderr.write(f"ibvonn-fem: no figure, matplotlib cannot be imported ({error})\n")
+    outside = int(np.count_nonzero(history.validity > 0.0))
+    if outside:
+        sys.stderr.write(
+            f"ibvonn-fem: {outside} of {len(time)} instants are outside the range of the training "
+            f"data (column validity, at most {history.validity.max():.3g} half widths); the law "
+            "extrapolates there\n"
+        )
+    return 0
