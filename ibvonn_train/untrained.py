@@ -1,0 +1,56 @@
+"""Laws with random weights: nothing but the structure that guarantees their physics.
+
+What holds for them holds by construction, not by training; tests and benchmarks use them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .export.parameters import LawParameters
+
+
+def untrained_law(
+    n_strain: int,
+    n_internal: int,
+    *,
+    widths: tuple[int, ...] = (20, 20),
+    ridges: int = 8,
+    context: tuple[int, ...] = (10,),
+    seed: int = 0,
+) -> LawParameters:
+    """Draw a law; weights that convexity needs are nonnegative, all others have any sign.
+
+    Args:
+        n_strain: n_ε.
+        n_internal: n_α.
+        widths: Widths of the hidden layers of f; none gives a quadratic f.
+        ridges: Number of ridge functions of φ.
+        context: Widths of the hidden layers of the context network.
+        seed: Seed of the weights.
+    """
+    rng = np.random.default_rng(seed)
+    d = n_strain + n_internal
+    root = rng.normal(size=(d, d)) / np.sqrt(d)
+    columns = (d, *context, n_internal * (n_internal + 1) // 2 + ridges)
+    return LawParameters(
+        strain_size=n_strain,
+        internal_size=n_internal,
+        energy_constant=-0.3,
+        energy_linear=0.1 * rng.normal(size=d),
+        energy_quadratic=root @ root.T,
+        energy_skip=tuple(rng.normal(size=(w, d)) for w in widths),
+        energy_bias=tuple(rng.normal(size=w) for w in widths),
+        energy_hidden=tuple(
+            np.abs(rng.normal(size=(b, a))) / a for a, b in zip(widths, widths[1:], strict=False)
+        ),
+        energy_output=np.abs(rng.normal(size=widths[-1])) / widths[-1] if widths else np.zeros(0),
+        ridge_weight=rng.normal(size=(ridges, n_internal)),
+        ridge_bias=rng.normal(size=ridges),
+        context_weight=tuple(
+            0.5 * rng.normal(size=(b, a)) for a, b in zip(columns, columns[1:], strict=False)
+        ),
+        context_bias=tuple(0.5 * rng.normal(size=b) for b in columns[1:]),
+        internal_scale=rng.uniform(0.5, 2.0, size=n_internal),
+        envelope=np.tile([-1.0, 1.0], (d, 1)),
+    )
