@@ -6,19 +6,25 @@ that the tests of Newton's method switch on.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mpi4py import MPI
+
 import numpy as np
 import pytest
+import ufl
+from dolfinx import fem, mesh
 
+from ibvonn_fem import InternalVariableLaw, InternalVariableProblem, Uniaxial
 from ibvonn_fem.kernels import LocalUpdate, Rates
 from ibvonn_fem.manifest import Envelope, InitialState, Manifest
 from ibvonn_fem.model import ExportedModel
 
 
 class ZenerKernel:
-    """The exact backward Euler step, optionally failing where |ε⁺ − ε_n| exceeds ``fails_beyond``."""
+    """The exact backward Euler step; may fail where |ε⁺ − ε_n| exceeds ``fails_beyond``."""
 
     codename = "closed form"
     strain_size = 1
@@ -82,6 +88,12 @@ def zener_manifest(**changes: Any) -> Manifest:
 
 
 @pytest.fixture
+def bar():
+    """Factory of bars, see :func:`make_bar`."""
+    return make_bar
+
+
+@pytest.fixture
 def zener():
     """Factory of models: ``zener(quartic=…, fails_beyond=…, strict_range=…)``."""
 
@@ -89,3 +101,61 @@ def zener():
         return ExportedModel(zener_manifest(), ZenerKernel(**options), strict_range=strict_range)
 
     return make
+
+
+@dataclass
+class Bar:
+    """A bar on (0, 2), held at the left, with a law at its quadrature points."""
+
+    law: InternalVariableLaw
+    problem: InternalVariableProblem
+    u: fem.Function
+    left: fem.DirichletBC
+    right: fem.DirichletBC | None
+    elongation: fem.Constant
+    force: fem.Constant
+
+    @property
+    def strain(self) -> np.ndarray:
+        return self.law.measure[:, 0]
+
+    @property
+    def stress(self) -> np.ndarray:
+        return self.law.points.rows(self.law.stress).get()[:, 0]
+
+
+def make_bar(
+    model: ExportedModel,
+    *,
+    drive: str = "end",
+    cells: int = 5,
+    order: int = 2,
+    comm: MPI.Intracomm = MPI.COMM_SELF,
+    body_force: float | None = None,
+    options: dict[str, Any] | None = None,
+) -> Bar:
+    """A bar with nodes at uneven distances, pulled at its end (``drive="end"``) or by a force."""
+    bar = mesh.create_interval(comm, cells, [0.0, 2.0])
+    bar.geometry.x[:, 0] += 0.2 / cells * np.sin(np.pi * bar.geometry.x[:, 0])
+    space = fem.functionspace(bar, ("Lagrange", order))
+    u = fem.Function(space)
+    elongation, force = fem.Constant(bar, 0.0), fem.Constant(bar, 0.0)
+    ends = [
+        fem.locate_dofs_geometrical(space, lambda x, end=end: np.isclose(x[0], end))
+        for end in (0.0, 2.0)
+    ]
+    left = fem.dirichletbc(0.0, ends[0], space)
+    right = fem.dirichletbc(elongation, ends[1], space) if drive == "end" else None
+    facets = mesh.locate_entities_boundary(bar, 0, lambda x: np.isclose(x[0], 2.0))
+    tags = mesh.meshtags(bar, 0, np.sort(facets), np.ones(len(facets), dtype=np.int32))
+    ds = ufl.Measure("ds", domain=bar, subdomain_data=tags)
+    law = InternalVariableLaw(model, Uniaxial(), u, quadrature_degree=2 * (order - 1))
+    problem = InternalVariableProblem(
+        law,
+        u,
+        [left] if right is None else [left, right],
+        force * ufl.TestFunction(space) * ds(1) if drive == "force" else None,
+        body_force=None if body_force is None else fem.Constant(bar, body_force),
+        options=options,
+    )
+    return Bar(law, problem, u, left, right, elongation, force)
