@@ -204,6 +204,10 @@ def _c_kernel(manifest: Manifest, verify: bool) -> Kernel:
             f"{manifest.directory}: the C kernel runs models of family 'convex_potentials'; this "
             f"one is of family '{manifest.family}'. Use kernel='onnx'."
         )
-    from .kernels.c_library import CLibraryKernel
-
+    try:
+        from .kernels.c_library import CLibraryKernel
+    except ImportError as error:
+        raise KernelUnavailableError(
+            f"the C kernel needs the package cffi, which cannot be imported ({error})."
+        ) from error
     return CLibraryKernel(read_arrays(manifest, "parameters.npz", verify=verify))
