@@ -1,0 +1,26 @@
+"""Decoders: conditional densities q(y | α) of microstates."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+
+class Decoder(nn.Module, ABC):
+    """Density of y given α, where y = x for controlled and y = x − ε for averaged strain.
+
+    Attributes:
+        centre, scale: Mean and standard deviation of y in the training data, shape ``(n_x,)``.
+    """
+
+    centre: Tensor
+    scale: Tensor
+
+    @abstractmethod
+    def log_density(self, y: Tensor, internal: Tensor) -> Tensor:
+        """Return ln q(y | α), ``(n_state, n_point)``, for y of ``(n_state, n_point, n_x)``."""
+
+    @abstractmethod
+    def sample(self, noise: Tensor, internal: Tensor) -> Tensor:
+        """Return y of the shape of the standard normal ``noise``, ``(n_state, n_sample, n_x)``."""

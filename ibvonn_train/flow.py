@@ -1,0 +1,130 @@
+"""Conditional normalizing flow q(y | α); the only module that knows nflows."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from nflows.transforms import (
+    MaskedAffineAutoregressiveTransform,
+    MaskedPiecewiseRationalQuadraticAutoregressiveTransform,
+)
+from torch import Tensor, nn
+
+from .decoder import Decoder
+from .networks.mlp import uniform
+from .networks.spline import rational_quadratic
+
+SCALE_FLOOR = 1e-3
+"""Added to the softplus of nflows' affine transform."""
+
+
+class ConditionalFlow(Decoder):
+    """Density q(y | α) as the image of a standard normal z.
+
+    y → (y − centre)/scale → affine with scale and shift of (α, previous components) →
+    rational-quadratic spline on [−bound, bound], the identity outside → z. In one dimension the
+    networks see α only, and the spline's knots are computed once per state, not once per point.
+
+    Args:
+        features: n_x.
+        context: n_α; 0 gives an unconditional flow.
+        hidden: Width of the masked networks.
+        blocks: Their number of hidden layers after the first.
+        bins: Number of bins of the spline.
+        bound: Half width of the spline's interval, in standard deviations of the base.
+        generator: Source of the initial weights.
+
+    References:
+        Durkan et al. (2019), arXiv 1906.04032; Papamakarios et al. (2017), arXiv 1705.07057.
+    """
+
+    centre: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        features: int,
+        context: int,
+        *,
+        hidden: int,
+        blocks: int,
+        bins: int,
+        bound: float,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.size = features
+        self.context = context
+        self.bins = bins
+        self.bound = bound
+        common = {
+            "features": features,
+            "hidden_features": hidden,
+            "context_features": context or None,
+            "num_blocks": blocks,
+            "use_residual_blocks": False,
+            "activation": torch.tanh,
+        }
+        self.affine = MaskedAffineAutoregressiveTransform(**common).double()
+        self.spline = MaskedPiecewiseRationalQuadraticAutoregressiveTransform(
+            num_bins=bins, tails="linear", tail_bound=bound, **common
+        ).double()
+        _initialise(self, generator)
+        self.register_buffer("centre", torch.zeros(features, dtype=torch.float64))
+        self.register_buffer("scale", torch.ones(features, dtype=torch.float64))
+
+    def log_density(self, y: Tensor, internal: Tensor) -> Tensor:
+        """Return ln q(y | α), shape ``(n_state, n_point)``.
+
+        Args:
+            y: Points, shape ``(n_state, n_point, n_x)``.
+            internal: α, shape ``(n_state, n_α)``.
+        """
+        z = (y - self.centre) / self.scale
+        log_volume = -torch.log(self.scale).sum()
+        if self.size == 1:
+            z, log_slope = self._forward_line(z[..., 0], internal)
+            return -0.5 * z * z - 0.5 * math.log(2.0 * math.pi) + log_slope + log_volume
+        n_state, n_point, _ = y.shape
+        context = self._repeat(internal, n_point)
+        flat, log_affine = self.affine(z.reshape(-1, self.size), context)
+        flat, log_spline = self.spline(flat, context)
+        base = -0.5 * flat.square().sum(-1) - 0.5 * self.size * math.log(2.0 * math.pi)
+        return (base + log_affine + log_spline + log_volume).reshape(n_state, n_point)
+
+    def sample(self, noise: Tensor, internal: Tensor) -> Tensor:
+        """Return y, shape ``(n_state, n_sample, n_x)``, of standard normal noise of that shape."""
+        n_state, n_sample, _ = noise.shape
+        context = self._repeat(internal, n_sample)
+        flat, _ = self.spline.inverse(noise.reshape(-1, self.size), context)
+        flat, _ = self.affine.inverse(flat, context)
+        return flat.reshape(n_state, n_sample, self.size) * self.scale + self.centre
+
+    def line_parameters(self, internal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return scale, shift ``(n_state, 1)`` and raw spline parameters of a 1-D flow."""
+        blank = internal.new_zeros(len(internal), 1)
+        context = internal if self.context else None
+        affine: Tensor = self.affine.autoregressive_net(blank, context)
+        spline: Tensor = self.spline.autoregressive_net(blank, context)
+        return nn.functional.softplus(affine[:, :1]) + SCALE_FLOOR, affine[:, 1:], spline
+
+    def _forward_line(self, y: Tensor, internal: Tensor) -> tuple[Tensor, Tensor]:
+        scale, shift, raw = self.line_parameters(internal)
+        z, log_slope = rational_quadratic(scale * y + shift, raw, bins=self.bins, bound=self.bound)
+        return z, log_slope + torch.log(scale)
+
+    def _repeat(self, internal: Tensor, count: int) -> Tensor | None:
+        return internal.repeat_interleave(count, 0) if self.context else None
+
+
+def _initialise(module: nn.Module, generator: torch.Generator) -> None:
+    """Draw nflows' weights from the generator: its own come from the global state of torch."""
+    for name, parameter in module.named_parameters():
+        fan_in = parameter.shape[-1]
+        gain = 0.1 if "final_layer" in name else 1.0
+        bound = gain / max(fan_in, 1) ** 0.5
+        parameter.data.copy_(uniform(tuple(parameter.shape), bound, generator))
+    # softplus(b) = 1 − floor: start from the identity.
+    final = module.affine.autoregressive_net.final_layer
+    final.bias.data[0::2] += math.log(math.expm1(1.0 - SCALE_FLOOR))

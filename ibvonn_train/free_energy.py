@@ -1,0 +1,105 @@
+"""Free energy f(ε, α): the convex potential, and the one that statistical mechanics assigns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .networks import InputConvexNetwork
+
+MicroscopicEnergy = Callable[[Tensor, Tensor], Tensor]
+"""e(x, ε) per unit reference length: microstates ``(n_state, n_point, n_x)``, strain ``(n_state,
+n_ε)`` → ``(n_state, n_point)``. Averaged strain does not enter e, but is passed all the same."""
+
+
+class EnergyValues(NamedTuple):
+    """f, σ = ∂f/∂ε and g = −∂f/∂α."""
+
+    energy: Tensor
+    stress: Tensor
+    driving_force: Tensor
+
+
+class FreeEnergy(nn.Module):
+    """Helmholtz free energy per unit reference length, jointly convex in (ε, α).
+
+    f(ε, α) = E F((ε − c)/s, α) + offset, F an input-convex network and E the product of the standard
+    deviations of stress and strain in the training data, so that F is of order one.
+
+    Args:
+        strain_size: n_ε.
+        internal_size: n_α.
+        widths: Hidden layers of F; empty for a quadratic law.
+        generator: Source of the initial weights.
+    """
+
+    strain_centre: Tensor
+    strain_scale: Tensor
+    energy_scale: Tensor
+    offset: Tensor
+
+    def __init__(
+        self,
+        strain_size: int,
+        internal_size: int,
+        *,
+        widths: Sequence[int],
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.strain_size = strain_size
+        self.net = InputConvexNetwork(strain_size + internal_size, widths, generator=generator)
+        self.register_buffer("strain_centre", torch.zeros(strain_size, dtype=torch.float64))
+        self.register_buffer("strain_scale", torch.ones(strain_size, dtype=torch.float64))
+        self.register_buffer("energy_scale", torch.ones((), dtype=torch.float64))
+        self.register_buffer("offset", torch.zeros((), dtype=torch.float64))
+
+    def state(self, strain: Tensor, internal: Tensor) -> Tensor:
+        """Return the normalised state ((ε − c)/s, α) that the networks see."""
+        return torch.cat([(strain - self.strain_centre) / self.strain_scale, internal], -1)
+
+    def forward(self, strain: Tensor, internal: Tensor) -> EnergyValues:
+        """Return f, σ and g for ε of shape ``(..., n_ε)`` and α of ``(..., n_α)``."""
+        value, gradient = self.net.value_and_gradient(self.state(strain, internal))
+        n = self.strain_size
+        return EnergyValues(
+            self.energy_scale * value + self.offset,
+            self.energy_scale / self.strain_scale * gradient[..., :n],
+            -self.energy_scale * gradient[..., n:],
+        )
+
+    def hessian(self, strain: Tensor, internal: Tensor) -> Tensor:
+        """Return ∂²f/∂(ε, α)², shape ``(..., n_ε + n_α, n_ε + n_α)``."""
+        _, _, hessian = self.net.value_gradient_hessian(self.state(strain, internal))
+        ones = torch.ones(self.net.size - self.strain_size, dtype=strain.dtype, device=strain.device)
+        scale = torch.cat([1.0 / self.strain_scale, ones])
+        return self.energy_scale * scale * hessian * scale.unsqueeze(-1)
+
+
+def flow_free_energy(
+    log_density: Tensor,
+    microscopic: Tensor,
+    spacing: float | Tensor,
+    thermal_energy: float,
+) -> Tensor:
+    """Return F = ∫ q (e + k_BT ln q) dx by the trapezoidal rule on equidistant nodes.
+
+    For a smooth density that vanishes at both ends the rule converges faster than any power of the
+    spacing. The density is normalised on the nodes, which removes what lies beyond them.
+
+    Args:
+        log_density: ln q on the nodes, shape ``(n_state, n_node)``.
+        microscopic: e on the nodes, same shape.
+        spacing: Distance of the nodes.
+        thermal_energy: k_BT per unit reference length.
+
+    Returns:
+        F of shape ``(n_state,)``.
+    """
+    weight = torch.exp(log_density) * spacing
+    total = weight.sum(-1)
+    mean = (weight * (microscopic + thermal_energy * log_density)).sum(-1) / total
+    return mean - thermal_energy * torch.log(total)

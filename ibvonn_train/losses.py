@@ -1,0 +1,68 @@
+"""Losses, each dimensionless and of order one for a law that knows nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .empirical import EmpiricalMeasure
+
+
+def bump(width: int) -> Tensor:
+    """Return the test function (1 − s²)² on ``width`` interior points of (−1, 1), of unit sum."""
+    s = torch.linspace(-1.0, 1.0, width + 2, dtype=torch.float64)[1:-1]
+    values = (1.0 - s * s) ** 2
+    return values / values.sum()
+
+
+def weak_form(
+    internal: Tensor, rate: Tensor, time: Tensor, widths: Sequence[int]
+) -> list[Tensor]:
+    """Return the residuals of α̇ = r against bump functions, one tensor for each width.
+
+    With the forward-Euler scheme of the data, Σ_n v_n [α_{n+1} − α_n − Δt_n r_n] = 0 for every test
+    function v. Summation by parts, Σ_n v_n (α_{n+1} − α_n) = −Σ_n (v_n − v_{n−1}) α_n for a v that
+    vanishes at its ends, is exact and takes the difference off the noisy α. The residual is
+    divided by the time that the bump spans: it is a rate.
+
+    Args:
+        internal: α of the encoder, shape ``(n_trajectory, n_time, n_α)``.
+        rate: r = ∂φ/∂g at the same states, same shape.
+        time: Instants, shape ``(n_time,)``.
+        widths: Numbers of interior points of the bumps.
+    """
+    dt = torch.diff(time)
+    n_trajectory, n_time, n_internal = internal.shape
+    # One row for each trajectory and variable, the layout of conv1d.
+    alpha = internal.transpose(1, 2).reshape(-1, 1, n_time)
+    flow = (rate[:, :-1] * dt[:, None]).transpose(1, 2).reshape(-1, 1, n_time - 1)
+    span = dt.reshape(1, 1, -1)
+    residuals = []
+    for width in widths:
+        v = bump(width).to(internal)
+        slope = F.pad(v, (0, 1)) - F.pad(v, (1, 0))  # v_n − v_{n−1}, n over width + 1 points
+        stride = max(1, width // 4)
+        change = -F.conv1d(alpha, slope[None, None], stride=stride)
+        moved = F.conv1d(flow, v[None, None], stride=stride)
+        duration = F.conv1d(span, v[None, None], stride=stride)
+        residual = (change - moved) / duration
+        residuals.append(residual.reshape(n_trajectory, n_internal, -1).transpose(1, 2))
+    return residuals
+
+
+def negative_log_likelihood(measure: EmpiricalMeasure, log_density: Tensor) -> Tensor:
+    """Return −⟨ln q⟩ per state, shape ``(n_state,)``, of log densities on the measure's nodes."""
+    return -(measure.weights * log_density).sum(-1)
+
+
+def relative_variance(value: Tensor, reference: Tensor) -> Tensor:
+    """Return Var(value − reference)/Var(reference): an additive constant is free."""
+    return (value - reference).var(unbiased=False) / reference.var(unbiased=False)
+
+
+def normalised_square(value: Tensor, reference: Tensor, scale: Tensor) -> Tensor:
+    """Return the mean square of (value − reference)/scale."""
+    return ((value - reference) / scale).square().mean()

@@ -1,0 +1,87 @@
+"""The learned law: encoder, decoder, free energy and dissipation in one module."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .decoder import Decoder
+from .dissipation import DualDissipation
+from .encoder import Encoder
+from .free_energy import FreeEnergy
+
+StrainKind = Literal["controlled", "averaged"]
+
+
+class LawValues(NamedTuple):
+    """f, σ, g and α̇ at given states."""
+
+    energy: Tensor
+    stress: Tensor
+    driving_force: Tensor
+    rate: Tensor
+
+
+class LearnedLaw(nn.Module):
+    """Constitutive law with potentials f and φ, encoder ψ and decoder q.
+
+    Args:
+        strain_kind: "controlled" (the decoder describes x) or "averaged" (it describes x − ε).
+        encoder: α = M(⟨ψ(x)⟩ − m).
+        decoder: Density of the microstates given α.
+        energy: f(ε, α).
+        dissipation: φ(g; ε, α).
+    """
+
+    def __init__(
+        self,
+        strain_kind: StrainKind,
+        encoder: Encoder,
+        decoder: Decoder,
+        energy: FreeEnergy,
+        dissipation: DualDissipation,
+    ) -> None:
+        super().__init__()
+        self.strain_kind: StrainKind = strain_kind
+        self.encoder = encoder
+        self.decoder = decoder
+        self.energy = energy
+        self.dissipation = dissipation
+
+    @property
+    def internal_size(self) -> int:
+        """n_α."""
+        return self.encoder.shift.numel()
+
+    @property
+    def strain_size(self) -> int:
+        """n_ε."""
+        return self.energy.strain_size
+
+    def forward(self, strain: Tensor, internal: Tensor) -> LawValues:
+        """Return f, σ, g, α̇ for ε of shape ``(..., n_ε)`` and α of ``(..., n_α)``."""
+        energy, stress, force = self.energy(strain, internal)
+        if not self.internal_size:
+            return LawValues(energy, stress, force, torch.zeros_like(force))
+        rate = self.dissipation.rate(force, self.energy.state(strain, internal))
+        return LawValues(energy, stress, force, rate)
+
+    def dual_dissipation(self, driving_force: Tensor, strain: Tensor, internal: Tensor) -> Tensor:
+        """Return φ(g; ε, α), shape ``(...)``."""
+        value: Tensor = self.dissipation(driving_force, self.energy.state(strain, internal))
+        return value
+
+    def origin(self, strain: Tensor) -> Tensor:
+        """Return where the decoder's coordinate starts, shape ``(n_state, 1, n_x)``: ε or 0."""
+        start = strain if self.strain_kind == "averaged" else torch.zeros_like(strain[..., :1])
+        return start.unsqueeze(-2)
+
+    def log_density(self, microstate: Tensor, strain: Tensor, internal: Tensor) -> Tensor:
+        """Return ln q, ``(n_state, n_point)``, of microstates ``(n_state, n_point, n_x)``."""
+        return self.decoder.log_density(microstate - self.origin(strain), internal)
+
+    def sample(self, noise: Tensor, strain: Tensor, internal: Tensor) -> Tensor:
+        """Return microstates of the shape of ``noise``, ``(n_state, n_sample, n_x)``."""
+        return self.decoder.sample(noise, internal) + self.origin(strain)

@@ -1,0 +1,259 @@
+"""Configuration of a training run: frozen dataclasses, read from the [training] table of a TOML."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+import typing
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+PARTS = ("encoder", "decoder", "energy", "dissipation")
+"""Parts of a law that a stage may train."""
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used: the message names the key and what to write instead."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of the networks.
+
+    Attributes:
+        internal_size: Number n_α of internal variables.
+        encoder_widths: Hidden layers of ψ.
+        encoder_gain: Factor on ψ's initial first layer; above 1 where microstates have structure
+            that is fine against their range.
+        energy_widths: Hidden layers of f.
+        ridges: Number of softplus ridges of φ; 0 makes φ quadratic in g.
+        context_widths: Hidden layers of φ's network of the state.
+        decoder: "flow" or "mixture".
+        flow_hidden, flow_blocks, flow_bins, flow_bound: Masked networks and spline of the flow.
+        mixture_components, mixture_widths: Gaussians of the mixture and its network's layers.
+    """
+
+    internal_size: int = 1
+    encoder_widths: tuple[int, ...] = (10, 10)
+    encoder_gain: float = 1.0
+    energy_widths: tuple[int, ...] = (20, 20)
+    ridges: int = 8
+    context_widths: tuple[int, ...] = (16, 16)
+    decoder: Literal["flow", "mixture"] = "flow"
+    flow_hidden: int = 16
+    flow_blocks: int = 1
+    flow_bins: int = 8
+    flow_bound: float = 4.0
+    mixture_components: int = 8
+    mixture_widths: tuple[int, ...] = (16, 16)
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What of the data is used, and how.
+
+    Attributes:
+        protocols: Indices of the training protocols; empty = all. Test protocols are left out here
+            and never read.
+        validation: Indices, among all, of protocols held out to judge choices.
+        nodes: Number of nodes on which microstates of one dimension are binned.
+        samples: Number of replicas kept where microstates have more dimensions.
+        weak_widths: Widths, in stored steps, of the test functions of the weak form.
+    """
+
+    protocols: tuple[int, ...] = ()
+    validation: tuple[int, ...] = ()
+    nodes: int = 320
+    samples: int = 512
+    weak_widths: tuple[int, ...] = (20, 60)
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weight of each term of the loss; a term of weight 0 is not computed.
+
+    Attributes:
+        stress: |∂f/∂ε − σ|²/Var σ.
+        weak: Weak form of α̇ = ∂φ/∂g, divided by Var α̇.
+        likelihood: −⟨ln q⟩ per replica.
+        tie: Var(f − F_flow)/Var(F_flow).
+        tie_gradient: |g − g_flow|²/Var(g_flow) with g_flow = −∂F_flow/∂α.
+        gauge: ⟨ψ'⟩² in the units of α and ε: freezes α under rigid translation (averaged strain).
+        window: Roll-outs over short windows from encoded states.
+        rollout: Roll-outs over the whole duration.
+    """
+
+    stress: float = 1.0
+    weak: float = 0.1
+    likelihood: float = 0.0
+    tie: float = 0.0
+    tie_gradient: float = 0.0
+    gauge: float = 0.0
+    window: float = 0.0
+    rollout: float = 0.0
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """One stage of the training: an optimiser, what it trains and on which loss.
+
+    Attributes:
+        name: Shown in the log.
+        optimiser: "adam" (one-cycle learning rate) or "lbfgs" (strong Wolfe).
+        steps: Adam steps, or L-BFGS iterations.
+        train: Parts that are trained; the others are frozen.
+        learning_rate: Largest rate of Adam.
+        loss: Weights.
+        trajectories: Trajectories in each Adam step; 0 = all.
+        states: States on which the decoder is evaluated in each Adam step, or throughout L-BFGS.
+        window: Length of a window, in stored steps.
+    """
+
+    name: str
+    optimiser: Literal["adam", "lbfgs"]
+    steps: int
+    train: tuple[str, ...] = PARTS
+    learning_rate: float = 1e-2
+    loss: LossWeights = field(default_factory=LossWeights)
+    trajectories: int = 0
+    states: int = 128
+    window: int = 30
+
+    def __post_init__(self) -> None:
+        for part in self.train:
+            if part not in PARTS:
+                raise ConfigError(f"stage {self.name!r}: train must name parts of {PARTS}; got {part!r}.")
+        if self.steps < 1 or self.states < 1 or self.window < 2:
+            raise ConfigError(
+                f"stage {self.name!r}: steps and states must be at least 1 and window at least 2; got "
+                f"{self.steps}, {self.states}, {self.window}."
+            )
+        if self.loss.tie_gradient and {"encoder", "decoder"} & set(self.train):
+            raise ConfigError(
+                f"stage {self.name!r}: loss.tie_gradient needs a frozen encoder and decoder; train "
+                "only energy and dissipation in this stage, or set it to 0."
+            )
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """A training run.
+
+    Attributes:
+        name: Name of the model.
+        seed: Seed of every random number of the run.
+        device: Where torch computes: "cpu", "cuda", …
+        checkpoint_every: Optimiser steps between checkpoints.
+        data, model: See there.
+        stages: In order.
+    """
+
+    name: str = "model"
+    seed: int = 0
+    device: str = "cpu"
+    checkpoint_every: int = 200
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    stages: tuple[StageConfig, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [stage.name for stage in self.stages]
+        if len(set(names)) < len(names):
+            raise ConfigError(f"stages: names must differ; got {names}.")
+
+    def resolved(self) -> dict[str, Any]:
+        """Return every value, defaults included, as plain lists, numbers and text."""
+        plain: dict[str, Any] = _plain(asdict(self))
+        return plain
+
+    @classmethod
+    def from_dict(cls, table: dict[str, Any]) -> TrainingConfig:
+        """Build from nested tables, e.g. those of a TOML.
+
+        Raises:
+            ConfigError: If a key is unknown (the nearest known one is named) or a value is of the
+                wrong type.
+        """
+        return _build(cls, table, "training")
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> TrainingConfig:
+        """Read the ``[training]`` table of a TOML file; other tables belong to other commands.
+
+        Raises:
+            ConfigError: If the file has no such table, is not TOML, or `from_dict` refuses it.
+        """
+        try:
+            content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{path}: must be TOML; {error}.") from None
+        if "training" not in content:
+            raise ConfigError(
+                f"{path}: must have a [training] table; its tables are {sorted(content)}."
+            )
+        try:
+            return cls.from_dict(content["training"])
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from None
+
+
+T = TypeVar("T")
+
+
+def _build(cls: type[T], table: object, place: str) -> T:
+    if not isinstance(table, dict):
+        raise ConfigError(f"[{place}]: must be a table; got {table!r}.")
+    hints = typing.get_type_hints(cls)
+    known = {item.name for item in fields(cls)}  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
+            raise ConfigError(
+                f"[{place}]: unknown key {key!r}; did you mean {near!r}? Known keys: {sorted(known)}."
+            )
+        values[key] = _convert(hints[key], value, f"{place}.{key}")
+    try:
+        return cls(**values)
+    except TypeError:
+        missing = sorted(
+            item.name
+            for item in fields(cls)  # type: ignore[arg-type]
+            if item.name not in values and not _has_default(item)
+        )
+        raise ConfigError(f"[{place}]: the keys {missing} are required.") from None
+
+
+def _has_default(item: Field[Any]) -> bool:
+    return item.default is not MISSING or item.default_factory is not MISSING
+
+
+def _convert(hint: Any, value: Any, place: str) -> Any:
+    """Return the value as the annotated type, integers as floats where floats are asked for."""
+    origin = typing.get_origin(hint)
+    if is_dataclass(hint):
+        return _build(hint, value, place)  # type: ignore[arg-type]
+    if origin is tuple:
+        item = typing.get_args(hint)[0]
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"{place}: must be a list; got {value!r}.")
+        return tuple(_convert(item, v, f"{place}[{i}]") for i, v in enumerate(value))
+    if origin is Literal:
+        choices = typing.get_args(hint)
+        if value not in choices:
+            raise ConfigError(f"{place}: must be one of {list(choices)}; got {value!r}.")
+        return value
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not hint:
+        raise ConfigError(f"{place}: must be of type {hint.__name__}; got {value!r}.")
+    return value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
