@@ -215,6 +215,8 @@ class OnnxWriter:
     def _call(self, traced: fx.GraphModule, node: fx.Node, args: Any, kwargs: Any) -> str:
         if node.op == "call_module":
             return self._layer(traced.get_submodule(str(node.target)), args[0])
+        if node.target is getattr and args[1] == "T":
+            return self._transposed(args[0])
         target: Any = _METHODS.get(str(node.target)) if node.op == "call_method" else node.target
         if target in _UNARY:
             return self.emit(_UNARY[target], [self._operand(args[0])])
@@ -223,11 +225,21 @@ class OnnxWriter:
         rule = getattr(self, f"_{getattr(target, '__name__', '')}", None)
         if target is None or rule is None or target not in _RULES:
             raise ValueError(
-                f"export: ONNX writer: the module uses {node.target} ({node.op}), which is not among the known "
-                f"operations ({', '.join(sorted({f.__name__ for f in _KNOWN}))}). Write it with these."
+                f"export: ONNX writer: the module uses {node.target} ({node.op}), which is not among "
+                f"the known operations ({', '.join(sorted({f.__name__ for f in _KNOWN}))}). Write "
+                "it with these."
             )
         result: str = rule(*args, **kwargs)
         return result
+
+    def _transposed(self, x: str) -> str:
+        """Transpose a stored matrix here rather than in the graph."""
+        for stored in self._initializers.values():
+            if stored.name == x and len(stored.dims) == 2:
+                return self.constant(numpy_helper.to_array(stored).T)
+        raise ValueError(
+            "export: ONNX writer: .T is known for stored matrices only; permute what is computed."
+        )
 
     def _layer(self, layer: nn.Module, x: str) -> str:
         if isinstance(layer, nn.Linear):
@@ -307,7 +319,11 @@ class OnnxWriter:
 
     def _getitem(self, x: str, index: Any) -> str:
         parts = index if isinstance(index, tuple) else (index,)
-        axes = [i for i, part in enumerate(parts) if part != slice(None)]
+        if parts[0] is Ellipsis:  # count the axes from the end
+            parts = parts[1:]
+            axes = [i - len(parts) for i, part in enumerate(parts) if part != slice(None)]
+        else:
+            axes = [i for i, part in enumerate(parts) if part != slice(None)]
         if not all(isinstance(p, slice) and p.step is None for p in parts):
             raise ValueError(f"export: ONNX writer: only slices of step 1 are known; got {index}.")
         if not axes:
