@@ -20,19 +20,22 @@ def bump(width: int) -> Tensor:
 
 def weak_form(
     internal: Tensor, rate: Tensor, time: Tensor, widths: Sequence[int]
-) -> list[Tensor]:
-    """Return the residuals of α̇ = r against bump functions, one tensor for each width.
+) -> list[tuple[Tensor, Tensor]]:
+    """Return the mean rates of α and of r under bump functions, a pair for each width.
 
     With the forward-Euler scheme of the data, Σ_n v_n [α_{n+1} − α_n − Δt_n r_n] = 0 for every test
     function v. Summation by parts, Σ_n v_n (α_{n+1} − α_n) = −Σ_n (v_n − v_{n−1}) α_n for a v that
-    vanishes at its ends, is exact and takes the difference off the noisy α. The residual is
-    divided by the time that the bump spans: it is a rate.
+    vanishes at its ends, is exact and takes the difference off the noisy α. Both sides are
+    divided by the time that the bump spans: they are rates.
 
     Args:
         internal: α of the encoder, shape ``(n_trajectory, n_time, n_α)``.
         rate: r = ∂φ/∂g at the same states, same shape.
         time: Instants, shape ``(n_time,)``.
-        widths: Numbers of interior points of the bumps.
+        widths: Numbers of interior points of the bumps; those that do not fit are left out.
+
+    Returns:
+        Observed and modelled mean rates, each ``(n_trajectory, n_bump, n_α)``.
     """
     dt = torch.diff(time)
     n_trajectory, n_time, n_internal = internal.shape
@@ -40,17 +43,32 @@ def weak_form(
     alpha = internal.transpose(1, 2).reshape(-1, 1, n_time)
     flow = (rate[:, :-1] * dt[:, None]).transpose(1, 2).reshape(-1, 1, n_time - 1)
     span = dt.reshape(1, 1, -1)
-    residuals = []
+    pairs = []
     for width in widths:
+        if width + 1 > n_time:
+            continue
         v = bump(width).to(internal)
         slope = F.pad(v, (0, 1)) - F.pad(v, (1, 0))  # v_n − v_{n−1}, n over width + 1 points
         stride = max(1, width // 4)
         change = -F.conv1d(alpha, slope[None, None], stride=stride)
         moved = F.conv1d(flow, v[None, None], stride=stride)
         duration = F.conv1d(span, v[None, None], stride=stride)
-        residual = (change - moved) / duration
-        residuals.append(residual.reshape(n_trajectory, n_internal, -1).transpose(1, 2))
-    return residuals
+        shape = (n_trajectory, n_internal, -1)
+        observed = (change / duration).reshape(shape).transpose(1, 2)
+        pairs.append((observed, (moved / duration).reshape(shape).transpose(1, 2)))
+    return pairs
+
+
+def weak_form_loss(pairs: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    """Return |observed − modelled|² relative to |observed|², averaged over variables and widths.
+
+    The reference is detached: an encoder must not gain from moving fast.
+    """
+    terms = []
+    for observed, modelled in pairs:
+        scale = observed.detach().square().mean((0, 1))
+        terms.append(((observed - modelled).square().mean((0, 1)) / scale).mean())
+    return torch.stack(terms).mean()
 
 
 def negative_log_likelihood(measure: EmpiricalMeasure, log_density: Tensor) -> Tensor:

@@ -1,0 +1,114 @@
+"""Build a law from its configuration, with scales taken from the training data."""
+
+from __future__ import annotations
+
+import torch
+
+from ..decoder import Decoder
+from ..dissipation import DualDissipation
+from ..encoder import Encoder, whitening
+from ..flow import ConditionalFlow
+from ..free_energy import FreeEnergy
+from ..losses import weak_form
+from ..mixture import GaussianMixture
+from ..model import LearnedLaw, StrainKind
+from .config import ConfigError, ModelConfig
+from .dataset import TrainingSet
+
+
+def build_law(
+    config: ModelConfig,
+    *,
+    strain_kind: StrainKind,
+    strain_size: int,
+    microstate_size: int,
+    generator: torch.Generator,
+) -> LearnedLaw:
+    """Return an untrained law with unit scales.
+
+    Raises:
+        ConfigError: If the decoder does not suit the microstates.
+    """
+    encoder = Encoder(
+        microstate_size,
+        config.internal_size,
+        widths=config.encoder_widths,
+        first_gain=config.encoder_gain,
+        generator=generator,
+    )
+    decoder: Decoder
+    if config.decoder == "flow":
+        decoder = ConditionalFlow(
+            microstate_size,
+            config.internal_size,
+            hidden=config.flow_hidden,
+            blocks=config.flow_blocks,
+            bins=config.flow_bins,
+            bound=config.flow_bound,
+            generator=generator,
+        )
+    elif microstate_size == 1:
+        decoder = GaussianMixture(
+            config.internal_size,
+            components=config.mixture_components,
+            widths=config.mixture_widths,
+            generator=generator,
+        )
+    else:
+        raise ConfigError(
+            f"training.model.decoder: a mixture needs microstates of one dimension; these have "
+            f"{microstate_size}. Use 'flow'."
+        )
+    energy = FreeEnergy(
+        strain_size, config.internal_size, widths=config.energy_widths, generator=generator
+    )
+    dissipation = DualDissipation(
+        strain_size,
+        config.internal_size,
+        ridges=config.ridges,
+        context_widths=config.context_widths,
+        generator=generator,
+    )
+    return LearnedLaw(strain_kind, encoder, decoder, energy, dissipation)
+
+
+@torch.no_grad()
+def set_scales(law: LearnedLaw, data: TrainingSet) -> None:
+    """Copy the scales of the training data into a law and orient its encoder.
+
+    The time scale is that of the untrained encoder's rates, an order of magnitude for the networks.
+    """
+    scales = data.scales
+    law.encoder.input_centre.copy_(scales.microstate_centre)
+    law.encoder.input_scale.copy_(scales.microstate_scale)
+    law.decoder.centre.copy_(scales.decoder_centre)
+    law.decoder.scale.copy_(scales.decoder_scale)
+    law.energy.strain_centre.copy_(scales.strain_centre)
+    law.energy.strain_scale.copy_(scales.strain_scale)
+    scale = (scales.strain_scale * scales.stress_scale).mean()
+    law.energy.energy_scale.copy_(scale)
+    law.dissipation.energy_scale.copy_(scale)
+    if not law.internal_size:
+        return
+    orient(law, data)
+    rates = []
+    for block in data.training:
+        internal = block.series(law.encoder.gauge(law.encoder.raw_mean(block.measure)))
+        width = max(2, len(block.time) // 15)
+        ((observed, _),) = weak_form(internal, torch.zeros_like(internal), block.time, [width])
+        rates.append(observed.square().mean())
+    law.dissipation.time_scale.copy_(1.0 / torch.stack(rates).mean().sqrt())
+
+
+@torch.no_grad()
+def orient(law: LearnedLaw, data: TrainingSet) -> None:
+    """Flip features of ψ that fall where the mean microstate rises; store the gauge.
+
+    Only before training: afterwards the other networks depend on the sign.
+    """
+    raw = torch.cat([law.encoder.raw_mean(block.measure) for block in data.training])
+    mean = torch.cat([block.measure.mean(block.measure.nodes) for block in data.training])[:, 0]
+    sign = torch.sign(((raw - raw.mean(0)) * (mean - mean.mean())[:, None]).sum(0))
+    law.encoder.net.weights[-1].mul_(sign[:, None])
+    law.encoder.net.biases[-1].mul_(sign)
+    law.encoder.store(whitening(raw * sign))

@@ -1,0 +1,173 @@
+"""Optimiser of one stage: Adam with a one-cycle rate, or L-BFGS; one call is one step."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..model import LearnedLaw
+from .config import PARTS, DataConfig, StageConfig
+from .dataset import Block, TrainingSet
+from .objective import Batch, Objective, Physics
+
+LBFGS_CHUNK = 10
+"""L-BFGS iterations in one step; its history survives from step to step."""
+
+
+class StageRun:
+    """State of a stage between its steps.
+
+    Args:
+        law: The law in training; the parts that the stage does not train are frozen.
+        data: Training data.
+        physics: What is known of the system.
+        config: The stage.
+        data_config: Widths of the test functions.
+        seed: Seed of the stage's own random numbers.
+    """
+
+    def __init__(
+        self,
+        law: LearnedLaw,
+        data: TrainingSet,
+        physics: Physics,
+        config: StageConfig,
+        data_config: DataConfig,
+        seed: int,
+    ) -> None:
+        self.law = law
+        self.data = data
+        self.config = config
+        self.step = 0
+        self.generator = torch.Generator().manual_seed(seed)
+        train = _usable(law, config.train)
+        for part in PARTS:
+            getattr(law, part).requires_grad_(part in train)
+        self.parameters = [p for p in law.parameters() if p.requires_grad]
+        self.objective = Objective(
+            law, data, physics, config.loss, data_config.weak_widths, config.window
+        )
+        self.optimiser: torch.optim.Optimizer
+        if config.optimiser == "adam":
+            self.optimiser = torch.optim.Adam(self.parameters, lr=config.learning_rate)
+            self.total = config.steps
+        else:
+            self.optimiser = torch.optim.LBFGS(
+                self.parameters,
+                max_iter=LBFGS_CHUNK,
+                history_size=60,
+                tolerance_grad=1e-12,
+                tolerance_change=1e-15,
+                line_search_fn="strong_wolfe",
+            )
+            self.total = math.ceil(config.steps / LBFGS_CHUNK)
+        self.fixed = [
+            Batch(block, None, self._states(block, None)) for block in data.training
+        ]
+
+    @property
+    def done(self) -> bool:
+        """True after the last step."""
+        return self.step >= self.total
+
+    def advance(self) -> dict[str, float]:
+        """Make one step and return the loss and its terms at its start."""
+        record = self._adam() if self.config.optimiser == "adam" else self._lbfgs()
+        self.step += 1
+        return record
+
+    def finish(self) -> None:
+        """Store the gauge of the trained encoder."""
+        with torch.no_grad():
+            gauge, _ = self.objective.encode(self.data.training[0])
+            self.law.encoder.store(gauge)
+
+    def state(self) -> dict[str, Any]:
+        """Return what a resumed run needs, as tensors and plain values."""
+        return {
+            "step": self.step,
+            "optimiser": self.optimiser.state_dict(),
+            "generator": self.generator.get_state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from `state`; the law's parameters are restored by the caller."""
+        self.step = state["step"]
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.generator.set_state(state["generator"])
+
+    def _adam(self) -> dict[str, float]:
+        rate = one_cycle(self.step, self.total, self.config.learning_rate)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        batch = self._random_batch()
+        self.optimiser.zero_grad()
+        loss, terms = self.objective(batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        return _record(loss, terms)
+
+    def _lbfgs(self) -> dict[str, float]:
+        records: list[dict[str, float]] = []
+
+        def closure() -> float:
+            self.optimiser.zero_grad()
+            total = 0.0
+            sums: dict[str, float] = {}
+            states = sum(batch.block.states for batch in self.fixed)
+            for batch in self.fixed:
+                loss, terms = self.objective(batch)
+                share = batch.block.states / states
+                (share * loss).backward()  # type: ignore[no-untyped-call]
+                total += share * float(loss.detach())
+                for name, value in _record(loss, terms).items():
+                    sums[name] = sums.get(name, 0.0) + share * value
+            records.append(sums)
+            return total
+
+        self.optimiser.step(closure)
+        return records[0]
+
+    def _random_batch(self) -> Batch:
+        blocks = self.data.training
+        sizes = torch.tensor([float(block.states) for block in blocks])
+        block = blocks[int(torch.multinomial(sizes, 1, generator=self.generator))]
+        pick = None
+        count = self.config.trajectories
+        if 0 < count < block.trajectories:
+            order = torch.randperm(block.trajectories, generator=self.generator)
+            pick = order[:count].to(block.strain.device)
+        return Batch(block, pick, self._states(block, pick))
+
+    def _states(self, block: Block, trajectories: Tensor | None) -> Tensor | None:
+        loss = self.config.loss
+        if not (loss.likelihood or loss.tie or loss.tie_gradient):
+            return None
+        order = torch.randperm(block.states, generator=self.generator)
+        return order[: self.config.states].to(block.strain.device)
+
+
+def one_cycle(step: int, total: int, peak: float) -> float:
+    """Return the learning rate: cosine from peak/25 up over 30 % of the steps, then to peak/1e4.
+
+    References:
+        Smith & Topin (2019), *Super-convergence*, arXiv 1708.07120.
+    """
+    warm = max(1.0, 0.3 * total)
+    if step < warm:
+        start, end, phase = peak / 25.0, peak, step / warm
+    else:
+        start, end, phase = peak, peak / 1e4, (step - warm) / max(1.0, total - warm)
+    return end + 0.5 * (start - end) * (1.0 + math.cos(math.pi * phase))
+
+
+def _usable(law: LearnedLaw, parts: tuple[str, ...]) -> set[str]:
+    """Leave out parts without meaning: a law without internal variables has no rate."""
+    return set(parts) - (set() if law.internal_size else {"encoder", "dissipation"})
+
+
+def _record(loss: Tensor, terms: dict[str, Tensor]) -> dict[str, float]:
+    return {"loss": float(loss.detach()), **{k: float(v.detach()) for k, v in terms.items()}}
