@@ -37,9 +37,8 @@ def require_real_scalars() -> None:
         )
 
 
-def assemble_matrix(matrix: Any, form: Any, bcs: list[Any], diagonal: float) -> None:
-    """Assemble into ``matrix`` with ``diagonal`` on constrained rows (``diag`` since 0.10)."""
-    matrix.zeroEntries()
+def add_to_matrix(matrix: Any, form: Any, bcs: list[Any], diagonal: float) -> None:
+    """Add a form to ``matrix``; constrained rows get ``diagonal`` (keyword ``diag`` since 0.10)."""
     keyword = "diagonal" if _VERSION < (0, 10) else "diag"
     assemble: Any = fem_petsc.assemble_matrix
     assemble(matrix, form, bcs=bcs, **{keyword: diagonal})

@@ -15,7 +15,6 @@ from mpi4py import MPI
 
 import numpy as np
 import ufl
-from numpy.typing import NDArray
 
 from . import _compat
 from .errors import LocalSolveError
@@ -40,7 +39,7 @@ class InternalVariableLaw:
         kinematics: How strains follow from the displacement, for instance ``Uniaxial()``.
         u: Displacement: a Function, or a part of one (``ufl.split``) [length].
         quadrature_degree: Degree of the rule; 2 (p − 1) for Lagrange elements of order p.
-        cells: Local indices of the cells made of this material (default: all).
+        subdomain: Cell tags and the tag of the cells made of this material (default: all cells).
         mesh: Only needed where it cannot be found from ``u``.
         name: Used in messages and output (default: the model's name).
 
@@ -66,7 +65,7 @@ class InternalVariableLaw:
         u: Any,
         quadrature_degree: int,
         *,
-        cells: NDArray[np.int32] | None = None,
+        subdomain: tuple[Any, int] | None = None,
         mesh: Any = None,
         name: str | None = None,
     ) -> None:
@@ -77,7 +76,7 @@ class InternalVariableLaw:
         self.name = model.manifest.name if name is None else name
         mesh = _mesh_of(u) if mesh is None else mesh
         kinematics.check(mesh, model.manifest)
-        self.points = QuadraturePoints(mesh, quadrature_degree, cells)
+        self.points = QuadraturePoints(mesh, quadrature_degree, subdomain)
         self.dx = self.points.dx
         shape = kinematics.shape
         self.stress = self.points.function(shape, f"{self.name}_stress")

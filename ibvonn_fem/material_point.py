@@ -35,13 +35,13 @@ class PointHistory:
     validity: FloatArray
 
     def table(self, model: ExportedModel) -> tuple[list[str], FloatArray]:
-        """Column names and values, shape ``(n, columns)``."""
+        """Column names (those of the manifest) and values, shape ``(n, columns)``."""
         manifest = model.manifest
         names = [
             "time",
-            *(f"strain_{name}" for name in manifest.strain_components),
-            *(f"stress_{name}" for name in manifest.stress_components),
-            *(f"internal_{name}" for name in manifest.internal_components),
+            *manifest.strain_components,
+            *manifest.stress_components,
+            *manifest.internal_components,
             "energy",
             "dissipated",
             "validity",

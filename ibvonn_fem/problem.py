@@ -103,17 +103,19 @@ class InternalVariableProblem:
         self.comm: MPI.Intracomm = space.mesh.comm
         v, du = ufl.TestFunction(space), ufl.TrialFunction(space)
         internal = sum((each.virtual_work(v) for each in self.laws), start=ufl.Form([]))
-        tangent = sum((each.stiffness(du, v) for each in self.laws), start=ufl.Form([]))
+        tangents = [sum((each.stiffness(du, v) for each in self.laws), start=ufl.Form([]))]
         external = _external_work(self.laws, v, loads, body_force)
         if external is not None:
             for each in self.laws:
                 each.points.check_form(external, [each.stress, each.tangent, each.energy])
-            if u in external.coefficients():
-                tangent = tangent - ufl.derivative(external, u, du)
         self._loads_follow_u = external is not None and u in external.coefficients()
+        if self._loads_follow_u:
+            tangents.append(-ufl.derivative(external, u, du))
         self._internal_form = fem.form(internal)
         self._external_form = None if external is None else fem.form(external)
-        self._tangent_form = fem.form(tangent)
+        # One form each: DOLFINx refuses measures with different cell tags in a single form.
+        self._tangent_forms = [fem.form(tangent) for tangent in tangents]
+        self._pattern_form = fem.form(ufl.inner(du, v) * ufl.dx(domain=space.mesh))
         self.internal_force = fem.Function(space, name="internal_force")
         self.external_force = fem.Function(space, name="external_force")
         self._u_old = u.x.array.copy()
@@ -130,7 +132,7 @@ class InternalVariableProblem:
         self._create_solver(options)
 
     def _create_solver(self, options: Mapping[str, Any] | None) -> None:
-        self.matrix = fem_petsc.create_matrix(self._tangent_form)
+        self.matrix = fem_petsc.create_matrix(self._pattern_form)
         self._x = self.u.x.petsc_vec.duplicate()
         self._b = self.u.x.petsc_vec.duplicate()
         self.snes = PETSc.SNES().create(self.comm)
@@ -306,7 +308,7 @@ class InternalVariableProblem:
         """Mean diagonal of the tangent: weighs prescribed displacements as forces."""
         if not self._update_laws(self._x):
             return False
-        _compat.assemble_matrix(self.matrix, self._tangent_form, [], 1.0)
+        self._assemble_tangent([])
         diagonal = self.matrix.getDiagonal()
         diagonal.abs()
         self._stiffness_scale = diagonal.sum() / diagonal.getSize() or 1.0
@@ -322,7 +324,10 @@ class InternalVariableProblem:
         if self.bcs and self._misses_prescribed(x, b):
             with b.localForm() as local:
                 local.set(0.0)
-            fem_petsc.apply_lifting(b, [self._tangent_form], bcs=[self.bcs], x0=[x], alpha=-1.0)
+            forms = self._tangent_forms
+            fem_petsc.apply_lifting(
+                b, forms, bcs=[self.bcs] * len(forms), x0=[x] * len(forms), alpha=-1.0
+            )
             b.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
         b.axpy(1.0, self.internal_force.x.petsc_vec)
         b.axpy(-1.0, self.external_force.x.petsc_vec)
@@ -332,9 +337,14 @@ class InternalVariableProblem:
         fem_petsc.set_bc(b, self.bcs, x0=x, alpha=-1.0)
         return bool(b.norm(PETSc.NormType.INFINITY) > 0.0)
 
+    def _assemble_tangent(self, bcs: list[Any]) -> None:
+        self.matrix.zeroEntries()
+        for form in self._tangent_forms:
+            _compat.add_to_matrix(self.matrix, form, bcs, self._stiffness_scale)
+
     def _jacobian(self, snes: Any, x: Any, matrix: Any, preconditioner: Any) -> None:  # noqa: ARG002
         self._update_laws(x)
-        _compat.assemble_matrix(matrix, self._tangent_form, self.bcs, self._stiffness_scale)
+        self._assemble_tangent(self.bcs)
 
     def _has_converged(self, snes: Any, iteration: int, norms: tuple[float, float, float]) -> int:
         x_norm, step_norm, residual = norms

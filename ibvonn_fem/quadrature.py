@@ -20,8 +20,6 @@ from numpy.typing import NDArray
 from . import _compat
 from .kernels.base import FloatArray
 
-_SUBDOMAIN = 1  # id of the law's cells in its own measure
-
 
 class QuadraturePoints:
     """Quadrature points of the cells of a mesh that this rank owns, cell by cell.
@@ -29,7 +27,8 @@ class QuadraturePoints:
     Args:
         mesh: The mesh.
         degree: Degree of exactness of the rule.
-        cells: Local indices of the cells (default: all); ghosts are left out.
+        subdomain: Cell tags and the tag of the cells to use (default: all cells). Forms that mix
+            several measures on tagged cells must all use the same tags.
 
     Attributes:
         dx: The measure of exactly these points, ``ufl.dx`` of the given cells and degree.
@@ -38,7 +37,7 @@ class QuadraturePoints:
         size: Points on this rank, ``n_cells * per_cell``.
     """
 
-    def __init__(self, mesh: Any, degree: int, cells: NDArray[np.int32] | None = None) -> None:
+    def __init__(self, mesh: Any, degree: int, subdomain: tuple[Any, int] | None = None) -> None:
         if isinstance(degree, bool) or not isinstance(degree, int) or degree < 0:
             raise ValueError(
                 f"quadrature_degree: must be a whole number >= 0; found {degree!r}. "
@@ -53,18 +52,16 @@ class QuadraturePoints:
         self.points: FloatArray = np.asarray(points, dtype=np.float64)
         self.weights: FloatArray = np.asarray(weights, dtype=np.float64)
         self.per_cell = len(self.weights)
-        if cells is None:
+        if subdomain is None:
             self.cells = np.arange(owned, dtype=np.int32)
             self.dx = ufl.Measure("dx", domain=mesh, metadata=self._metadata)
         else:
-            chosen = np.unique(np.asarray(cells, dtype=np.int32))
-            self.cells = chosen[chosen < owned]
-            self.dx = ufl.Measure(
-                "dx",
-                domain=mesh,
-                subdomain_data=[(_SUBDOMAIN, self.cells)],
-                metadata=self._metadata,
-            )(_SUBDOMAIN)
+            tags, tag = subdomain
+            tagged = np.asarray(tags.find(tag), dtype=np.int32)
+            self.cells = tagged[tagged < owned]
+            self.dx = ufl.Measure("dx", domain=mesh, subdomain_data=tags, metadata=self._metadata)(
+                tag
+            )
         self.size = len(self.cells) * self.per_cell
         self._dofs: dict[tuple[int, ...], slice | NDArray[np.int64]] = {}
 

@@ -48,7 +48,7 @@ class TimeStepping:
         problem: The problem to step.
         loading: Called with the time before each attempt; sets loads and boundary values.
         cutback: Factor on the step after a failure, in (0, 1).
-        growth: Factor on a step that had been cut, after each success.
+        growth: Factor on a step that had been cut, after two successes in a row.
         max_cutbacks: Attempts to shorten one step before giving up.
 
     Raises:
@@ -74,6 +74,7 @@ class TimeStepping:
         self.growth = growth
         self.max_cutbacks = max_cutbacks
         self._longest = math.inf
+        self._successes = 0
 
     def run(
         self, times: Sequence[float], callback: Callable[[Step], object] | None = None
@@ -134,7 +135,9 @@ class TimeStepping:
             if step is not None:
                 steps.append(step)
                 time, cutbacks = end, 0
-                self._longest *= self.growth
+                self._successes += 1
+                if self._successes % 2 == 0:
+                    self._longest *= self.growth
                 continue
             cutbacks += 1
             if cutbacks > self.max_cutbacks:
@@ -143,17 +146,17 @@ class TimeStepping:
                     f"{self.max_cutbacks} times ({message}). The state is that of "
                     f"t = {time:.6g}; check loads and supports."
                 )
-            self._longest = self.cutback * dt
+            self._longest, self._successes = self.cutback * dt, 0
             logger.info("t = %.6g: step of %.3g failed (%s); cut", time, dt, message)
         return steps
 
     def _next(self, time: float, stop: float) -> tuple[float, float]:
-        """End and length of the next step; the last one ends exactly at ``stop``."""
+        """End and length of the next of the equal steps that reach ``stop`` exactly."""
         remaining = stop - time
-        if self._longest >= remaining * (1.0 - 1e-9):
+        parts = max(1, math.ceil(remaining / self._longest * (1.0 - 1e-9)))
+        if parts == 1:
             return stop, remaining
-        dt = min(self._longest, 0.5 * remaining)  # two like steps rather than one and a sliver
-        return time + dt, dt
+        return time + remaining / parts, remaining / parts
 
     def _attempt(
         self, start: float, end: float, dt: float, cutbacks: int

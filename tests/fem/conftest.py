@@ -105,7 +105,7 @@ def zener():
 
 @dataclass
 class Bar:
-    """A bar on (0, 2), held at the left, with a law at its quadrature points."""
+    """A bar of length 2, held at the left, with a law at its quadrature points."""
 
     law: InternalVariableLaw
     problem: InternalVariableProblem
@@ -130,23 +130,25 @@ def make_bar(
     drive: str = "end",
     cells: int = 5,
     order: int = 2,
+    length: float = 2.0,
     comm: MPI.Intracomm = MPI.COMM_SELF,
     body_force: float | None = None,
     options: dict[str, Any] | None = None,
 ) -> Bar:
     """A bar with nodes at uneven distances, pulled at its end (``drive="end"``) or by a force."""
-    bar = mesh.create_interval(comm, cells, [0.0, 2.0])
-    bar.geometry.x[:, 0] += 0.2 / cells * np.sin(np.pi * bar.geometry.x[:, 0])
+    bar = mesh.create_interval(comm, cells, [0.0, length])
+    x = bar.geometry.x
+    x[:, 0] += 0.1 * length / cells * np.sin(2.0 * np.pi * x[:, 0] / length)
     space = fem.functionspace(bar, ("Lagrange", order))
     u = fem.Function(space)
     elongation, force = fem.Constant(bar, 0.0), fem.Constant(bar, 0.0)
     ends = [
         fem.locate_dofs_geometrical(space, lambda x, end=end: np.isclose(x[0], end))
-        for end in (0.0, 2.0)
+        for end in (0.0, length)
     ]
     left = fem.dirichletbc(0.0, ends[0], space)
     right = fem.dirichletbc(elongation, ends[1], space) if drive == "end" else None
-    facets = mesh.locate_entities_boundary(bar, 0, lambda x: np.isclose(x[0], 2.0))
+    facets = mesh.locate_entities_boundary(bar, 0, lambda x: np.isclose(x[0], length))
     tags = mesh.meshtags(bar, 0, np.sort(facets), np.ones(len(facets), dtype=np.int32))
     ds = ufl.Measure("ds", domain=bar, subdomain_data=tags)
     law = InternalVariableLaw(model, Uniaxial(), u, quadrature_degree=2 * (order - 1))

@@ -1,8 +1,10 @@
 """The law at the quadrature points against the same solid written in UFL.
 
-The internal variable is a quadrature Function with the closed-form update α⁺ = (α + Δt ε)/(1 + 2 Δt);
+The internal variable is a quadrature Function with the update α⁺ = (α + Δt ε)/(1 + 2 Δt);
 stress and tangent are left to UFL.
 """
+
+from petsc4py import PETSc
 
 import basix.ufl
 import numpy as np
@@ -10,7 +12,6 @@ import pytest
 import ufl
 from dolfinx import fem
 from dolfinx.fem import petsc as fem_petsc
-from petsc4py import PETSc
 
 pytestmark = pytest.mark.fem
 

@@ -101,9 +101,7 @@ def test_convergence_does_not_depend_on_the_unit_of_length(zener, bar):
     """The same bar in units a million times smaller takes the same iterations."""
     counts = []
     for unit in (1.0, 1e6):
-        body = bar(zener(quartic=30.0), body_force=0.4 / unit)
-        mesh = body.u.function_space.mesh
-        mesh.geometry.x[:, 0] *= unit
+        body = bar(zener(quartic=30.0), body_force=0.4 / unit, length=2.0 * unit)
         body.elongation.value = 0.5 * unit
         steps = TimeStepping(body.problem).run([0.0, 0.1, 0.2])
         counts.append([step.iterations for step in steps])

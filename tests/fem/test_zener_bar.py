@@ -85,9 +85,7 @@ def test_creep_under_a_held_force_converges_to_the_closed_form_at_first_order(ze
 def test_sinusoid_converges_to_the_closed_form_at_first_order(zener, bar):
     frequency = 3.0
     errors = errors_at_halved_steps(
-        lambda times: reaction_history(
-            bar(zener()), times, lambda t: 1.0 * np.sin(frequency * t)
-        ),
+        lambda times: reaction_history(bar(zener()), times, lambda t: 1.0 * np.sin(frequency * t)),
         lambda times: 0.5 * sinusoid(times, frequency),
         coarsest=40,
     )
