@@ -1,0 +1,32 @@
+# `make demo` and `make test` first do whatever set-up is missing.
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup demo test lint test-newest clean
+PYTHON := .venv/bin/python
+
+help: ## List these targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+setup: ## Make .venv: DOLFINx, torch, the tools and this project (10 minutes at most, once)
+	@bash setup/setup.sh
+
+demo: setup ## Simulate the optical trap, learn its law, run it in a FEniCSx bar (8 minutes)
+	$(PYTHON) demos/main_job.py
+
+# One thread each: two ranks on two cores would wait for each other's threads.
+test: export OMP_NUM_THREADS := 1
+test: export MPLBACKEND := Agg
+test: setup ## Run the tests, then those marked mpi again on two ranks
+	$(PYTHON) -m pytest
+	bash setup/mpirun.sh 2 $(PYTHON) -m pytest -m mpi -p no:cacheprovider
+
+lint: setup ## Check style and types
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m ruff format --check
+	$(PYTHON) -m mypy
+
+test-newest: ## Run the tests with the newest DOLFINx, in a Debian sid root (as root; informs only)
+	bash setup/test_newest.sh
+
+clean: ## Remove .venv and build/ (the cached wheels stay)
+	rm -rf .venv build

@@ -1,0 +1,24 @@
+# shellcheck shell=bash disable=SC2034,SC2154
+# Puts DOLFINx into .venv by the route that was found, and proves that it can be imported.
+
+install_dolfinx() {
+    case $route in
+        distribution) install_packages python3-dolfinx python3-venv python3-dev gcc ;;
+        build) install_packages "${build_packages[@]}" ;;
+    esac
+}
+
+install_wheels() {
+    pip_install -c "$project_folder/constraints.txt" mpi4py "fenics-basix==$basix_version" \
+        "fenics-ffcx==$ffcx_version" 'cffi<1.17'
+    pip_install --no-deps --force-reinstall "$(cache_entry)"/*.whl
+    make_petsc_prefix "$venv/petsc"
+    # Nothing of the cache or the build folder is needed from here on.
+    printf 'PETSC_DIR = %s\nPETSC_ARCH = \n' "$venv/petsc" \
+        >"$("$venv/bin/python" -c 'import petsc4py, pathlib; print(pathlib.Path(petsc4py.__file__).parent)')/lib/petsc.cfg"
+}
+
+check_environment() {
+    "$venv/bin/python" "$setup_folder/probe_dolfinx.py"
+    "$venv/bin/python" -c 'import torch, nflows, onnx, onnxruntime, h5py, ibvonn_train, ibvonn_fem'
+}

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Runs a command on several ranks: bash setup/mpirun.sh RANKS COMMAND...
+# The first rank writes to the terminal; the others' output is kept in build/ranks and shown if the
+# run fails.
+set -euo pipefail
+
+project_folder=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+if [ "${1:-}" = --as-rank ]; then
+    shift
+    rank=${OMPI_COMM_WORLD_RANK:-${PMI_RANK:-${PMIX_RANK:-0}}}
+    [ "$rank" -ne 0 ] || exec "$@"
+    exec "$@" >"$project_folder/build/ranks/rank-$rank.log" 2>&1
+fi
+
+ranks=$1
+shift
+# The distribution may have several MPIs; its PETSc and DOLFINx are built with Open MPI.
+launcher=mpirun
+if [ "$(cat "$project_folder/.venv/ibvonn-route" 2>/dev/null)" != active ] && command -v mpirun.openmpi >/dev/null; then
+    launcher=mpirun.openmpi
+fi
+options=()
+if "$launcher" --version 2>&1 | grep -q 'Open MPI'; then
+    options=(--oversubscribe)
+    [ "$(id -u)" -ne 0 ] || options+=(--allow-run-as-root)
+fi
+rm -rf "$project_folder/build/ranks"
+mkdir -p "$project_folder/build/ranks"
+export IBVONN_RANKS=$ranks
+# One rank that fails alone leaves the others waiting in a collective call: hence the time limit.
+status=0
+timeout --signal=TERM --kill-after=10 "${IBVONN_MPI_TIMEOUT:-900}" \
+    "$launcher" "${options[@]}" -n "$ranks" bash "${BASH_SOURCE[0]}" --as-rank "$@" || status=$?
+if [ "$status" -ne 0 ]; then
+    for log in "$project_folder"/build/ranks/*.log; do
+        [ ! -e "$log" ] || { printf -- '--- %s ---\n' "$(basename "$log")" && tail -n 30 "$log"; } >&2
+    done
+    [ "$status" -ne 124 ] || printf 'the run on %s ranks was ended: it took longer than %s s\n' \
+        "$ranks" "${IBVONN_MPI_TIMEOUT:-900}" >&2
+fi
+exit "$status"

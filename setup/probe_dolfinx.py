@@ -1,0 +1,32 @@
+"""Say whether the Python that runs this can serve as the DOLFINx of this project.
+
+Prints the version and exits with 0 if it can, prints the reason and exits with 1 if not.
+"""
+
+import sys
+
+OLDEST = (0, 9)
+
+
+def main() -> str:
+    """Return the version of a usable DOLFINx."""
+    try:
+        import dolfinx
+    except Exception as error:
+        sys.exit(f"it cannot import dolfinx ({error!r})")
+    version = str(dolfinx.__version__)
+    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
+        sys.exit(f"its DOLFINx {version} is older than {OLDEST[0]}.{OLDEST[1]}")
+    if not dolfinx.common.has_petsc4py:
+        sys.exit(f"its DOLFINx {version} has no petsc4py")
+    try:
+        from petsc4py import PETSc
+    except Exception as error:
+        sys.exit(f"it cannot import petsc4py ({error!r})")
+    if PETSc.ScalarType().dtype.kind != "f":
+        sys.exit("its PETSc is built for complex numbers")
+    return version
+
+
+if __name__ == "__main__":
+    sys.stdout.write(main() + "\n")
