@@ -18,7 +18,7 @@ Suites: $source_suite
 Components: main
 Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 EOS
-    cd "$folder"
+    cd "$folder" || return
     local options=(
         -o Dir::Etc::sourcelist=/dev/null
         -o Dir::Etc::sourceparts="$apt/sources"

@@ -18,7 +18,8 @@ wait_for_lock() {
 }
 
 release_lock() {
-    exec {lock_descriptor[$1]}>&-
+    local descriptor=${lock_descriptor[$1]}
+    exec {descriptor}>&-
     unset "lock_descriptor[$1]"
 }
 

@@ -74,5 +74,5 @@ EOS
 }
 
 install_project() {
-    pip_install "$@" --no-build-isolation -e "$project_folder[train,fem,view,dev]"
+    pip_install "$@" --no-build-isolation -e "${project_folder}[train,fem,view,dev]"
 }

@@ -4,6 +4,7 @@
 #   bash setup/setup.sh
 #
 # IBVONN_PYTHON names the Python to use. The logs are in build/setup.
+# shellcheck disable=SC2154
 set -Eeuo pipefail
 
 project_folder=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

@@ -2,10 +2,10 @@
 # The two built wheels (petsc4py, DOLFINx) in the user's cache folder, under a name with every
 # version. An entry appears by one rename, complete, or not at all.
 
-cache_folder=${XDG_CACHE_HOME:-$HOME/.cache}/ibvonn
+cache_folder=${XDG_CACHE_HOME:-$HOME/.cache}/ibvonn/dolfinx
 
 cache_entry() {
-    printf '%s/wheels/dolfinx%s-petsc%s-basix%s-python%s-%s-%s-r%s' "$cache_folder" "$dolfinx_version" \
+    printf '%s/%s-petsc%s-basix%s-python%s-%s-%s-r%s' "$cache_folder" "$dolfinx_version" \
         "$petsc_version" "$basix_version" "$build_python" "$build_distribution" "$(uname -m)" "$recipe_revision"
 }
 
