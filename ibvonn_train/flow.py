@@ -91,7 +91,8 @@ class ConditionalFlow(Decoder):
         flat, log_affine = self.affine(z.reshape(-1, self.size), context)
         flat, log_spline = self.spline(flat, context)
         base = -0.5 * flat.square().sum(-1) - 0.5 * self.size * math.log(2.0 * math.pi)
-        return (base + log_affine + log_spline + log_volume).reshape(n_state, n_point)
+        total: Tensor = base + log_affine + log_spline + log_volume
+        return total.reshape(n_state, n_point)
 
     def sample(self, noise: Tensor, internal: Tensor) -> Tensor:
         """Return y, shape ``(n_state, n_sample, n_x)``, of standard normal noise of that shape."""
@@ -99,7 +100,8 @@ class ConditionalFlow(Decoder):
         context = self._repeat(internal, n_sample)
         flat, _ = self.spline.inverse(noise.reshape(-1, self.size), context)
         flat, _ = self.affine.inverse(flat, context)
-        return flat.reshape(n_state, n_sample, self.size) * self.scale + self.centre
+        y: Tensor = flat.reshape(n_state, n_sample, self.size) * self.scale + self.centre
+        return y
 
     def line_parameters(self, internal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return scale, shift ``(n_state, 1)`` and raw spline parameters of a 1-D flow."""
@@ -118,7 +120,7 @@ class ConditionalFlow(Decoder):
         return internal.repeat_interleave(count, 0) if self.context else None
 
 
-def _initialise(module: nn.Module, generator: torch.Generator) -> None:
+def _initialise(module: ConditionalFlow, generator: torch.Generator) -> None:
     """Draw nflows' weights from the generator: its own come from the global state of torch."""
     for name, parameter in module.named_parameters():
         fan_in = parameter.shape[-1]

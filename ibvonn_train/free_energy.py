@@ -26,8 +26,8 @@ class EnergyValues(NamedTuple):
 class FreeEnergy(nn.Module):
     """Helmholtz free energy per unit reference length, jointly convex in (ε, α).
 
-    f(ε, α) = E F((ε − c)/s, α) + offset, F an input-convex network and E the product of the standard
-    deviations of stress and strain in the training data, so that F is of order one.
+    f(ε, α) = E F((ε − c)/s, α) + offset, F an input-convex network and E the product of the
+    standard deviations of stress and strain in the training data, so that F is of order one.
 
     Args:
         strain_size: n_ε.
@@ -74,7 +74,9 @@ class FreeEnergy(nn.Module):
     def hessian(self, strain: Tensor, internal: Tensor) -> Tensor:
         """Return ∂²f/∂(ε, α)², shape ``(..., n_ε + n_α, n_ε + n_α)``."""
         _, _, hessian = self.net.value_gradient_hessian(self.state(strain, internal))
-        ones = torch.ones(self.net.size - self.strain_size, dtype=strain.dtype, device=strain.device)
+        ones = torch.ones(
+            self.net.size - self.strain_size, dtype=strain.dtype, device=strain.device
+        )
         scale = torch.cat([1.0 / self.strain_scale, ones])
         return self.energy_scale * scale * hessian * scale.unsqueeze(-1)
 

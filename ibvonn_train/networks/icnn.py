@@ -12,7 +12,7 @@ from .mlp import uniform
 
 
 def softplus(y: Tensor) -> Tensor:
-    """Return ln(1 + e^y) to float64 round-off (torch's own switches to y at 20, an error of 2e-9)."""
+    """Return ln(1 + e^y) to float64 round-off (torch's default is off by 2e-9 at 20)."""
     return F.softplus(y, threshold=40.0)
 
 
@@ -20,8 +20,8 @@ class InputConvexNetwork(nn.Module):
     """Function F(x) = l·x + ½ xᵀQx + v·h_L, convex in x for any weights.
 
     h_1 = s(S_1 x + b_1), h_l = s(H_l h_{l−1} + S_l x + b_l), with s the softplus, Q = RRᵀ and
-    H_l, v ≥ 0 (softplus of free parameters). Gradient and Hessian are written out layer by layer, so
-    that training needs no second automatic differentiation and the graph exports.
+    H_l, v ≥ 0 (softplus of free parameters). Gradient and Hessian are written out layer by layer,
+    so that training needs no second automatic differentiation and the graph exports.
 
     Args:
         size: Number of components of x.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +36,7 @@ class TanhNetwork(nn.Module):
         sizes = [inputs, *widths, outputs]
         self.weights = nn.ParameterList()
         self.biases = nn.ParameterList()
-        for i, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        for i, (n_in, n_out) in enumerate(pairwise(sizes)):
             gain = (first_gain if i == 0 else 1.0) * (last_gain if i == len(widths) else 1.0)
             bound = gain / max(n_in, 1) ** 0.5
             self.weights.append(nn.Parameter(uniform((n_out, n_in), bound, generator)))

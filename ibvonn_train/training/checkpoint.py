@@ -39,7 +39,9 @@ def load(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(f"{path}: there is no such file. Train a model first: `ibvonn train`.")
+        raise CheckpointError(
+            f"{path}: there is no such file. Train a model first: `ibvonn train`."
+        )
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:

@@ -123,11 +123,13 @@ class StageConfig:
     def __post_init__(self) -> None:
         for part in self.train:
             if part not in PARTS:
-                raise ConfigError(f"stage {self.name!r}: train must name parts of {PARTS}; got {part!r}.")
+                raise ConfigError(
+                    f"stage {self.name!r}: train must name parts of {PARTS}; got {part!r}."
+                )
         if self.steps < 1 or self.states < 1 or self.window < 2:
             raise ConfigError(
-                f"stage {self.name!r}: steps and states must be at least 1 and window at least 2; got "
-                f"{self.steps}, {self.states}, {self.window}."
+                f"stage {self.name!r}: steps and states must be at least 1 and window at least 2; "
+                f"got {self.steps}, {self.states}, {self.window}."
             )
         if self.loss.tie_gradient and {"encoder", "decoder"} & set(self.train):
             raise ConfigError(
@@ -211,7 +213,8 @@ def _build(cls: type[T], table: object, place: str) -> T:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
             raise ConfigError(
-                f"[{place}]: unknown key {key!r}; did you mean {near!r}? Known keys: {sorted(known)}."
+                f"[{place}]: unknown key {key!r}; did you mean {near!r}? "
+                f"Known keys: {sorted(known)}."
             )
         values[key] = _convert(hints[key], value, f"{place}.{key}")
     try:

@@ -4,28 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..data import TrajectoryEnsemble
 from ..empirical import EmpiricalMeasure, cloud_in_cell, uniform_nodes
 from ..model import StrainKind
 from .config import ConfigError, DataConfig
-
-
-class Ensemble(Protocol):
-    """What is read of a `TrajectoryEnsemble`; arrays as in CONVENTIONS.md, microscopic data."""
-
-    time: Any
-    control: Any
-    control_rate: Any
-    microstate: Any
-    force: Any
-    site_force: Any
-    strain_kind: Any
-    parameters: Any
 
 
 @dataclass(frozen=True)
@@ -107,7 +95,7 @@ class TrainingSet:
 
 
 def prepare(
-    ensembles: Sequence[Ensemble], config: DataConfig, device: torch.device, seed: int
+    ensembles: Sequence[TrajectoryEnsemble], config: DataConfig, device: torch.device, seed: int
 ) -> TrainingSet:
     """Split, bin and convert ensembles.
 
@@ -157,7 +145,9 @@ def prepare(
     return TrainingSet(kind, blocks[0], blocks[1], _scales(blocks[0], kind))
 
 
-def _split(ensembles: Sequence[Ensemble], indices: list[int]) -> list[tuple[Ensemble, list[int]]]:
+def _split(
+    ensembles: Sequence[TrajectoryEnsemble], indices: list[int]
+) -> list[tuple[TrajectoryEnsemble, list[int]]]:
     """Return the rows of each ensemble that carry the given running indices."""
     parts = []
     first = 0
@@ -170,13 +160,13 @@ def _split(ensembles: Sequence[Ensemble], indices: list[int]) -> list[tuple[Ense
     return parts
 
 
-def _span(ensemble: Ensemble, rows: list[int]) -> tuple[float, float]:
+def _span(ensemble: TrajectoryEnsemble, rows: list[int]) -> tuple[float, float]:
     values = [np.asarray(ensemble.microstate[row]) for row in rows]
     return min(float(v.min()) for v in values), max(float(v.max()) for v in values)
 
 
 def _block(
-    ensemble: Ensemble,
+    ensemble: TrajectoryEnsemble,
     rows: list[int],
     kind: StrainKind,
     nodes: Tensor | None,

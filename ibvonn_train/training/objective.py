@@ -10,27 +10,11 @@ from torch import Tensor
 
 from .. import dynamics, losses
 from ..encoder import Gauge, whitening
-from ..free_energy import MicroscopicEnergy, flow_free_energy
+from ..free_energy import flow_free_energy
 from ..model import LawValues, LearnedLaw
+from ..physics import Physics
 from .config import LossWeights
 from .dataset import Block, TrainingSet
-
-
-@dataclass(frozen=True)
-class Physics:
-    """What is known of the microscopic system.
-
-    Attributes:
-        energy: e(x, ε) per unit reference length, or None where it is unknown.
-        thermal_energy: k_BT per unit reference length (the effective one of the integrator's step).
-        friction: η, needed for roll-outs of chains.
-        reference_length: L0.
-    """
-
-    energy: MicroscopicEnergy | None
-    thermal_energy: float
-    friction: float
-    reference_length: float
 
 
 @dataclass(frozen=True)
@@ -173,7 +157,7 @@ class Objective:
             nodes = block.measure.nodes
             alpha = internal.detach().requires_grad_()
             values, forces = [], []
-            for some, eps in zip(alpha.split(256), strain.split(256), strict=True):
+            for some, eps in zip(torch.split(alpha, 256), torch.split(strain, 256), strict=True):
                 points = nodes.expand(len(eps), *nodes.shape)
                 log_density = self.law.log_density(points, eps, some)
                 value = self._flow_energy(block, log_density, eps)
@@ -189,8 +173,9 @@ class Objective:
         if trajectories is not None:
             measure = measure.select(block.state_indices(trajectories))
         _, slope = self.law.encoder.features_and_slope(measure.nodes)
-        mean = measure.mean(slope.flatten(-2)).unflatten(-1, slope.shape[-2:])
-        return ((gauge.matrix @ mean) * self.data.scales.strain_scale).square().mean()
+        mean = measure.mean(slope.flatten(-2)).reshape(-1, *slope.shape[-2:])
+        relative: Tensor = (gauge.matrix @ mean) * self.data.scales.strain_scale
+        return relative.square().mean()
 
     def _window_term(
         self, block: Block, internal: Tensor, strain: Tensor, stress: Tensor
@@ -205,9 +190,8 @@ class Objective:
         alpha, eps, sigma = windows(internal), windows(strain), windows(stress)
         # Equidistant instants: every window sees the same time steps.
         result = dynamics.controlled(_rates(self.law), block.time[: length + 1], eps, alpha[0])
-        return (
-            (result.internal - alpha).square().mean()
-            + losses.normalised_square(result.stress, sigma, self.data.scales.stress_scale)
+        return (result.internal - alpha).square().mean() + losses.normalised_square(
+            result.stress, sigma, self.data.scales.stress_scale
         )
 
 
@@ -248,15 +232,28 @@ def rollouts(
     if law.strain_kind == "controlled":
         result = dynamics.controlled(rates, block.time, eps.transpose(0, 1), alpha[:, 0])
         return {"controlled": result}
-    chain = {"friction": physics.friction, "reference_length": physics.reference_length}
-    start = (eps[:, 0], alpha[:, 0])
     # The end position follows from the strains, so that its zero need not be known.
     length = (eps[..., 0].sum(-1) + block.sites) * physics.reference_length
     return {
         "end": dynamics.end_driven(
-            rates, block.time, length, block.control_rate, *start, **chain
+            rates,
+            block.time,
+            length,
+            block.control_rate,
+            eps[:, 0],
+            alpha[:, 0],
+            friction=physics.friction,
+            reference_length=physics.reference_length,
         ),
-        "force": dynamics.force_driven(rates, block.time, block.force, *start, **chain),
+        "force": dynamics.force_driven(
+            rates,
+            block.time,
+            block.force,
+            eps[:, 0],
+            alpha[:, 0],
+            friction=physics.friction,
+            reference_length=physics.reference_length,
+        ),
     }
 
 

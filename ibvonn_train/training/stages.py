@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from ..model import LearnedLaw
+from ..physics import Physics
 from .config import PARTS, DataConfig, StageConfig
 from .dataset import Block, TrainingSet
-from .objective import Batch, Objective, Physics
+from .objective import Batch, Objective
 
 LBFGS_CHUNK = 10
 """L-BFGS iterations in one step; its history survives from step to step."""
@@ -64,9 +65,7 @@ class StageRun:
                 line_search_fn="strong_wolfe",
             )
             self.total = math.ceil(config.steps / LBFGS_CHUNK)
-        self.fixed = [
-            Batch(block, None, self._states(block, None)) for block in data.training
-        ]
+        self.fixed = [Batch(block, None, self._states(block)) for block in data.training]
 
     @property
     def done(self) -> bool:
@@ -140,9 +139,9 @@ class StageRun:
         if 0 < count < block.trajectories:
             order = torch.randperm(block.trajectories, generator=self.generator)
             pick = order[:count].to(block.strain.device)
-        return Batch(block, pick, self._states(block, pick))
+        return Batch(block, pick, self._states(block))
 
-    def _states(self, block: Block, trajectories: Tensor | None) -> Tensor | None:
+    def _states(self, block: Block) -> Tensor | None:
         loss = self.config.loss
         if not (loss.likelihood or loss.tie or loss.tie_gradient):
             return None

@@ -1,0 +1,68 @@
+"""Record of a run: a CSV that a resumed run continues, and TensorBoard where it is installed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+COLUMNS = ("stage", "step", "quantity", "value")
+"""Long format: a stage writes the terms that its loss has."""
+
+
+class RunLog:
+    """Writes one row per quantity.
+
+    Args:
+        directory: Where `log.csv` and the folder `tensorboard` go.
+        tensorboard: Write TensorBoard events too.
+        rows: Number of rows to keep of a log that is there; later ones come from steps after the
+            checkpoint from which the run resumes.
+    """
+
+    def __init__(self, directory: Path, *, tensorboard: bool, rows: int) -> None:
+        path = directory / "log.csv"
+        kept = []
+        if rows and path.is_file():
+            with path.open(newline="", encoding="utf-8") as stream:
+                kept = list(csv.reader(stream))[1 : rows + 1]
+        self.rows = len(kept)
+        self._stream = path.open("w", newline="", encoding="utf-8")
+        self._csv = csv.writer(self._stream)
+        self._csv.writerow(COLUMNS)
+        self._csv.writerows(kept)
+        self._board: Any = None
+        if tensorboard:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError:
+                logger.warning("TensorBoard is not installed; the log goes to %s only.", path)
+            else:
+                self._board = SummaryWriter(str(directory / "tensorboard"))
+
+    def write(self, stage: str, step: int, total: int, record: dict[str, float]) -> None:
+        """Append the quantities of one step; `total` counts steps through all stages."""
+        for name, value in record.items():
+            self._csv.writerow([stage, step, name, repr(value)])
+            self.rows += 1
+            if self._board is not None:
+                self._board.add_scalar(name, value, total)
+
+    def flush(self) -> None:
+        """Bring what was written to disk."""
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Close the files."""
+        self._stream.close()
+        if self._board is not None:
+            self._board.close()
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a small file that a person may read."""
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,44 @@
+"""Errors on the protocols held out of the training set."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..model import LearnedLaw
+from ..physics import Physics
+from .dataset import Block, TrainingSet
+from .objective import rollouts
+
+
+def relative_error(value: Tensor, reference: Tensor) -> float:
+    """Return the relative L2 error, pooled over all cases, times and sites."""
+    return float((value - reference).norm() / reference.norm())
+
+
+@torch.no_grad()
+def validation_record(law: LearnedLaw, data: TrainingSet, physics: Physics) -> dict[str, float]:
+    """Return roll-out errors on training and validation protocols.
+
+    Keys are ``SPLIT/DRIVE/QUANTITY`` with stress, strain (averaged only) and internal.
+    """
+    record: dict[str, float] = {}
+    for split, blocks in (("train", data.training), ("validation", data.validation)):
+        for number, block in enumerate(blocks):
+            name = split if len(blocks) == 1 else f"{split}{number}"
+            record |= {f"{name}/{key}": v for key, v in _errors(law, block, physics).items()}
+    return record
+
+
+def _errors(law: LearnedLaw, block: Block, physics: Physics) -> dict[str, float]:
+    internal = block.series(law.encoder.gauge(law.encoder.raw_mean(block.measure)))
+    truth = {"stress": block.by_site(block.stress)}
+    if law.internal_size:
+        truth["internal"] = block.by_site(internal)
+    if law.strain_kind == "averaged":
+        truth["strain"] = block.by_site(block.strain)
+    return {
+        f"{drive}/{name}": relative_error(getattr(result, name).transpose(0, 1), reference)
+        for drive, result in rollouts(law, block, internal, physics).items()
+        for name, reference in truth.items()
+    }
