@@ -5,7 +5,7 @@ Backward Euler with the state of φ frozen (theory: incremental minimisation),
     r(α) = α − α_n − Δt ∂φ/∂g(−∂f/∂α(ε, α); ε_n, α_n) = 0,   σ = ∂f/∂ε,
     C = f_εε − f_εα Δt L (I + Δt Lᵀ F L)⁻¹ Lᵀ f_αε,   Φ″ = L Lᵀ, F = f_αα,
 
-solved for all points at once by Newton's method with backtracking. The bracket is symmetric with
+solved for all points at once by Newton's method with a safeguarded step. The bracket is symmetric with
 eigenvalues ≥ 1, so no pivoting is needed at any Δt.
 """
 
@@ -27,8 +27,17 @@ CONVERGED = 1e-13
 MAX_PASSES = 100
 """Bound on the passes of the loop; each evaluates the law once at one candidate per point."""
 
-SMALLEST_STEP = 2.0**-30
-"""Newton's direction is given up where even this fraction of it does not lower the residual."""
+SMALLEST_STEP = 4.0**-15
+"""Newton's direction is given up where even this fraction of it does not help."""
+
+SUFFICIENT = 1e-4
+"""Share of the decrease that the slope promises which a step must bring."""
+
+CLOSE = 1e-6
+"""Scaled residual below which the norm of r decides on a candidate."""
+
+ROUND_OFF = 1e-14
+"""Relative round-off in Θ that does not count as an increase."""
 
 HUGE = float(np.finfo(np.float64).max)
 
@@ -52,14 +61,14 @@ class Energy(Protocol):
     def value(self, strain: Tensor, internal: Tensor) -> Tensor:
         """f, ``(n, 1)``."""
 
-    def internal(self, strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor]:
-        """∂f/∂α and ∂²f/∂α²."""
+    def internal(self, strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """f, ∂f/∂α and ∂²f/∂α²."""
 
-    def gradient(self, strain: Tensor, internal: Tensor) -> Tensor:
-        """∂f/∂(ε, α)."""
+    def gradient(self, strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor]:
+        """f and ∂f/∂(ε, α)."""
 
-    def derivatives(self, strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor]:
-        """∂f/∂(ε, α) and its second derivative."""
+    def derivatives(self, strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """f, ∂f/∂(ε, α) and the second derivative."""
 
 
 class DualDissipation(Protocol):
@@ -83,11 +92,11 @@ class Rates(nn.Module):
 
     def forward(self, strain: Tensor, statev: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return energy ``(n, 1)``, stress ``(n, n_ε)``, driving force and rate ``(n, n_α)``."""
-        gradient = self.energy.gradient(strain, statev)
+        energy, gradient = self.energy.gradient(strain, statev)
         force = -gradient[:, self.strain_size :]
         frozen = self.dissipation.prepare(strain, statev)
         _, rate, _ = self.dissipation.derivatives(force, *frozen)
-        return self.energy.value(strain, statev), gradient[:, : self.strain_size], force, rate
+        return energy, gradient[:, : self.strain_size], force, rate
 
 
 class Prepare(nn.Module):
@@ -112,7 +121,16 @@ class Prepare(nn.Module):
 
 
 class NewtonPass(nn.Module):
-    """One pass of the loop: evaluate the candidate a + t d once; accept it, or halve t."""
+    """One pass of the loop: evaluate the candidate a + t d once; accept it, or shorten t.
+
+    Far from the solution a candidate is judged by the dual incremental energy
+
+        Θ(a) = Δt φ(g) − g·(a − α_n) − f(ε, a),   g = −∂f/∂α(ε, a),
+
+    which has its only minimum at the solution, where f and φ are convex, and falls along every
+    Newton direction: dΘ/dt = −rᵀ F J⁻¹ r ≤ 0. The norm of r may fall on the way to nowhere. Close to
+    the solution Θ is flat to round-off and the norm of r decides.
+    """
 
     def __init__(
         self,
@@ -126,6 +144,8 @@ class NewtonPass(nn.Module):
         self.size = len(internal_scale)
         self.residual_tolerance = residual_tolerance
         scale = torch.tensor(internal_scale)
+        self.inverse_scale: Tensor
+        self.scale_ratio: Tensor
         self.register_buffer("inverse_scale", 1.0 / scale[None, :])
         self.register_buffer("scale_ratio", scale[None, None, :] / scale[None, :, None])
 
@@ -139,30 +159,41 @@ class NewtonPass(nn.Module):
         internal: Tensor,
         direction: Tensor,
         step: Tensor,
+        dual: Tensor,
+        slope: Tensor,
+        error: Tensor,
         residual: Tensor,
         active: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Return ``internal``, ``direction``, ``step``, ``residual``, ``active`` after the pass.
+    ) -> tuple[Tensor, ...]:
+        """Return the state of the loop, ``internal`` to ``active``, after the pass.
 
-        ``active`` is 1 where a point still iterates; the others are left exactly as they are.
+        ``dual`` is Θ and ``slope`` its derivative along the direction; ``error`` is the norm of the
+        scaled r and ``residual`` the same over the size of the equation's terms. ``active`` is 1
+        where a point still iterates; the others are left exactly as they are.
         """
         trial = internal + step * direction
-        trial_residual, trial_direction = self.linearise(
+        t_direction, t_dual, t_slope, t_error, t_residual = self.linearise(
             strain, statev, dt, mobility, amplitude, trial
         )
-        moving = active > 0.5
-        better = moving & (trial_residual < residual)
+        lower_dual = t_dual <= dual + SUFFICIENT * step * slope + ROUND_OFF * torch.abs(dual)
+        close = residual <= CLOSE
+        usable = (active > 0.5) & (t_error <= HUGE)
+        better = usable & ((lower_dual & ~close) | ((t_error < error) & close))
         polished = residual <= CONVERGED
         # A failed step ends the search where the residual is round-off already, where the step
         # has become negligible, or where not even the starting point could be evaluated.
         hopeless = (residual <= self.residual_tolerance) | (step <= SMALLEST_STEP)
-        stalled = (trial_residual >= residual) & (hopeless | (residual > HUGE))
-        step = torch.where(better, 1.0, torch.where(moving, 0.5 * step, step))
+        stalled = ~better & (hopeless | (residual > HUGE))
+        grown = torch.minimum(4.0 * step, torch.ones_like(step))
+        step = torch.where(better, grown, 0.25 * step)
         internal = torch.where(better, trial, internal)
-        direction = torch.where(better, trial_direction, direction)
-        residual = torch.where(better, trial_residual, residual)
-        active = torch.where(moving & ~(polished | stalled), 1.0, 0.0)
-        return internal, direction, step, residual, active
+        direction = torch.where(better, t_direction, direction)
+        dual = torch.where(better, t_dual, dual)
+        slope = torch.where(better, t_slope, slope)
+        error = torch.where(better, t_error, error)
+        residual = torch.where(better, t_residual, residual)
+        active = torch.where((active > 0.5) & ~(polished | stalled), 1.0, 0.0)
+        return internal, direction, step, dual, slope, error, residual, active
 
     def linearise(
         self,
@@ -172,26 +203,33 @@ class NewtonPass(nn.Module):
         mobility: Tensor,
         amplitude: Tensor,
         internal: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """Return the scaled backward error at ``internal`` and Newton's direction −J⁻¹r."""
-        gradient, stiffness = self.energy.internal(strain, internal)
-        _, rate, curvature = self.dissipation.derivatives(-gradient, mobility, amplitude)
-        r = internal - statev - dt * rate
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return −J⁻¹r, Θ, its slope, the error and the scaled backward error at ``internal``.
+
+        Where anything is not finite, all but the direction are infinite, so that the point is not
+        accepted.
+        """
+        energy, gradient, stiffness = self.energy.internal(strain, internal)
+        potential, rate, curvature = self.dissipation.derivatives(-gradient, mobility, amplitude)
+        change = internal - statev
+        r = change - dt * rate
+        dual = dt * potential + torch.sum(gradient * change, 1, keepdim=True) - energy
         long_dt = dt.unsqueeze(2)
         coupling = torch.abs(long_dt * torch.matmul(curvature, stiffness)) * self.scale_ratio
         size = 1.0 + torch.amax(torch.sum(coupling, 2), 1, keepdim=True)
-        error = torch.abs(r) * self.inverse_scale / size
-        # A sum is not finite where any term is not; a maximum may drop a NaN.
-        finite = torch.sum(error, 1, keepdim=True) <= HUGE
-        residual = torch.where(finite, torch.amax(error, 1, keepdim=True), torch.inf)
+        error = torch.amax(torch.abs(r) * self.inverse_scale, 1, keepdim=True)
         lower, lower_t = lower_matrix(cholesky(curvature, self.size), self.size)
         columns = cholesky(inner_matrix(long_dt, lower, lower_t, stiffness, self.size), self.size)
-        image = torch.matmul(lower_t, torch.matmul(stiffness, r.unsqueeze(2)))
-        solution = solve_upper(columns, solve_lower(columns, image))
+        force = torch.matmul(stiffness, r.unsqueeze(2))
+        solution = solve_upper(columns, solve_lower(columns, torch.matmul(lower_t, force)))
         correction = (long_dt * torch.matmul(lower, solution)).reshape(-1, self.size)
         direction = correction - r
-        usable = torch.sum(torch.abs(direction), 1, keepdim=True) <= HUGE
-        return residual, torch.where(usable, direction, 0.0)
+        slope = torch.sum(force.reshape(-1, self.size) * direction, 1, keepdim=True)
+        # A sum is not finite where any term is not; a maximum may drop a NaN.
+        every = torch.sum(torch.abs(direction) + torch.abs(r), 1, keepdim=True)
+        finite = every + torch.abs(dual) + torch.abs(slope) + size <= HUGE
+        found = [torch.where(finite, x, torch.inf) for x in (dual, slope, error, error / size)]
+        return torch.where(finite, direction, 0.0), found[0], found[1], found[2], found[3]
 
 
 def inner_matrix(
@@ -217,6 +255,8 @@ class Finish(nn.Module):
         self.energy, self.dissipation = energy, dissipation
         self.strain_size, self.internal_size = strain_size, internal_size
         bounds = torch.tensor(envelope)
+        self.middle: Tensor
+        self.inverse_half: Tensor
         self.register_buffer("middle", 0.5 * (bounds[:, 0] + bounds[:, 1])[None, :])
         self.register_buffer("inverse_half", 2.0 / (bounds[:, 1] - bounds[:, 0])[None, :])
 
@@ -233,7 +273,7 @@ class Finish(nn.Module):
     ) -> tuple[Tensor, ...]:
         """Return the outputs of ``constitutive.onnx`` in their order."""
         m, n = self.strain_size, self.internal_size
-        gradient, hessian = self.energy.derivatives(strain, internal)
+        energy, gradient, hessian = self.energy.derivatives(strain, internal)
         force = -gradient[:, m:]
         potential, _, curvature = self.dissipation.derivatives(force, mobility, amplitude)
         long_dt = dt.unsqueeze(2)
@@ -243,7 +283,6 @@ class Finish(nn.Module):
         tangent = hessian[:, :m, :m]
         for row in solve_lower(columns, mixed):
             tangent = tangent - row.reshape(-1, m, 1) * row
-        energy = self.energy.value(strain, internal)
         before = self.energy.value(strain, statev)
         dissipation = torch.sum(force * (internal - statev), 1, keepdim=True)
         allowance = 1e-9 * (
@@ -322,12 +361,14 @@ class ConstitutiveUpdate(nn.Module):
             if not bool(torch.any(state[-1] > 0.5)):
                 break
         outputs: tuple[Tensor, ...] = self.finish(
-            strain, start, dt, mobility, amplitude, bad, state[0], state[3]
+            strain, start, dt, mobility, amplitude, bad, state[0], state[-2]
         )
         return outputs
 
 
-def initial_state(statev: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def initial_state(statev: Tensor) -> tuple[Tensor, ...]:
     """State of the loop before the first pass, which evaluates the law at α_n itself."""
-    ones = torch.ones_like(statev[:, :1])
-    return statev, torch.zeros_like(statev), ones, torch.full_like(ones, torch.inf), ones
+    one = torch.ones_like(statev[:, :1])
+    infinite = torch.full_like(one, torch.inf)
+    zero = torch.zeros_like(one)
+    return statev, torch.zeros_like(statev), one, infinite, zero, infinite, infinite, one

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import onnx
-from torch import nn
+from torch import Tensor, nn
 
 from . import graph
 from .graph import ConstitutiveUpdate, Rates
@@ -31,21 +31,19 @@ def constitutive_model(
     writer = OnnxWriter()
     strain, start, dt, mobility, amplitude, bad = writer.module(update.prepare, graph.INPUTS)
     fixed = [strain, start, dt, mobility, amplitude]
-    zeros, ones = writer.module(_Fill(0.0), [start]), writer.module(_Fill(1.0), [dt])
-    infinite = writer.module(_Fill(float("inf")), [dt])
-    state = [start, *zeros, *ones, *infinite, *ones]
+    state = writer.module(_InitialState(), [start])
 
     def newton_pass(names: list[str]) -> list[str]:
         return writer.module(update.newton, [*fixed, *names])
 
     if unrolled_passes is None:
         column: Shape = ("npoints", 1)
-        shapes: list[Shape] = [("npoints", n), ("npoints", n), column, column, column]
+        shapes: list[Shape] = [("npoints", n)] * 2 + [column] * (len(state) - 2)
         state = writer.loop(newton_pass, state, shapes, graph.MAX_PASSES)
     else:
         for _ in range(unrolled_passes):
             state = newton_pass(state)
-    values = writer.module(update.finish, [*fixed, bad, state[0], state[3]])
+    values = writer.module(update.finish, [*fixed, bad, state[0], state[-2]])
     widths: dict[str, Shape] = {"stress": [m], "statev_new": [n], "tangent": [m, m]}
     return writer.model(
         "constitutive",
@@ -98,10 +96,6 @@ def module_model(
     return writer.model(name, inputs, results, metadata or {})
 
 
-class _Fill(nn.Module):
-    def __init__(self, value: float) -> None:
-        super().__init__()
-        self.value = value
-
-    def forward(self, x: graph.Tensor) -> graph.Tensor:
-        return graph.torch.full_like(x, self.value)
+class _InitialState(nn.Module):
+    def forward(self, statev: Tensor) -> tuple[Tensor, ...]:
+        return graph.initial_state(statev)

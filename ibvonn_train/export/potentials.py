@@ -26,114 +26,98 @@ def softplus(y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 class ConvexEnergy(nn.Module):
     """f(x) = c + l·x + ½ xᵀQx + v·h_L(x), jointly convex in x = (ε, α)."""
 
+    linear: Tensor
+    quadratic: Tensor
+    output: Tensor
+    output_column: Tensor
+
     def __init__(self, law: LawParameters) -> None:
         super().__init__()
-        self.strain_size, self.internal_size = law.strain_size, law.internal_size
+        self.strain_size, self.size = law.strain_size, law.size
         self.layers = law.energy_layers
         self.constant = float(law.energy_constant)
-        _buffer(self, "linear", law.energy_linear[None, :])
-        _buffer(self, "quadratic", law.energy_quadratic)
-        _buffer(self, "quadratic_internal", law.energy_quadratic[:, law.strain_size :])
-        _buffer(self, "linear_internal", law.energy_linear[None, law.strain_size :])
-        _buffer(self, "output", law.energy_output[None, :])
-        _buffer(self, "output_column", law.energy_output[:, None])
+        _store(self, "linear", law.energy_linear[None, :])
+        _store(self, "quadratic", law.energy_quadratic)
+        _store(self, "output", law.energy_output[None, :])
+        _store(self, "output_column", law.energy_output[:, None])
         for i, (skip, bias) in enumerate(zip(law.energy_skip, law.energy_bias, strict=True)):
-            _buffer(self, f"skip_t{i}", skip.T)
-            _buffer(self, f"skip{i}", skip)
-            _buffer(self, f"skip_internal{i}", skip[:, law.strain_size :])
-            _buffer(self, f"bias{i}", bias[None, :])
+            _store(self, f"skip{i}", skip)
+            _store(self, f"skip_t{i}", skip.T)
+            _store(self, f"bias{i}", bias[None, :])
         for i, hidden in enumerate(law.energy_hidden, start=1):
-            _buffer(self, f"hidden{i}", hidden)
-            _buffer(self, f"hidden_t{i}", hidden.T)
+            _store(self, f"hidden{i}", hidden)
+            _store(self, f"hidden_t{i}", hidden.T)
 
     def value(self, strain: Tensor, internal: Tensor) -> Tensor:
         """f, shape ``(n, 1)``."""
-        x = torch.cat([strain, internal], 1)
-        result = self.constant + torch.sum(
-            x * (self.linear + 0.5 * torch.matmul(x, self.quadratic)), 1, keepdim=True
-        )
-        if self.layers:
-            result = result + torch.matmul(self._hidden(x)[0], self.output_column)
-        return result
+        return self._gradient(torch.cat([strain, internal], 1), 0)[0]
 
-    def internal(self, strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor]:
-        """∂f/∂α, shape ``(n, n_α)``, and ∂²f/∂α², shape ``(n, n_α, n_α)``."""
-        x = torch.cat([strain, internal], 1)
-        gradient = self.linear_internal + torch.matmul(x, self.quadratic_internal)
-        block = self.quadratic[self.strain_size :, self.strain_size :]
-        return self._derivatives(x, gradient, block, internal_only=True)
+    def gradient(self, strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor]:
+        """f ``(n, 1)`` and ∂f/∂x ``(n, d)``."""
+        return self._gradient(torch.cat([strain, internal], 1), 0)[:2]
 
-    def derivatives(self, strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor]:
-        """∂f/∂x, shape ``(n, d)``, and ∂²f/∂x², shape ``(n, d, d)``."""
-        x = torch.cat([strain, internal], 1)
-        gradient = self.linear + torch.matmul(x, self.quadratic)
-        return self._derivatives(x, gradient, self.quadratic, internal_only=False)
+    def internal(self, strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """f ``(n, 1)``, ∂f/∂α ``(n, n_α)`` and ∂²f/∂α² ``(n, n_α, n_α)``."""
+        return self._hessian(torch.cat([strain, internal], 1), self.strain_size)
 
-    def gradient(self, strain: Tensor, internal: Tensor) -> Tensor:
-        """∂f/∂x, shape ``(n, d)``."""
-        x = torch.cat([strain, internal], 1)
-        gradient = self.linear + torch.matmul(x, self.quadratic)
-        if not self.layers:
-            return gradient
-        _, slopes, _ = self._hidden(x)
-        return self._backward(slopes, gradient, internal_only=False)[0]
+    def derivatives(self, strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """f ``(n, 1)``, ∂f/∂x ``(n, d)`` and ∂²f/∂x² ``(n, d, d)``."""
+        return self._hessian(torch.cat([strain, internal], 1), 0)
 
-    def _hidden(self, x: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """h_L with s′ and s″ of every layer."""
-        slopes, curvatures = [], []
-        hidden = x
+    def _gradient(self, x: Tensor, first: int) -> tuple[Tensor, Tensor, list[Tensor], list[Tensor]]:
+        """f, its gradient from component ``first`` on, and s′ and v·∂h_L/∂h_l s″ by layers."""
+        product = torch.matmul(x, self.quadratic)
+        value = torch.sum(x * (self.linear + 0.5 * product), 1, keepdim=True) + self.constant
+        gradient = self.linear[:, first:] + product[:, first:]
+        hidden, slopes, curvatures = x, [], []
         for i in range(self.layers):
-            argument = torch.matmul(x, getattr(self, f"skip_t{i}")) + getattr(self, f"bias{i}")
+            argument = torch.matmul(x, _stored(self, f"skip_t{i}")) + _stored(self, f"bias{i}")
             if i:
-                argument = argument + torch.matmul(hidden, getattr(self, f"hidden_t{i}"))
+                argument = argument + torch.matmul(hidden, _stored(self, f"hidden_t{i}"))
             hidden, slope, curvature = softplus(argument)
             slopes.append(slope)
             curvatures.append(curvature)
-        return hidden, slopes, curvatures
-
-    def _backward(
-        self, slopes: list[Tensor], gradient: Tensor, *, internal_only: bool
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Add v·∂h_L/∂x to the gradient; also return v·∂h_L/∂h_l of every layer."""
+        if self.layers:
+            value = value + torch.matmul(hidden, self.output_column)
         adjoint = self.output
-        adjoints = [adjoint]
-        skip = "skip_internal" if internal_only else "skip"
         for i in range(self.layers - 1, -1, -1):
+            curvatures[i] = adjoint * curvatures[i]
             delta = adjoint * slopes[i]
-            gradient = gradient + torch.matmul(delta, getattr(self, f"{skip}{i}"))
+            gradient = gradient + torch.matmul(delta, _stored(self, f"skip{i}")[:, first:])
             if i:
-                adjoint = torch.matmul(delta, getattr(self, f"hidden{i}"))
-                adjoints.insert(0, adjoint)
-        return gradient, adjoints
+                adjoint = torch.matmul(delta, _stored(self, f"hidden{i}"))
+        return value, gradient, slopes, curvatures
 
-    def _derivatives(
-        self, x: Tensor, gradient: Tensor, block: Tensor, *, internal_only: bool
-    ) -> tuple[Tensor, Tensor]:
-        size = self.internal_size if internal_only else self.strain_size + self.internal_size
-        # An all-zero product gives the constant matrix a batch axis.
-        hessian = torch.zeros_like(x[:, :1]).reshape(-1, 1, 1) + block
-        if not self.layers:
-            return gradient, hessian
-        _, slopes, curvatures = self._hidden(x)
-        gradient, adjoints = self._backward(slopes, gradient, internal_only=internal_only)
-        # Rows of `jacobian`: ∂z_l/∂x_i, propagated forward; each layer adds Zᵀ diag(v_l s″) Z.
-        jacobian = x
+    def _hessian(self, x: Tensor, first: int) -> tuple[Tensor, Tensor, Tensor]:
+        """f with gradient and second derivative from component ``first`` on."""
+        value, gradient, slopes, curvatures = self._gradient(x, first)
+        # Zeros of the batch's length give the constant matrices a batch axis.
+        zeros = torch.zeros_like(x[:, :1]).reshape(-1, 1, 1)
+        hessian = zeros + self.quadratic[first:, first:]
+        jacobian = zeros
         for i in range(self.layers):
-            skip = getattr(self, f"skip_t{i}")[-size:, :]
-            if i == 0:
-                jacobian = torch.zeros_like(x[:, :1]).reshape(-1, 1, 1) + skip
-            else:
+            # Rows: ∂z_l/∂x_i of the arguments of layer l. Each adds Zᵀ diag(v·∂h_L/∂h_l s″) Z.
+            skip = _stored(self, f"skip_t{i}")[first:, :]
+            if i:
                 passed = jacobian * slopes[i - 1].unsqueeze(1)
-                jacobian = torch.matmul(passed, getattr(self, f"hidden_t{i}")) + skip
-            weight = adjoints[i] * curvatures[i]
+                jacobian = torch.matmul(passed, _stored(self, f"hidden_t{i}")) + skip
+            else:
+                jacobian = zeros + skip
             # The factor stands between transposition and product, so that they are not fused.
-            weighted = jacobian.permute(0, 2, 1) * weight.unsqueeze(2)
+            weighted = jacobian.permute(0, 2, 1) * curvatures[i].unsqueeze(2)
             hessian = hessian + torch.matmul(jacobian, weighted)
-        return gradient, hessian
+        return value, gradient, hessian
 
 
 class RidgeDissipation(nn.Module):
     """φ(g; x_n) = ½ |Λᵀg|² + Σ_j A_j [s(u_j + β_j) − s(β_j) − σ(β_j) u_j], u = W g."""
+
+    ridge: Tensor
+    ridge_t: Tensor
+    ridge_products: Tensor
+    ridge_bias: Tensor
+    value_at_rest: Tensor
+    slope_at_rest: Tensor
 
     def __init__(self, law: LawParameters) -> None:
         super().__init__()
@@ -141,13 +125,13 @@ class RidgeDissipation(nn.Module):
         self.internal_size, self.count = n, law.ridge_count
         self.layers = law.context_layers
         for i, (weight, bias) in enumerate(zip(law.context_weight, law.context_bias, strict=True)):
-            _buffer(self, f"weight_t{i}", weight.T)
-            _buffer(self, f"bias{i}", bias[None, :])
-        _buffer(self, "ridge_t", law.ridge_weight.T)
-        _buffer(self, "ridge", law.ridge_weight)
+            _store(self, f"weight_t{i}", weight.T)
+            _store(self, f"bias{i}", bias[None, :])
+        _store(self, "ridge_t", law.ridge_weight.T)
+        _store(self, "ridge", law.ridge_weight)
         products = law.ridge_weight[:, :, None] * law.ridge_weight[:, None, :]
-        _buffer(self, "ridge_products", products.reshape(law.ridge_count, n * n))
-        _buffer(self, "ridge_bias", law.ridge_bias[None, :])
+        _store(self, "ridge_products", products.reshape(law.ridge_count, n * n))
+        _store(self, "ridge_bias", law.ridge_bias[None, :])
         at_rest = softplus(torch.tensor(law.ridge_bias[None, :]))
         self.register_buffer("value_at_rest", at_rest[0])
         self.register_buffer("slope_at_rest", at_rest[1])
@@ -156,7 +140,7 @@ class RidgeDissipation(nn.Module):
         """Evaluate what depends on the frozen state: Λ Λᵀ ``(n, n_α, n_α)`` and A ``(n, K)``."""
         y = torch.cat([strain_old, internal_old], 1)
         for i in range(self.layers):
-            y = torch.matmul(y, getattr(self, f"weight_t{i}")) + getattr(self, f"bias{i}")
+            y = torch.matmul(y, _stored(self, f"weight_t{i}")) + _stored(self, f"bias{i}")
             if i + 1 < self.layers:
                 y = torch.tanh(y)
         n, m = self.internal_size, self.internal_size * (self.internal_size + 1) // 2
@@ -190,5 +174,10 @@ class RidgeDissipation(nn.Module):
         return value, rate, mobility + added
 
 
-def _buffer(module: nn.Module, name: str, array: FloatArray) -> None:
+def _store(module: nn.Module, name: str, array: FloatArray) -> None:
     module.register_buffer(name, torch.tensor(np.ascontiguousarray(array), dtype=torch.float64))
+
+
+def _stored(module: nn.Module, name: str) -> Tensor:
+    tensor: Tensor = getattr(module, name)
+    return tensor
