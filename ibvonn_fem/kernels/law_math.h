@@ -68,7 +68,7 @@ LAW_INLINE int any(mask m)
 LAW_INLINE vec magnitude(vec a) { return as_vec(as_bits(a) & (UINT64_MAX >> 1)); }
 LAW_INLINE vec larger(vec a, vec b) { return choose(less(a, b), b, a); } /* NaN in a stays */
 LAW_INLINE vec smaller(vec a, vec b) { return choose(less(b, a), b, a); }
-LAW_INLINE mask finite(vec a) { return at_most(magnitude(a), splat(1.7976931348623157e308)); }
+LAW_INLINE mask is_finite(vec a) { return at_most(magnitude(a), splat(1.7976931348623157e308)); }
 LAW_INLINE vec root(vec a)
 {
     for (int i = 0; i < LAW_LANES; i++) LANE(a, i) = sqrt(LANE(a, i));

@@ -1,0 +1,164 @@
+"""Compiling the C sources once per machine into the user's cache.
+
+The cache key holds the sources, the flags, the compiler and the processor, so a home directory that
+is shared by unlike machines is safe. A library appears by rename, complete or not at all; a lock
+lets one of several processes compile while the others wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+
+from ..errors import KernelUnavailableError
+
+logger = logging.getLogger(__name__)
+
+SOURCES = ("law_math.h", "law.c")
+"""The kernel, in the order in which its parts include each other."""
+
+FAST_FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math")
+PLAIN_FLAGS = ("-O2",)
+LIBRARY_FLAGS = ("-fPIC", "-shared", "-ffp-contract=fast", "-Wno-psabi")
+
+
+def find_compiler() -> str:
+    """Path of the C compiler: ``$CC``, else ``cc``, ``gcc`` or ``clang``.
+
+    Raises:
+        KernelUnavailableError: If there is none.
+    """
+    named = os.environ.get("CC", "").strip()
+    candidates = [shlex.split(named)[0]] if named else ["cc", "gcc", "clang"]
+    for candidate in candidates:
+        path = shutil.which(candidate)
+        if path:
+            return path
+    raise KernelUnavailableError(
+        f"c kernel: needs a C compiler; found none of {', '.join(candidates)} on PATH. Install gcc "
+        "or clang, or set CC."
+    )
+
+
+def cache_directory() -> Path:
+    """Folder of compiled kernels: ``$IBVONN_CACHE``, else ``ibvonn`` in the user's cache."""
+    named = os.environ.get("IBVONN_CACHE")
+    if named:
+        return Path(named)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "ibvonn"
+
+
+def source_directory() -> Path:
+    """Folder of the C sources."""
+    return Path(__file__).parent
+
+
+@cache
+def _compiler_version(compiler: str) -> str:
+    run = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
+    return run.stdout.strip()
+
+
+@cache
+def _processor() -> str:
+    """What decides the meaning of ``-march=native``."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore").splitlines():
+            if line.startswith(("flags", "Features")):
+                return platform.machine() + line
+    return platform.machine() + platform.processor()
+
+
+def library_key(compiler: str, flags: Sequence[str]) -> str:
+    """Hash of everything that the compiled library depends on."""
+    digest = hashlib.sha256()
+    for name in SOURCES:
+        digest.update((source_directory() / name).read_bytes() + b"\0")
+    for text in (*flags, compiler, _compiler_version(compiler), _processor()):
+        digest.update(text.encode() + b"\0")
+    return digest.hexdigest()[:20]
+
+
+def compiled_library(flags: Sequence[str] | None = None) -> Path:
+    """Path of the kernel's shared library, compiled now if the cache does not hold it.
+
+    Args:
+        flags: Optimisation flags; by default :data:`FAST_FLAGS`, or :data:`PLAIN_FLAGS` where the
+            compiler refuses those.
+
+    Raises:
+        KernelUnavailableError: If there is no compiler, or it fails.
+    """
+    compiler = find_compiler()
+    choices = [tuple(flags)] if flags is not None else [FAST_FLAGS, PLAIN_FLAGS]
+    for index, choice in enumerate(choices):
+        try:
+            return _cached(compiler, choice)
+        except KernelUnavailableError:
+            if index == len(choices) - 1:
+                raise
+    raise AssertionError  # pragma: no cover
+
+
+def _cached(compiler: str, flags: Sequence[str]) -> Path:
+    directory = _writable(cache_directory())
+    library = directory / f"law-{library_key(compiler, flags)}.so"
+    if library.exists():
+        return library
+    with _lock(directory / "lock"):
+        if not library.exists():
+            _compile(compiler, flags, library)
+    return library
+
+
+def _writable(directory: Path) -> Path:
+    """``directory``, or a fresh private one where it cannot be written."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if os.access(directory, os.W_OK):
+            return directory
+    except OSError:
+        pass
+    fresh = Path(tempfile.mkdtemp(prefix="ibvonn-"))
+    logger.warning("%s: cannot be written; the C kernel is compiled into %s", directory, fresh)
+    return fresh
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Hold an advisory lock; where the file system has none, the rename alone keeps us safe."""
+    with path.open("w") as stream:
+        try:
+            import fcntl
+
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        except (ImportError, OSError):
+            logger.debug("%s: no file locks here", path)
+        yield
+
+
+def _compile(compiler: str, flags: Sequence[str], library: Path) -> None:
+    source = source_directory() / SOURCES[-1]
+    with tempfile.TemporaryDirectory(dir=library.parent) as scratch:
+        built = Path(scratch) / library.name
+        command = [compiler, *flags, *LIBRARY_FLAGS, "-o", str(built), str(source), "-lm"]
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+        if run.returncode != 0:
+            lines = [line for line in run.stderr.splitlines() if line.strip()] or ["no message"]
+            raise KernelUnavailableError(
+                f"c kernel: must compile; `{shlex.join(command[:-4])} …` failed with: {lines[0]}. "
+                "Set CC to another compiler, or use kernel='onnx'."
+            )
+        built.replace(library)
+    logger.debug("compiled %s", library)
