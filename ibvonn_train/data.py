@@ -79,7 +79,7 @@ class TrajectoryEnsemble:
             return self.force[:, :, None, None]
         if self.site_force is None:
             raise ValueError(
-                f"{self.system}: averaged strain needs site_force for the stress; the data have none."
+                f"{self.system}: averaged strain needs site_force for the stress; found none."
             )
         return self.site_force[..., None]
 
@@ -130,9 +130,7 @@ class TrajectoryEnsemble:
         """
         source = Path(path)
         if not source.exists():
-            raise FileNotFoundError(
-                f"{source}: no such file. Write one with `ibvonn simulate` or TrajectoryEnsemble.save."
-            )
+            raise FileNotFoundError(f"{source}: no such file. Write one with `ibvonn simulate`.")
         try:
             with h5py.File(source, "r") as file:
                 return _read(cls, file, protocols)
@@ -258,7 +256,7 @@ def _check(data: TrajectoryEnsemble) -> None:
     for name, array in _datasets(data).items():
         if name in shapes and array.shape != shapes[name]:
             raise ValueError(
-                f"{name} must have the shape {shapes[name]} to match microstate; found {array.shape}."
+                f"{name} must have shape {shapes[name]} to match microstate; found {array.shape}."
             )
         # A sum is finite only where every term is (or overflows, which is as bad).
         if not np.isfinite(array.sum(dtype=np.float64)):

@@ -64,7 +64,7 @@ def simulate(
             f"simulate: needs at least 2 replicas and 1 protocol; found {replicas} replicas and "
             f"{len(protocols)} protocols."
         )
-    fine = time_step * np.arange(steps * stride + 1)
+    fine: FloatArray = np.arange(steps * stride + 1, dtype=np.float64) * np.float64(time_step)
     control = np.stack([each.value(fine) for each in protocols])
     control_rate = np.stack([each.rate(fine) for each in protocols])
     if not (np.isfinite(control).all() and np.isfinite(control_rate).all()):

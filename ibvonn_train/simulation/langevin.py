@@ -1,6 +1,7 @@
 r"""Euler–Maruyama integration of overdamped Langevin dynamics, many replicas at once.
 
-:math:`x_{n+1} = x_n + \frac{\Delta t}{\eta} F(x_n, \lambda_n) + \sqrt{2 k_BT \Delta t/\eta}\,\xi_n`.
+:math:`x_{n+1} = x_n + \frac{\Delta t}{\eta} F(x_n, \lambda_n)
++ \sqrt{2 k_BT \Delta t/\eta}\,\xi_n`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 r"""Microscopic systems: energies, forces, observables and the equilibrium they start from.
 
-Positions have shape ``(n_protocol, n_degree, n_replica)``: replicas last, so that every operation runs
-over contiguous memory. The control λ has shape ``(n_protocol, 1)`` and broadcasts over replicas.
+Positions have shape ``(n_protocol, n_degree, n_replica)``: replicas last, so that every operation
+runs over contiguous memory. The control λ has shape ``(n_protocol, 1)`` and broadcasts over
+replicas.
 """
 
 from __future__ import annotations
@@ -35,11 +36,12 @@ class Preparation:
 
 
 class MicroscopicSystem(ABC):
-    r"""An overdamped system, :math:`\eta\,\mathrm dx = -\partial_x e(x, \lambda)\,\mathrm dt
-    + \sqrt{2\eta k_BT}\,\mathrm dW`.
+    r"""An overdamped system with energy e(x, λ).
 
-    A system of one's own gives :meth:`energy`, :meth:`start` and :meth:`microstate`; the force then
-    follows by automatic differentiation. Attributes that every system has:
+    :math:`\eta\,\mathrm dx = -\partial_x e(x, \lambda)\,\mathrm dt
+    + \sqrt{2\eta k_BT}\,\mathrm dW`. A system of one's own gives
+    :meth:`energy`, :meth:`start` and :meth:`microstate`; the force then follows by automatic
+    differentiation. Attributes that every system has:
 
     Attributes:
         name: Name written to files.
@@ -91,7 +93,7 @@ class MicroscopicSystem(ABC):
         return slope[:, 0]
 
     def site_force(self, x: Tensor, control: Tensor) -> Tensor | None:  # noqa: ARG002
-        """Return mean spring forces, shape ``(n_protocol, n_site)``, where the system has springs."""
+        """Return mean spring forces, shape ``(n_protocol, n_site)``, where there are springs."""
         return None
 
     def effective_thermal_energy(self, time_step: float) -> float:  # noqa: ARG002
@@ -207,7 +209,7 @@ class TwoWellSpring:
 
     def force(self, u: Tensor) -> Tensor:
         """Return the tension at elongations u."""
-        return self.stiffness * (u - self.well_distance * (u > self.crossing))
+        return self.stiffness * torch.where(u > self.crossing, u - self.well_distance, u)
 
 
 PAPER_PREPARATION = (Preparation(10_000, 0.02, 4.0), Preparation(40_000, 0.01))
@@ -292,7 +294,7 @@ class SpringChain(MicroscopicSystem):
         return self.spring.energy(self.reference_length * strain)
 
     def effective_thermal_energy(self, time_step: float) -> float:
-        """Return k_BT · mean_k 1/(1 − Δt μ_k/2η), μ_k the stiffnesses of the chain's modes in a well.
+        """Return k_BT · mean_k 1/(1 − Δt μ_k/2η), μ_k the stiffnesses of the modes in a well.
 
         A mode of stiffness μ has the stationary variance k_BT/μ / (1 − Δt μ/2η) in the scheme.
         """

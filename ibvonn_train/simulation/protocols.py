@@ -1,7 +1,7 @@
 r"""Protocols: how the control λ moves in time.
 
-A :class:`Protocol` is a pair of functions of time, λ and λ̇. Sudden steps are not representable (λ̇ is
-recorded with the data): a step is a ramp over a short, declared time.
+A :class:`Protocol` is a pair of functions of time, λ and λ̇. Sudden steps are not representable (λ̇
+is recorded with the data): a step is a ramp over a short, declared time.
 """
 
 from __future__ import annotations
@@ -117,13 +117,15 @@ def smooth_pull(
     ω = 2 * np.pi * frequency
 
     def value(t: FloatArray) -> FloatArray:
-        return start + speed * t * (1 - np.exp(-t)) * (1 + sine * np.sin(ω * t))
+        λ: FloatArray = start + speed * t * (1 - np.exp(-t)) * (1 + sine * np.sin(ω * t))
+        return λ
 
     def rate(t: FloatArray) -> FloatArray:
         decay = np.exp(-t)
         envelope, slope = t * (1 - decay), 1 - decay + t * decay
         modulation = 1 + sine * np.sin(ω * t)
-        return speed * (slope * modulation + envelope * sine * ω * np.cos(ω * t))
+        λ_rate: FloatArray = speed * (slope * modulation + envelope * sine * ω * np.cos(ω * t))
+        return λ_rate
 
     return Protocol(f"pull {speed:g} from {start:g}", value, rate)
 
@@ -152,7 +154,7 @@ def trap_of_paper() -> Split:
 
 
 def chain_of_paper() -> Split:
-    """Return example 2: initial lengths 0.12 … 0.28 train, 0.13 … 0.27 test; one sinusoidal pull."""
+    """Return example 2: lengths 0.12 … 0.28 train, 0.13 … 0.27 test; one sinusoidal pull."""
     lengths = np.linspace(0.1, 0.3, 21)
     pulls = [smooth_pull(0.05, float(length)) for length in lengths]
     return Split(

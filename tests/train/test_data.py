@@ -1,0 +1,132 @@
+"""Trajectory ensembles on disk: what is written comes back, and what is wrong is named."""
+
+import json
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+
+from ibvonn_train.data import TrajectoryEnsemble, protocol_slices
+from ibvonn_train.simulation import Preparation, SpringChain, TetheredParticle, simulate
+from ibvonn_train.simulation.protocols import ramp, smooth_pull
+
+
+def record(system, protocols):
+    return simulate(
+        system, protocols, duration=0.2, time_step=0.01, replicas=20, seed=1, progress=False
+    )
+
+
+@pytest.fixture(scope="module")
+def data():
+    return record(TetheredParticle(), [ramp(0.5), ramp(1.0), ramp(2.0)])
+
+
+@pytest.fixture
+def file(data, tmp_path):
+    path = tmp_path / "trap with spaces é.h5"
+    data.save(path)
+    return path
+
+
+def test_a_file_returns_what_was_saved(data, file):
+    read = TrajectoryEnsemble.load(file)
+    for name in ("time", "control", "control_rate", "microstate", "force"):
+        assert np.array_equal(getattr(read, name), getattr(data, name))
+    assert read.parameters == data.parameters
+    assert read.sha256() == data.sha256()
+
+
+def test_a_changed_replica_changes_the_hash(data):
+    microstate = data.microstate.copy()
+    microstate[0, 3, 0, 7, 0] += 1e-3
+    assert replace(data, microstate=microstate).sha256() != data.sha256()
+
+
+def test_slices_of_a_file_make_up_the_whole(data, file):
+    parts = list(protocol_slices(file, 2))
+    assert [len(part.control) for part in parts] == [2, 1]
+    assert np.array_equal(np.concatenate([p.microstate for p in parts]), data.microstate)
+
+
+def test_strain_and_stress_follow_the_kind_of_strain(data):
+    assert np.array_equal(data.strain[..., 0, 0], data.control)
+    assert np.array_equal(data.stress[..., 0, 0], data.force)
+    chain = record(SpringChain(preparation=(Preparation(10, 0.01),)), [smooth_pull(0.05, 0.2)])
+    total = (chain.strain[0, :, :, 0] + 1).sum(-1) * 0.01
+    np.testing.assert_allclose(total, chain.control[0], rtol=1e-5)  # strains are single precision
+    assert np.array_equal(chain.stress[..., 0], chain.site_force)
+
+
+def test_an_interrupted_write_leaves_the_old_file(data, file, monkeypatch):
+    before = file.read_bytes()
+
+    def fail(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(h5py.Group, "create_dataset", fail)
+    with pytest.raises(KeyboardInterrupt):
+        data.save(file)
+    assert file.read_bytes() == before
+    assert [each.name for each in file.parent.iterdir()] == [file.name]
+
+
+def test_a_truncated_file_is_refused(file):
+    file.write_bytes(file.read_bytes()[:2000])
+    with pytest.raises(ValueError, match="truncated"):
+        TrajectoryEnsemble.load(file)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        TrajectoryEnsemble.load(tmp_path / "none.h5")
+
+
+def spoil_dataset(name, change):
+    def spoil(file):
+        values = file[name][:]
+        del file[name]
+        values = change(values)
+        if values is not None:
+            file[name] = values
+
+    return spoil
+
+
+def with_nan(values):
+    values[(1,) * values.ndim if values.ndim == 2 else (1, 2, 0, 3, 0)] = np.nan
+    return values
+
+
+def spoil_parameters(**wrong):
+    def spoil(file):
+        file.attrs["parameters"] = json.dumps({**json.loads(file.attrs["parameters"]), **wrong})
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (spoil_dataset("microstate", with_nan), r"microstate must be finite.*\(1, 2, 0, 3, 0\)"),
+        (spoil_dataset("force", with_nan), "force must be finite"),
+        (spoil_dataset("force", lambda v: v[:, :-1]), "force must have shape"),
+        (spoil_dataset("microstate", lambda v: v[..., 0]), "must have the axes"),
+        (spoil_dataset("time", lambda v: v[::-1]), "strictly increasing"),
+        (spoil_dataset("control", lambda _: None), "missing: \\['control'\\]"),
+        (spoil_parameters(friction=-1.0), "friction must be positive"),
+        (spoil_parameters(thermal_energy=-1.0), "thermal_energy must not be negative"),
+        (lambda f: f.attrs.__delitem__("drive"), "missing: \\['drive'\\]"),
+        (lambda f: f.attrs.__setitem__("drive", "side"), "drive must be one of"),
+        (lambda f: f.attrs.__setitem__("parameters", "{"), "must be a JSON object"),
+        (lambda f: f.attrs.__setitem__("format", 2), "written in format 2"),
+        (lambda f: f.attrs.__setitem__("time_step", 0.0), "time_step must be positive"),
+    ],
+)
+def test_a_malformed_file_is_refused_with_its_name_and_fault(file, spoil, words):
+    with h5py.File(file, "r+") as handle:
+        spoil(handle)
+    with pytest.raises(ValueError, match=words) as caught:
+        TrajectoryEnsemble.load(file)
+    assert file.name in str(caught.value)
