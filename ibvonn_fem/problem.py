@@ -12,6 +12,7 @@ trial state; :meth:`InternalVariableProblem.commit` accepts it,
 from __future__ import annotations
 
 import itertools
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -136,9 +137,12 @@ class InternalVariableProblem:
         self._x = self.u.x.petsc_vec.duplicate()
         self._b = self.u.x.petsc_vec.duplicate()
         self.snes = PETSc.SNES().create(self.comm)
-        self.snes.setFunction(self._residual, self._b)
-        self.snes.setJacobian(self._jacobian, self.matrix)
-        self.snes.setConvergenceTest(self._has_converged)
+        # Weak, for no cycle: PETSc objects are destroyed collectively, so this must happen when
+        # the program drops the problem and not when one rank's garbage collector runs.
+        problem = weakref.proxy(self)
+        self.snes.setFunction(lambda *call: problem._residual(*call), self._b)
+        self.snes.setJacobian(lambda *call: problem._jacobian(*call), self.matrix)
+        self.snes.setConvergenceTest(lambda *call: problem._has_converged(*call))
         prefix = f"ibvonn_{next(_prefixes)}_"
         self.snes.setOptionsPrefix(prefix)
         merged = dict(DEFAULT_OPTIONS)

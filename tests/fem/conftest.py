@@ -6,6 +6,7 @@ that the tests of Newton's method switch on.
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,15 @@ def zener_manifest(**changes: Any) -> Manifest:
         "raw": {},
     }
     return Manifest(**{**values, **changes})
+
+
+@pytest.fixture(autouse=True)
+def _collective_destruction():
+    """Objects of a failed or raising test are destroyed on all ranks together, as MPI demands."""
+    yield
+    if MPI.COMM_WORLD.size > 1:
+        gc.collect()
+        MPI.COMM_WORLD.barrier()
 
 
 @pytest.fixture
