@@ -75,11 +75,16 @@ def export_trap(directory: str | Path) -> Path:
         strain_rate=[[-100.0, 100.0]],
         time_step=[1e-3, 1.0],
         microscopic={
-            "system": "tethered particle in an optical trap",
+            "system": "tethered_particle",
             "thermal_energy": THERMAL_ENERGY,
             "effective_thermal_energy": THERMAL_ENERGY,
             "time_step": None,
-            "parameters": {"stiffness": k, "friction": friction, "reference_length": 1.0},
+            "parameters": {
+                "stiffness": k,
+                "friction": friction,
+                "thermal_energy": THERMAL_ENERGY,
+                "reference_length": 1.0,
+            },
         },
     )
     return export_law(

@@ -1,0 +1,44 @@
+"""The errors that are reported, all in per cent and pooled over cases, times and sites."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def relative_error(value: FloatArray, truth: FloatArray) -> float:
+    """Return 100 · ‖value − truth‖ / ‖truth‖, the norm pooled over everything."""
+    return 100 * float(np.linalg.norm(value - truth) / np.linalg.norm(truth))
+
+
+def deviation(value: FloatArray, truth: FloatArray) -> float:
+    """Return 100 · sd(value − truth) / sd(truth): for quantities known up to a constant."""
+    return 100 * float(np.std(value - truth) / np.std(truth))
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """Affine map to internal variables of zero mean, unit variance and no correlation.
+
+    Attributes:
+        shift: Mean, ``(n_α,)``.
+        matrix: Whitening matrix, ``(n_α, n_α)``.
+    """
+
+    shift: FloatArray
+    matrix: FloatArray
+
+    @classmethod
+    def of(cls, internal: FloatArray) -> Gauge:
+        """Return the gauge of states ``(..., n_α)``, usually those of the training set."""
+        rows = internal.reshape(-1, internal.shape[-1])
+        covariance = np.atleast_2d(np.cov(rows.T, bias=True))
+        return cls(rows.mean(0), np.linalg.inv(np.linalg.cholesky(covariance)))
+
+    def __call__(self, internal: FloatArray) -> FloatArray:
+        """Return α in this gauge."""
+        return (internal - self.shift) @ self.matrix.T

@@ -1,0 +1,174 @@
+"""An exported model as the evaluation sees it: encoder, law and decoder of a directory."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ..export.law import Law
+from ..export.parameters import LawParameters
+from ..export.runtime import session
+from ..physics import Physics, physics_of
+
+FloatArray = npt.NDArray[np.float64]
+REPLICAS_AT_ONCE = 4_000_000
+
+
+class Rates(NamedTuple):
+    """f ``(n,)``, σ ``(n, n_ε)``, g and α̇ ``(n, n_α)``."""
+
+    energy: FloatArray
+    stress: FloatArray
+    driving_force: FloatArray
+    rate: FloatArray
+
+
+class ExportedLaw:
+    """Graphs of an exported directory, run by ONNX Runtime.
+
+    Everything that is judged of a model is judged through this class, so what is certified is
+    what crosses to the finite-element side.
+
+    Args:
+        directory: An exported model of format 1.
+
+    Raises:
+        FileNotFoundError: If the directory holds no manifest.
+    """
+
+    def __init__(self, directory: str | Path) -> None:
+        self.directory = Path(directory)
+        path = self.directory / "manifest.json"
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{directory}: not an exported model, it has no manifest.json. Write one with "
+                "`ibvonn export`."
+            )
+        self.manifest: dict[str, Any] = json.loads(path.read_text())
+        self.name: str = self.manifest["name"]
+        self.averaged = self.manifest["strain"]["kind"] == "averaged"
+        self.strain_size = len(self.manifest["strain"]["components"])
+        self.internal_size = len(self.manifest["internal"]["components"])
+        self.internal_scale = np.asarray(self.manifest["internal"]["scale"], dtype=float)
+
+    @property
+    def envelope(self) -> FloatArray:
+        """Training range of each component of (ε, α), shape ``(n_ε + n_α, 2)``."""
+        box = self.manifest["envelope"]
+        return np.array([*box["strain"], *box["statev"]], dtype=float)
+
+    @property
+    def has_decoder(self) -> bool:
+        """Whether the model can say how microstates are distributed."""
+        return (self.directory / "decoder_log_density.onnx").is_file()
+
+    @cached_property
+    def physics(self) -> Physics | None:
+        """What the manifest says of the microscopic system, or None."""
+        micro = self.manifest["microscopic"]
+        return None if micro is None else physics_of(micro["system"], micro["parameters"])
+
+    @cached_property
+    def potentials(self) -> Law | None:
+        """f and φ as torch modules, where the model is of the family that has parameters."""
+        path = self.directory / "parameters.npz"
+        return Law.of(LawParameters.load(path)) if path.is_file() else None
+
+    def _run(self, graph: str, **inputs: FloatArray) -> list[FloatArray]:
+        opened = self._sessions.get(graph)
+        if opened is None:
+            opened = self._sessions[graph] = session(self.directory / f"{graph}.onnx")
+        wanted = {entry.name for entry in opened.get_inputs()}
+        feed = {
+            key: np.ascontiguousarray(value, dtype=np.float64)
+            for key, value in inputs.items()
+            if key in wanted
+        }
+        values: list[FloatArray] = opened.run(None, feed)
+        return values
+
+    @cached_property
+    def _sessions(self) -> dict[str, Any]:
+        return {}
+
+    def rates(self, strain: npt.ArrayLike, internal: npt.ArrayLike) -> Rates:
+        """Return f, σ, g, α̇ for ε ``(n, n_ε)`` and α ``(n, n_α)``."""
+        energy, stress, force, rate = self._run(
+            "rates", strain=np.asarray(strain), statev=np.asarray(internal)
+        )
+        return Rates(energy[:, 0], stress, force, rate)
+
+    def dual_dissipation(
+        self, force: npt.ArrayLike, strain: npt.ArrayLike, internal: npt.ArrayLike
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return φ ``(n,)`` and ∂²φ/∂g² ``(n, n_α, n_α)``; needs ``parameters.npz``."""
+        if self.potentials is None:
+            raise ValueError(f"{self.name}: only models with parameters.npz give φ itself.")
+        g, eps, alpha = (
+            torch.tensor(np.asarray(v, dtype=float)) for v in (force, strain, internal)
+        )
+        dissipation = self.potentials.dissipation
+        with torch.no_grad():
+            value, _, hessian = dissipation.derivatives(g, *dissipation.prepare(eps, alpha))
+        return value.numpy()[:, 0], hessian.numpy()
+
+    def energy_hessian(self, strain: npt.ArrayLike, internal: npt.ArrayLike) -> FloatArray:
+        """Return ∂²f/∂(ε, α)², ``(n, d, d)``; needs ``parameters.npz``."""
+        if self.potentials is None:
+            raise ValueError(f"{self.name}: only models with parameters.npz give the Hessian of f.")
+        eps, alpha = (torch.tensor(np.asarray(v, dtype=float)) for v in (strain, internal))
+        with torch.no_grad():
+            _, _, hessian = self.potentials.energy.derivatives(eps, alpha)
+        return hessian.numpy()
+
+    def encode(
+        self, microstate: npt.NDArray[np.floating[Any]]
+    ) -> tuple[FloatArray | None, FloatArray]:
+        """Return ε (None if controlled) and α of ensembles ``(..., n_replica, n_x)``."""
+        lead = microstate.shape[:-2]
+        rows = microstate.reshape(-1, *microstate.shape[-2:])
+        chunk = max(1, REPLICAS_AT_ONCE // (rows.shape[1] * rows.shape[2]))
+        parts = [
+            self._run("encoder", microstate=rows[start : start + chunk])
+            for start in range(0, len(rows), chunk)
+        ]
+        columns = [np.concatenate(column).reshape(*lead, -1) for column in zip(*parts, strict=True)]
+        return (columns[1] if self.averaged else None), columns[0]
+
+    def log_density(
+        self, microstate: FloatArray, strain: FloatArray, internal: FloatArray
+    ) -> FloatArray:
+        """Return ln q, ``(n_state, n_sample)``, of microstates ``(n_state, n_sample, n_x)``."""
+        return self._run(
+            "decoder_log_density", microstate=microstate, strain=strain, statev=internal
+        )[0]
+
+    def sample(self, noise: FloatArray, strain: FloatArray, internal: FloatArray) -> FloatArray:
+        """Return microstates of the shape of ``noise``."""
+        return self._run("decoder_sample", noise=noise, strain=strain, statev=internal)[0]
+
+
+def open_law(path: str | Path) -> ExportedLaw:
+    """Open an exported directory, or a training's result (exported to a temporary folder).
+
+    Raises:
+        FileNotFoundError: If the path is neither.
+    """
+    source = Path(path)
+    if (source / "manifest.json").is_file():
+        return ExportedLaw(source)
+    if source.is_file() or (source / "model.pt").is_file():
+        from ..training.trained import TrainedModel  # noqa: PLC0415 (torch modules only if asked)
+
+        folder = Path(tempfile.mkdtemp(prefix="ibvonn-"))
+        return ExportedLaw(TrainedModel.load(source).to_export(folder / "model"))
+    raise FileNotFoundError(
+        f"{source}: neither an exported model (manifest.json) nor a trained one (model.pt)."
+    )

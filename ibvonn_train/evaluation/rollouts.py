@@ -1,0 +1,105 @@
+"""Roll-outs of an exported law in the convention of the data (forward Euler, old time)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from .. import dynamics
+from ..data import TrajectoryEnsemble
+from .exported_law import ExportedLaw
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class Trajectories(NamedTuple):
+    """Shapes ``(n_protocol, n_time, n_site, n)``; ``force`` ``(n_protocol, n_time)``."""
+
+    strain: FloatArray
+    internal: FloatArray
+    stress: FloatArray
+    force: FloatArray
+
+
+def encoded(law: ExportedLaw, data: TrajectoryEnsemble) -> Trajectories:
+    """Return what was measured, with α from the encoder."""
+    microstate = data.microstate.astype(np.float64, copy=False)
+    _, internal = law.encode(microstate)
+    return Trajectories(strain_of(law, data), internal, data.stress, data.force)
+
+
+def strain_of(law: ExportedLaw, data: TrajectoryEnsemble) -> FloatArray:
+    """Return ε of the data in the measure of the law, whose zero is its declared equilibrium."""
+    return data.strain - reference_strain(law)
+
+
+def reference_strain(law: ExportedLaw) -> FloatArray:
+    """Return the strain, in the measure of the data, that the law calls zero: ``(n_ε,)``."""
+    if not law.averaged:
+        return np.zeros(law.strain_size)
+    strain, _ = law.encode(np.zeros((1, 1, law.strain_size)))
+    assert strain is not None  # noqa: S101 (the law is averaged)
+    return -strain[0]
+
+
+def roll_out(
+    law: ExportedLaw, data: TrajectoryEnsemble, start: Trajectories
+) -> dict[str, Trajectories]:
+    """Roll every protocol out from its first state, in every drive mode of the system.
+
+    Args:
+        law: The law.
+        data: Supplies the controls and forces.
+        start: States whose first instants are the initial conditions.
+
+    Returns:
+        "controlled" → trajectories, or "end" and "force" for chains.
+    """
+    time = torch.from_numpy(data.time)
+    eps, alpha = (torch.from_numpy(a) for a in (start.strain, start.internal))
+
+    def rates(strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor]:
+        result = law.rates(
+            strain.numpy().reshape(-1, law.strain_size),
+            internal.numpy().reshape(-1, law.internal_size),
+        )
+        stress = torch.from_numpy(result.stress).reshape(strain.shape)
+        return stress, torch.from_numpy(result.rate).reshape(internal.shape)
+
+    if not law.averaged:
+        run = dynamics.controlled(rates, time, eps.transpose(0, 1), alpha[:, 0])
+        return {"controlled": _arrays(run, data)}
+    if law.physics is None:
+        raise ValueError(
+            f"{law.name}: a chain's roll-out needs its friction; the manifest has none."
+        )
+    constants = {
+        "friction": law.physics.friction,
+        "reference_length": law.physics.reference_length,
+    }
+    # The end position follows from the strains: the law's zero of strain is accounted for.
+    length = (eps[..., 0].sum(-1) + eps.shape[2]) * law.physics.reference_length
+    rate, force = torch.from_numpy(data.control_rate), torch.from_numpy(data.force)
+    if data.drive == "force":
+        rate = torch.gradient(length, spacing=(time,), dim=1)[0]
+    return {
+        "end": _arrays(
+            dynamics.end_driven(rates, time, length, rate, eps[:, 0], alpha[:, 0], **constants),
+            data,
+        ),
+        "force": _arrays(
+            dynamics.force_driven(rates, time, force, eps[:, 0], alpha[:, 0], **constants), data
+        ),
+    }
+
+
+def _arrays(run: dynamics.Rollout, data: TrajectoryEnsemble) -> Trajectories:
+    strain, internal, stress = (
+        part.transpose(0, 1).numpy() for part in (run.strain, run.internal, run.stress)
+    )
+    force = run.force.reshape(len(data.time), -1).T.numpy()
+    return Trajectories(strain, internal, stress, force)
