@@ -135,7 +135,7 @@ def check_inputs(
     n_points = len(checked)
     old = check_points(strain_old, "strain_old", manifest.strain_size, n_points)
     state = check_points(statev, "statev", manifest.internal_size, n_points)
-    increment = np.ascontiguousarray(dt, dtype=np.float64)
+    increment = np.asarray(dt, dtype=np.float64)
     if increment.ndim > 1 or (increment.ndim == 1 and len(increment) != n_points):
         raise ValueError(
             f"update: dt must be one number or have shape ({n_points},); found {increment.shape}."

@@ -1,0 +1,166 @@
+"""One point without a mesh: updates, refusals, and the strain-driven history."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ibvonn_fem import EnvelopeError, EnvelopeWarning, LocalSolveError, load_model
+from ibvonn_fem.local_update import find_failures
+from ibvonn_fem.material_point import read_strain_history, run_point, write_history
+
+EXACT_TRAP = Path(__file__).parents[2] / "exported_models" / "exact_trap"
+
+
+def test_the_exported_exact_trap_is_the_zener_solid(zener):
+    """The closed form in NumPy and the exported graphs agree on random steps."""
+    exported, closed = load_model(EXACT_TRAP, kernel="onnx"), zener()
+    rng = np.random.default_rng(0)
+    strain, strain_old, statev = 0.4 * rng.uniform(-1.0, 1.0, (3, 200, 1))
+    dt = 10.0 ** rng.uniform(-4.0, 2.0, 200)
+    first, second = (m.update(strain, strain_old, statev, dt) for m in (exported, closed))
+    for name in ("stress", "statev_new", "tangent", "energy", "dissipation"):
+        np.testing.assert_allclose(getattr(first, name), getattr(second, name), atol=1e-12)
+
+
+def test_the_order_of_points_does_not_matter(zener):
+    model = load_model(EXACT_TRAP, kernel="onnx")
+    rng = np.random.default_rng(1)
+    strain, strain_old, statev = 0.4 * rng.uniform(-1.0, 1.0, (3, 50, 1))
+    order = rng.permutation(50)
+    straight = model.update(strain, strain_old, statev, 0.1)
+    shuffled = model.update(strain[order], strain_old[order], statev[order], 0.1)
+    np.testing.assert_array_equal(shuffled.stress, straight.stress[order])
+
+
+def test_no_points_are_no_problem():
+    model = load_model(EXACT_TRAP, kernel="onnx")
+    empty = np.empty((0, 1))
+    assert model.update(empty, empty, empty, 0.1).stress.shape == (0, 1)
+    assert model.rates(empty, empty).rate.shape == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dt": -0.1}, r"dt must be finite and >= 0 \(0 is an elastic step\); found -0.1"),
+        ({"dt": np.nan}, "dt must be finite and >= 0"),
+        ({"dt": np.array([0.1, -1.0, 0.1])}, "found -1.0 at point 1"),
+        ({"dt": np.zeros(2)}, r"dt must be one number or have shape \(3,\); found \(2,\)"),
+        ({"strain": np.array([[0.0], [np.nan], [0.0]])}, "strain must be finite; found nan at po"),
+        ({"strain_old": np.full((3, 1), np.inf)}, "strain_old must be finite; found inf"),
+        ({"statev": np.full((3, 1), np.nan)}, "statev must be finite"),
+        ({"strain": np.zeros(3)}, r"strain must have shape \(n, 1\); found \(3,\)"),
+        ({"strain": np.zeros((3, 2))}, r"strain must have shape \(n, 1\); found \(3, 2\)"),
+        ({"strain_old": np.zeros((2, 1))}, r"strain_old must have shape \(3, 1\); found \(2, 1\)"),
+        ({"statev": np.zeros((3, 2))}, r"statev must have shape \(3, 1\); found \(3, 2\)"),
+    ],
+)
+def test_bad_input_is_refused_with_the_offending_value(zener, change, message):
+    arguments = {
+        "strain": np.zeros((3, 1)),
+        "strain_old": np.zeros((3, 1)),
+        "statev": np.zeros((3, 1)),
+        "dt": 0.1,
+        **change,
+    }
+    with pytest.raises(ValueError, match=message):
+        zener().update(*arguments.values())
+
+
+def test_a_point_that_does_not_converge_is_counted_and_named(zener):
+    strain = np.array([[0.0], [0.3], [0.05], [0.4]])
+    message = r"2 of 4 points did not converge; worst is point \d .* dt = 0.5. Reduce"
+    with pytest.raises(LocalSolveError, match=message) as caught:
+        zener(fails_beyond=0.1).update(strain, 0.0 * strain, 0.0 * strain, 0.5)
+    assert (caught.value.failed, caught.value.total) == (2, 4)
+
+
+def test_a_nan_residual_counts_as_a_failure_and_is_the_worst(zener):
+    strain = np.zeros((3, 1))
+    update = zener().kernel.update(strain, strain, strain, 0.1)
+    update.residual[:] = [1e-3, np.nan, 0.0]
+    report = find_failures(update, strain, 1e-10)
+    assert (report.failed, report.worst) == (2, 1)
+
+
+def test_outside_the_training_range_is_a_warning_with_the_fraction(zener):
+    strain = np.array([[0.5], [1.5], [-3.0], [0.2]])
+    message = r"2 of 4 points \(50 %\) .* worst is strain = -3, 2 half widths beyond it"
+    with pytest.warns(EnvelopeWarning, match=message):
+        zener().update(strain, strain, 0.0 * strain, 0.0)
+    with pytest.raises(EnvelopeError, match=message):
+        zener(strict_range=True).update(strain, strain, 0.0 * strain, 0.0)
+
+
+def test_a_history_starts_with_an_elastic_jump_and_follows_the_recursion(zener):
+    time, strain = np.array([0.0, 0.5, 2.0]), np.array([0.4, 0.4, 0.1])
+    history = run_point(zener(), time, strain)
+    α1 = 0.5 * 0.4 / 2.0
+    α2 = (α1 + 1.5 * 0.1) / 4.0
+    np.testing.assert_allclose(history.statev[:, 0], [0.0, α1, α2])
+    np.testing.assert_allclose(history.stress[:, 0], strain - [0.0, α1, α2])
+    assert history.dissipated[0] == 0.0
+    assert np.all(np.diff(history.dissipated) > 0.0)
+
+
+@pytest.mark.parametrize("time", [[0.0, 0.0], [1.0, 0.5], [0.0, np.nan], [0.0]])
+def test_a_history_needs_increasing_time(zener, time):
+    with pytest.raises(ValueError, match="run_point: time must"):
+        run_point(zener(), time, [0.1, 0.2])
+
+
+def test_histories_are_read_with_names_comments_and_either_separator(tmp_path):
+    path = tmp_path / "history.csv"
+    path.write_text("time, strain\n# a comment\n0, 0.1\n\n1 0.2  # held\n2;0.3\n")
+    time, strain = read_strain_history(path, 1)
+    np.testing.assert_array_equal(time, [0.0, 1.0, 2.0])
+    np.testing.assert_array_equal(strain[:, 0], [0.1, 0.2, 0.3])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "holds no rows of numbers"),
+        ("time,strain\n", "holds no rows of numbers"),
+        ("0, 0.1\n1, 0.1, 0.2\n", r"line 2 must have 2 columns .*; found 3"),
+        ("0, 0.1\n1, x\n", r"line 2 must hold numbers; found '1, x'"),
+    ],
+)
+def test_a_file_that_is_no_history_is_refused_with_the_line(tmp_path, text, message):
+    path = tmp_path / "history.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_strain_history(path, 1)
+
+
+def test_a_binary_file_is_no_history(tmp_path):
+    path = tmp_path / "history.csv"
+    path.write_bytes(b"\xff\x00\xfe")
+    with pytest.raises(ValueError, match="cannot be read as text"):
+        read_strain_history(path, 1)
+
+
+def test_the_table_has_one_named_column_per_quantity(zener, tmp_path):
+    model = zener()
+    history = run_point(model, [0.0, 1.0], [0.1, 0.2])
+    write_history(tmp_path / "out.csv", model, history)
+    lines = (tmp_path / "out.csv").read_text().splitlines()
+    assert lines[0] == "time,strain,stress,alpha,energy,dissipated,validity"
+    values = np.loadtxt(tmp_path / "out.csv", delimiter=",", skiprows=1)
+    np.testing.assert_array_equal(values[:, 2], history.stress[:, 0])
+
+
+def test_points_need_neither_dolfinx_nor_torch():
+    code = (
+        "import sys\n"
+        "for name in ('dolfinx', 'petsc4py', 'mpi4py', 'ufl', 'torch', 'onnx', 'ibvonn_train'):\n"
+        "    sys.modules[name] = None\n"
+        "import ibvonn_fem, ibvonn_fem.cli\n"
+        f"model = ibvonn_fem.load_model({str(EXACT_TRAP)!r}, kernel='onnx')\n"
+        "print(model.update([[0.2]], [[0.0]], [[0.0]], 0.5).stress[0, 0])\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    np.testing.assert_allclose(float(run.stdout), 0.15)
