@@ -144,7 +144,7 @@ def test_law_that_is_not_convex_is_refused_wherever_it_gains_energy():
     out = run(law, inputs)
     ok = (out["residual"] <= TOLERANCE)[:, 0]
     assert 0.0 < np.mean(~ok) < 1.0
-    force, phi, _, before = potentials_of(law, inputs, out)
+    _, phi, _, before = potentials_of(law, inputs, out)
     gain = out["energy"] + out["dissipation"] - inputs["dt"] * phi - before
     assert np.all(gain[ok] <= 1e-8 * np.abs(before).max())
 
@@ -180,6 +180,21 @@ def newton_orders(update):
             orders.append(np.log(e[-1] / e[-2]) / np.log(e[-2] / e[-3]))
     assert len(orders) > 50
     return np.array(orders)
+
+
+@pytest.mark.parametrize(("curvature", "verdict"), [(1.0, 0.0), (-1.0, np.inf)])
+def test_state_that_violates_the_energy_inequality_is_refused(curvature, verdict):
+    """f(ε, α⁺) + g·Δα ≤ f(ε, α_n) + Δt φ says that f is convex along the step; handed to the last
+    part of the update as if Newton had found it, a step over a concave part is refused."""
+    law = trap_law()
+    object.__setattr__(law, "energy_quadratic", curvature * law.energy_quadratic)
+    update = ConstitutiveUpdate.of(law)
+    inputs = steps(law, 50, decades=(-4.0, -3.0))
+    with torch.no_grad():
+        prepared = update.prepare(*(torch.tensor(inputs[name]) for name in graph.INPUTS))
+        converged = torch.zeros(50, 1, dtype=torch.float64)
+        out = update.finish(*prepared, prepared[1] + 1.0, converged)
+    assert bool((out[OUTPUTS.index("residual")] == verdict).all())
 
 
 @pytest.mark.parametrize("reach", [1.0, 1e3, 1e12])
