@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .law import InternalVariableLaw as InternalVariableLaw
     from .output import FieldWriter as FieldWriter
     from .problem import InternalVariableProblem as InternalVariableProblem
+    from .time_stepping import Step as Step
     from .time_stepping import TimeStepping as TimeStepping
 
 # Name → module that needs DOLFINx, imported on first use.
@@ -50,6 +51,7 @@ _FINITE_ELEMENT = {
     "InternalVariableLaw": ".law",
     "InternalVariableProblem": ".problem",
     "Kinematics": ".kinematics",
+    "Step": ".time_stepping",
     "TimeStepping": ".time_stepping",
     "Uniaxial": ".kinematics",
 }

@@ -12,6 +12,9 @@ from petsc4py import PETSc
 import numpy as np
 from dolfinx import cpp
 from dolfinx.fem import petsc as fem_petsc
+from numpy.typing import NDArray
+
+from .kernels.base import FloatArray
 
 _RELEASE = str(cpp.__version__)
 _VERSION = tuple(int(part) for part in _RELEASE.split(".")[:2])
@@ -46,11 +49,14 @@ def add_to_matrix(matrix: Any, form: Any, bcs: list[Any], diagonal: float) -> No
 
 
 def evaluate_expression(
-    expression: Any, mesh: Any, cells: np.ndarray[Any, Any], size: int
-) -> np.ndarray[Any, Any]:
-    """Values at the points of ``cells``, shape ``(cells * points, size)``.
+    expression: Any, mesh: Any, cells: NDArray[np.int32], per_cell: int, out: FloatArray
+) -> None:
+    """Write the values at the points of ``cells`` into ``out``, shape (cells * per_cell, size).
 
-    0.9 returns (cells, points * size), 0.11 returns (cells, points, shape).
+    0.9 wants an array (cells, points * size), 0.11 one of shape (cells, points, shape…).
     """
-    values = expression.eval(mesh, cells)
-    return np.asarray(values).reshape(-1, size)
+    if _VERSION < (0, 10):
+        expression.eval(mesh, cells, out.reshape(len(cells), per_cell * out.shape[1]))
+    else:
+        shape = (len(cells), per_cell, *expression.ufl_expression.ufl_shape)
+        expression.eval(mesh, cells, out.reshape(shape))

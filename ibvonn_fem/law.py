@@ -84,6 +84,10 @@ class InternalVariableLaw:
         self.energy = self.points.function((), f"{self.name}_energy")
         self.dissipation = self.points.function((), f"{self.name}_dissipation")
         self.validity = self.points.function((), f"{self.name}_validity")
+        self._rows = {
+            name: self.points.rows(getattr(self, name))
+            for name in ("stress", "tangent", "energy", "dissipation", "validity")
+        }
         self._weight = kinematics.weight(mesh)
         self._measure_of_u = self.points.evaluator(kinematics.measure(u))
         self.volumes = self.points.volumes(self._weight)
@@ -99,7 +103,7 @@ class InternalVariableLaw:
         self._measure = np.zeros((size, self._measure_size))
         self._measure_old = np.zeros((size, self._measure_size))
         self._stress_old = np.zeros((size, self._measure_size))
-        self._energy_old = np.zeros(size)
+        self._energy_old = np.zeros((size, 1))
         self.dissipated = np.zeros(size)
         self._statev = np.tile(initial.statev, (size * law_points, 1))
         self._statev_old = self._statev.copy()
@@ -150,7 +154,7 @@ class InternalVariableLaw:
             raise ValueError(
                 f"{self.name}: dt must be finite and >= 0 (0 is an elastic step); found {dt}."
             )
-        np.copyto(self._measure, self._measure_of_u())
+        self._measure_of_u(self._measure)
         self._range = RangeReport(0, len(self._statev))
         failures = FailureReport(0, len(self._statev))
         for start in range(0, self.points.size, self._block):
@@ -182,17 +186,15 @@ class InternalVariableLaw:
             np.copyto(self._statev[rows], self._statev_old[rows])
         stress, tangent = self._gathered_stress[:count], self._gathered_tangent[:count]
         kinematics.gather(measure, result, stress, tangent)
-        self.points.rows(self.stress, start, stop).set(stress)
-        self.points.rows(self.tangent, start, stop).set(tangent)
+        self._rows["stress"].set(stress, start, stop)
+        self._rows["tangent"].set(tangent, start, stop)
         average = self._averaged[:count]
-        for values, function in (
-            (result.energy, self.energy),
-            (result.dissipation, self.dissipation),
-        ):
-            kinematics.average(values, average)
-            self.points.rows(function, start, stop).set(average)
-        worst = result.validity.reshape(count, law_points).max(axis=1)
-        self.points.rows(self.validity, start, stop).set(worst)
+        kinematics.average(result.energy, average)
+        self._rows["energy"].set(average, start, stop)
+        kinematics.average(result.dissipation, average)
+        self._rows["dissipation"].set(average, start, stop)
+        np.max(result.validity.reshape(count, law_points), axis=1, out=average)
+        self._rows["validity"].set(average, start, stop)
         self._note_excursions(result, strain)
         return FailureReport(
             failures.failed,
@@ -260,9 +262,9 @@ class InternalVariableLaw:
         """Accept the trial state: it becomes the start of the next step."""
         np.copyto(self._statev_old, self._statev)
         np.copyto(self._measure_old, self._measure)
-        np.copyto(self._stress_old, self.points.rows(self.stress).get())
-        np.copyto(self._energy_old, self.points.rows(self.energy).get()[:, 0])
-        self.dissipated += self.points.rows(self.dissipation).get()[:, 0]
+        np.copyto(self._stress_old, self._rows["stress"].get())
+        np.copyto(self._energy_old, self._rows["energy"].get())
+        self.dissipated += self._rows["dissipation"].get()[:, 0]
 
     def restore(self) -> None:
         """Drop the trial state. Committed state, stress and energy are as before, to the bit.
@@ -271,9 +273,9 @@ class InternalVariableLaw:
         """
         np.copyto(self._statev, self._statev_old)
         np.copyto(self._measure, self._measure_old)
-        self.points.rows(self.stress).set(self._stress_old)
-        self.points.rows(self.energy).set(self._energy_old)
-        self.points.rows(self.dissipation).set(np.zeros(self.points.size))
+        self._rows["stress"].set(self._stress_old)
+        self._rows["energy"].set(self._energy_old)
+        self._rows["dissipation"].set(np.zeros(self.points.size))
 
     def virtual_work(self, v: Any) -> Any:
         """∫ σ · δε(v) as a UFL form: internal virtual work in direction ``v``."""
@@ -286,14 +288,14 @@ class InternalVariableLaw:
 
     def stored_energy(self) -> float:
         """∫ f dx over all ranks at the last :meth:`update` [energy]."""
-        return self._integrate(self.energy)
+        return self._integrate("energy")
 
     def step_dissipation(self) -> float:
         """∫ g⁺·(α⁺ − α_n) dx over all ranks at the last :meth:`update` [energy]."""
-        return self._integrate(self.dissipation)
+        return self._integrate("dissipation")
 
-    def _integrate(self, function: Any) -> float:
-        values = self.points.rows(function).get()[:, 0]
+    def _integrate(self, name: str) -> float:
+        values = self._rows[name].get()[:, 0]
         return float(self.comm.allreduce(float(values @ self.volumes), op=MPI.SUM))
 
 

@@ -79,12 +79,11 @@ class QuadraturePoints:
             self._dofs[shape] = _as_slice(space.dofmap.list[self.cells].reshape(-1))
         return fem.Function(space, name=name)
 
-    def rows(self, function: Any, start: int = 0, stop: int | None = None) -> _Rows:
-        """Access to the values at points ``start:stop`` of a Function of :meth:`function`."""
+    def rows(self, function: Any) -> Rows:
+        """Access to the values of a Function of :meth:`function`, point by point."""
         shape = tuple(function.function_space.ufl_element().reference_value_shape)
         size = int(np.prod(shape, dtype=np.int64))
-        stop = self.size if stop is None else stop
-        return _Rows(function.x.array.reshape(-1, size), _part(self._dofs[shape], start, stop))
+        return Rows(function.x.array.reshape(-1, size), self._dofs[shape])
 
     def evaluator(self, expression: Any) -> Evaluator:
         """Compile a UFL expression for evaluation at these points."""
@@ -128,19 +127,30 @@ class QuadraturePoints:
                 )
 
 
-class _Rows:
-    """Rows of an array that belong to some quadrature points; reads and writes without detours."""
+class Rows:
+    """Values of a quadrature Function as rows, one per point, in the order of the points.
 
-    def __init__(self, array: FloatArray, rows: slice | NDArray[np.int64]) -> None:
+    Args:
+        array: The Function's values, shape ``(dofs, size)``; shares their memory.
+        dofs: Row of each point: a slice where they are consecutive, which they mostly are.
+    """
+
+    def __init__(self, array: FloatArray, dofs: slice | NDArray[np.int64]) -> None:
         self._array = array
-        self._rows = rows
+        self._dofs = dofs
+        self._view = array[dofs] if isinstance(dofs, slice) else None
 
-    def set(self, values: FloatArray) -> None:
-        self._array[self._rows] = values.reshape(-1, self._array.shape[1])
+    def set(self, values: FloatArray, start: int = 0, stop: int | None = None) -> None:
+        """Write the values of points ``start:stop``, shape ``(stop - start, size)``."""
+        rows = values.reshape(-1, self._array.shape[1])
+        if self._view is not None:
+            self._view[start:stop] = rows
+        else:
+            self._array[self._dofs[start:stop]] = rows  # type: ignore[index]
 
     def get(self) -> FloatArray:
-        values: FloatArray = self._array[self._rows]
-        return values
+        """Values of all points, shape ``(points, size)``: a view if possible, else a copy."""
+        return self._view if self._view is not None else self._array[self._dofs]
 
 
 class Evaluator:
@@ -151,12 +161,14 @@ class Evaluator:
         self._expression = fem.Expression(expression, points.points)
         self.size = int(np.prod(expression.ufl_shape, dtype=np.int64))
 
-    def __call__(self) -> FloatArray:
-        """Values, shape ``(points.size, size)``."""
-        values: FloatArray = _compat.evaluate_expression(
-            self._expression, self._points.mesh, self._points.cells, self.size
+    def __call__(self, out: FloatArray | None = None) -> FloatArray:
+        """Values, shape ``(points.size, size)``; written into ``out`` if it is given."""
+        if out is None:
+            out = np.empty((self._points.size, self.size))
+        _compat.evaluate_expression(
+            self._expression, self._points.mesh, self._points.cells, self._points.per_cell, out
         )
-        return values
+        return out
 
 
 def _as_slice(dofs: NDArray[np.int32]) -> slice | NDArray[np.int64]:
@@ -164,9 +176,3 @@ def _as_slice(dofs: NDArray[np.int32]) -> slice | NDArray[np.int64]:
     if dofs.size and np.array_equal(dofs, np.arange(dofs[0], dofs[0] + dofs.size)):
         return slice(int(dofs[0]), int(dofs[0]) + int(dofs.size))
     return dofs.astype(np.int64)
-
-
-def _part(dofs: slice | NDArray[np.int64], start: int, stop: int) -> slice | NDArray[np.int64]:
-    if isinstance(dofs, slice):
-        return slice(dofs.start + start, dofs.start + stop)
-    return dofs[start:stop]
