@@ -59,16 +59,13 @@ def weak_form(
     return pairs
 
 
-def weak_form_loss(pairs: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-    """Return |observed − modelled|² relative to |observed|², averaged over variables and widths.
+def weak_form_loss(pairs: Sequence[tuple[Tensor, Tensor]], time_scale: Tensor) -> Tensor:
+    """Return (τ |observed − modelled|)², averaged over everything.
 
-    The reference is detached: an encoder must not gain from moving fast.
+    The scale τ is fixed: a scale that followed the encoder would have to be differentiated too, and
+    would reward fast variables.
     """
-    terms = []
-    for observed, modelled in pairs:
-        scale = observed.detach().square().mean((0, 1))
-        terms.append(((observed - modelled).square().mean((0, 1)) / scale).mean())
-    return torch.stack(terms).mean()
+    return torch.stack([(time_scale * (a - b)).square().mean() for a, b in pairs]).mean()
 
 
 def negative_log_likelihood(measure: EmpiricalMeasure, log_density: Tensor) -> Tensor:

@@ -96,7 +96,7 @@ class Objective:
             )
             if self.law.internal_size:
                 pairs = losses.weak_form(internal, values.rate, block.time, self.weak_widths)
-                terms["weak"] = losses.weak_form_loss(pairs)
+                terms["weak"] = losses.weak_form_loss(pairs, self.law.dissipation.time_scale)
         if batch.states is not None and (w.likelihood or w.tie or w.tie_gradient):
             terms |= self._decoder_terms(block, flat[batch.states], batch.states)
         if w.gauge and self.law.internal_size:

@@ -17,6 +17,9 @@ from .objective import Batch, Objective
 LBFGS_CHUNK = 10
 """L-BFGS iterations in one step; its history survives from step to step."""
 
+LBFGS_LOSS_SCALE = 1e4
+"""torch's L-BFGS drops curvature pairs with y·s below an absolute 1e-10: keep the loss large."""
+
 
 class StageRun:
     """State of a stage between its steps.
@@ -120,8 +123,9 @@ class StageRun:
             for batch in self.fixed:
                 loss, terms = self.objective(batch)
                 share = batch.block.states / states
-                (share * loss).backward()  # type: ignore[no-untyped-call]
-                total += share * float(loss.detach())
+                scaled = LBFGS_LOSS_SCALE * share * loss
+                scaled.backward()  # type: ignore[no-untyped-call]
+                total += float(scaled.detach())
                 for name, value in _record(loss, terms).items():
                     sums[name] = sums.get(name, 0.0) + share * value
             records.append(sums)

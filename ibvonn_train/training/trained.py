@@ -277,7 +277,7 @@ class TrainedModel:
 
 
 def _tensor(value: npt.ArrayLike) -> Tensor:
-    return torch.as_tensor(np.asarray(value, dtype=np.float64))
+    return torch.tensor(np.asarray(value, dtype=np.float64))  # a copy: arrays may be read-only
 
 
 def _array(value: Tensor) -> FloatArray:
