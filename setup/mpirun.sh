@@ -20,10 +20,11 @@ launcher=mpirun
 if [ "$(cat "$project_folder/.venv/ibvonn-route" 2>/dev/null)" != active ] && command -v mpirun.openmpi >/dev/null; then
     launcher=mpirun.openmpi
 fi
+# Open MPI refuses to run as root, which a container's only user often is, and counts cores.
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 options=()
-if "$launcher" --version 2>&1 | grep -q 'Open MPI'; then
+if "$launcher" --version 2>&1 | grep -qE 'Open ?MPI|OpenRTE'; then
     options=(--oversubscribe)
-    [ "$(id -u)" -ne 0 ] || options+=(--allow-run-as-root)
 fi
 rm -rf "$project_folder/build/ranks"
 mkdir -p "$project_folder/build/ranks"
