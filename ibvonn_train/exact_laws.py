@@ -41,7 +41,7 @@ def quadratic_law(
             f"{np.linalg.eigvalsh(mobility)[0]:.3e}."
         ) from None
     lower[np.diag_indices(n)] = np.log(np.diag(lower))
-    entries = lower[np.tril_indices(n)]
+    entries = np.asarray(lower[np.tril_indices(n)], dtype=np.float64)
     return LawParameters(
         strain_size=strain_size,
         internal_size=n,
@@ -98,7 +98,7 @@ def standard_linear_solid(
     quadratic = np.block([[equilibrium + branch, -branch], [-branch, branch]])
     return quadratic_law(
         quadratic,
-        np.linalg.inv(isotropic(*viscosity)),
+        np.asarray(np.linalg.inv(isotropic(*viscosity)), dtype=np.float64),
         strain_size=6,
         internal_scale=np.full(6, strain_range),
         envelope=np.tile([-strain_range, strain_range], (12, 1)),

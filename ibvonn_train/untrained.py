@@ -5,6 +5,8 @@ What holds for them holds by construction, not by training; tests and benchmarks
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from .export.parameters import LawParameters
@@ -41,15 +43,11 @@ def untrained_law(
         energy_quadratic=root @ root.T,
         energy_skip=tuple(rng.normal(size=(w, d)) for w in widths),
         energy_bias=tuple(rng.normal(size=w) for w in widths),
-        energy_hidden=tuple(
-            np.abs(rng.normal(size=(b, a))) / a for a, b in zip(widths, widths[1:], strict=False)
-        ),
+        energy_hidden=tuple(np.abs(rng.normal(size=(b, a))) / a for a, b in pairwise(widths)),
         energy_output=np.abs(rng.normal(size=widths[-1])) / widths[-1] if widths else np.zeros(0),
         ridge_weight=rng.normal(size=(ridges, n_internal)),
         ridge_bias=rng.normal(size=ridges),
-        context_weight=tuple(
-            0.5 * rng.normal(size=(b, a)) for a, b in zip(columns, columns[1:], strict=False)
-        ),
+        context_weight=tuple(0.5 * rng.normal(size=(b, a)) for a, b in pairwise(columns)),
         context_bias=tuple(0.5 * rng.normal(size=b) for b in columns[1:]),
         internal_scale=rng.uniform(0.5, 2.0, size=n_internal),
         envelope=np.tile([-1.0, 1.0], (d, 1)),

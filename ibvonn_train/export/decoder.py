@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from . import spline
 from .potentials import softplus
 
+SCALE_FLOOR = 1e-3
+"""Added by nflows to the softplus that is the scale of its affine transform."""
+
 
 class MaskedNetwork(nn.Module):
     """A masked autoregressive network of nflows with its masks multiplied into the weights.
@@ -23,12 +26,14 @@ class MaskedNetwork(nn.Module):
         ValueError: If the network has residual blocks, batch normalisation or another activation.
     """
 
+    initial_bias: Tensor
+
     def __init__(self, made: Any, size: int) -> None:
         super().__init__()
         if made.use_residual_blocks or made.activation is not torch.tanh:
             raise ValueError(
-                "export: decoder: the masked networks must have feed-forward blocks and tanh; build "
-                "them with use_residual_blocks=False, activation=torch.tanh."
+                "export: decoder: the masked networks must have feed-forward blocks and tanh; "
+                "build them with use_residual_blocks=False, activation=torch.tanh."
             )
         self.size, self.blocks = size, len(made.blocks)
         initial = made.initial_layer
@@ -69,12 +74,17 @@ class MaskedNetwork(nn.Module):
         return self._layer(f"final{feature}", hidden)
 
     def _bias_only(self) -> Tensor:
-        bias: Tensor = self.initial_bias
-        return bias
+        return self.initial_bias
 
 
 class _FlowGraph(nn.Module):
     """What both graphs share: networks, scaling, and the origin of the decoder's coordinate."""
+
+    centre: Tensor
+    scale: Tensor
+    strain_shift: Tensor
+    internal_shift: Tensor
+    internal_scale: Tensor
 
     def __init__(
         self,
@@ -108,7 +118,7 @@ class _FlowGraph(nn.Module):
 
     def _affine(self, x: Tensor, context: Tensor, i: int) -> tuple[Tensor, Tensor]:
         raw = self.affine(x, context, i)
-        return softplus(raw[..., 0:1])[0] + spline.MIN_DERIVATIVE, raw[..., 1:2]
+        return softplus(raw[..., 0:1])[0] + SCALE_FLOOR, raw[..., 1:2]
 
     def _knots(self, x: Tensor, context: Tensor, i: int) -> spline.Knots:
         return spline.knots(self.spline(x, context, i), self.bins, self.bound)
@@ -142,7 +152,7 @@ class FlowLogDensity(_FlowGraph):
         z = torch.cat(middle, -1)
         for i in range(self.size):
             knots = self._knots(z, context, i)
-            value, log_slope = spline.forward(z[..., i : i + 1], knots, self.bins, self.bound)
+            value, log_slope = spline.forward(z[..., i : i + 1], knots, self.bound)
             total = total + log_slope - 0.5 * value * value
         return torch.sum(total, -1)
 
@@ -159,7 +169,7 @@ class FlowSample(_FlowGraph):
         middle: list[Tensor] = []
         for i in range(self.size):
             knots = self._knots(self._known(middle, noise), context, i)
-            middle.append(spline.inverse(noise[..., i : i + 1], knots, self.bins, self.bound))
+            middle.append(spline.inverse(noise[..., i : i + 1], knots, self.bound))
         result: list[Tensor] = []
         for i in range(self.size):
             scale, shift = self._affine(self._known(result, noise), context, i)

@@ -21,6 +21,10 @@ class EncoderGraph(nn.Module):
         internal_scale: Scale of the internal variables.
     """
 
+    strain_shift: Tensor
+    internal_shift: Tensor
+    internal_scale: Tensor
+
     def __init__(
         self,
         encoder: nn.Module,
@@ -42,7 +46,8 @@ class EncoderGraph(nn.Module):
 
     def forward(self, microstate: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Return statev ``(n_state, n_α)`` and, for averaged strain, strain ``(n_state, n_x)``."""
-        statev = (self.encoder(microstate) - self.internal_shift) / self.internal_scale
+        trained: Tensor = self.encoder(microstate)
+        statev = (trained - self.internal_shift) / self.internal_scale
         if not self.averaged:
             return statev
         return statev, torch.mean(microstate, 1) - self.strain_shift

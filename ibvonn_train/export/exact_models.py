@@ -62,8 +62,8 @@ def export_trap(directory: str | Path) -> Path:
     variance = THERMAL_ENERGY / (2.0 * k)
     about = Description(
         name="exact_trap",
-        text="Tethered particle in an optical trap in closed form: a Zener solid with instantaneous "
-        "modulus 1, relaxed modulus 1/2 and relaxation time 1/2.",
+        text="Tethered particle in an optical trap in closed form: a Zener solid with "
+        "instantaneous modulus 1, relaxed modulus 1/2 and relaxation time 1/2.",
         strain_kind="controlled",
         strain=["strain"],
         strain_measure="position of the trap over a reference length of 1",

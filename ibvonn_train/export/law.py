@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
-from .graph import ConstitutiveUpdate, DualDissipation, Energy, Rates
+from .graph import DualDissipation, Energy, Rates
 from .parameters import FloatArray, LawParameters
 from .potentials import ConvexEnergy, RidgeDissipation
+from .update import ConstitutiveUpdate
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import onnx
 from torch import Tensor, nn
 
-from . import graph
-from .graph import ConstitutiveUpdate, Rates
+from .graph import INPUTS, OUTPUTS, RATES_OUTPUTS, Rates
+from .newton import MAX_PASSES, initial_state
 from .onnx_writer import OnnxWriter
+from .update import ConstitutiveUpdate
 
 Shape = Sequence[int | str]
 
@@ -29,7 +30,7 @@ def constitutive_model(
     """
     m, n = update.strain_size, update.internal_size
     writer = OnnxWriter()
-    strain, start, dt, mobility, amplitude, bad = writer.module(update.prepare, graph.INPUTS)
+    strain, start, dt, mobility, amplitude, bad = writer.module(update.prepare, INPUTS)
     fixed = [strain, start, dt, mobility, amplitude]
     state = writer.module(_InitialState(), [start])
 
@@ -39,7 +40,7 @@ def constitutive_model(
     if unrolled_passes is None:
         column: Shape = ("npoints", 1)
         shapes: list[Shape] = [("npoints", n)] * 2 + [column] * (len(state) - 2)
-        state = writer.loop(newton_pass, state, shapes, graph.MAX_PASSES)
+        state = writer.loop(newton_pass, state, shapes, MAX_PASSES)
     else:
         for _ in range(unrolled_passes):
             state = newton_pass(state)
@@ -55,7 +56,7 @@ def constitutive_model(
         },
         {
             name: (value, ["npoints", *widths.get(name, [1])])
-            for name, value in zip(graph.OUTPUTS, values, strict=True)
+            for name, value in zip(OUTPUTS, values, strict=True)
         },
         metadata or {},
     )
@@ -66,7 +67,7 @@ def rates_model(
 ) -> onnx.ModelProto:
     """``rates.onnx``: the law in continuous time."""
     m, n = rates.strain_size, internal_size
-    widths = {"energy": 1, "stress": m, "driving_force": n, "rate": n}
+    widths = dict(zip(RATES_OUTPUTS, (1, m, n, n), strict=True))
     return module_model(
         rates,
         "rates",
@@ -98,4 +99,4 @@ def module_model(
 
 class _InitialState(nn.Module):
     def forward(self, statev: Tensor) -> tuple[Tensor, ...]:
-        return graph.initial_state(statev)
+        return initial_state(statev)

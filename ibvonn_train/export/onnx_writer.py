@@ -10,7 +10,7 @@ is missing is named.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -225,9 +225,8 @@ class OnnxWriter:
         rule = getattr(self, f"_{getattr(target, '__name__', '')}", None)
         if target is None or rule is None or target not in _RULES:
             raise ValueError(
-                f"export: ONNX writer: the module uses {node.target} ({node.op}), which is not among "
-                f"the known operations ({', '.join(sorted({f.__name__ for f in _KNOWN}))}). Write "
-                "it with these."
+                f"export: ONNX writer: the module uses {node.target} ({node.op}), which is not "
+                f"among the known operations ({_names(_KNOWN)}). Write it with these."
             )
         result: str = rule(*args, **kwargs)
         return result
@@ -353,6 +352,10 @@ _RULES = {
     operator.getitem,
 }
 _KNOWN = {*_RULES, *_UNARY, *_BINARY}
+
+
+def _names(functions: Iterable[Any]) -> str:
+    return ", ".join(sorted({function.__name__ for function in functions}))
 
 
 def value_info(name: str, shape: Sequence[int | str]) -> onnx.ValueInfoProto:

@@ -115,8 +115,8 @@ class LawParameters:
         lowest = float(np.linalg.eigvalsh(q)[0])
         if lowest < -1e-12 * magnitude:
             raise ValueError(
-                "LawParameters: energy_quadratic must be positive semidefinite, so that f is convex; "
-                f"its smallest eigenvalue is {lowest:.3e}. Parametrise it as a square."
+                "LawParameters: energy_quadratic must be positive semidefinite, so that f is "
+                f"convex; its smallest eigenvalue is {lowest:.3e}. Parametrise it as a square."
             )
         if len(self.energy_bias) != n_layers or len(self.energy_hidden) != max(n_layers - 1, 0):
             raise ValueError(
@@ -140,8 +140,8 @@ class LawParameters:
         _shape("ridge_weight", self.ridge_weight, (count, n))
         if not self.context_weight or len(self.context_weight) != len(self.context_bias):
             raise ValueError(
-                "LawParameters: the context network needs at least one layer, each with a weight and "
-                f"a bias; got {len(self.context_weight)} and {len(self.context_bias)}."
+                "LawParameters: the context network needs at least one layer, each with a weight "
+                f"and a bias; got {len(self.context_weight)} and {len(self.context_bias)}."
             )
         columns = self.size
         for i, (weight, bias) in enumerate(
@@ -161,12 +161,13 @@ class LawParameters:
             )
         if not np.all(self.envelope[:, 0] < self.envelope[:, 1]):
             raise ValueError(
-                "LawParameters: each row of envelope must be [lower, upper] with lower < upper; got "
-                f"{self.envelope.tolist()}."
+                "LawParameters: each row of envelope must be [lower, upper] with lower < upper; "
+                f"got {self.envelope.tolist()}."
             )
         if not self.residual_tolerance > 0.0:
             raise ValueError(
-                f"LawParameters: residual_tolerance must be positive; got {self.residual_tolerance}."
+                "LawParameters: residual_tolerance must be positive; got "
+                f"{self.residual_tolerance}."
             )
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
@@ -235,8 +236,7 @@ _FIRST = {
 
 
 def _float64(name: str, value: object) -> FloatArray:
-    array = np.ascontiguousarray(value, dtype=np.float64)
-    array = array.reshape(np.shape(value))  # ascontiguousarray makes a scalar one-dimensional
+    array = np.array(value, dtype=np.float64, order="C")
     if not np.all(np.isfinite(array)):
         raise ValueError(f"LawParameters: {name} must be finite; it has NaN or infinite entries.")
     return array
@@ -250,6 +250,6 @@ def _shape(name: str, array: FloatArray, shape: tuple[int, ...]) -> None:
 def _nonnegative(name: str, array: FloatArray) -> None:
     if np.any(array < 0.0):
         raise ValueError(
-            f"LawParameters: {name} must be nonnegative, so that f is convex; its smallest entry is "
-            f"{float(np.min(array)):.3e}."
+            f"LawParameters: {name} must be nonnegative, so that f is convex; its smallest entry "
+            f"is {float(np.min(array)):.3e}."
         )

@@ -49,23 +49,23 @@ class ConvexEnergy(nn.Module):
             _store(self, f"hidden_t{i}", hidden.T)
 
     def value(self, strain: Tensor, internal: Tensor) -> Tensor:
-        """f, shape ``(n, 1)``."""
+        """Return f, shape ``(n, 1)``."""
         return self._gradient(torch.cat([strain, internal], 1), 0)[0]
 
     def gradient(self, strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor]:
-        """f ``(n, 1)`` and ∂f/∂x ``(n, d)``."""
+        """Return f ``(n, 1)`` and ∂f/∂x ``(n, d)``."""
         return self._gradient(torch.cat([strain, internal], 1), 0)[:2]
 
     def internal(self, strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """f ``(n, 1)``, ∂f/∂α ``(n, n_α)`` and ∂²f/∂α² ``(n, n_α, n_α)``."""
+        """Return f ``(n, 1)``, ∂f/∂α ``(n, n_α)`` and ∂²f/∂α² ``(n, n_α, n_α)``."""
         return self._hessian(torch.cat([strain, internal], 1), self.strain_size)
 
     def derivatives(self, strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """f ``(n, 1)``, ∂f/∂x ``(n, d)`` and ∂²f/∂x² ``(n, d, d)``."""
+        """Return f ``(n, 1)``, ∂f/∂x ``(n, d)`` and ∂²f/∂x² ``(n, d, d)``."""
         return self._hessian(torch.cat([strain, internal], 1), 0)
 
     def _gradient(self, x: Tensor, first: int) -> tuple[Tensor, Tensor, list[Tensor], list[Tensor]]:
-        """f, its gradient from component ``first`` on, and s′ and v·∂h_L/∂h_l s″ by layers."""
+        """Return f, its gradient from component ``first`` on, and s′, v·∂h_L/∂h_l s″ by layers."""
         product = torch.matmul(x, self.quadratic)
         value = torch.sum(x * (self.linear + 0.5 * product), 1, keepdim=True) + self.constant
         gradient = self.linear[:, first:] + product[:, first:]
@@ -89,7 +89,7 @@ class ConvexEnergy(nn.Module):
         return value, gradient, slopes, curvatures
 
     def _hessian(self, x: Tensor, first: int) -> tuple[Tensor, Tensor, Tensor]:
-        """f with gradient and second derivative from component ``first`` on."""
+        """Return f with gradient and second derivative from component ``first`` on."""
         value, gradient, slopes, curvatures = self._gradient(x, first)
         # Zeros of the batch's length give the constant matrices a batch axis.
         zeros = torch.zeros_like(x[:, :1]).reshape(-1, 1, 1)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from .graph import OUTPUTS, RATES_OUTPUTS
 from .law import Law
 from .parameters import FloatArray
 
@@ -44,8 +45,8 @@ def random_states(
     m = law.strain_size
     old = middle + half * generator.uniform(-1.0, 1.0, size=(n_points, len(low)))
     strain = middle[:m] + half[:m] * generator.uniform(-1.0, 1.0, size=(n_points, m))
-    exponents = np.log(time_step * np.array([1e-2, 1e2]))
-    dt = np.exp(generator.uniform(*exponents, size=(n_points, 1)))
+    shortest, longest = np.log(time_step * np.array([1e-2, 1e2]))
+    dt = np.exp(generator.uniform(shortest, longest, size=(n_points, 1)))
     dt[::8] = 0.0
     return {"strain": strain, "strain_old": old[:, :m], "statev": old[:, m:], "dt": dt}
 
@@ -57,8 +58,8 @@ def law_reference(law: Law, time_step: FloatArray, n_points: int = 64, seed: int
     outside = random_states(law, time_step, n_points - n_points // 2, generator, reach=BEYOND)
     inputs = {key: np.concatenate([inside[key], outside[key]]) for key in inside}
     point = {key: inputs[key] for key in ("strain", "statev")}
-    return evaluate("constitutive", law.update(), inputs, CONSTITUTIVE) | evaluate(
-        "rates", law.rates(), point, RATES
+    return evaluate("constitutive", law.update(), inputs, OUTPUTS) | evaluate(
+        "rates", law.rates(), point, RATES_OUTPUTS
     )
 
 
@@ -92,15 +93,3 @@ def relative_difference(value: FloatArray, reference: FloatArray) -> float:
     gap = np.abs(value.reshape(flat.shape) - reference.reshape(flat.shape))
     worst = float(np.max(gap / np.maximum(flat, column)))
     return np.inf if np.isnan(worst) else worst
-
-
-CONSTITUTIVE = (
-    "stress",
-    "statev_new",
-    "tangent",
-    "energy",
-    "dissipation",
-    "residual",
-    "validity",
-)
-RATES = ("energy", "stress", "driving_force", "rate")

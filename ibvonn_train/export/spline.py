@@ -1,7 +1,7 @@
-"""Monotone rational-quadratic spline without branches, one bin chosen by a sum over all.
+"""Monotone rational-quadratic spline without branches, one bin chosen by a sum.
 
 nflows gathers the bin of each point and treats points outside the interval separately, which does
-not export; a sum over the bins, all but one term of which are zero, does, and gives the same digits.
+not export; a sum over the bins, all but one term of which vanish, does, and gives the same digits.
 
 References:
     Durkan et al. (2019), *Neural Spline Flows*, arXiv 1906.04032, section 3.1.
@@ -45,17 +45,16 @@ def knots(raw: Tensor, bins: int, bound: float) -> Knots:
     return Knots(left, width, bottom, height, first, last)
 
 
-def forward(y: Tensor, spline: Knots, bins: int, bound: float) -> tuple[Tensor, Tensor]:
+def forward(y: Tensor, spline: Knots, bound: float) -> tuple[Tensor, Tensor]:
     """z(y) and ln dz/dy; the identity outside [−bound, bound].
 
     Args:
         y: Points, shape ``(..., 1)``.
         spline: Knots, each of shape ``(..., bins)``, broadcast against the points.
-        bins: Number of bins.
         bound: Half width of the interval.
     """
     inside, clipped = _clip(y, bound)
-    left, width, bottom, height, first, last = _choose(clipped, spline.left, spline, bins)
+    left, width, bottom, height, first, last = _choose(clipped, spline.left, spline)
     slope = height / width
     t = (clipped - left) / width
     t1 = t * (1.0 - t)
@@ -66,10 +65,10 @@ def forward(y: Tensor, spline: Knots, bins: int, bound: float) -> tuple[Tensor, 
     return torch.where(inside, z, y), torch.where(inside, log_slope, 0.0)
 
 
-def inverse(z: Tensor, spline: Knots, bins: int, bound: float) -> Tensor:
+def inverse(z: Tensor, spline: Knots, bound: float) -> Tensor:
     """y(z): the root of a quadratic in each bin, in the form that does not cancel."""
     inside, clipped = _clip(z, bound)
-    left, width, bottom, height, first, last = _choose(clipped, spline.bottom, spline, bins)
+    left, width, bottom, height, first, last = _choose(clipped, spline.bottom, spline)
     slope = height / width
     rise = clipped - bottom
     bend = first + last - 2.0 * slope
@@ -92,7 +91,7 @@ def _clip(y: Tensor, bound: float) -> tuple[Tensor, Tensor]:
     return inside, torch.where(inside, y, 0.0)
 
 
-def _choose(y: Tensor, ends: Tensor, spline: Knots, bins: int) -> list[Tensor]:
+def _choose(y: Tensor, ends: Tensor, spline: Knots) -> list[Tensor]:
     """Values of the bin in which each point lies, each of shape ``(..., 1)``."""
     reached = torch.where(y >= ends[..., 1:], 1.0, 0.0)
     one = torch.ones_like(reached[..., :1])
