@@ -55,8 +55,8 @@ class CLibrary:
             import cffi
         except ImportError as error:
             raise KernelUnavailableError(
-                f"c kernel: needs the package cffi, which cannot be imported ({error}); install it, "
-                "or use kernel='onnx'."
+                f"c kernel: needs the package cffi, which cannot be imported ({error}); install "
+                "it, or use kernel='onnx'."
             ) from error
         self.path = path
         self.ffi: Any = cffi.FFI()
@@ -147,7 +147,7 @@ class CLibraryKernel:
     ) -> LocalUpdate:
         """Take one backward Euler step; see :meth:`ibvonn_fem.kernels.base.Kernel.update`."""
         n_points, ne, n = len(strain), self.strain_size, self.internal_size
-        increment = np.ascontiguousarray(dt, dtype=np.float64)
+        increment = np.array(dt, dtype=np.float64, order="C", copy=None, ndmin=0)
         if increment.ndim > 0 and increment.shape != (n_points,):
             raise ValueError(
                 f"c kernel: dt must be one number or have shape ({n_points},); "

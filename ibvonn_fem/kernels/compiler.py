@@ -24,7 +24,14 @@ from ..errors import KernelUnavailableError
 
 logger = logging.getLogger(__name__)
 
-SOURCES = ("law_math.h", "law.c")
+SOURCES = (
+    "law_lanes.h",
+    "law_functions.h",
+    "law_data.h",
+    "law_potentials.h",
+    "law_newton.h",
+    "law.c",
+)
 """The kernel, in the order in which its parts include each other."""
 
 FAST_FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math")

@@ -168,36 +168,42 @@ def rates(p: dict[str, Array], strain: Array, statev: Array) -> SimpleNamespace:
 def update(
     p: dict[str, Array], strain: Array, strain_old: Array, statev: Array, dt: Array | float
 ) -> SimpleNamespace:
-    """One backward Euler step: Newton's method on the full Jacobian, halved until |r| falls."""
+    """One backward Euler step: Newton's method on the full Jacobian, halved until Θ falls."""
     ne, n, scale = strain.shape[1], statev.shape[1], p["internal_scale"]
     old = np.concatenate([strain_old, statev], axis=1)
     step = np.broadcast_to(np.asarray(dt, dtype=np.float64), (len(strain),))[:, None]
 
-    def residual(alpha: Array) -> tuple[Array, Array, Array]:
-        _, gradient, hessian = energy(p, np.concatenate([strain, alpha], axis=1))
-        _, rate, curvature = potential(p, old, -gradient[:, ne:])
-        jacobian = np.eye(n) + step[:, :, None] * curvature @ hessian[:, ne:, ne:]
+    def equation(alpha: Array) -> tuple[Array, Array, Array, Array, Array]:
+        """Residual r, dr/dα, Θ with dΘ/dα = F r, F, and the largest |r_i| / scale_i."""
+        f, gradient, hessian = energy(p, np.concatenate([strain, alpha], axis=1))
+        g, stiffness = -gradient[:, ne:], hessian[:, ne:, ne:]
+        value, rate, curvature = potential(p, old, g)
+        dual = step[:, 0] * value - np.sum(g * (alpha - statev), axis=1) - f
+        jacobian = np.eye(n) + step[:, :, None] * curvature @ stiffness
         r = alpha - statev - step * rate
-        return r, jacobian, np.max(np.abs(r) / scale, axis=1)
+        return r, jacobian, dual, stiffness, np.max(np.abs(r) / scale, axis=1)
 
     alpha = statev.copy()
-    for _ in range(60):
-        r, jacobian, size = residual(alpha)
+    for _ in range(100):
+        r, jacobian, dual, stiffness, size = equation(alpha)
         delta = -np.linalg.solve(jacobian, r[:, :, None])[:, :, 0]
+        slope = np.einsum("pi,pij,pj->p", r, stiffness, delta)
         fraction = np.ones(len(strain))
-        for _ in range(40):
-            worse = residual(alpha + fraction[:, None] * delta)[2] > size * (1.0 - 1e-4 * fraction)
-            if not worse.any() or np.max(size) < 1e-13:
+        for _ in range(30):
+            trial = equation(alpha + fraction[:, None] * delta)
+            worse = trial[2] > dual + 1e-4 * fraction * slope + 1e-13 * np.abs(dual)
+            worse &= ~((trial[4] < size) & (size < 1e-6))  # there Θ is flat to round-off
+            if not worse.any():
                 break
             fraction[worse] *= 0.5
-        alpha = alpha + np.where(fraction > 1e-9, fraction, 1.0)[:, None] * delta
+        alpha = alpha + fraction[:, None] * delta
         if np.max(np.abs(delta) / scale) < 1e-15:
             break
     x = np.concatenate([strain, alpha], axis=1)
     f, gradient, hessian = energy(p, x)
     g = -gradient[:, ne:]
     _, _, curvature = potential(p, old, g)
-    r, jacobian, size = residual(alpha)
+    _, jacobian, _, _, size = equation(alpha)
     coupling = hessian[:, :ne, ne:]
     gain = np.linalg.solve(jacobian, step[:, :, None] * curvature)
     stiff = np.max(np.sum(np.abs(jacobian - np.eye(n)) * scale / scale[:, None], axis=2), axis=1)

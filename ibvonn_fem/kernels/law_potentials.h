@@ -1,0 +1,235 @@
+/* The two potentials with their derivatives, on a block of points. Nearly all the time goes into the
+   matrix products (scalars times vec) and the activations at the top. */
+#ifndef LAW_POTENTIALS_H
+#define LAW_POTENTIALS_H
+
+#include "law_data.h"
+#include "law_functions.h"
+
+/* out[i][c] += sum_j w[i][j] in[j][c] for `rows` rows and `nc` of r columns, both known. */
+LAW_INLINE void multiply_tile(int rows, int nc, int cols, const double *w, const vec *in, vec *out,
+                              int r)
+{
+    vec sum[4][3], x[3];
+    LAW_UNROLL for (int i = 0; i < rows; i++)
+        LAW_UNROLL for (int c = 0; c < nc; c++) sum[i][c] = out[i * r + c];
+    for (int j = 0; j < cols; j++, in += r) {
+        LAW_UNROLL for (int c = 0; c < nc; c++) x[c] = in[c];
+        LAW_UNROLL for (int i = 0; i < rows; i++)
+            LAW_UNROLL for (int c = 0; c < nc; c++) sum[i][c] += w[i * cols + j] * x[c];
+    }
+    LAW_UNROLL for (int i = 0; i < rows; i++)
+        LAW_UNROLL for (int c = 0; c < nc; c++) out[i * r + c] = sum[i][c];
+}
+
+LAW_INLINE void multiply_columns(int nc, int rows, int cols, const double *w, const vec *in,
+                                 vec *out, int r)
+{
+    int i = 0;
+    for (; i + 4 <= rows; i += 4) multiply_tile(4, nc, cols, w + i * cols, in, out + i * r, r);
+    for (; i < rows; i++) multiply_tile(1, nc, cols, w + i * cols, in, out + i * r, r);
+}
+
+/* out[i][c] += sum_j w[i][j] in[j][c], c = 0 .. r-1. */
+static LAW_NOINLINE void multiply(int rows, int cols, const double *w, const vec *in, vec *out, int r)
+{
+    int c = 0;
+    for (; r - c >= 3; c += 3) multiply_columns(3, rows, cols, w, in + c, out + c, r);
+    if (r - c == 2) multiply_columns(2, rows, cols, w, in + c, out + c, r);
+    if (r - c == 1) multiply_columns(1, rows, cols, w, in + c, out + c, r);
+}
+
+/* out[j] = sum_i w[i][j] in[i]. */
+static LAW_NOINLINE void multiply_transposed(int rows, int cols, const double *w, const vec *in,
+                                             vec *out)
+{
+    int j = 0;
+    for (; j + 4 <= cols; j += 4) {
+        vec sum[4] = {splat(0.0), splat(0.0), splat(0.0), splat(0.0)};
+        for (int i = 0; i < rows; i++) {
+            const vec x = in[i];
+            LAW_UNROLL for (int c = 0; c < 4; c++) sum[c] += w[i * cols + j + c] * x;
+        }
+        LAW_UNROLL for (int c = 0; c < 4; c++) out[j + c] = sum[c];
+    }
+    for (; j < cols; j++) {
+        vec sum = splat(0.0);
+        for (int i = 0; i < rows; i++) sum += w[i * cols + j] * in[i];
+        out[j] = sum;
+    }
+}
+
+/* Sigmoid of column 0 of z, and its complement. */
+static LAW_NOINLINE void sigmoid_layer(int n, int r, const vec *z, vec *sig, vec *com)
+{
+    for (int i = 0; i < n; i++) sigmoid(z[i * r], &sig[i], &com[i]);
+}
+
+/* The same with h = softplus(z) in column 0 of `out`, and its tangents s dz in the others. */
+static LAW_NOINLINE void softplus_layer(int n, int r, const vec *z, vec *sig, vec *com, vec *out)
+{
+    for (int i = 0; i < n; i++, z += r, out += r) {
+        vec s, complement;
+        out[0] = softplus(z[0], &s, &complement);
+        sig[i] = s;
+        com[i] = complement;
+        for (int c = 1; c < r; c++) out[c] = s * z[c];
+    }
+}
+
+static LAW_NOINLINE void tanh_layer(int n, vec *z)
+{
+    for (int i = 0; i < n; i++) z[i] = tangent_hyperbolic(z[i]);
+}
+
+/* f(x), and its gradient and Hessian in the components first .. d-1: gradient[c], hessian[c * nc
+   + b] with nc = d - first. Tangents T = dz/dx run forward, the adjoint of h backward:
+   Hessian = Q + sum over layers of T' diag(bar s'') T. The value is right only if asked for. */
+LAW_INLINE vec energy_body(const law *m, const work *w, int d, int first, int want_value)
+{
+    const int nc = d - first, r = 1 + nc;
+    const vec *x = w->x;
+    vec value = splat(m->constant);
+    for (int c = 0; c < nc; c++) {
+        vec sum = splat(m->linear[first + c]);
+        for (int b = 0; b < d; b++) sum += m->quadratic[(first + c) * d + b] * x[b];
+        w->gradient[c] = sum;
+        for (int b = 0; b < nc; b++)
+            w->hessian[c * nc + b] = splat(m->quadratic[(first + c) * d + first + b]);
+    }
+    if (want_value)
+        for (int c = 0; c < d; c++) {
+            vec sum = splat(0.0);
+            for (int b = 0; b < d; b++) sum += m->quadratic[c * d + b] * x[b];
+            value += x[c] * (m->linear[c] + 0.5 * sum);
+        }
+    for (int l = 0; l < m->n_layers; l++) {
+        const int n = m->width[l], last = l == m->n_layers - 1;
+        vec *z = w->z[l];
+        for (int i = 0; i < n; i++) {
+            const double *skip = m->skip[l] + i * d;
+            vec sum = splat(m->bias[l][i]);
+            for (int b = 0; b < d; b++) sum += skip[b] * x[b];
+            z[i * r] = sum;
+            for (int c = 0; c < nc; c++) z[i * r + 1 + c] = splat(skip[first + c]);
+        }
+        if (l > 0) multiply(n, m->width[l - 1], m->hidden[l], w->in, z, r);
+        if (!last || want_value)
+            softplus_layer(n, r, z, w->sig[l], w->com[l], w->in);
+        else
+            sigmoid_layer(n, r, z, w->sig[l], w->com[l]);
+        if (last && want_value)
+            for (int i = 0; i < n; i++) value += m->output[i] * w->in[i * r];
+    }
+    for (int l = m->n_layers - 1; l >= 0 && nc > 0; l--) {
+        const int n = m->width[l], last = l == m->n_layers - 1;
+        const vec *z = w->z[l];
+        for (int i = 0; i < n; i++) {
+            const double *skip = m->skip[l] + i * d + first;
+            const vec a = (last ? splat(m->output[i]) : w->bar[i]) * w->sig[l][i];
+            const vec b = a * w->com[l][i];
+            w->sig[l][i] = a;
+            for (int c = 0; c < nc; c++) {
+                w->gradient[c] += skip[c] * a;
+                const vec t = b * z[i * r + 1 + c];
+                for (int k = 0; k <= c; k++) w->hessian[c * nc + k] += t * z[i * r + 1 + k];
+            }
+        }
+        if (l > 0) multiply_transposed(n, m->width[l - 1], m->hidden[l], w->sig[l], w->bar);
+    }
+    for (int c = 0; c < nc; c++)
+        for (int k = 0; k < c; k++) w->hessian[k * nc + c] = w->hessian[c * nc + k];
+    return value;
+}
+
+/* The same for any sizes, compiled once. */
+static LAW_NOINLINE void energy_any(const law *m, const work *w, int first, int want_value, vec *value)
+{
+    *value = energy_body(m, w, m->n_strain + m->n_internal, first, want_value);
+}
+
+/* The same with loops unrolled where the sizes are known (ne > 0). */
+LAW_INLINE vec energy(const law *m, const work *w, int ne, int n, int first, int want_value)
+{
+    if (ne > 0 && first < ne + n) return energy_body(m, w, ne + n, first, want_value);
+    vec value;
+    energy_any(m, w, first, want_value, &value);
+    return value;
+}
+
+/* Mobility Lambda Lambda' and ridge amplitudes, from the state at the start of the step. */
+static LAW_NOINLINE void context(const law *m, const work *w)
+{
+    const int n = m->n_internal, d = m->n_strain + n;
+    vec *in = w->context_a, *out = w->context_b;
+    for (int b = 0; b < d; b++) in[b] = w->old[b];
+    int columns = d;
+    for (int l = 0; l < m->n_context; l++) {
+        const int rows = m->context_width[l];
+        for (int i = 0; i < rows; i++) out[i] = splat(m->context_bias[l][i]);
+        multiply(rows, columns, m->context_weight[l], in, out, 1);
+        if (l < m->n_context - 1) tanh_layer(rows, out);
+        vec *swap = in;
+        in = out;
+        out = swap;
+        columns = rows;
+    }
+    const int triangle = n * (n + 1) / 2, k = m->n_ridge;
+    for (int i = 0; i < n; i++) in[i * (i + 1) / 2 + i] = exponential(in[i * (i + 1) / 2 + i]);
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j <= i; j++) {
+            vec sum = splat(0.0);
+            for (int c = 0; c <= j; c++) sum += in[i * (i + 1) / 2 + c] * in[j * (j + 1) / 2 + c];
+            w->mobility[i * n + j] = w->mobility[j * n + i] = sum;
+        }
+    for (int j = 0; j < k; j++) w->amplitude[j] = exponential(in[triangle + j]);
+}
+
+/* phi'(g) into rate, phi''(g) into curvature. */
+LAW_INLINE void dissipation(const law *m, const work *w, int n)
+{
+    const vec *g = w->force;
+    for (int i = 0; i < n; i++) {
+        vec sum = splat(0.0);
+        for (int j = 0; j < n; j++) {
+            sum += w->mobility[i * n + j] * g[j];
+            w->curvature[i * n + j] = w->mobility[i * n + j];
+        }
+        w->rate[i] = sum;
+    }
+    for (int k = 0; k < m->n_ridge; k++) {
+        vec u = w->bias[k];
+        for (int i = 0; i < n; i++) u += m->ridge_weight[k * n + i] * g[i];
+        w->ridge[k] = u;
+    }
+    sigmoid_layer(m->n_ridge, 1, w->ridge, w->ridge_sig, w->ridge_com);
+    for (int k = 0; k < m->n_ridge; k++) {
+        const double *ridge = m->ridge_weight + k * n;
+        const vec a = w->amplitude[k], s = w->ridge_sig[k];
+        const vec slope = a * (s - w->rest_sig[k]), bend = a * (s * w->ridge_com[k]);
+        for (int i = 0; i < n; i++) {
+            w->rate[i] += ridge[i] * slope;
+            for (int j = 0; j <= i; j++) w->curvature[i * n + j] += (ridge[i] * ridge[j]) * bend;
+        }
+    }
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < i; j++) w->curvature[j * n + i] = w->curvature[i * n + j];
+}
+
+/* phi(g). */
+static LAW_NOINLINE void dissipation_value(const law *m, const work *w, const vec *g, vec *value)
+{
+    const int n = m->n_internal;
+    vec sum = splat(0.0);
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < n; j++) sum += 0.5 * g[i] * w->mobility[i * n + j] * g[j];
+    for (int k = 0; k < m->n_ridge; k++) {
+        vec u = splat(0.0), s, complement;
+        for (int i = 0; i < n; i++) u += m->ridge_weight[k * n + i] * g[i];
+        const vec plus = softplus(u + w->bias[k], &s, &complement);
+        sum += w->amplitude[k] * ((plus - w->rest_plus[k]) - w->rest_sig[k] * u);
+    }
+    *value = sum;
+}
+
+#endif
