@@ -1,6 +1,6 @@
 r"""Closed forms of the tethered particle: the yardstick of everything learned from it.
 
-With e = k/2 (λ − x)² + k/2 x² the distribution stays Gaussian, its mean m obeys η ṁ = k(λ − 2m), and
+With e = k/2 (λ − x)² + k/2 x² the distribution stays Gaussian, its mean obeys η ṁ = k(λ − 2m), and
 
 :math:`f = \tfrac k2 (\lambda - m)^2 + \tfrac k2 m^2, \quad \sigma = k(\lambda - m), \quad
 g = k(\lambda - 2m), \quad \varphi = g^2/2\eta`.

@@ -113,7 +113,7 @@ def _outside(law: ExportedLaw, measured: Trajectories) -> float:
     return float(np.mean(np.any((states < low) | (states > high), axis=-1)))
 
 
-def _exact_trap(law: ExportedLaw, data: TrajectoryEnsemble) -> ExactTrap:
+def _exact_trap(data: TrajectoryEnsemble) -> ExactTrap:
     return ExactTrap(
         data.parameters["stiffness"], data.parameters["friction"], data.parameters["thermal_energy"]
     )
@@ -123,24 +123,19 @@ def _noise_free_trap(
     law: ExportedLaw, data: TrajectoryEnsemble, measured: Trajectories
 ) -> Trajectories:
     """Return the exact mean of the data's own scheme, given the first ensemble."""
-    exact, x = _exact_trap(law, data), data.microstate[:, :, 0, :, 0].astype(np.float64)
+    exact, x = _exact_trap(data), data.microstate[:, :, 0, :, 0].astype(np.float64)
     mean = exact.discrete_mean(data.time, data.control, x[:, 0].mean(-1))
     variance = exact.discrete_variance(data.time, x[:, 0].var(-1))
     _, internal = law.encode(exact.ensemble(mean, variance)[:, :, None])
     force = exact.stress(data.control, mean)
-    return replace_force(measured, internal, force)
-
-
-def replace_force(like: Trajectories, internal: FloatArray, force: FloatArray) -> Trajectories:
-    """Return trajectories of a controlled law with another state and force."""
-    return like._replace(internal=internal, stress=force[:, :, None, None], force=force)
+    return measured._replace(internal=internal, stress=force[:, :, None, None], force=force)
 
 
 def _trap_potentials(
     law: ExportedLaw, data: TrajectoryEnsemble, measured: Trajectories
 ) -> dict[str, float]:
     """Return the errors of f (one constant removed, over sd f) and φ on the states of the data."""
-    exact = _exact_trap(law, data)
+    exact = _exact_trap(data)
     mean = data.microstate[:, :, 0, :, 0].mean(-1, dtype=np.float64).reshape(-1)
     strain = measured.strain.reshape(-1, 1)
     internal = measured.internal.reshape(-1, law.internal_size)
@@ -151,5 +146,3 @@ def _trap_potentials(
         truth = exact.dual_dissipation(exact.driving_force(strain[:, 0], mean))
         errors["dual_dissipation"] = relative_error(value, truth)
     return errors
-
-

@@ -18,7 +18,8 @@ from ..export.runtime import session
 from ..physics import Physics, physics_of
 
 FloatArray = npt.NDArray[np.float64]
-REPLICAS_AT_ONCE = 4_000_000
+MICROSTATES_AT_ONCE = 200_000
+"""Graphs of encoder and decoder hold some tens of numbers for each microstate at a time."""
 
 
 class Rates(NamedTuple):
@@ -77,7 +78,7 @@ class ExportedLaw:
 
     @cached_property
     def potentials(self) -> Law | None:
-        """f and φ as torch modules, where the model is of the family that has parameters."""
+        """Potentials f and φ as torch modules, where the model is of the family that has parameters."""
         path = self.directory / "parameters.npz"
         return Law.of(LawParameters.load(path)) if path.is_file() else None
 
@@ -93,6 +94,16 @@ class ExportedLaw:
         }
         values: list[FloatArray] = opened.run(None, feed)
         return values
+
+    def _run_in_parts(self, graph: str, **inputs: npt.NDArray[Any]) -> list[FloatArray]:
+        """Run over a few states at a time; the first input holds their microstates."""
+        first = next(iter(inputs.values()))
+        count = max(1, MICROSTATES_AT_ONCE // max(1, first[0].size))
+        parts = [
+            self._run(graph, **{key: v[at : at + count] for key, v in inputs.items()})
+            for at in range(0, len(first), count)
+        ]
+        return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
     @cached_property
     def _sessions(self) -> dict[str, Any]:
@@ -134,25 +145,20 @@ class ExportedLaw:
         """Return ε (None if controlled) and α of ensembles ``(..., n_replica, n_x)``."""
         lead = microstate.shape[:-2]
         rows = microstate.reshape(-1, *microstate.shape[-2:])
-        chunk = max(1, REPLICAS_AT_ONCE // (rows.shape[1] * rows.shape[2]))
-        parts = [
-            self._run("encoder", microstate=rows[start : start + chunk])
-            for start in range(0, len(rows), chunk)
-        ]
-        columns = [np.concatenate(column).reshape(*lead, -1) for column in zip(*parts, strict=True)]
+        columns = [c.reshape(*lead, -1) for c in self._run_in_parts("encoder", microstate=rows)]
         return (columns[1] if self.averaged else None), columns[0]
 
     def log_density(
         self, microstate: FloatArray, strain: FloatArray, internal: FloatArray
     ) -> FloatArray:
         """Return ln q, ``(n_state, n_sample)``, of microstates ``(n_state, n_sample, n_x)``."""
-        return self._run(
+        return self._run_in_parts(
             "decoder_log_density", microstate=microstate, strain=strain, statev=internal
         )[0]
 
     def sample(self, noise: FloatArray, strain: FloatArray, internal: FloatArray) -> FloatArray:
         """Return microstates of the shape of ``noise``."""
-        return self._run("decoder_sample", noise=noise, strain=strain, statev=internal)[0]
+        return self._run_in_parts("decoder_sample", noise=noise, strain=strain, statev=internal)[0]
 
 
 def open_law(path: str | Path) -> ExportedLaw:
@@ -165,7 +171,7 @@ def open_law(path: str | Path) -> ExportedLaw:
     if (source / "manifest.json").is_file():
         return ExportedLaw(source)
     if source.is_file() or (source / "model.pt").is_file():
-        from ..training.trained import TrainedModel  # noqa: PLC0415 (torch modules only if asked)
+        from ..training.trained import TrainedModel
 
         folder = Path(tempfile.mkdtemp(prefix="ibvonn-"))
         return ExportedLaw(TrainedModel.load(source).to_export(folder / "model"))

@@ -1,0 +1,25 @@
+"""Bands of the audits, fixed before any model is judged.
+
+Errors are in per cent. Each band is about what the noise of the data and the step of the
+integrator leave to a good law; twice the band is seen by the audit (tests/train/test_audits.py).
+"""
+
+from .audit import Band
+
+FLOW_ENERGY: Band = (0.0, 0.5)
+FLOW_FORCE: Band = (0.0, 3.0)
+EXACT_ENERGY: Band = (0.0, 0.5)
+EXACT_FORCE: Band = (0.0, 3.0)
+EXACT_MOBILITY: Band = (0.0, 5.0)
+STRESS: Band = (0.0, 0.5)
+ENTROPY_PRODUCTION: Band = (-3.0, 3.0)
+FLUCTUATION_DISSIPATION: Band = (0.95, 1.05)
+JARZYNSKI: Band = (-1.0, 1.0)
+DISSIPATION_SIGN: Band = (0.0, None)
+CONVEXITY: Band = (0.0, None)
+AT_REST: Band = (0.0, 1e-12)
+EQUILIBRIUM: Band = (0.0, 2.0)
+MARKOV: Band = (0.0, 0.1)
+
+CHAIN_FLOW_ENERGY: Band = (0.0, 3.0)
+CHAIN_FLOW_FORCE: Band = (0.0, 15.0)

@@ -1,0 +1,7 @@
+"""Errors of exported laws on ensembles that their training has not seen."""
+
+from .errors import Gauge as Gauge
+from .evaluate import Evaluation as Evaluation
+from .evaluate import evaluate as evaluate
+from .exported_law import ExportedLaw as ExportedLaw
+from .exported_law import open_law as open_law
