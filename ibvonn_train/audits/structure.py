@@ -32,7 +32,7 @@ def dissipation_sign(law: ExportedLaw, seed: int = 0) -> Audit:
 
 
 def convexity(law: ExportedLaw, seed: int = 1) -> Audit:
-    """Convexity of f in (ε, α): the smallest eigenvalue of its Hessian over the largest diagonal."""
+    """Convexity of f: the smallest eigenvalue of its Hessian over the largest diagonal."""
     if law.potentials is None:
         return Audit.not_available("convexity of f", bands.CONVEXITY, "the law has no parameters")
     hessian = law.energy_hessian(*random_states(law, 2.0, seed))

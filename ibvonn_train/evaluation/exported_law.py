@@ -78,7 +78,7 @@ class ExportedLaw:
 
     @cached_property
     def potentials(self) -> Law | None:
-        """Potentials f and φ as torch modules, where the model is of the family that has parameters."""
+        """Potentials f and φ as torch modules, of a model that has parameters."""
         path = self.directory / "parameters.npz"
         return Law.of(LawParameters.load(path)) if path.is_file() else None
 
