@@ -9,7 +9,11 @@ project_folder=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 if [ "${1:-}" = --as-rank ]; then
     shift
     rank=${OMPI_COMM_WORLD_RANK:-${PMI_RANK:-${PMIX_RANK:-0}}}
-    [ "$rank" -ne 0 ] || exec "$@"
+    if [ "$rank" -eq 0 ]; then
+        # Through a pipe, because the launcher's pseudo-terminal would invite colours and progress bars.
+        "$@" 2>&1 | cat
+        exit
+    fi
     exec "$@" >"$project_folder/build/ranks/rank-$rank.log" 2>&1
 fi
 
