@@ -19,7 +19,10 @@ unset VIRTUAL_ENV
 # What decides the content of .venv, and the folder, which a venv cannot leave.
 wanted_stamp() {
     printf '%s\n' "$project_folder"
-    cat "$project_folder/pyproject.toml" "$project_folder/constraints.txt" "$setup_folder/versions.sh" | cksum
+    {
+        sed '/^\[tool\.ruff/,$d' "$project_folder/pyproject.toml"
+        cat "$project_folder/constraints.txt" "$setup_folder/versions.sh"
+    } | cksum
 }
 
 is_ready() {
@@ -56,7 +59,7 @@ find_dolfinx
 install_dolfinx
 make_venv
 install_python_packages
-if [ "$route" = build ]; then
+if [ "$route" = build ] && ! wheels_are_installed; then
     provide_wheels
     run_step dolfinx "Install DOLFINx into .venv" "15 s" \
         "run the same command again; if it fails again, $conda_remedy" install_wheels
