@@ -10,7 +10,7 @@ install_dolfinx() {
 
 # The same wheels are not fetched or built again for an .venv that has them.
 wheels_are_installed() {
-    [ "$(cat "$venv/ibvonn-wheels" 2>/dev/null)" = "$(cache_entry)" ] &&
+    [ "$(cat "$venv/ibvonn-wheels" 2>/dev/null)" = "$(basename "$(cache_entry)")" ] &&
         "$venv/bin/python" "$setup_folder/probe_dolfinx.py" >"$log_folder/probe.log" 2>&1
 }
 
@@ -22,7 +22,7 @@ install_wheels() {
     # Nothing of the cache or the build folder is needed from here on.
     printf 'PETSC_DIR = %s\nPETSC_ARCH = \n' "$venv/petsc" \
         >"$("$venv/bin/python" -c 'import petsc4py, pathlib; print(pathlib.Path(petsc4py.__file__).parent)')/lib/petsc.cfg"
-    cache_entry >"$venv/ibvonn-wheels"
+    basename "$(cache_entry)" >"$venv/ibvonn-wheels"
 }
 
 check_environment() {
