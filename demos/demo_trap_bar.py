@@ -1,9 +1,9 @@
 r"""Relaxation, creep and vibration of a viscoelastic bar with a learned law.
 
-A Brownian particle is tethered to the origin by one spring and to a moving optical trap by another.
-Its mean force and its internal variable were learned from simulated paths; here the learned law is
-the material of a bar. Because the mean of this system obeys the Zener (standard linear) solid, every
-response has a closed form, and the demo measures how far the learned bar is from it.
+A Brownian particle is tethered to the origin by one spring and to a moving optical trap by
+another. Its mean force and its internal variable were learned from simulated paths; here the learned
+law is the material of a bar. Because the mean of this system obeys the Zener (standard linear)
+solid, every response has a closed form, and the demo measures how far the learned bar is from it.
 
 This demo illustrates how to
 
@@ -48,10 +48,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mpi4py import MPI
+
 import numpy as np
 import ufl
 from dolfinx import fem, mesh
-from mpi4py import MPI
 
 import ibvonn_fem
 
@@ -205,13 +206,15 @@ def compare(
 
 def draw(comparisons: list[Comparison], path: Path) -> None:
     """Responses over time against the closed forms."""
-    import matplotlib.pyplot as plt  # noqa: PLC0415 (a figure needs it, the demo does not)
+    import matplotlib.pyplot as plt
 
     fig, axes = plt.subplots(1, len(comparisons), figsize=(11, 3.2), layout="constrained")
     for ax, each in zip(axes, comparisons, strict=True):
         sparse = slice(None, None, max(1, len(each.learned.time) // 40))
         ax.plot(each.learned.time, each.learned.exact, "k-", lw=1, label="closed form")
-        ax.plot(each.learned.time[sparse], each.learned.value[sparse], "o", ms=3, label="FE, learned")
+        ax.plot(
+            each.learned.time[sparse], each.learned.value[sparse], "o", ms=3, label="FE, learned"
+        )
         ax.set(
             title=f"{each.test}: {each.learned.error:.2f} %",
             xlabel="time",
