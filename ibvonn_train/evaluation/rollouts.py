@@ -34,7 +34,8 @@ def encoded(law: ExportedLaw, data: TrajectoryEnsemble) -> Trajectories:
 
 def strain_of(law: ExportedLaw, data: TrajectoryEnsemble) -> FloatArray:
     """Return ε of the data in the measure of the law, whose zero is its declared equilibrium."""
-    return data.strain - reference_strain(law)
+    shifted: FloatArray = data.strain - reference_strain(law)
+    return shifted
 
 
 def reference_strain(law: ExportedLaw) -> FloatArray:
