@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
-import tomllib
-import typing
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
+
+from ..tables import ConfigError as ConfigError
+from ..tables import build, plain, read_table
 
 PARTS = ("encoder", "decoder", "energy", "dissipation")
 """Parts of a law that a stage may train."""
-
-
-class ConfigError(ValueError):
-    """A configuration that cannot be used: the message names the key and what to write instead."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +142,8 @@ class TrainingConfig:
         name: Name of the model.
         seed: Seed of every random number of the run.
         device: Where torch computes: "cpu", "cuda", …
+        threads: Threads of torch on the CPU. The arrays are small: one is fastest, and leaves the
+            others to other runs.
         checkpoint_every: Optimiser steps between checkpoints.
         data, model: See there.
         stages: In order.
@@ -154,6 +152,7 @@ class TrainingConfig:
     name: str = "model"
     seed: int = 0
     device: str = "cpu"
+    threads: int = 1
     checkpoint_every: int = 200
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -166,8 +165,8 @@ class TrainingConfig:
 
     def resolved(self) -> dict[str, Any]:
         """Return every value, defaults included, as plain lists, numbers and text."""
-        plain: dict[str, Any] = _plain(asdict(self))
-        return plain
+        table: dict[str, Any] = plain(asdict(self))
+        return table
 
     @classmethod
     def from_dict(cls, table: dict[str, Any]) -> TrainingConfig:
@@ -177,7 +176,7 @@ class TrainingConfig:
             ConfigError: If a key is unknown (the nearest known one is named) or a value is of the
                 wrong type.
         """
-        return _build(cls, table, "training")
+        return build(cls, table, "training")
 
     @classmethod
     def from_toml(cls, path: str | Path) -> TrainingConfig:
@@ -186,77 +185,8 @@ class TrainingConfig:
         Raises:
             ConfigError: If the file has no such table, is not TOML, or `from_dict` refuses it.
         """
+        table = read_table(path, "training")
         try:
-            content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"{path}: must be TOML; {error}.") from None
-        if "training" not in content:
-            raise ConfigError(
-                f"{path}: must have a [training] table; its tables are {sorted(content)}."
-            )
-        try:
-            return cls.from_dict(content["training"])
+            return cls.from_dict(table)
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from None
-
-
-T = TypeVar("T")
-
-
-def _build(cls: type[T], table: object, place: str) -> T:
-    if not isinstance(table, dict):
-        raise ConfigError(f"[{place}]: must be a table; got {table!r}.")
-    hints = typing.get_type_hints(cls)
-    known = {item.name for item in fields(cls)}  # type: ignore[arg-type]
-    values: dict[str, Any] = {}
-    for key, value in table.items():
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
-            raise ConfigError(
-                f"[{place}]: unknown key {key!r}; did you mean {near!r}? "
-                f"Known keys: {sorted(known)}."
-            )
-        values[key] = _convert(hints[key], value, f"{place}.{key}")
-    try:
-        return cls(**values)
-    except TypeError:
-        missing = sorted(
-            item.name
-            for item in fields(cls)  # type: ignore[arg-type]
-            if item.name not in values and not _has_default(item)
-        )
-        raise ConfigError(f"[{place}]: the keys {missing} are required.") from None
-
-
-def _has_default(item: Field[Any]) -> bool:
-    return item.default is not MISSING or item.default_factory is not MISSING
-
-
-def _convert(hint: Any, value: Any, place: str) -> Any:
-    """Return the value as the annotated type, integers as floats where floats are asked for."""
-    origin = typing.get_origin(hint)
-    if is_dataclass(hint):
-        return _build(hint, value, place)  # type: ignore[arg-type]
-    if origin is tuple:
-        item = typing.get_args(hint)[0]
-        if not isinstance(value, list | tuple):
-            raise ConfigError(f"{place}: must be a list; got {value!r}.")
-        return tuple(_convert(item, v, f"{place}[{i}]") for i, v in enumerate(value))
-    if origin is Literal:
-        choices = typing.get_args(hint)
-        if value not in choices:
-            raise ConfigError(f"{place}: must be one of {list(choices)}; got {value!r}.")
-        return value
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if type(value) is not hint:
-        raise ConfigError(f"{place}: must be of type {hint.__name__}; got {value!r}.")
-    return value
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value

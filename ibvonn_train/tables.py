@@ -1,0 +1,104 @@
+"""From the tables of a TOML file to frozen dataclasses, with messages that name the key."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+import typing
+from dataclasses import MISSING, Field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+T = TypeVar("T")
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used: the message names the key and what to write instead."""
+
+
+def read_table(path: str | Path, name: str) -> dict[str, Any]:
+    """Return one top-level table of a TOML file; the other tables belong to other commands.
+
+    Raises:
+        ConfigError: If the file is missing, is not TOML, or has no such table.
+    """
+    try:
+        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file. Write one with `ibvonn init`.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: must be TOML; {error}.") from None
+    table = content.get(name)
+    if not isinstance(table, dict):
+        raise ConfigError(f"{path}: must have a [{name}] table; its tables are {sorted(content)}.")
+    return table
+
+
+def build(cls: type[T], table: object, place: str) -> T:
+    """Build a dataclass from a table; fields that are dataclasses are tables themselves.
+
+    Raises:
+        ConfigError: If a key is unknown (the nearest known one is named), is missing, or has a
+            value of the wrong type.
+    """
+    if not isinstance(table, dict):
+        raise ConfigError(f"[{place}]: must be a table; got {table!r}.")
+    hints = typing.get_type_hints(cls)
+    known = {item.name for item in fields(cls)}  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
+            raise ConfigError(
+                f"[{place}]: unknown key {key!r}; did you mean {near!r}? "
+                f"Known keys: {sorted(known)}."
+            )
+        values[key] = _convert(hints[key], value, f"{place}.{key}")
+    try:
+        return cls(**values)
+    except TypeError:
+        missing = sorted(
+            item.name
+            for item in fields(cls)  # type: ignore[arg-type]
+            if item.name not in values and not _has_default(item)
+        )
+        raise ConfigError(f"[{place}]: the keys {missing} are required.") from None
+
+
+def plain(value: Any) -> Any:
+    """Return tuples as lists, all through nested values."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+def _has_default(item: Field[Any]) -> bool:
+    return item.default is not MISSING or item.default_factory is not MISSING
+
+
+def _convert(hint: Any, value: Any, place: str) -> Any:
+    """Return the value as the annotated type, integers as floats where floats are asked for."""
+    origin = typing.get_origin(hint)
+    if is_dataclass(hint):
+        return build(hint, value, place)  # type: ignore[arg-type]
+    if origin is tuple:
+        item = typing.get_args(hint)[0]
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"{place}: must be a list; got {value!r}.")
+        return tuple(_convert(item, v, f"{place}[{i}]") for i, v in enumerate(value))
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise ConfigError(f"{place}: must be a table; got {value!r}.")
+        return value
+    if origin is Literal:
+        choices = typing.get_args(hint)
+        if value not in choices:
+            raise ConfigError(f"{place}: must be one of {list(choices)}; got {value!r}.")
+        return value
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not hint:
+        raise ConfigError(f"{place}: must be of type {hint.__name__}; got {value!r}.")
+    return value
