@@ -356,8 +356,6 @@ class InternalVariableProblem:
             self._history.append(residual)
         rtol, atol, stol, max_it = snes.getTolerances()
         reasons = PETSc.SNES.ConvergedReason
-        if not np.isfinite(residual):
-            return int(reasons.DIVERGED_FNORM_NAN)
         for force in (self.internal_force, self.external_force):
             self._force_scale = max(self._force_scale, force.x.petsc_vec.norm())
         if residual <= atol:

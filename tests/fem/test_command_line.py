@@ -47,7 +47,10 @@ def test_check_returns_one_where_something_is_wrong(tmp_path, capsys):
 
 
 def test_run_point_writes_a_table_and_a_figure(history, capsys):
-    assert main(["run-point", str(EXACT_TRAP), "--strain-history", str(history)]) == 0
+    assert (
+        main(["run-point", str(EXACT_TRAP), "--kernel", "onnx", "--strain-history", str(history)])
+        == 0
+    )
     assert "3 instants of exact_trap" in capsys.readouterr().out
     values = np.loadtxt(history.with_name("history_response.csv"), delimiter=",", skiprows=1)
     np.testing.assert_allclose(values[:, 2], [0.1, 0.075, 0.2 - 0.125 / 2.0])
@@ -69,7 +72,15 @@ def test_run_point_needs_no_display(history):
 
 def test_run_point_says_where_the_law_extrapolates(history, capsys):
     history.write_text("0 0.0\n1 50.0\n")
-    options = ["run-point", str(EXACT_TRAP), "--strain-history", str(history), "--no-figure"]
+    options = [
+        "run-point",
+        str(EXACT_TRAP),
+        "--kernel",
+        "onnx",
+        "--strain-history",
+        str(history),
+        "--no-figure",
+    ]
     assert main(options) == 0
     assert "1 of 2 instants are outside the range of the training" in capsys.readouterr().err
     assert main([*options, "--strict-range"]) == 1
@@ -82,7 +93,10 @@ def test_run_point_says_where_the_law_extrapolates(history, capsys):
 )
 def test_run_point_refuses_in_one_sentence(history, capsys, text, message):
     history.write_text(text)
-    assert main(["run-point", str(EXACT_TRAP), "--strain-history", str(history)]) == 1
+    assert (
+        main(["run-point", str(EXACT_TRAP), "--kernel", "onnx", "--strain-history", str(history)])
+        == 1
+    )
     error = capsys.readouterr().err
     assert message in error
     assert "Traceback" not in error

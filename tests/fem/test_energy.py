@@ -30,6 +30,15 @@ def test_external_work_equals_internal_work_at_equilibrium(zener, bar):
         )
 
 
+def test_reactions_balance_the_loads(zener, bar):
+    """A force of 0.2 per length on a length of 2, carried by both ends."""
+    body = bar(zener(quartic=2.0), body_force=0.2)
+    body.elongation.value = 0.3
+    body.problem.solve(0.1)
+    ends = body.problem.reaction(body.left)[0] + body.problem.reaction(body.right)[0]
+    np.testing.assert_allclose(ends, -0.4, rtol=1e-9)
+
+
 def test_numerical_dissipation_is_the_bregman_distance_of_the_energy(zener, bar):
     """F is quadratic: D_f(s_n, s⁺) = ½ Δs · H Δs with H = [[1, −1], [−1, 2]]."""
     body = bar(zener(), drive="end")

@@ -118,3 +118,15 @@ def test_a_jump_is_elastic_and_later_jumps_are_too(zener, bar):
     np.testing.assert_array_equal(body.law.internal[:, 0, 0], α)
     np.testing.assert_allclose(body.stress, 0.1 - α, rtol=1e-12)
     assert jump.dt == 0.0
+
+
+def test_a_law_whose_equilibrium_is_strained_starts_there(bar, zener_at):
+    """The body at rest is at the declared strain; displacements are counted from it."""
+    body = bar(zener_at(strain=0.4, statev=0.2))
+    np.testing.assert_allclose(body.stress, 0.2)
+    body.elongation.value = 0.2
+    body.problem.solve(0.5)
+    body.problem.commit()
+    α = (0.2 + 0.5 * 0.5) / 2.0
+    np.testing.assert_allclose(body.law.internal[:, 0, 0], α, rtol=1e-12)
+    np.testing.assert_allclose(body.stress, 0.5 - α, rtol=1e-12)
