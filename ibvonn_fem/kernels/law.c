@@ -49,7 +49,7 @@ static LAW_NOINLINE void finish(const law *m, const work *w, const arguments *io
 {
     const int ne = m->n_strain, n = m->n_internal, d = ne + n;
     const vec *h = w->hessian, dt = *increment, f_start = energies[0];
-    const mask small = at_most(correction_size(m, w, ne, n), splat(1e-6));
+    const mask small = at_most(correction_size(m, w, ne, n, 1.0), splat(1e-6));
     mask overflow = less(splat(0.0), splat(0.0));
     vec f = energies[1], released = splat(0.0), potential;
     for (int i = 0; i < n; i++) {
@@ -63,18 +63,15 @@ static LAW_NOINLINE void finish(const law *m, const work *w, const arguments *io
         released += w->step[i] * (w->x[ne + i] - w->old[ne + i]);
     }
     dissipation_value(m, w, w->step, &potential);
+    internal_response(w, ne, n, dt);
     for (int c = 0; c < ne; c++) {
-        vec *stress = &w->gradient[c];
-        for (int i = 0; i < n; i++) {
-            *stress += h[c * d + ne + i] * w->delta[i];
-            vec sum = splat(0.0);
-            for (int k = 0; k < n; k++) sum += w->gain[i * n + k] * h[c * d + ne + k];
-            w->product[c * n + i] = sum;
-        }
+        for (int i = 0; i < n; i++) w->gradient[c] += h[c * d + ne + i] * w->delta[i];
         for (int b = 0; b <= c; b++) {
-            vec sum = h[c * d + b];
-            for (int i = 0; i < n; i++) sum -= w->product[c * n + i] * h[b * d + ne + i];
-            w->tangent[c * ne + b] = w->tangent[b * ne + c] = sum;
+            vec sum = splat(0.0); /* symmetric but for round-off */
+            for (int i = 0; i < n; i++)
+                sum += h[c * d + ne + i] * w->system[i * d + n + b]
+                       + h[b * d + ne + i] * w->system[i * d + n + c];
+            w->tangent[c * ne + b] = w->tangent[b * ne + c] = h[c * d + b] - 0.5 * sum;
         }
     }
     vec outside = excursion(m, w, d), output = f;
@@ -128,7 +125,7 @@ LAW_INLINE void update_block(const law *m, const work *w, int known_ne, int know
         if (start) energies[0] = value;
         for (int i = 0; i < n; i++) w->force[i] = -w->gradient[i];
         const vec size = newton(m, w, ne, n, w->hessian, n, dt);
-        const mask small = at_most(correction_size(m, w, ne, n), splat(1e-6));
+        const mask small = at_most(correction_size(m, w, ne, n, 1.0), splat(1e-6));
         const mask halved = at_most(size, 0.5 * previous) & is_finite(size);
         for (int i = 0; i < n; i++)
             w->x[ne + i] += choose(todo & (halved | small), w->delta[i], zero);
@@ -149,7 +146,7 @@ LAW_INLINE void update_block(const law *m, const work *w, int known_ne, int know
         energies[1] = energy(m, w, known_ne, known_n, 0, 1);
         for (int i = 0; i < n; i++) w->force[i] = -w->gradient[ne + i];
         error = newton(m, w, ne, n, w->hessian + ne * d + ne, d, dt);
-        const vec largest = correction_size(m, w, ne, n);
+        const vec largest = correction_size(m, w, ne, n, 0.0);
         todo &= less(splat(1e-12), largest) & less(largest, 0.5 * previous);
         previous = largest;
         if (iteration == LAW_FULL_STEPS || !any(todo)) break;

@@ -36,7 +36,7 @@ typedef struct {
     vec *bias, *ridge, *ridge_sig, *ridge_com;         /* ridges of the dissipation at g ... */
     vec *rest_sig, *rest_com, *rest_plus;              /* ... and at g = 0 */
     vec *rate, *curvature, *residual, *force;          /* dissipation at g */
-    vec *chol, *inner, *solve, *gain, *product, *tangent; /* local linear algebra */
+    vec *system, *tangent;                             /* local linear algebra */
 } work;
 
 static const double *take_weights(const double **cursor, int64_t count)
@@ -147,11 +147,7 @@ static int64_t lay_out(work *w, const law *m, vec *base)
     TAKE(w->curvature, n * n);
     TAKE(w->residual, n);
     TAKE(w->force, n);
-    TAKE(w->chol, n * n);
-    TAKE(w->inner, n * n);
-    TAKE(w->solve, n * n);
-    TAKE(w->gain, n * n);
-    TAKE(w->product, d * n);
+    TAKE(w->system, n * d > n * (n + 1) ? n * d : n * (n + 1));
     TAKE(w->tangent, e * e);
 #undef TAKE
     return used;

@@ -216,7 +216,7 @@ LAW_INLINE void dissipation(const law *m, const work *w, int n)
         for (int j = 0; j < i; j++) w->curvature[j * n + i] = w->curvature[i * n + j];
 }
 
-/* phi(g). */
+/* phi(g); no term is negative but by round-off. */
 static LAW_NOINLINE void dissipation_value(const law *m, const work *w, const vec *g, vec *value)
 {
     const int n = m->n_internal;
@@ -227,7 +227,8 @@ static LAW_NOINLINE void dissipation_value(const law *m, const work *w, const ve
         vec u = splat(0.0), s, complement;
         for (int i = 0; i < n; i++) u += m->ridge_weight[k * n + i] * g[i];
         const vec plus = softplus(u + w->bias[k], &s, &complement);
-        sum += w->amplitude[k] * ((plus - w->rest_plus[k]) - w->rest_sig[k] * u);
+        const vec excess = (plus - w->rest_plus[k]) - w->rest_sig[k] * u;
+        sum += w->amplitude[k] * larger(splat(0.0), excess);
     }
     *value = sum;
 }
