@@ -67,7 +67,7 @@ remedy_for() {
     elif grep -qiE "could not resolve|name resolution|network is unreachable|connection (refused|timed out|reset)|\
 read timed out|failed to establish a new connection|max retries exceeded" "$log"; then
         say "the package servers cannot be reached: check the network, or pip's and apt's proxy settings," \
-            "and run the same command again. What was finished is kept."
+            "and run the same command again."
     elif grep -qiE 'could not get lock|unable to acquire the dpkg' "$log"; then
         say "another package manager is running: wait until it has ended and run the same command again."
     else

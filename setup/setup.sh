@@ -57,10 +57,13 @@ fi
 
 find_dolfinx
 install_dolfinx
+# The long step comes before .venv is touched, so that interrupting it costs nothing there.
+if [ "$route" = build ] && ! { venv_is_sound && wheels_are_installed; }; then
+    provide_wheels
+fi
 make_venv
 install_python_packages
 if [ "$route" = build ] && ! wheels_are_installed; then
-    provide_wheels
     run_step dolfinx "Install DOLFINx into .venv" "15 s" \
         "run the same command again; if it fails again, $conda_remedy" install_wheels
 fi
