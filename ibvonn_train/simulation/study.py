@@ -1,0 +1,201 @@
+"""From the configuration of a study to its system, its protocols and its data."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import inspect
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from ..data import TrajectoryEnsemble
+from ..tables import ConfigError
+from . import protocols
+from .config import SetConfig, SimulationConfig
+from .ensemble import simulate
+from .potentials import (
+    MicroscopicSystem,
+    Preparation,
+    SpringChain,
+    TetheredParticle,
+    TwoWellSpring,
+    unfolding_chain,
+)
+from .protocols import Protocol
+
+KINDS: dict[str, Callable[..., Protocol]] = {
+    "ramp": protocols.ramp,
+    "hold": protocols.hold,
+    "sinusoid": protocols.sinusoid,
+    "piecewise_linear": protocols.piecewise_linear,
+    "ramp_and_hold": protocols.ramp_and_hold,
+    "triangle": protocols.triangle,
+    "random_walk": protocols.random_walk,
+    "smooth_pull": protocols.smooth_pull,
+}
+PAPER = {
+    "tethered_particle": protocols.trap_of_paper,
+    "double_well_chain": protocols.chain_of_paper,
+}
+
+
+def run_set(
+    config: SimulationConfig, chosen: SetConfig, *, folder: Path, progress: bool = True
+) -> TrajectoryEnsemble:
+    """Simulate one set.
+
+    Args:
+        config: The study.
+        chosen: One of its sets.
+        folder: Where the file of a system of one's own is looked for.
+        progress: Show a progress bar.
+    """
+    return simulate(
+        build_system(config, folder),
+        build_protocols(config, chosen),
+        duration=chosen.duration or config.duration,
+        time_step=config.time_step,
+        replicas=chosen.replicas or config.replicas,
+        seed=chosen.seed,
+        stride=config.stride,
+        device=config.device,
+        engine=config.engine,
+        progress=progress,
+    )
+
+
+def build_system(config: SimulationConfig, folder: Path) -> MicroscopicSystem:
+    """Return the system of a study.
+
+    Raises:
+        ConfigError: If the system or one of its parameters is unknown.
+    """
+    if ":" in config.system:
+        maker: Callable[..., MicroscopicSystem] = own_system(config.system, folder)
+    elif config.system == "tethered_particle":
+        maker = TetheredParticle
+    elif config.system == "double_well_chain":
+        maker = _chain
+    elif config.system == "unfolding_chain":
+        maker = unfolding_chain
+    else:
+        raise ConfigError(
+            f"simulation.system: {config.system!r} is not known; write 'tethered_particle', "
+            "'double_well_chain', 'unfolding_chain', or 'FILE.py:CLASS'."
+        )
+    system: MicroscopicSystem = _call(maker, config.parameters, "simulation.parameters")
+    return system
+
+
+def own_system(name: str, folder: Path) -> type[MicroscopicSystem]:
+    """Return the class ``FILE.py:CLASS``, FILE relative to ``folder``. Runs the file.
+
+    Raises:
+        ConfigError: If there is no such file or class.
+    """
+    file, _, member = name.partition(":")
+    path = folder / file
+    if not path.is_file():
+        raise ConfigError(f"simulation.system: there is no file {path}.")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"simulation.system: {path} is not a Python file.")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found = getattr(module, member, None)
+    if not (isinstance(found, type) and issubclass(found, MicroscopicSystem)):
+        raise ConfigError(
+            f"simulation.system: {path} must define a class {member!r} derived from "
+            "ibvonn_train.simulation.MicroscopicSystem."
+        )
+    return found
+
+
+def build_protocols(config: SimulationConfig, chosen: SetConfig) -> list[Protocol]:
+    """Return the protocols of a set.
+
+    Raises:
+        ConfigError: If a kind or one of its arguments is unknown.
+    """
+    made: list[Protocol] = []
+    for number, table in enumerate(chosen.protocols):
+        place = f"simulation.sets.{chosen.name}.protocols[{number}]"
+        arguments = dict(table)
+        kind = arguments.pop("kind", None)
+        if kind == "paper":
+            made += _paper(config.system, arguments, place)
+        elif kind in KINDS:
+            made += [_call(KINDS[kind], each, place) for each in _expanded(kind, arguments, place)]
+        else:
+            raise ConfigError(f"{place}: kind must be one of {['paper', *KINDS]}; got {kind!r}.")
+    return made
+
+
+def _paper(system: str, arguments: dict[str, Any], place: str) -> tuple[Protocol, ...]:
+    parts = [item.name for item in fields(protocols.Split)]
+    if system not in PAPER or set(arguments) != {"part"} or arguments["part"] not in parts:
+        raise ConfigError(
+            f"{place}: kind 'paper' needs one of the systems {list(PAPER)} and a part, one of "
+            f"{parts}; got {arguments} for {system!r}."
+        )
+    split: tuple[Protocol, ...] = getattr(PAPER[system](), arguments["part"])
+    return split
+
+
+def _expanded(kind: str, arguments: dict[str, Any], place: str) -> list[dict[str, Any]]:
+    """Return one table for each entry of the lists in a table; all lists are of one length."""
+    if kind == "piecewise_linear":  # its lists are arguments
+        return [arguments]
+    lists = {key: value for key, value in arguments.items() if isinstance(value, list)}
+    lengths = {len(value) for value in lists.values()}
+    if not lists:
+        return [arguments]
+    if len(lengths) > 1:
+        raise ConfigError(f"{place}: lists must be of one length; got {sorted(lengths)}.")
+    return [
+        {**arguments, **{key: value[i] for key, value in lists.items()}}
+        for i in range(lengths.pop())
+    ]
+
+
+def _chain(**parameters: Any) -> SpringChain:
+    spring = {
+        key: parameters.pop(key)
+        for key in ("stiffness", "well_distance", "offset")
+        if key in parameters
+    }
+    if "preparation" in parameters:
+        parameters["preparation"] = tuple(
+            _call(Preparation, stage, "simulation.parameters.preparation")
+            for stage in parameters["preparation"]
+        )
+    arguments = {"spring": TwoWellSpring(**spring), **parameters}
+    chain: SpringChain = _call(SpringChain, arguments, "simulation.parameters")
+    return chain
+
+
+def _call(maker: Callable[..., Any], arguments: dict[str, Any], place: str) -> Any:
+    """Call with arguments from a table; an unknown one is an error that names the nearest."""
+    signature = inspect.signature(maker).parameters
+    open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in signature.values())
+    unknown = [] if open_ended else [key for key in arguments if key not in signature]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], signature, n=1, cutoff=0.0)
+        raise ConfigError(
+            f"{place}: unknown key {unknown[0]!r}; did you mean {near[0]!r}? "
+            f"Known keys: {sorted(signature)}."
+            if near
+            else f"{place}: takes no keys; got {unknown}."
+        )
+    missing = [
+        name
+        for name, p in signature.items()
+        if p.default is p.empty
+        and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+        and name not in arguments
+    ]
+    if missing:
+        raise ConfigError(f"{place}: the keys {missing} are required.")
+    return maker(**arguments)
