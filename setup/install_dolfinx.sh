@@ -3,7 +3,7 @@
 
 install_dolfinx() {
     case $route in
-        distribution) install_packages python3-dolfinx python3-venv python3-dev gcc ;;
+        distribution) install_packages python3-dolfinx python3-dolfinx-real python3-venv python3-dev gcc openmpi-bin ;;
         build) install_packages "${build_packages[@]}" ;;
     esac
 }
