@@ -45,7 +45,7 @@ def certify(
     audits += [
         thermodynamics.entropy_production(law, data, measured),
         thermodynamics.fluctuation_dissipation(law, data, measured),
-        thermodynamics.equilibrium_response(law),
+        thermodynamics.equilibrium_response(law, measured),
     ]
     if slow is None:
         audits.append(
