@@ -29,8 +29,6 @@ examples:
       values on this machine, and does it obey thermodynamics?
   ibvonn-fem run-point exported_models/trap --strain-history history.csv
       Drive one material point through a strain history.
-  ibvonn-fem emit-c exported_models/trap --output constitutive.c
-      Write the law as one C file for other codes.
 
 exit codes: 0 all well; 1 a check failed or the law cannot be used; 2 wrong arguments.
 """

@@ -9,6 +9,7 @@ with the committed state (index n) apart from the trial state that Newton's meth
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from mpi4py import MPI
@@ -20,7 +21,7 @@ from . import _compat
 from .errors import LocalSolveError
 from .kernels.base import FloatArray, LocalUpdate
 from .kinematics import Kinematics
-from .local_update import FailureReport, RangeReport, find_failures, worst_component
+from .local_update import FailureReport, RangeReport, find_excursions, find_failures
 from .model import ExportedModel
 from .quadrature import QuadraturePoints
 
@@ -155,14 +156,16 @@ class InternalVariableLaw:
                 f"{self.name}: dt must be finite and >= 0 (0 is an elastic step); found {dt}."
             )
         self._measure_of_u(self._measure)
-        self._range = RangeReport(0, len(self._statev))
-        failures = FailureReport(0, len(self._statev))
+        failures, ranges = [], []
         for start in range(0, self.points.size, self._block):
             stop = min(start + self._block, self.points.size)
-            failures = _worse(failures, self._update_block(start, stop, dt))
-        self._agree_on_failures(failures, dt)
+            failed, outside = self._update_block(start, stop, dt)
+            failures.append(failed)
+            ranges.append(outside)
+        self._range = RangeReport.merge(ranges)
+        self._agree_on_failures(FailureReport.merge(failures), dt)
 
-    def _update_block(self, start: int, stop: int, dt: float) -> FailureReport:
+    def _update_block(self, start: int, stop: int, dt: float) -> tuple[FailureReport, RangeReport]:
         kinematics, law_points = self.kinematics, self.kinematics.law_points
         count, rows = (stop - start), slice(start * law_points, stop * law_points)
         strain = self._strain[: count * law_points]
@@ -180,7 +183,8 @@ class InternalVariableLaw:
             guess=self._statev[rows],
             out=self._work.first(count * law_points),
         )
-        failures = find_failures(result, strain, self.model.manifest.residual_tolerance)
+        manifest = self.model.manifest
+        failures = find_failures(result, strain, manifest.residual_tolerance, rows.start)
         np.copyto(self._statev[rows], result.statev_new)
         if failures.failed:  # a bad value must not become the next first iterate
             np.copyto(self._statev[rows], self._statev_old[rows])
@@ -195,50 +199,18 @@ class InternalVariableLaw:
         self._rows["dissipation"].set(average, start, stop)
         np.max(result.validity.reshape(count, law_points), axis=1, out=average)
         self._rows["validity"].set(average, start, stop)
-        self._note_excursions(result, strain)
-        return FailureReport(
-            failures.failed,
-            failures.total,
-            failures.worst + start * law_points if failures.failed else -1,
-            failures.residual,
-            failures.strain,
-        )
-
-    def _note_excursions(self, result: LocalUpdate, strain: FloatArray) -> None:
-        outside = int(np.count_nonzero(result.validity > 0.0))
-        if outside == 0:
-            return
-        worst = int(np.argmax(result.validity))
-        report, excursion = self._range, float(result.validity[worst])
-        variable, value = report.variable, report.value
-        if excursion > report.excursion:
-            variable, value = worst_component(
-                strain[worst], result.statev_new[worst], self.model.manifest
-            )
-        self._range = RangeReport(
-            report.outside + outside,
-            report.total,
-            max(excursion, report.excursion),
-            variable,
-            value,
-        )
+        return failures, find_excursions(result, strain, manifest)
 
     def _agree_on_failures(self, failures: FailureReport, dt: float) -> None:
         """Raise on every rank or on none."""
         if self.comm.allreduce(failures.failed, op=MPI.SUM) == 0:
             return
-        reports = self.comm.allgather(failures)
-        worst = max(
-            (report for report in reports if report.failed),
-            key=lambda report: np.inf if np.isnan(report.residual) else report.residual,
+        if failures.failed:
+            point = failures.worst // self.kinematics.law_points
+            failures = replace(failures, place=f" near {self.points.place(point)}")
+        error = FailureReport.merge(self.comm.allgather(failures)).error(
+            self.model.manifest.residual_tolerance, dt
         )
-        error = FailureReport(
-            sum(report.failed for report in reports),
-            sum(report.total for report in reports),
-            worst.worst,
-            worst.residual,
-            worst.strain,
-        ).error(self.model.manifest.residual_tolerance, dt)
         raise LocalSolveError(
             f"{self.name}: {error}",
             failed=error.failed,
@@ -248,15 +220,7 @@ class InternalVariableLaw:
 
     def range_report(self) -> RangeReport:
         """Points outside the training range at the last :meth:`update`, of all ranks."""
-        reports = self.comm.allgather(self._range)
-        worst = max(reports, key=lambda report: report.excursion)
-        return RangeReport(
-            sum(report.outside for report in reports),
-            sum(report.total for report in reports),
-            worst.excursion,
-            worst.variable,
-            worst.value,
-        )
+        return RangeReport.merge(self.comm.allgather(self._range))
 
     def commit(self) -> None:
         """Accept the trial state: it becomes the start of the next step."""
@@ -297,18 +261,6 @@ class InternalVariableLaw:
     def _integrate(self, name: str) -> float:
         values = self._rows[name].get()[:, 0]
         return float(self.comm.allreduce(float(values @ self.volumes), op=MPI.SUM))
-
-
-def _worse(first: FailureReport, second: FailureReport) -> FailureReport:
-    """Sum of two reports that keeps the worse point; ``first`` carries the total."""
-    if second.failed == 0:
-        return first
-    rank = {True: np.inf, False: second.residual}[bool(np.isnan(second.residual))]
-    keep_first = first.failed > 0 and (np.isnan(first.residual) or first.residual >= rank)
-    worst = first if keep_first else second
-    return FailureReport(
-        first.failed + second.failed, first.total, worst.worst, worst.residual, worst.strain
-    )
 
 
 def _mesh_of(u: Any) -> Any:

@@ -6,7 +6,9 @@ sentence with the count and the worst point. Tests are written so that NaN fails
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,6 +27,7 @@ class FailureReport:
         worst: Index of the worst (-1 if none failed).
         residual: Its scaled residual.
         strain: Its strain ε⁺.
+        place: Where it is, in words, if known.
     """
 
     failed: int
@@ -32,14 +35,32 @@ class FailureReport:
     worst: int = -1
     residual: float = 0.0
     strain: tuple[float, ...] = ()
+    place: str = ""
+
+    @property
+    def badness(self) -> float:
+        """The residual, with NaN as infinity: larger is worse."""
+        return math.inf if math.isnan(self.residual) else self.residual
+
+    @staticmethod
+    def merge(reports: Iterable[FailureReport]) -> FailureReport:
+        """One report on several batches (blocks, MPI ranks) that keeps the worst point."""
+        reports = list(reports)
+        failing = [report for report in reports if report.failed]
+        worst = max(failing, key=lambda report: report.badness, default=FailureReport(0, 0))
+        return replace(
+            worst,
+            failed=sum(report.failed for report in failing),
+            total=sum(report.total for report in reports),
+        )
 
     def error(self, tolerance: float, dt: float) -> LocalSolveError:
         """The exception that says so."""
         strain = ", ".join(f"{value:.6g}" for value in self.strain)
         return LocalSolveError(
             f"backward_euler: {self.failed} of {self.total} points did not converge; worst is "
-            f"point {self.worst} with scaled residual {self.residual:.3g} > {tolerance:.1e} at "
-            f"strain ({strain}), dt = {dt:.6g}. Reduce the time increment.",
+            f"point {self.worst}{self.place} with scaled residual {self.residual:.3g} > "
+            f"{tolerance:.1e} at strain ({strain}), dt = {dt:.6g}. Reduce the time increment.",
             failed=self.failed,
             total=self.total,
             residual=self.residual,
@@ -64,6 +85,17 @@ class RangeReport:
     variable: str = ""
     value: float = 0.0
 
+    @staticmethod
+    def merge(reports: Iterable[RangeReport]) -> RangeReport:
+        """One report on several batches that keeps the largest excursion."""
+        reports = list(reports)
+        worst = max(reports, key=lambda report: report.excursion, default=RangeReport(0, 0))
+        return replace(
+            worst,
+            outside=sum(report.outside for report in reports),
+            total=sum(report.total for report in reports),
+        )
+
     def sentence(self, name: str) -> str:
         """One sentence with the fraction of points and the worst variable."""
         return (
@@ -74,8 +106,17 @@ class RangeReport:
         )
 
 
-def find_failures(update: LocalUpdate, strain: FloatArray, tolerance: float) -> FailureReport:
-    """Report the points where ``residual <= tolerance`` does not hold (NaN included)."""
+def find_failures(
+    update: LocalUpdate, strain: FloatArray, tolerance: float, first: int = 0
+) -> FailureReport:
+    """Report the points where ``residual <= tolerance`` does not hold (NaN included).
+
+    Args:
+        update: Result of a kernel.
+        strain: ε⁺ that it was asked for, shape ``(n, n_ε)``.
+        tolerance: Largest scaled residual of a converged point.
+        first: Number of the first point, for the message.
+    """
     failed = ~(update.residual <= tolerance)
     count = int(np.count_nonzero(failed))
     if count == 0:
@@ -86,7 +127,7 @@ def find_failures(update: LocalUpdate, strain: FloatArray, tolerance: float) -> 
     return FailureReport(
         failed=count,
         total=len(failed),
-        worst=worst,
+        worst=first + worst,
         residual=float(update.residual[worst]),
         strain=tuple(float(value) for value in strain[worst]),
     )

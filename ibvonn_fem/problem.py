@@ -11,10 +11,8 @@ trial state; :meth:`InternalVariableProblem.commit` accepts it,
 
 from __future__ import annotations
 
-import itertools
-import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from mpi4py import MPI
@@ -30,46 +28,15 @@ from .diagnostics import EnergyBalance
 from .errors import LocalSolveError
 from .kernels.base import FloatArray
 from .law import InternalVariableLaw
-
-DEFAULT_OPTIONS: dict[str, Any] = {
-    "snes_type": "newtonls",
-    "snes_linesearch_type": "bt",
-    "snes_rtol": 1e-10,
-    "snes_atol": 1e-50,
-    "snes_stol": 1e-14,
-    "snes_max_it": 25,
-    "ksp_type": "preonly",
-    "pc_type": "lu",
-}
-
-_prefixes = itertools.count()
-
-
-@dataclass(frozen=True)
-class SolveReport:
-    """Outcome of one global solve.
-
-    Attributes:
-        converged: Whether equilibrium was reached.
-        iterations: Newton iterations.
-        residual: Norm of the residual [force].
-        residual_history: Norms at every iteration.
-        message: Why it stopped.
-    """
-
-    converged: bool
-    iterations: int
-    residual: float
-    residual_history: tuple[float, ...]
-    message: str
+from .newton import NewtonSolver, SolveReport, mean_diagonal
 
 
 class InternalVariableProblem:
     """Quasi-static equilibrium with one or several laws.
 
-    Newton has converged where ‖residual‖ ≤ ``snes_rtol`` × the largest norm of internal or external
-    forces seen so far (or ≤ ``snes_atol``): a measure in units of force that depends neither on the
-    first guess nor on the units of length.
+    The residual is internal minus external force; where u is prescribed it is the missing
+    displacement times a typical stiffness, so that all its entries are forces. Newton's method
+    stops as :mod:`ibvonn_fem.newton` says.
 
     Args:
         law: The law, or several laws on disjoint sets of cells.
@@ -78,13 +45,13 @@ class InternalVariableProblem:
         loads: External virtual work as a UFL form linear in ``ufl.TestFunction(u.function_space)``;
             it may depend on ``u`` (springs, follower loads).
         body_force: Force per unit volume, added as ∫ b · v weight dx.
-        options: PETSc options without prefix, on top of :data:`DEFAULT_OPTIONS`.
+        options: PETSc options without prefix, on top of
+            :data:`ibvonn_fem.newton.DEFAULT_OPTIONS`.
 
     Attributes:
         internal_force: Assembled ∫ σ · δε(v), a Function of u's space.
         external_force: Assembled loads.
-        snes: The petsc4py solver, to be configured further if needed.
-        matrix: Its Jacobian.
+        solver: Newton's method; ``solver.snes`` is the petsc4py object.
     """
 
     def __init__(
@@ -116,51 +83,21 @@ class InternalVariableProblem:
         self._external_form = None if external is None else fem.form(external)
         # One form each: DOLFINx refuses measures with different cell tags in a single form.
         self._tangent_forms = [fem.form(tangent) for tangent in tangents]
-        self._pattern_form = fem.form(ufl.inner(du, v) * ufl.dx(domain=space.mesh))
         self.internal_force = fem.Function(space, name="internal_force")
         self.external_force = fem.Function(space, name="external_force")
         self._u_old = u.x.array.copy()
         self._internal_old = np.zeros_like(self._u_old)
         self._external_old = np.zeros_like(self._u_old)
-        self._stored_old = sum(each.stored_energy() for each in self.laws)
+        self._stored_old = self._stored()
         self._owned = space.dofmap.index_map.size_local * space.dofmap.index_map_bs
         self._dt = 0.0
         self._stiffness_scale = 0.0
-        self._force_scale = 0.0
         self._local_failure: LocalSolveError | None = None
-        self._history: list[float] = []
         self._last_x = np.full(self._owned, np.nan)
-        self._create_solver(options)
-
-    def _create_solver(self, options: Mapping[str, Any] | None) -> None:
-        self.matrix = fem_petsc.create_matrix(self._pattern_form)
-        self._x = self.u.x.petsc_vec.duplicate()
-        self._b = self.u.x.petsc_vec.duplicate()
-        self.snes = PETSc.SNES().create(self.comm)
-        # Weak, for no cycle: PETSc objects are destroyed collectively, so this must happen when
-        # the program drops the problem and not when one rank's garbage collector runs.
-        problem = weakref.proxy(self)
-        self.snes.setFunction(lambda *call: problem._residual(*call), self._b)
-        self.snes.setJacobian(lambda *call: problem._jacobian(*call), self.matrix)
-        self.snes.setConvergenceTest(lambda *call: problem._has_converged(*call))
-        prefix = f"ibvonn_{next(_prefixes)}_"
-        self.snes.setOptionsPrefix(prefix)
-        merged = dict(DEFAULT_OPTIONS)
-        if self.comm.size > 1 and PETSc.Sys.hasExternalPackage("mumps"):
-            merged["pc_factor_mat_solver_type"] = "mumps"  # PETSc's own LU is serial
-        merged.update(options or {})
-        database = PETSc.Options()
-        for key, value in merged.items():
-            database[prefix + key] = value
-        self.snes.setFromOptions()
-        for key in merged:
-            database.delValue(prefix + key)
-
-    def __del__(self) -> None:
-        for name in ("snes", "matrix", "_x", "_b"):
-            handle = getattr(self, name, None)
-            if handle is not None:
-                handle.destroy()
+        pattern = fem.form(ufl.inner(du, v) * ufl.dx(domain=space.mesh))
+        self.solver = NewtonSolver(
+            self, u.x.petsc_vec.duplicate(), fem_petsc.create_matrix(pattern), options
+        )
 
     def solve(self, dt: float) -> SolveReport:
         """Find equilibrium at the end of a step of length ``dt``; nothing is committed. Collective.
@@ -179,30 +116,17 @@ class InternalVariableProblem:
             raise ValueError(f"solve: dt must be finite and >= 0; found {dt}.")
         self._dt = float(dt)
         self._local_failure = None
-        self._history = []
         self._last_x[:] = np.nan
         self._assemble_external()
-        self._x.array_w[:] = self.u.x.array[: self._owned]
+        self.solver.x.array_w[:] = self.u.x.array[: self._owned]
         if self._stiffness_scale == 0.0 and not self._find_stiffness_scale():
-            return self._report(converged=False, message=str(self._local_failure))
-        self.snes.solve(None, self._x)
-        reason = self.snes.getConvergedReason()
-        if reason <= 0:
-            message = _reason_name(reason)
-            if self._local_failure is not None:
-                message = f"{message}; {self._local_failure}"
-            return self._report(converged=False, message=message)
-        self._update_laws(self._x)
-        return self._report(converged=True, message=_reason_name(reason))
-
-    def _report(self, *, converged: bool, message: str) -> SolveReport:
-        return SolveReport(
-            converged=converged,
-            iterations=max(len(self._history) - 1, 0),
-            residual=self._history[-1] if self._history else float("nan"),
-            residual_history=tuple(self._history),
-            message=message,
-        )
+            return SolveReport(False, 0, (), str(self._local_failure))
+        report = self.solver.solve()
+        if report.converged:
+            self._update_laws(self.solver.x)
+        elif self._local_failure is not None:
+            report = replace(report, message=f"{report.message}; {self._local_failure}")
+        return report
 
     def commit(self) -> EnergyBalance:
         """Accept the solution and every trial state; returns the energy balance. Collective."""
@@ -212,7 +136,7 @@ class InternalVariableProblem:
         np.copyto(self._u_old, self.u.x.array)
         np.copyto(self._internal_old, self.internal_force.x.array)
         np.copyto(self._external_old, self.external_force.x.array)
-        self._stored_old += balance.stored
+        self._stored_old = self._stored()
         return balance
 
     def restore(self) -> None:
@@ -243,9 +167,12 @@ class InternalVariableProblem:
             external_work=float(works[0]),
             external_work_trapezoidal=float(works[1]),
             internal_work=float(works[2]),
-            stored=sum(law.stored_energy() for law in self.laws) - self._stored_old,
+            stored=self._stored() - self._stored_old,
             dissipated=sum(law.step_dissipation() for law in self.laws),
         )
+
+    def _stored(self) -> float:
+        return sum(law.stored_energy() for law in self.laws)
 
     def reaction(self, bc: Any) -> FloatArray:
         """Force that a Dirichlet condition exerts on the body, one value per component. Collective.
@@ -310,16 +237,14 @@ class InternalVariableProblem:
 
     def _find_stiffness_scale(self) -> bool:
         """Mean diagonal of the tangent: weighs prescribed displacements as forces."""
-        if not self._update_laws(self._x):
+        if not self._update_laws(self.solver.x):
             return False
         self._assemble_tangent([])
-        diagonal = self.matrix.getDiagonal()
-        diagonal.abs()
-        self._stiffness_scale = diagonal.sum() / diagonal.getSize() or 1.0
-        diagonal.destroy()
+        self._stiffness_scale = mean_diagonal(self.solver.matrix)
         return True
 
-    def _residual(self, snes: Any, x: Any, b: Any) -> None:  # noqa: ARG002
+    def residual(self, x: Any, b: Any) -> None:
+        """Write the residual at ``x`` into ``b``; NaN if a law fails there. Collective."""
         if not self._update_laws(x):
             b.set(np.nan)  # SNES stops here, and the caller cuts the step
             return
@@ -342,31 +267,20 @@ class InternalVariableProblem:
         return bool(b.norm(PETSc.NormType.INFINITY) > 0.0)
 
     def _assemble_tangent(self, bcs: list[Any]) -> None:
-        self.matrix.zeroEntries()
+        matrix = self.solver.matrix
+        matrix.zeroEntries()
         for form in self._tangent_forms:
-            _compat.add_to_matrix(self.matrix, form, bcs, self._stiffness_scale)
+            _compat.add_to_matrix(matrix, form, bcs, self._stiffness_scale)
 
-    def _jacobian(self, snes: Any, x: Any, matrix: Any, preconditioner: Any) -> None:  # noqa: ARG002
+    def jacobian(self, x: Any) -> None:
+        """Assemble the Jacobian at ``x`` into ``solver.matrix``. Collective."""
         self._update_laws(x)
         self._assemble_tangent(self.bcs)
 
-    def _has_converged(self, snes: Any, iteration: int, norms: tuple[float, float, float]) -> int:
-        x_norm, step_norm, residual = norms
-        if len(self._history) == iteration:
-            self._history.append(residual)
-        rtol, atol, stol, max_it = snes.getTolerances()
-        reasons = PETSc.SNES.ConvergedReason
-        for force in (self.internal_force, self.external_force):
-            self._force_scale = max(self._force_scale, force.x.petsc_vec.norm())
-        if residual <= atol:
-            return int(reasons.CONVERGED_FNORM_ABS)
-        if residual <= rtol * self._force_scale:
-            return int(reasons.CONVERGED_FNORM_RELATIVE)
-        if iteration > 0 and step_norm <= stol * x_norm:
-            return int(reasons.CONVERGED_SNORM_RELATIVE)
-        if iteration >= max_it:
-            return int(reasons.DIVERGED_MAX_IT)
-        return int(reasons.ITERATING)
+    def force_norm(self) -> float:
+        """Larger norm of internal and external forces. Collective."""
+        forces = (self.internal_force, self.external_force)
+        return max(float(force.x.petsc_vec.norm()) for force in forces)
 
 
 def _external_work(laws: Sequence[InternalVariableLaw], v: Any, loads: Any, body_force: Any) -> Any:
@@ -377,10 +291,3 @@ def _external_work(laws: Sequence[InternalVariableLaw], v: Any, loads: Any, body
             term = ufl.inner(ufl.as_ufl(body_force), v) * weight * law.dx
             work = term if work is None else work + term
     return work
-
-
-def _reason_name(reason: int) -> str:
-    for name, value in vars(PETSc.SNES.ConvergedReason).items():
-        if not name.startswith("_") and value == reason and name not in ("ITERATING",):
-            return f"SNES {name.lower()}"
-    return f"SNES reason {reason}"

@@ -85,6 +85,13 @@ class QuadraturePoints:
         size = int(np.prod(shape, dtype=np.int64))
         return Rows(function.x.array.reshape(-1, size), self._dofs[shape])
 
+    def place(self, point: int) -> str:
+        """Midpoint of the cell of a point, for messages."""
+        geometry = self.mesh.geometry
+        nodes = geometry.dofmap[self.cells[point // self.per_cell]]
+        midpoint = geometry.x[nodes].mean(axis=0)[: geometry.dim]
+        return "x = (" + ", ".join(f"{x:.4g}" for x in midpoint) + ")"
+
     def evaluator(self, expression: Any) -> Evaluator:
         """Compile a UFL expression for evaluation at these points."""
         return Evaluator(self, expression)

@@ -1,5 +1,8 @@
 """Newton's method with the consistent tangent: its rate, and the derivative it relies on."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import ufl
@@ -95,6 +98,20 @@ def test_jacobian_is_symmetric(zener, bar):
     body = bar(zener(quartic=3.0))
     _, matrix = residual_and_jacobian(body, 0.2)(np.linspace(0.0, 0.3, len(body.u.x.array)))
     np.testing.assert_allclose(matrix, matrix.T, atol=1e-14 * np.abs(matrix).max())
+
+
+def test_a_dropped_problem_is_freed_at_once(zener, bar):
+    """Its PETSc objects are destroyed collectively: the garbage collector must have no say."""
+    body = bar(zener())
+    body.problem.solve(0.1)
+    problem, law = weakref.ref(body.problem), weakref.ref(body.law)
+    gc.disable()
+    try:
+        del body
+        assert problem() is None
+        assert law() is None
+    finally:
+        gc.enable()
 
 
 def test_convergence_does_not_depend_on_the_unit_of_length(zener, bar):

@@ -1,0 +1,161 @@
+"""Newton's method through PETSc's SNES, with a stop in units of force.
+
+The residual of equilibrium has no natural size: at the first guess it depends on the step, and at
+the solution it is round-off. It is therefore compared with the forces in the body,
+
+    ‖residual‖ ≤ rtol × (largest norm of internal or external forces seen so far),
+
+which depends neither on the first guess nor on the units.
+"""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from petsc4py import PETSc
+
+DEFAULT_OPTIONS: dict[str, Any] = {
+    "snes_type": "newtonls",
+    "snes_linesearch_type": "bt",
+    "snes_rtol": 1e-10,
+    "snes_atol": 1e-50,
+    "snes_stol": 1e-14,
+    "snes_max_it": 25,
+    "ksp_type": "preonly",
+    "pc_type": "lu",
+}
+
+_prefixes = itertools.count()
+
+
+class Equations(Protocol):
+    """What is to be solved: residual(x) = 0."""
+
+    def residual(self, x: Any, b: Any) -> None:
+        """Write the residual at ``x`` into ``b``; NaN where it cannot be evaluated."""
+        ...
+
+    def jacobian(self, x: Any) -> None:
+        """Assemble the derivative of the residual at ``x`` into the solver's matrix."""
+        ...
+
+    def force_norm(self) -> float:
+        """Size of the forces that balance each other, in the unit of the residual."""
+        ...
+
+
+@dataclass(frozen=True)
+class SolveReport:
+    """Outcome of one global solve.
+
+    Attributes:
+        converged: Whether equilibrium was reached.
+        iterations: Newton iterations.
+        residual_history: Norms of the residual at every iteration [force].
+        message: Why it stopped.
+    """
+
+    converged: bool
+    iterations: int
+    residual_history: tuple[float, ...]
+    message: str
+
+
+class NewtonSolver:
+    """SNES for one set of equations; owns its PETSc objects.
+
+    Args:
+        equations: Held weakly. PETSc objects are destroyed collectively, so this must happen when
+            the program drops the problem on all ranks, not when one rank's garbage collector runs.
+        x: Vector of unknowns, taken over.
+        matrix: Matrix of the Jacobian, taken over.
+        options: PETSc options without prefix, on top of :data:`DEFAULT_OPTIONS`.
+
+    Attributes:
+        snes: The petsc4py object.
+        x: Vector of unknowns.
+        matrix: Matrix of the Jacobian.
+    """
+
+    def __init__(
+        self, equations: Equations, x: Any, matrix: Any, options: Mapping[str, Any] | None
+    ) -> None:
+        self.x, self.matrix = x, matrix
+        self._b = x.duplicate()
+        self._force_scale = 0.0
+        self._history: list[float] = []
+        self._equations = weakref.proxy(equations)
+        solver = weakref.proxy(self)
+        self.snes = PETSc.SNES().create(x.getComm())
+        self.snes.setFunction(lambda _, x, b: solver._equations.residual(x, b), self._b)
+        self.snes.setJacobian(lambda _, x, *__: solver._equations.jacobian(x), matrix)
+        self.snes.setConvergenceTest(lambda *call: solver._has_converged(*call))
+        self._set_options(options)
+
+    def _set_options(self, options: Mapping[str, Any] | None) -> None:
+        merged = dict(DEFAULT_OPTIONS)
+        if self.x.getComm().getSize() > 1 and PETSc.Sys.hasExternalPackage("mumps"):
+            merged["pc_factor_mat_solver_type"] = "mumps"  # PETSc's own LU is serial
+        merged.update(options or {})
+        prefix = f"ibvonn_{next(_prefixes)}_"
+        self.snes.setOptionsPrefix(prefix)
+        database = PETSc.Options()
+        for key, value in merged.items():
+            database[prefix + key] = value
+        self.snes.setFromOptions()
+        for key in merged:
+            database.delValue(prefix + key)
+
+    def __del__(self) -> None:
+        for name in ("snes", "matrix", "x", "_b"):
+            handle = getattr(self, name, None)
+            if handle is not None:
+                handle.destroy()
+
+    def solve(self) -> SolveReport:
+        """Iterate from the current ``x``, which holds the solution afterwards. Collective."""
+        self._history = []
+        self.snes.solve(None, self.x)
+        reason = self.snes.getConvergedReason()
+        return SolveReport(
+            converged=reason > 0,
+            iterations=max(len(self._history) - 1, 0),
+            residual_history=tuple(self._history),
+            message=_reason_name(reason),
+        )
+
+    def _has_converged(self, snes: Any, iteration: int, norms: tuple[float, float, float]) -> int:
+        x_norm, step_norm, residual = norms
+        self._history.append(residual)
+        self._force_scale = max(self._force_scale, self._equations.force_norm())
+        rtol, atol, stol, max_it = snes.getTolerances()
+        reasons = PETSc.SNES.ConvergedReason
+        if residual <= atol:
+            return int(reasons.CONVERGED_FNORM_ABS)
+        if residual <= rtol * self._force_scale:
+            return int(reasons.CONVERGED_FNORM_RELATIVE)
+        if iteration > 0 and step_norm <= stol * x_norm:
+            return int(reasons.CONVERGED_SNORM_RELATIVE)
+        if iteration >= max_it:
+            return int(reasons.DIVERGED_MAX_IT)
+        return int(reasons.ITERATING)
+
+
+def mean_diagonal(matrix: Any) -> float:
+    """Mean magnitude of the diagonal; 1 for a zero matrix. Collective."""
+    diagonal = matrix.getDiagonal()
+    diagonal.abs()
+    mean = diagonal.sum() / max(diagonal.getSize(), 1)
+    diagonal.destroy()
+    return float(mean) or 1.0
+
+
+def _reason_name(reason: int) -> str:
+    for name, value in vars(PETSc.SNES.ConvergedReason).items():
+        if not name.startswith("_") and value == reason and name != "ITERATING":
+            return f"SNES {name.lower()}"
+    return f"SNES reason {reason}"
