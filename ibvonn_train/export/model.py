@@ -13,6 +13,7 @@ import onnx
 from torch import nn
 
 from . import manifest as manifests
+from . import program, torchscript
 from .directory import whole_directory
 from .law import Law
 from .manifest import Description
@@ -55,6 +56,7 @@ def export_law(
     decoder: Decoder | None = None,
     microstate_size: int = 1,
     extra_files: dict[str, str] | None = None,
+    pt2: bool = False,
 ) -> Path:
     """Write an exported model, format 1, whole or not at all.
 
@@ -67,6 +69,7 @@ def export_law(
         decoder: The distribution of microstates.
         microstate_size: n_x of encoder and decoder.
         extra_files: Further text files, such as a model card: name → content.
+        pt2: Write ``constitutive.pt2`` too, which takes torch some ten seconds.
 
     Returns:
         The directory.
@@ -93,6 +96,9 @@ def export_law(
         for name, model in models.items():
             onnx.save(model, str(folder / f"{name}.onnx"))
             _require_agreement(name, folder / f"{name}.onnx", reference, law)
+        torchscript.save(law.update(), folder / "constitutive.pt", metadata)
+        if pt2:
+            program.save(law.update(), folder / "constitutive.pt2")
         if law.parameters is not None:
             law.parameters.save(folder / "parameters.npz")
         with (folder / "reference.npz").open("wb") as stream:

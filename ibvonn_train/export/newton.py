@@ -112,7 +112,7 @@ class NewtonPass(nn.Module):
         slope = torch.where(better, t_slope, slope)
         error = torch.where(better, t_error, error)
         residual = torch.where(better, t_residual, residual)
-        active = torch.where((active > 0.5) & ~(polished | stalled), 1.0, 0.0)
+        active = torch.where(polished | stalled, 0.0, active)
         return internal, direction, step, dual, slope, error, residual, active
 
     def linearise(

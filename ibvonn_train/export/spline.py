@@ -93,7 +93,7 @@ def _clip(y: Tensor, bound: float) -> tuple[Tensor, Tensor]:
 
 def _choose(y: Tensor, ends: Tensor, spline: Knots) -> list[Tensor]:
     """Values of the bin in which each point lies, each of shape ``(..., 1)``."""
-    reached = torch.where(y >= ends[..., 1:], 1.0, 0.0)
+    reached = torch.where(y >= ends[..., 1:], torch.ones_like(ends[..., 1:]), 0.0)
     one = torch.ones_like(reached[..., :1])
     chosen = torch.cat([one, reached], -1) - torch.cat([reached, 0.0 * one], -1)
     return [torch.sum(chosen * values, -1, keepdim=True) for values in spline]

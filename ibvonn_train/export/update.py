@@ -30,8 +30,9 @@ class Prepare(nn.Module):
     ) -> tuple[Tensor, ...]:
         """Return the inputs with bad points zeroed, the two frozen tensors, and a 0/1 flag."""
         every = torch.cat([strain, strain_old, statev, dt], 1)
-        finite = torch.where(torch.abs(every) <= HUGE, 0.0, 1.0)
-        bad = torch.amax(torch.maximum(finite, torch.where(dt >= 0.0, 0.0, 1.0)), 1, keepdim=True)
+        infinite = torch.where(torch.abs(every) <= HUGE, torch.zeros_like(every), 1.0)
+        negative = torch.where(dt >= 0.0, torch.zeros_like(dt), 1.0)
+        bad = torch.amax(torch.cat([infinite, negative], 1), 1, keepdim=True)
         good = bad <= 0.0
         strain, strain_old = torch.where(good, strain, 0.0), torch.where(good, strain_old, 0.0)
         statev, dt = torch.where(good, statev, 0.0), torch.where(good, dt, 0.0)

@@ -63,6 +63,7 @@ def test_export_holds_the_files_of_the_conventions(tmp_path):
     names = {path.name for path in directory.iterdir()}
     assert names == {
         "manifest.json",
+        "constitutive.pt",
         "parameters.npz",
         "reference.npz",
         *(f"{name}.onnx" for name in ("constitutive", "rates", "encoder")),
@@ -105,9 +106,11 @@ def test_trap_decoder_is_the_equilibrium_distribution_around_the_mean(tmp_path):
     np.testing.assert_allclose(sample, 0.2 + np.sqrt(0.005) * noise, atol=1e-15)
 
 
-def test_metadata_of_every_graph_repeats_the_manifest_without_its_files(tmp_path):
+def test_metadata_of_every_graph_repeats_the_manifest_without_files_and_parity(tmp_path):
     directory = export_trap(tmp_path / "trap")
-    expected = {key: value for key, value in read(directory).items() if key != "files"}
+    expected = {
+        key: value for key, value in read(directory).items() if key not in {"files", "parity"}
+    }
     for path in directory.glob("*.onnx"):
         metadata = {entry.key: entry.value for entry in onnx.load(str(path)).metadata_props}
         assert json.loads(metadata["ibvonn_manifest"]) == expected, path.name

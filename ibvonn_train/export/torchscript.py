@@ -1,0 +1,88 @@
+"""The update as TorchScript, for hosts with libtorch: three traced parts and a scripted loop.
+
+TorchScript is deprecated in torch, but it is what libtorch loads without Python; its warnings are
+silenced here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from .newton import MAX_PASSES, initial_state
+from .update import ConstitutiveUpdate
+
+
+class _InitialState(nn.Module):
+    def forward(self, statev: Tensor) -> tuple[Tensor, ...]:
+        return initial_state(statev)
+
+
+class _Loop(nn.Module):
+    """Written in the subset of Python that TorchScript compiles."""
+
+    def __init__(
+        self, start: nn.Module, prepare: nn.Module, newton: nn.Module, finish: nn.Module
+    ) -> None:
+        super().__init__()
+        self.start, self.prepare, self.newton, self.finish = start, prepare, newton, finish
+        self.max_passes = MAX_PASSES
+
+    def forward(
+        self, strain: Tensor, strain_old: Tensor, statev: Tensor, dt: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        e, a0, h, m, amp, bad = self.prepare(strain, strain_old, statev, dt)
+        a, d, t, dual, slope, error, residual, active = self.start(a0)
+        k = 0
+        while k < self.max_passes and bool(torch.any(active > 0.5)):
+            a, d, t, dual, slope, error, residual, active = self.newton(
+                e, a0, h, m, amp, a, d, t, dual, slope, error, residual, active
+            )
+            k += 1
+        stress, new, tangent, energy, dissipation, verdict, validity = self.finish(
+            e, a0, h, m, amp, bad, a, residual
+        )
+        return stress, new, tangent, energy, dissipation, verdict, validity
+
+
+def script(update: ConstitutiveUpdate) -> torch.jit.ScriptModule:
+    """Compile the update; inputs and outputs as in :mod:`ibvonn_train.export.graph`."""
+    m, n = update.strain_size, update.internal_size
+    sizes = (m, m, n, 1)
+    # Any finite values serve: the parts hold no branches that depend on them.
+    inputs = tuple(torch.full((2, size), 0.1, dtype=torch.float64) for size in sizes)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        prepared = update.prepare(*inputs)
+        state = initial_state(prepared[1])
+        solved = update.newton(*prepared[:5], *state)
+        traced = [
+            torch.jit.trace(module, arguments, check_trace=False)  # type: ignore[no-untyped-call]
+            for module, arguments in (
+                (_InitialState(), (prepared[1],)),
+                (update.prepare, inputs),
+                (update.newton, (*prepared[:5], *state)),
+                (update.finish, (*prepared, solved[0], solved[-2])),
+            )
+        ]
+        loop = _Loop(*traced)
+        compiled: torch.jit.ScriptModule = torch.jit.script(loop.eval())
+    return compiled
+
+
+def save(update: ConstitutiveUpdate, path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write ``constitutive.pt``; the metadata become extra files of the archive."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.save(script(update), str(path), _extra_files=dict(metadata or {}))
+
+
+def load(path: Path) -> torch.jit.ScriptModule:
+    """Read ``constitutive.pt``."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        module: torch.jit.ScriptModule = torch.jit.load(str(path))  # type: ignore[no-untyped-call]
+    return module

@@ -1,0 +1,151 @@
+"""TorchScript and torch programs stand alone; the parity table tells a runtime that differs."""
+
+import json
+import re
+import subprocess
+import sys
+import warnings
+import zipfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from ibvonn_train.export import Law, program, torchscript, verify
+from ibvonn_train.export.exact_models import export_trap
+from ibvonn_train.export.graph import INPUTS, OUTPUTS
+from ibvonn_train.export.reference import evaluate, graph_arrays, random_states
+from ibvonn_train.untrained import untrained_law
+
+WITHOUT_OUR_PACKAGES = """
+import sys
+import warnings
+
+sys.modules["ibvonn_train"] = sys.modules["ibvonn_fem"] = None
+warnings.simplefilter("ignore")
+import numpy as np
+import torch
+
+path, steps = sys.argv[1:]
+load = torch.jit.load if path.endswith(".pt") else lambda p: torch.export.load(p).module()
+with np.load(steps) as archive:
+    inputs = [torch.tensor(archive[name]) for name in ("strain", "strain_old", "statev", "dt")]
+    expected = [archive[f"out{i}"] for i in range(7)]
+module = load(path)
+with torch.no_grad():
+    for n in (len(inputs[0]), 1):
+        found = module(*(x[:n] for x in inputs))
+        for value, reference in zip(found, expected, strict=True):
+            gap = np.max(np.abs(value.numpy() - reference[:n]))
+            assert gap <= 1e-10 * np.max(np.abs(reference)), gap
+"""
+
+
+def run_without_our_packages(tmp_path, path, law):
+    inputs = random_states(law, np.array([1e-2, 1.0]), 200, np.random.default_rng(0))
+    values = graph_arrays(evaluate("c", law.update(), inputs, OUTPUTS), "c", "out")
+    outputs = {f"out{i}": values[name] for i, name in enumerate(OUTPUTS)}
+    np.savez(tmp_path / "steps.npz", **inputs, **outputs)
+    command = [sys.executable, "-c", WITHOUT_OUR_PACKAGES, str(path), str(tmp_path / "steps.npz")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def holds_a_path_of_this_machine(path):
+    with zipfile.ZipFile(path) as archive:
+        return any(
+            re.search(rb"/[\w./-]+/(ibvonn_train|tests)/", archive.read(name))
+            for name in archive.namelist()
+        )
+
+
+def test_torchscript_runs_in_a_process_without_our_packages(tmp_path):
+    law = Law.of(untrained_law(6, 2))
+    torchscript.save(law.update(), tmp_path / "constitutive.pt", {"ibvonn_manifest": "{}"})
+    run_without_our_packages(tmp_path, tmp_path / "constitutive.pt", law)
+
+
+def test_torchscript_carries_the_manifest(tmp_path):
+    path = export_trap(tmp_path / "trap") / "constitutive.pt"
+    extra = {"ibvonn_manifest": ""}
+    with warnings.catch_warnings(action="ignore"):
+        torch.jit.load(str(path), _extra_files=extra)
+    assert json.loads(extra["ibvonn_manifest"])["name"] == "exact_trap"
+
+
+@pytest.mark.slow
+def test_torch_program_runs_in_a_process_without_our_packages(tmp_path):
+    law = Law.of(untrained_law(1, 2))
+    program.save(law.update(), tmp_path / "constitutive.pt2")
+    assert not holds_a_path_of_this_machine(tmp_path / "constitutive.pt2")
+    run_without_our_packages(tmp_path, tmp_path / "constitutive.pt2", law)
+
+
+def test_torchscript_handles_bad_and_hard_points_as_torch_does():
+    law = Law.of(untrained_law(1, 2))
+    module = torchscript.script(law.update())
+    inputs = random_states(law, np.array([1e-6, 1e6]), 300, np.random.default_rng(0), reach=1e3)
+    inputs["strain"][0], inputs["dt"][1] = np.nan, -1.0
+    tensors = [torch.tensor(inputs[name]) for name in INPUTS]
+    with torch.no_grad():
+        for value, expected in zip(module(*tensors), law.update()(*tensors), strict=True):
+            assert torch.allclose(value, expected, rtol=1e-8, atol=1e-8, equal_nan=True)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    return export_trap(tmp_path_factory.mktemp("models") / "trap")
+
+
+def test_parity_table_lists_every_runtime_on_every_set_of_states(exported):
+    rows = verify.verify(exported, n_points=500)
+    assert {(row.runtime, row.states) for row in rows} == {
+        ("torch", "reference"),
+        *((name, s) for name in ("onnx", "torchscript") for s in ("reference", "inside", "beyond")),
+    }
+    assert all(row.agrees for row in rows)
+    assert verify.table(rows).count("yes") == len(rows)
+
+
+def spoiled(law, output, change):
+    """The law's own update with one output changed."""
+    good = verify.torch_runtime(law.update())
+
+    def run(inputs):
+        found = good(inputs)
+        return {**found, output: change(found[output])}
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("output", "change"),
+    [
+        ("stress", lambda value: value * (1.0 + 1e-7)),
+        ("statev_new", lambda value: value * (1.0 + 1e-7)),
+        ("tangent", np.negative),
+        ("residual", lambda value: value + 1.0),
+        ("residual", lambda value: value * np.nan),
+    ],
+)
+def test_runtime_that_differs_does_not_agree(exported, output, change):
+    """Guards the test above; a runtime that refuses what torch accepts differs too."""
+    law = Law.of(verify.LawParameters.load(exported / "parameters.npz"))
+    rows = verify.verify(exported, n_points=200, runtimes={"bad": spoiled(law, output, change)})
+    assert not any(row.agrees for row in rows if row.runtime == "bad")
+
+
+def test_stored_table_follows_the_schema_and_changes_nothing_else(exported):
+    before = json.loads((exported / "manifest.json").read_text(encoding="utf-8"))
+    rows = verify.verify(exported, n_points=200)
+    verify.store(exported, [*rows, replace(rows[0], stress=np.inf, agrees=False)])
+    after = json.loads((exported / "manifest.json").read_text(encoding="utf-8"))
+    assert [row["runtime"] for row in after.pop("parity")] == [*(r.runtime for r in rows), "torch"]
+    assert after == before
+    assert not list(exported.glob(".manifest*"))
+
+
+def test_command_prints_the_table_and_reports_by_its_exit_status(exported, capsys):
+    assert verify.main([str(exported), "--points", "100", "--no-store"]) == 0
+    assert "torchscript" in capsys.readouterr().out
