@@ -7,14 +7,14 @@ import numpy as np
 from ..data import TrajectoryEnsemble
 from ..evaluation.errors import relative_error
 from ..evaluation.evaluate import Evaluation
-from ..evaluation.exported_law import ExportedLaw
+from ..evaluation.law import Law
 from ..exact_trap import ExactTrap
 from . import bands, free_energy, structure, thermodynamics
 from .audit import Audit
 
 
 def certify(
-    law: ExportedLaw,
+    law: Law,
     data: TrajectoryEnsemble,
     evaluation: Evaluation,
     slow: TrajectoryEnsemble | None = None,
@@ -56,7 +56,7 @@ def certify(
     return audits
 
 
-def stress(law: ExportedLaw, evaluation: Evaluation) -> Audit:
+def stress(law: Law, evaluation: Evaluation) -> Audit:
     """∂f/∂ε at the encoded states against the measured mean force."""
     measured = evaluation.measured
     predicted = law.rates(

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ..evaluation.errors import deviation, relative_error
-from ..evaluation.exported_law import ExportedLaw, FloatArray
+from ..evaluation.law import FloatArray, Law
 from ..evaluation.rollouts import Trajectories, reference_strain
 from ..exact_trap import ExactTrap
 from . import bands
@@ -17,7 +17,7 @@ REACH = 6.5
 """The quadrature covers the decoder's images of ± this many standard deviations of its noise."""
 
 
-def flow_energy(law: ExportedLaw, strain: FloatArray, internal: FloatArray) -> FloatArray:
+def flow_energy(law: Law, strain: FloatArray, internal: FloatArray) -> FloatArray:
     r"""Return :math:`F = \langle e\rangle_q + k_BT \langle\ln q\rangle_q` of the decoder.
 
     Args:
@@ -46,7 +46,7 @@ def flow_energy(law: ExportedLaw, strain: FloatArray, internal: FloatArray) -> F
     return total
 
 
-def flow_force(law: ExportedLaw, strain: FloatArray, internal: FloatArray) -> FloatArray:
+def flow_force(law: Law, strain: FloatArray, internal: FloatArray) -> FloatArray:
     """Return −∂F_flow/∂α ``(n, n_α)`` by central differences of 1e-3 of the training scale."""
     columns = []
     for i, scale in enumerate(law.internal_scale):
@@ -58,7 +58,7 @@ def flow_force(law: ExportedLaw, strain: FloatArray, internal: FloatArray) -> Fl
 
 
 def _states(
-    law: ExportedLaw, measured: Trajectories, count: int = 1500, seed: int = 3
+    law: Law, measured: Trajectories, count: int = 1500, seed: int = 3
 ) -> tuple[FloatArray, FloatArray]:
     strain = measured.strain.reshape(-1, law.strain_size)
     internal = measured.internal.reshape(-1, law.internal_size)
@@ -66,7 +66,7 @@ def _states(
     return strain[pick], internal[pick]
 
 
-def against_flow(law: ExportedLaw, measured: Trajectories) -> list[Audit]:
+def against_flow(law: Law, measured: Trajectories) -> list[Audit]:
     """Compare f and g with the decoder's own free energy on states of unseen data (D1)."""
     energy_band, force_band = (
         (bands.CHAIN_FLOW_ENERGY, bands.CHAIN_FLOW_FORCE)
@@ -92,7 +92,7 @@ def against_flow(law: ExportedLaw, measured: Trajectories) -> list[Audit]:
 
 
 def against_exact_trap(
-    law: ExportedLaw, measured: Trajectories, mean: FloatArray, exact: ExactTrap
+    law: Law, measured: Trajectories, mean: FloatArray, exact: ExactTrap
 ) -> list[Audit]:
     """f, g and mobility of a trap's law against the closed forms.
 
@@ -132,7 +132,7 @@ def against_exact_trap(
             "relative L2 error in %, as force on the mean position",
         ),
     ]
-    if law.potentials is not None:
+    if law.has_potentials:
         _, mobility = law.dual_dissipation(rates.driving_force, strain, internal)
         error = np.abs(mobility[:, 0, 0] / slope**2 * exact.friction - 1)
         audits.append(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..evaluation.exported_law import ExportedLaw, FloatArray
+from ..evaluation.law import FloatArray, Law
 from . import bands
 from .audit import Audit
 
 STATES = 20_000
 
 
-def random_states(law: ExportedLaw, stretch: float, seed: int) -> tuple[FloatArray, FloatArray]:
+def random_states(law: Law, stretch: float, seed: int) -> tuple[FloatArray, FloatArray]:
     """Return states uniform in the envelope box, scaled by ``stretch`` about its middle."""
     low, high = law.envelope.T
     middle, half = (low + high) / 2, stretch * (high - low) / 2
@@ -19,7 +19,7 @@ def random_states(law: ExportedLaw, stretch: float, seed: int) -> tuple[FloatArr
     return states[:, : law.strain_size], states[:, law.strain_size :]
 
 
-def dissipation_sign(law: ExportedLaw, seed: int = 0) -> Audit:
+def dissipation_sign(law: Law, seed: int = 0) -> Audit:
     """Second law: the smallest g·α̇ over twice the envelope, relative to its mean."""
     rates = law.rates(*random_states(law, 2.0, seed))
     power = (rates.driving_force * rates.rate).sum(-1)
@@ -31,9 +31,9 @@ def dissipation_sign(law: ExportedLaw, seed: int = 0) -> Audit:
     )
 
 
-def convexity(law: ExportedLaw, seed: int = 1) -> Audit:
+def convexity(law: Law, seed: int = 1) -> Audit:
     """Convexity of f: the smallest eigenvalue of its Hessian over the largest diagonal."""
-    if law.potentials is None:
+    if not law.has_potentials:
         return Audit.not_available("convexity of f", bands.CONVEXITY, "the law has no parameters")
     hessian = law.energy_hessian(*random_states(law, 2.0, seed))
     smallest = np.linalg.eigvalsh(hessian)[:, 0].min()
@@ -48,9 +48,9 @@ def convexity(law: ExportedLaw, seed: int = 1) -> Audit:
     )
 
 
-def at_rest(law: ExportedLaw, seed: int = 2) -> Audit:
+def at_rest(law: Law, seed: int = 2) -> Audit:
     """φ(0) = 0 and ∂φ/∂g(0) = 0: nothing moves without a force."""
-    if law.potentials is None:
+    if not law.has_potentials:
         return Audit.not_available("φ at g = 0", bands.AT_REST, "the law has no parameters")
     strain, internal = random_states(law, 2.0, seed)
     zero = np.zeros_like(internal)

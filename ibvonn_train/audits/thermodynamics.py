@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 
 from ..data import TrajectoryEnsemble
 from ..evaluation.errors import relative_error
-from ..evaluation.exported_law import ExportedLaw, FloatArray
+from ..evaluation.law import FloatArray, Law
 from ..evaluation.rollouts import Trajectories, reference_strain
 from . import bands
 from .audit import Audit
@@ -17,11 +17,11 @@ from .free_energy import flow_energy
 NEEDS_ENERGY = "needs a decoder and a known microscopic energy"
 
 
-def _knows_energy(law: ExportedLaw) -> bool:
+def _knows_energy(law: Law) -> bool:
     return law.physics is not None and law.physics.energy is not None
 
 
-def entropy_production(law: ExportedLaw, data: TrajectoryEnsemble, measured: Trajectories) -> Audit:
+def entropy_production(law: Law, data: TrajectoryEnsemble, measured: Trajectories) -> Audit:
     """∫ g·α̇ dt against measured work minus the change of the decoder's free energy.
 
     Work and decoder know neither f nor φ; the sum runs over protocols and sites.
@@ -57,7 +57,7 @@ def entropy_production(law: ExportedLaw, data: TrajectoryEnsemble, measured: Tra
 
 
 def fluctuation_dissipation(
-    law: ExportedLaw, data: TrajectoryEnsemble, measured: Trajectories, states: int = 200
+    law: Law, data: TrajectoryEnsemble, measured: Trajectories, states: int = 200
 ) -> Audit:
     r"""N Var(dα)/(2 k_BT dt) = ∂²φ/∂g²: the noise of α against its mobility.
 
@@ -65,7 +65,7 @@ def fluctuation_dissipation(
     one replica's feature. The noise has the nominal k_BT whatever the step.
     """
     name, band = "fluctuation-dissipation", bands.FLUCTUATION_DISSIPATION
-    if law.potentials is None or law.physics is None or law.averaged:
+    if not law.has_potentials or law.physics is None or law.averaged:
         return Audit.not_available(name, band, "needs φ and a controlled system")
     thermal = data.parameters["thermal_energy"] / law.physics.reference_length
     rng = np.random.default_rng(4)
@@ -97,7 +97,7 @@ def fluctuation_dissipation(
     )
 
 
-def relaxed_energy(law: ExportedLaw, strain: float) -> tuple[float, float]:
+def relaxed_energy(law: Law, strain: float) -> tuple[float, float]:
     """Return min_α f(ε, α) and the stress there, for a law of one strain component."""
     eps = np.full((1, 1), strain)
     low, high = law.envelope[law.strain_size :].T
@@ -110,7 +110,7 @@ def relaxed_energy(law: ExportedLaw, strain: float) -> tuple[float, float]:
     return float(found.fun), float(law.rates(eps, found.x[None]).stress[0, 0])
 
 
-def jarzynski(law: ExportedLaw, slow: TrajectoryEnsemble) -> Audit:
+def jarzynski(law: Law, slow: TrajectoryEnsemble) -> Audit:
     """−k_BT ln⟨exp(−W/k_BT)⟩ of slow protocols against the change of min_α f, in k_BT.
 
     Args:
@@ -144,7 +144,7 @@ def jarzynski(law: ExportedLaw, slow: TrajectoryEnsemble) -> Audit:
     )
 
 
-def equilibrium_response(law: ExportedLaw, measured: Trajectories, points: int = 25) -> Audit:
+def equilibrium_response(law: Law, measured: Trajectories, points: int = 25) -> Audit:
     """The relaxed stress, at which g = 0, against the Boltzmann average of one microstate.
 
     Only the data that come close to equilibrium say what the law is there: the strains are those
@@ -182,7 +182,7 @@ def equilibrium_response(law: ExportedLaw, measured: Trajectories, points: int =
     )
 
 
-def _span(law: ExportedLaw) -> tuple[float, float]:
+def _span(law: Law) -> tuple[float, float]:
     """Return a range of microstates that surely holds those of the envelope."""
     corners = np.stack(np.meshgrid(*law.envelope), -1).reshape(-1, len(law.envelope))
     strain, internal = corners[:, : law.strain_size], corners[:, law.strain_size :]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ..data import TrajectoryEnsemble
 from ..exact_trap import ExactTrap
 from .errors import Gauge, deviation, relative_error
-from .exported_law import ExportedLaw
+from .law import Law
 from .rollouts import Trajectories, encoded, roll_out
 
 FloatArray = npt.NDArray[np.float64]
@@ -50,9 +50,7 @@ class Evaluation:
         }
 
 
-def evaluate(
-    law: ExportedLaw, data: TrajectoryEnsemble, *, gauge: Gauge | None = None
-) -> Evaluation:
+def evaluate(law: Law, data: TrajectoryEnsemble, *, gauge: Gauge | None = None) -> Evaluation:
     """Roll a law out on every protocol of an ensemble and compare.
 
     Errors are 100 ‖value − truth‖/‖truth‖ pooled over protocols, times and sites; α is compared in
@@ -61,14 +59,14 @@ def evaluate(
     Args:
         law: The law.
         data: An ensemble that the training has not seen.
-        gauge: Of the training set; by default that of ``data``.
+        gauge: Of the training set; by default the one that the law knows, else that of ``data``.
 
     Raises:
         ValueError: If law and data do not belong together.
     """
     _check(law, data)
     measured = encoded(law, data)
-    gauge = Gauge.of(measured.internal) if gauge is None else gauge
+    gauge = gauge or law.training_gauge or Gauge.of(measured.internal)
     predicted = roll_out(law, data, measured)
     truth = _noise_free_trap(law, data, measured) if data.system == "tethered_particle" else None
     errors, floor, noise_free = {}, {}, {}
@@ -98,7 +96,7 @@ def _error(name: str, run: Trajectories, truth: Trajectories, gauge: Gauge) -> f
     return relative_error(getattr(run, name), getattr(truth, name))
 
 
-def _check(law: ExportedLaw, data: TrajectoryEnsemble) -> None:
+def _check(law: Law, data: TrajectoryEnsemble) -> None:
     kind = "averaged" if law.averaged else "controlled"
     if data.strain_kind != kind:
         raise ValueError(
@@ -107,7 +105,7 @@ def _check(law: ExportedLaw, data: TrajectoryEnsemble) -> None:
         )
 
 
-def _outside(law: ExportedLaw, measured: Trajectories) -> float:
+def _outside(law: Law, measured: Trajectories) -> float:
     states = np.concatenate([measured.strain, measured.internal], -1)
     low, high = law.envelope.T
     return float(np.mean(np.any((states < low) | (states > high), axis=-1)))
@@ -119,9 +117,7 @@ def _exact_trap(data: TrajectoryEnsemble) -> ExactTrap:
     )
 
 
-def _noise_free_trap(
-    law: ExportedLaw, data: TrajectoryEnsemble, measured: Trajectories
-) -> Trajectories:
+def _noise_free_trap(law: Law, data: TrajectoryEnsemble, measured: Trajectories) -> Trajectories:
     """Return the exact mean of the data's own scheme, given the first ensemble."""
     exact, x = _exact_trap(data), data.microstate[:, :, 0, :, 0].astype(np.float64)
     mean = exact.discrete_mean(data.time, data.control, x[:, 0].mean(-1))
@@ -132,7 +128,7 @@ def _noise_free_trap(
 
 
 def _trap_potentials(
-    law: ExportedLaw, data: TrajectoryEnsemble, measured: Trajectories
+    law: Law, data: TrajectoryEnsemble, measured: Trajectories
 ) -> dict[str, float]:
     """Return the errors of f (one constant removed, over sd f) and φ on the states of the data."""
     exact = _exact_trap(data)
@@ -141,7 +137,7 @@ def _trap_potentials(
     internal = measured.internal.reshape(-1, law.internal_size)
     rates = law.rates(strain, internal)
     errors = {"free_energy": deviation(rates.energy, exact.energy(strain[:, 0], mean))}
-    if law.potentials is not None:
+    if law.has_potentials:
         value, _ = law.dual_dissipation(rates.driving_force, strain, internal)
         truth = exact.dual_dissipation(exact.driving_force(strain[:, 0], mean))
         errors["dual_dissipation"] = relative_error(value, truth)

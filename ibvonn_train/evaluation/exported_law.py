@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
+import weakref
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..export.law import Law
+from ..export.law import Law as Potentials
 from ..export.parameters import LawParameters
 from ..export.runtime import session
+from ..free_energy import MicroscopicEnergy
 from ..physics import Physics, physics_of
+from .errors import Gauge
+from .law import FloatArray, Rates
 
-FloatArray = npt.NDArray[np.float64]
 MICROSTATES_AT_ONCE = 200_000
 """Graphs of encoder and decoder hold some tens of numbers for each microstate at a time."""
-
-
-class Rates(NamedTuple):
-    """f ``(n,)``, σ ``(n, n_ε)``, g and α̇ ``(n, n_α)``."""
-
-    energy: FloatArray
-    stress: FloatArray
-    driving_force: FloatArray
-    rate: FloatArray
 
 
 class ExportedLaw:
@@ -39,12 +34,19 @@ class ExportedLaw:
 
     Args:
         directory: An exported model of format 1.
+        energy: e(x, ε) per unit reference length of a system that is not known here.
+        training_gauge: Map to the gauge of the training set; a directory does not know it.
 
     Raises:
         FileNotFoundError: If the directory holds no manifest.
     """
 
-    def __init__(self, directory: str | Path) -> None:
+    def __init__(
+        self,
+        directory: str | Path,
+        energy: MicroscopicEnergy | None = None,
+        training_gauge: Gauge | None = None,
+    ) -> None:
         self.directory = Path(directory)
         path = self.directory / "manifest.json"
         if not path.is_file():
@@ -52,6 +54,8 @@ class ExportedLaw:
                 f"{directory}: not an exported model, it has no manifest.json. Write one with "
                 "`ibvonn export`."
             )
+        self.training_gauge = training_gauge
+        self._energy = energy
         self.manifest: dict[str, Any] = json.loads(path.read_text())
         self.name: str = self.manifest["name"]
         self.averaged = self.manifest["strain"]["kind"] == "averaged"
@@ -74,13 +78,20 @@ class ExportedLaw:
     def physics(self) -> Physics | None:
         """What the manifest says of the microscopic system, or None."""
         micro = self.manifest["microscopic"]
-        return None if micro is None else physics_of(micro["system"], micro["parameters"])
+        if micro is None:
+            return None
+        return physics_of(micro["system"], micro["parameters"], self._energy)
 
     @cached_property
-    def potentials(self) -> Law | None:
+    def potentials(self) -> Potentials | None:
         """Potentials f and φ as torch modules, of a model that has parameters."""
         path = self.directory / "parameters.npz"
-        return Law.of(LawParameters.load(path)) if path.is_file() else None
+        return Potentials.of(LawParameters.load(path)) if path.is_file() else None
+
+    @property
+    def has_potentials(self) -> bool:
+        """Whether the model has f and φ themselves, not only the graphs of its rates."""
+        return self.potentials is not None
 
     def _run(self, graph: str, **inputs: FloatArray) -> list[FloatArray]:
         opened = self._sessions.get(graph)
@@ -161,20 +172,30 @@ class ExportedLaw:
         return self._run_in_parts("decoder_sample", noise=noise, strain=strain, statev=internal)[0]
 
 
-def open_law(path: str | Path) -> ExportedLaw:
+def open_law(path: str | Path, energy: MicroscopicEnergy | None = None) -> ExportedLaw:
     """Open an exported directory, or a training's result (exported to a temporary folder).
+
+    Args:
+        path: A directory with a manifest, a `model.pt`, or the folder of one.
+        energy: e(x, ε) per unit reference length of a system that is not known here.
 
     Raises:
         FileNotFoundError: If the path is neither.
     """
     source = Path(path)
     if (source / "manifest.json").is_file():
-        return ExportedLaw(source)
-    if source.is_file() or (source / "model.pt").is_file():
-        from ..training.trained import TrainedModel
+        return ExportedLaw(source, energy)
+    if not (source.is_file() or (source / "model.pt").is_file()):
+        raise FileNotFoundError(
+            f"{source}: neither an exported model (manifest.json) nor a trained one (model.pt)."
+        )
+    from ..training.trained import TrainedModel
 
-        folder = Path(tempfile.mkdtemp(prefix="ibvonn-"))
-        return ExportedLaw(TrainedModel.load(source).to_export(folder / "model"))
-    raise FileNotFoundError(
-        f"{source}: neither an exported model (manifest.json) nor a trained one (model.pt)."
-    )
+    model = TrainedModel.load(source)
+    folder = Path(tempfile.mkdtemp(prefix="ibvonn-"))
+    # The export is shifted so that α = 0 at rest; the training's own gauge is standardised.
+    rest = model.equilibrium(np.zeros(model.strain_size))
+    gauge = Gauge(-rest, np.eye(model.internal_size))
+    law = ExportedLaw(model.to_export(folder / "model"), energy, gauge)
+    weakref.finalize(law, shutil.rmtree, folder, ignore_errors=True)
+    return law

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .. import dynamics
 from ..data import TrajectoryEnsemble
-from .exported_law import ExportedLaw
+from .law import Law
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -25,31 +25,30 @@ class Trajectories(NamedTuple):
     force: FloatArray
 
 
-def encoded(law: ExportedLaw, data: TrajectoryEnsemble) -> Trajectories:
+def encoded(law: Law, data: TrajectoryEnsemble) -> Trajectories:
     """Return what was measured, with α from the encoder."""
     microstate = data.microstate.astype(np.float64, copy=False)
     _, internal = law.encode(microstate)
     return Trajectories(strain_of(law, data), internal, data.stress, data.force)
 
 
-def strain_of(law: ExportedLaw, data: TrajectoryEnsemble) -> FloatArray:
+def strain_of(law: Law, data: TrajectoryEnsemble) -> FloatArray:
     """Return ε of the data in the measure of the law, whose zero is its declared equilibrium."""
     shifted: FloatArray = data.strain - reference_strain(law)
     return shifted
 
 
-def reference_strain(law: ExportedLaw) -> FloatArray:
+def reference_strain(law: Law) -> FloatArray:
     """Return the strain, in the measure of the data, that the law calls zero: ``(n_ε,)``."""
     if not law.averaged:
         return np.zeros(law.strain_size)
     strain, _ = law.encode(np.zeros((1, 1, law.strain_size)))
     assert strain is not None  # noqa: S101 (the law is averaged)
-    return -strain[0]
+    zero: FloatArray = -strain[0]
+    return zero
 
 
-def roll_out(
-    law: ExportedLaw, data: TrajectoryEnsemble, start: Trajectories
-) -> dict[str, Trajectories]:
+def roll_out(law: Law, data: TrajectoryEnsemble, start: Trajectories) -> dict[str, Trajectories]:
     """Roll every protocol out from its first state, in every drive mode of the system.
 
     Args:

@@ -1,0 +1,167 @@
+"""Verbs and options of ``ibvonn``; what they do is in the modules beside this one."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+DESCRIPTION = """\
+Learn constitutive laws from Langevin microsimulations and export them to
+finite-element codes.
+
+a first run, in an empty folder:
+  ibvonn init trap                     write trap.toml
+  ibvonn simulate trap.toml            write data/train.h5, data/test.h5, ...
+  ibvonn train trap.toml --data data/train.h5 --out run
+  ibvonn evaluate run --ensemble data/test.h5 --training data/train.h5
+  ibvonn export run trap_law           write the model that finite-element codes read
+
+One TOML holds the whole study: [simulation] and [training].
+exit codes: 0 all well; 1 the command failed (or an audit did, with --strict);
+2 wrong arguments; 130 interrupted.
+"""
+
+SIMULATE = """\
+Simulate the sets of protocols that the [simulation] table of CONFIG names, each into
+OUT/NAME.h5 (HDF5; axes and units in CONVENTIONS.md).
+
+example:
+  ibvonn simulate trap.toml --set test
+"""
+
+TRAIN = """\
+Train a law on ensembles as the [training] table of CONFIG says. OUT receives model.pt,
+checkpoint.pt, config.json and log.csv. Ctrl-C finishes the step and writes the
+checkpoint; --resume goes on from it and gives the same numbers as a run that was never
+interrupted.
+
+example:
+  ibvonn train trap.toml --data data/train.h5 --out run --resume
+"""
+
+EVALUATE = """\
+Judge a law on ensembles that its training has not seen: errors of roll-outs beside the
+noise floor, and the audits of its potentials.
+
+MODEL is an exported directory, or what `ibvonn train` wrote. Errors are 100 ‖a − b‖/‖b‖
+pooled over protocols, times and sites; roll-outs start from the encoded first state in
+the data's own forward-Euler convention. Internal variables are compared in the gauge of
+the training set (zero mean, unit variance, uncorrelated); an exported directory does not
+know it, so give --training, else the gauge of the ensemble itself is taken.
+
+example:
+  ibvonn evaluate run --ensemble data/test.h5 --training data/train.h5 \\
+      --slow data/slow.h5 --json result.json --figures figures
+"""
+
+EXPORT = """\
+Write a trained law as the directory that finite-element codes read. With --ensemble, the
+certificate of its audits on these unseen data goes into the manifest.
+
+example:
+  ibvonn export run trap_law --ensemble data/test.h5 --slow data/slow.h5
+"""
+
+INIT = """\
+Write the files of a study to start from:
+  trap    tethered particle in an optical trap: example 1 of the paper, minutes
+  chain   chain of two-well springs: a reduced example 2 of the paper, minutes
+  own     a system of your own: a potential in Python and its TOML
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of ``ibvonn``."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="ibvonn", description=DESCRIPTION, formatter_class=raw)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def verb(name: str, help_text: str, description: str) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=help_text, description=description, formatter_class=raw)
+        added.add_argument("-q", "--quiet", action="store_true", help="no progress, no tables")
+        added.add_argument("-v", "--verbose", action="store_true", help="log what is being done")
+        return added
+
+    init = verb("init", "write the files of a study to start from", INIT)
+    init.add_argument("template", choices=("trap", "chain", "own"))
+    init.add_argument("folder", metavar="FOLDER", type=Path, nargs="?", default=Path())
+
+    simulate = verb("simulate", "simulate ensembles", SIMULATE)
+    simulate.add_argument("config", metavar="CONFIG", type=Path, help="TOML with [simulation]")
+    simulate.add_argument(
+        "--out", type=Path, default=Path("data"), help="folder of the files (default: data)"
+    )
+    simulate.add_argument(
+        "--set", dest="sets", action="append", metavar="NAME", help="only this set; repeatable"
+    )
+
+    train = verb("train", "train a law", TRAIN)
+    train.add_argument("config", metavar="CONFIG", type=Path, help="TOML with [training]")
+    train.add_argument(
+        "--data", metavar="FILE", type=Path, nargs="+", required=True, help="one per duration"
+    )
+    train.add_argument("--out", type=Path, default=Path("run"), help="folder (default: run)")
+    train.add_argument("--resume", action="store_true", help="go on from the checkpoint")
+    train.add_argument("--seed", type=int, help="other than that of CONFIG")
+    train.add_argument("--device", help="other than that of CONFIG, for example cuda")
+
+    evaluate = verb("evaluate", "judge a law on unseen ensembles", EVALUATE)
+    evaluate.add_argument("model", metavar="MODEL", type=Path)
+    _add_data(evaluate, required=True)
+    evaluate.add_argument(
+        "--training", metavar="FILE", type=Path, nargs="+", help="training ensembles: the gauge"
+    )
+    evaluate.add_argument("--json", metavar="OUT", type=Path, help="write the numbers as JSON")
+    evaluate.add_argument("--figures", metavar="FOLDER", type=Path, help="write figures (PNG)")
+    evaluate.add_argument("--no-audits", action="store_true", help="errors only, no certificate")
+    evaluate.add_argument("--strict", action="store_true", help="exit with 1 if an audit fails")
+
+    export = verb("export", "write the directory that finite-element codes read", EXPORT)
+    export.add_argument("run", metavar="RUN", type=Path, help="what `ibvonn train` wrote")
+    export.add_argument("directory", metavar="DIRECTORY", type=Path)
+    _add_data(export, required=False)
+    export.add_argument("--name", help="name in the manifest (default: that of the training)")
+    export.add_argument("--text", help="one or two sentences on the model")
+    export.add_argument(
+        "--initial-strain",
+        type=float,
+        default=0.0,
+        help="strain of the data that the exported law calls zero (default: 0)",
+    )
+    return parser
+
+
+def _add_data(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    parser.add_argument(
+        "--ensemble", metavar="FILE", type=Path, nargs="+", required=required, help="unseen data"
+    )
+    parser.add_argument(
+        "--slow", metavar="FILE", type=Path, help="slow protocols, for Jarzynski's equality"
+    )
+    parser.add_argument(
+        "--system",
+        metavar="FILE.py:CLASS",
+        help="system of one's own whose microscopic_energy the audits need; runs the file",
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    options = build_parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.INFO if options.verbose else logging.WARNING, format="%(message)s"
+    )
+    from . import verbs  # torch and onnxruntime take seconds: `--help` does not wait for them
+
+    try:
+        code: int = getattr(verbs, options.verb)(options)
+    except (ValueError, ArithmeticError, RuntimeError, OSError, ImportError) as error:
+        sys.stderr.write(f"ibvonn: {error}\n")
+        return 1
+    except KeyboardInterrupt as stop:
+        sys.stderr.write(f"ibvonn: interrupted. {stop}\n".replace(" \n", "\n"))
+        return 130
+    return code

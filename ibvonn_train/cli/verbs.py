@@ -1,0 +1,217 @@
+"""What the verbs of ``ibvonn`` do; each returns the exit code."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import shutil
+import sys
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..audits import Audit, certify
+from ..data import TrajectoryEnsemble
+from ..evaluation import Evaluation, ExportedLaw, Gauge, open_law
+from ..evaluation import evaluate as judge
+from ..free_energy import MicroscopicEnergy
+from ..physics import physics_of
+from ..report import certificate_table, errors_table
+from ..simulation.config import SimulationConfig
+from ..simulation.study import build_system, own_system, run_set
+from ..tables import ConfigError
+from ..training import TrainedModel, TrainingConfig
+from ..training import train as train_law
+
+TEMPLATES = {
+    "trap": ("trap.toml",),
+    "chain": ("chain.toml",),
+    "own": ("own.toml", "own_system.py"),
+}
+
+
+def _say(options: argparse.Namespace, text: str) -> None:
+    """Write to standard output: the only place that does."""
+    if not options.quiet:
+        sys.stdout.write(text + "\n")
+
+
+def init(options: argparse.Namespace) -> int:
+    """Write the files of a study."""
+    folder: Path = options.folder
+    names = TEMPLATES[options.template]
+    there = [name for name in names if (folder / name).exists()]
+    if there:
+        raise FileExistsError(
+            f"init: {folder / there[0]} is there already; choose another folder. Nothing was "
+            "written."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        with as_file(files("ibvonn_train") / "templates" / name) as source:
+            shutil.copyfile(source, folder / name)
+        _say(options, f"wrote {folder / name}")
+    _say(options, f"next: ibvonn simulate {folder / names[0]}")
+    return 0
+
+
+def simulate(options: argparse.Namespace) -> int:
+    """Simulate sets of protocols."""
+    config = SimulationConfig.from_toml(options.config)
+    chosen = [config.pick(name) for name in options.sets or [s.name for s in config.sets]]
+    for each in chosen:
+        data = run_set(config, each, folder=options.config.parent, progress=not options.quiet)
+        path = options.out / f"{each.name}.h5"
+        data.save(path)
+        shape = " x ".join(map(str, data.microstate.shape))
+        _say(options, f"{path}: {data.system}, {shape} (protocol, time, site, replica, x)")
+    return 0
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train a law."""
+    config = TrainingConfig.from_toml(options.config)
+    changes = {"seed": options.seed, "device": options.device}
+    config = dataclasses.replace(config, **{k: v for k, v in changes.items() if v is not None})
+    ensembles = [TrajectoryEnsemble.load(path) for path in options.data]
+    first = ensembles[0]
+    physics = physics_of(first.system, first.parameters, _energy_of_config(options.config))
+    model = train_law(
+        config,
+        ensembles,
+        options.out,
+        resume=options.resume,
+        physics=physics,
+        progress=not options.quiet,
+    )
+    seconds = model.record["provenance"]["cpu_seconds"]
+    _say(options, f"{options.out / 'model.pt'}: trained in {seconds:.0f} s of CPU time")
+    _say(options, f"next: ibvonn evaluate {options.out} --ensemble UNSEEN.h5")
+    return 0
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Judge a law on unseen ensembles."""
+    law = _opened(options.model, options)
+    data = {path.stem: TrajectoryEnsemble.load(path) for path in options.ensemble}
+    gauge = _gauge(law, options.training)
+    found = {name: judge(law, each, gauge=gauge) for name, each in data.items()}
+    audits = [] if options.no_audits else _audits(law, data, found, options)
+    _say(options, errors_table(found))
+    if audits:
+        _say(options, "\n" + certificate_table(audits))
+    record = {
+        "model": str(options.model),
+        "name": law.name,
+        "gauge_of_internal_variables": "training set" if gauge else "the ensemble itself",
+        "ensembles": {
+            name: {"sha256": data[name].sha256(), **each.record()} for name, each in found.items()
+        },
+        "certificate": [audit.record() for audit in audits],
+    }
+    if options.json is not None:
+        write_json(options.json, record)
+        _say(options, f"wrote {options.json}")
+    if options.figures is not None:
+        _draw(law, data, found, audits, options)
+    failed = [audit.audit for audit in audits if audit.verdict == "fail"]
+    if failed:
+        _say(options, f"audits that failed: {', '.join(failed)}")
+    return 1 if failed and options.strict else 0
+
+
+def export(options: argparse.Namespace) -> int:
+    """Write an exported model, with its certificate where there are unseen data."""
+    model = TrainedModel.load(options.run)
+    about: dict[str, Any] = {"name": options.name, "text": options.text}
+    about["initial_strain"] = options.initial_strain
+    if options.ensemble is not None:
+        law = _opened(options.run, options)
+        data = {path.stem: TrajectoryEnsemble.load(path) for path in options.ensemble}
+        found = {name: judge(law, each) for name, each in data.items()}
+        audits = _audits(law, data, found, options)
+        _say(options, certificate_table(audits))
+        about["certificate"] = [audit.record() for audit in audits]
+    path = model.to_export(options.directory, **about)
+    _say(options, f"wrote {path}")
+    _say(options, f"next: ibvonn-fem check {options.directory}")
+    return 0
+
+
+def write_json(path: Path, record: dict[str, Any]) -> None:
+    """Write numbers for a machine; NaN and infinities become null."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(_finite(record), indent=1, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+def _opened(path: Path, options: argparse.Namespace) -> ExportedLaw:
+    energy = None
+    if options.system is not None:
+        energy = getattr(own_system(options.system, Path())(), "microscopic_energy", None)
+        if energy is None:
+            raise ConfigError(
+                f"--system: {options.system} has no method microscopic_energy(microstate, strain)."
+            )
+    return open_law(path, energy)
+
+
+def _gauge(law: ExportedLaw, training: list[Path] | None) -> Gauge | None:
+    if training is None:
+        return law.training_gauge
+    states = [law.encode(TrajectoryEnsemble.load(path).microstate)[1] for path in training]
+    return Gauge.of(np.concatenate([each.reshape(-1, law.internal_size) for each in states]))
+
+
+def _audits(
+    law: ExportedLaw,
+    data: dict[str, TrajectoryEnsemble],
+    found: dict[str, Evaluation],
+    options: argparse.Namespace,
+) -> list[Audit]:
+    """Return the certificate on the first of the ensembles."""
+    name = next(iter(data))
+    slow = None if options.slow is None else TrajectoryEnsemble.load(options.slow)
+    return certify(law, data[name], found[name], slow)
+
+
+def _draw(
+    law: ExportedLaw,
+    data: dict[str, TrajectoryEnsemble],
+    found: dict[str, Evaluation],
+    audits: list[Audit],
+    options: argparse.Namespace,
+) -> None:
+    from .. import figures  # matplotlib is slow to import and not always wanted
+
+    log = options.model / "log.csv"
+    written = figures.report(
+        options.figures, law, data, found, audits, training_log=log if log.is_file() else None
+    )
+    for path in written:
+        _say(options, f"wrote {path}")
+
+
+def _energy_of_config(path: Path) -> MicroscopicEnergy | None:
+    """Return e(x, ε) of a system of one's own that the [simulation] table names."""
+    try:
+        config = SimulationConfig.from_toml(path)
+    except ConfigError:
+        return None  # the data come from elsewhere
+    if ":" not in config.system:
+        return None
+    system = build_system(config, path.parent)
+    return getattr(system, "microscopic_energy", None)
