@@ -2,8 +2,9 @@ r"""Relaxation, creep and vibration of a viscoelastic bar with a learned law.
 
 A Brownian particle is tethered to the origin by one spring and to a moving optical trap by
 another. Its mean force and its internal variable were learned from simulated paths; here the
-learned law is the material of a bar. Because the mean of this system obeys the Zener (standard linear)
-solid, every response has a closed form, and the demo measures how far the learned bar is from it.
+learned law is the material of a bar. Because the mean of this system obeys the Zener (standard
+linear) solid, every response has a closed form, and the demo measures how far the learned bar is
+from it.
 
 This demo illustrates how to
 
