@@ -31,7 +31,7 @@ LAYERS = ((0, 1), (1, 3), (2, 1), (2, 3), (3, 3))
 def random_steps(
     rng: np.random.Generator, n_points: int, strain_size: int, internal_size: int
 ) -> tuple[np.ndarray, ...]:
-    """Half of the states inside the training box of half width 1, half up to 1e3 times outside it."""
+    """Half of the states inside the training box of half width 1, half up to 1e3 times outside."""
     reach = np.where(rng.uniform(size=n_points) < 0.5, 1.0, 10.0 ** rng.uniform(0, 3, n_points))
     strain_old = reach[:, None] * rng.uniform(-1, 1, size=(n_points, strain_size))
     statev = reach[:, None] * rng.uniform(-1, 1, size=(n_points, internal_size))

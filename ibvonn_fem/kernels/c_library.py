@@ -7,6 +7,7 @@ the interpreter's lock and share nothing, so threads may use one kernel at the s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,11 +33,18 @@ int ibvonn_rates(const int64_t *sizes, int64_t n_sizes, const double *weights, i
                  double *workspace, int64_t n_workspace, int64_t n_points, const double *strain,
                  const double *statev, double *energy, double *stress, double *driving_force,
                  double *rate);
+int ibvonn_update_directions(
+    const int64_t *sizes, int64_t n_sizes, const double *weights, int64_t n_weights,
+    double *workspace, int64_t n_workspace, int64_t n_points, int64_t n_measure,
+    int64_t n_directions, const double *projection, const double *direction_weight,
+    double stress_offset, const double *measure, const double *measure_old, const double *statev,
+    const double *dt, int64_t dt_stride, const double *guess, double *stress, double *statev_new,
+    double *tangent, double *energy, double *dissipation, double *residual, double *validity);
 """
 
 _MESSAGES = {
     -1: "a required array is missing",
-    -2: "the sizes are not those of a law that law.c can hold",
+    -2: "the sizes are not those of a law (or a solid) that law.c can hold",
     -3: "the number of weights does not match the sizes",
     -4: "the number of points or the stride of dt is not allowed",
     -5: "the workspace is too small",
@@ -119,21 +127,29 @@ class CLibraryKernel:
         CLibrary.check(size, name)
         self._workspace_size = int(size)
 
-    def _law(self) -> list[Any]:
-        """Leading arguments of every entry point; the workspace belongs to this call alone."""
+    def _call(self, function: str, *arguments: Any) -> None:
+        """Call an entry point with a workspace of its own, so that threads may share a kernel."""
         workspace = np.empty(self._workspace_size)
-        arguments: list[Any] = []
+        leading: list[Any] = []
         for array in (self.law.sizes, self.law.weights, workspace):
-            arguments += [self._library.pointer(array), array.size]
-        return arguments
+            leading += [self._library.pointer(array), array.size]
+        passed = [
+            self._library.pointer(argument) if isinstance(argument, np.ndarray) else argument
+            for argument in arguments
+        ]
+        CLibrary.check(getattr(self._library.functions, function)(*leading, *passed), "c kernel")
 
-    def _input(self, values: FloatArray, columns: int, n_points: int, name: str) -> FloatArray:
-        array = np.ascontiguousarray(values, dtype=np.float64)
-        if array.shape != (n_points, columns):
+    def _increment(self, dt: float | FloatArray, n_points: int) -> tuple[FloatArray, int]:
+        """Δt as an array, and its stride: 0 for one number, 1 for one number per point."""
+        increment = np.asarray(dt, dtype=np.float64)
+        if increment.ndim == 0:
+            return increment, 0
+        if increment.shape != (n_points,):
             raise ValueError(
-                f"c kernel: {name} must have shape ({n_points}, {columns}); found {array.shape}."
+                f"c kernel: dt must be one number or have shape ({n_points},); "
+                f"found {increment.shape}."
             )
-        return array
+        return np.ascontiguousarray(increment), 1
 
     def update(
         self,
@@ -146,66 +162,114 @@ class CLibraryKernel:
         out: LocalUpdate | None = None,
     ) -> LocalUpdate:
         """Take one backward Euler step; see :meth:`ibvonn_fem.kernels.base.Kernel.update`."""
-        n_points, ne, n = len(strain), self.strain_size, self.internal_size
-        increment = np.array(dt, dtype=np.float64, order="C", copy=None, ndmin=0)
-        if increment.ndim > 0 and increment.shape != (n_points,):
-            raise ValueError(
-                f"c kernel: dt must be one number or have shape ({n_points},); "
-                f"found {increment.shape}."
-            )
-        inputs = [
-            self._input(strain, ne, n_points, "strain"),
-            self._input(strain_old, ne, n_points, "strain_old"),
-            self._input(statev, n, n_points, "statev"),
-            increment,
-        ]
-        first = None if guess is None else self._input(guess, n, n_points, "guess")
-        result = LocalUpdate.empty(n_points, ne, n) if out is None else out
-        outputs = [
-            result.stress,
-            result.statev_new,
-            result.tangent,
-            result.energy,
-            result.dissipation,
-            result.residual,
-            result.validity,
-        ]
-        sizes = [ne, n, ne * ne, 1, 1, 1, 1]
-        for array, size in zip(outputs, sizes, strict=True):
-            if array.size != n_points * size or array.dtype != np.float64:
-                raise ValueError(
-                    f"c kernel: out must hold float64 arrays for {n_points} points; found "
-                    f"{array.dtype} of shape {array.shape}."
-                )
-        pointer = self._library.pointer
-        code = self._library.functions.ibvonn_update(
-            *self._law(),
-            n_points,
-            *(pointer(array) for array in inputs),
-            int(increment.ndim > 0),
-            self._library.ffi.NULL if first is None else pointer(first),
-            *(pointer(array) for array in outputs),
+        n, ne, na = len(strain), self.strain_size, self.internal_size
+        result = LocalUpdate.empty(n, ne, na) if out is None else out
+        self._call(
+            "ibvonn_update",
+            n,
+            _array(strain, (n, ne), "strain"),
+            _array(strain_old, (n, ne), "strain_old"),
+            _array(statev, (n, na), "statev"),
+            *self._increment(dt, n),
+            self._library.ffi.NULL if guess is None else _array(guess, (n, na), "guess"),
+            *_outputs(result, n, ne, n * na),
         )
-        CLibrary.check(code, "c kernel")
         return result
+
+    def update_directions(
+        self,
+        projection: FloatArray,
+        weight: FloatArray,
+        measure: FloatArray,
+        measure_old: FloatArray,
+        statev: FloatArray,
+        dt: float | FloatArray,
+        *,
+        stress_offset: float = 0.0,
+        guess: FloatArray | None = None,
+        out: LocalUpdate | None = None,
+    ) -> LocalUpdate:
+        """Step a solid whose fibres in many directions each follow this law of one strain.
+
+        With p_k the projection on direction k: e_k = p_k·E, S = Σ_k w_k (σ_k − σ₀) p_k and
+        dS/dE = Σ_k w_k C_k p_k p_kᵀ; energy (less σ₀ e_k) and dissipation are summed alike,
+        residual and validity are the largest of a point.
+
+        Args:
+            projection: p_k, shape ``(directions, size)``.
+            weight: w_k, shape ``(directions,)``.
+            measure: E at the end of the step, shape ``(n, size)``.
+            measure_old: E at its start.
+            statev: α_n of every direction, shape ``(n, directions, n_α)``.
+            dt: Δt ≥ 0, one number or shape ``(n,)`` [time].
+            stress_offset: σ₀, the stress of the law at rest.
+            guess: First iterate for α⁺, of the shape of ``statev``.
+            out: Arrays to write into.
+
+        Returns:
+            The update with ``stress`` (n, size), ``statev_new`` (n, directions, n_α) and
+            ``tangent`` (n, size, size).
+        """
+        (directions, size), n, na = projection.shape, len(measure), self.internal_size
+        shape = (n, directions, na)
+        if out is None:
+            out = replace(LocalUpdate.empty(n, size, 0), statev_new=np.empty(shape))
+        self._call(
+            "ibvonn_update_directions",
+            n,
+            size,
+            directions,
+            _array(projection, (directions, size), "projection"),
+            _array(weight, (directions,), "weight"),
+            float(stress_offset),
+            _array(measure, (n, size), "measure"),
+            _array(measure_old, (n, size), "measure_old"),
+            _array(statev, shape, "statev"),
+            *self._increment(dt, n),
+            self._library.ffi.NULL if guess is None else _array(guess, shape, "guess"),
+            *_outputs(out, n, size, n * directions * na),
+        )
+        return out
 
     def rates(self, strain: FloatArray, statev: FloatArray) -> Rates:
         """Evaluate the law in continuous time."""
-        n_points, ne, n = len(strain), self.strain_size, self.internal_size
-        inputs = [
-            self._input(strain, ne, n_points, "strain"),
-            self._input(statev, n, n_points, "statev"),
-        ]
-        result = Rates(
-            np.empty(n_points),
-            np.empty((n_points, ne)),
-            np.empty((n_points, n)),
-            np.empty((n_points, n)),
+        n, ne, na = len(strain), self.strain_size, self.internal_size
+        result = Rates(np.empty(n), np.empty((n, ne)), np.empty((n, na)), np.empty((n, na)))
+        self._call(
+            "ibvonn_rates",
+            n,
+            _array(strain, (n, ne), "strain"),
+            _array(statev, (n, na), "statev"),
+            *(result.energy, result.stress, result.driving_force, result.rate),
         )
-        outputs = [result.energy, result.stress, result.driving_force, result.rate]
-        pointer = self._library.pointer
-        code = self._library.functions.ibvonn_rates(
-            *self._law(), n_points, *(pointer(array) for array in [*inputs, *outputs])
-        )
-        CLibrary.check(code, "c kernel")
         return result
+
+
+def _array(values: FloatArray, shape: tuple[int, ...], name: str) -> FloatArray:
+    array = np.ascontiguousarray(values, dtype=np.float64)
+    if array.shape != shape:
+        raise ValueError(f"c kernel: {name} must have shape {shape}; found {array.shape}.")
+    return array
+
+
+def _outputs(result: LocalUpdate, n: int, size: int, states: int) -> list[FloatArray]:
+    """Arrays of ``result`` in the order of the C arguments, which the kernel writes into."""
+    sizes = {
+        "stress": n * size,
+        "statev_new": states,
+        "tangent": n * size * size,
+        "energy": n,
+        "dissipation": n,
+        "residual": n,
+        "validity": n,
+    }
+    arrays: list[FloatArray] = []
+    for name, count in sizes.items():
+        array: FloatArray = getattr(result, name)
+        if array.size != count or array.dtype != np.float64 or not array.flags.c_contiguous:
+            raise ValueError(
+                f"c kernel: out.{name} must be a C-contiguous float64 array of {count} numbers; "
+                f"found {array.dtype} of shape {array.shape}."
+            )
+        arrays.append(array)
+    return arrays

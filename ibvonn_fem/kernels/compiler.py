@@ -30,9 +30,10 @@ SOURCES = (
     "law_data.h",
     "law_potentials.h",
     "law_newton.h",
+    "law_directions.h",
     "law.c",
 )
-"""The kernel, in the order in which its parts include each other."""
+"""The kernel; the last one includes the others."""
 
 FAST_FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math")
 PLAIN_FLAGS = ("-O2",)

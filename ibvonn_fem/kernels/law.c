@@ -270,3 +270,5 @@ LAW_API int ibvonn_rates(const int64_t *sizes, int64_t n_sizes, const double *we
     }
     return LAW_OK;
 }
+
+#include "law_directions.h"
