@@ -1,193 +1,176 @@
-"""Compiled Euler–Maruyama for the trap and for two-well chains: langevin.c through cffi.
-
-The source is compiled once per machine into the user's cache folder, under a name that holds the
-hash of source, flags, compiler and processor, and moved into place when it is complete: processes
-that start at once cannot disturb each other.
-"""
+"""Compiled Euler–Maruyama for the trap and for two-well chains: langevin.c through cffi."""
 
 from __future__ import annotations
 
-import hashlib
 import math
-import os
-import platform
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
-import cffi
 import numpy as np
+import numpy.typing as npt
 import torch
-from torch import Tensor
 
-from .potentials import MicroscopicSystem, SpringChain, TetheredParticle
+from .chain import SpringChain
+from .compiler import library
+from .plan import Plan
+from .protocols import FloatArray
+from .recorder import Recorder
+from .system import MicroscopicSystem
+from .trap import TetheredParticle
 
-SOURCE = Path(__file__).with_name("langevin.c")
-FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
-PROGRESS_STEPS = 2000
-"""Steps between reports of progress, and between chances to interrupt."""
-
-_DECLARATIONS = """
-int langevin_lanes(void);
-void langevin_seed(uint64_t seed, uint64_t stream, int64_t blocks, uint32_t *state);
-void langevin_normals(uint32_t *state, int64_t pairs, float *out);
-int langevin_advance(float *x, int beads, int64_t blocks, int free_end, const double *control,
-                     int held, int64_t steps, double drift, double amplitude, double length,
-                     double stiffness, double well, double crossing, uint32_t *state);
-"""
+CALL_SIZE = 2**27
+"""Moves of single beads in one call of the library: between calls one may interrupt."""
+RECORD_SIZE = 2**22
+"""Positions recorded by one call."""
 
 
-def compiler_available() -> bool:
-    """Return whether a C compiler named ``cc`` is on the path."""
-    return shutil.which("cc") is not None
+class Interrupted(Exception):
+    """Another protocol of the same simulation has failed or was interrupted."""
 
 
-def cache_folder() -> Path:
-    """Return the user's cache folder for compiled code."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "ibvonn"
+def can_compile(system: MicroscopicSystem) -> bool:
+    """Return whether the library knows the forces of a system; a subclass may have changed them."""
+    return type(system) in (SpringChain, TetheredParticle)
 
 
-@cache
-def library() -> tuple[cffi.FFI, Any]:
-    """Return the compiled library, compiling it if this machine has not yet.
-
-    Raises:
-        RuntimeError: If the compiler fails; the message holds what it said.
-    """
-    version = subprocess.run(["cc", "--version"], capture_output=True, text=True, check=False)
-    key = hashlib.sha256(
-        "\0".join(
-            [SOURCE.read_text(), *FLAGS, version.stdout, platform.machine(), _processor()]
-        ).encode()
-    ).hexdigest()[:16]
-    target = cache_folder() / f"langevin-{key}.so"
-    if not target.exists():
-        _compile(target)
-    ffi = cffi.FFI()
-    ffi.cdef(_DECLARATIONS)
-    return ffi, ffi.dlopen(str(target))
-
-
-def _processor() -> str:
-    """Return the processor's features: -march=native code runs where these are the same."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line for line in lines if line.startswith(("flags", "Features"))), "")
-
-
-def _compile(target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        output = Path(folder) / target.name
-        command = ["cc", *FLAGS, "-o", str(output), str(SOURCE), "-lm"]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-        if result.returncode:
-            raise RuntimeError(
-                f"compiling {SOURCE.name} failed: {result.stderr.strip()[-500:]}. "
-                "Use engine='torch'."
-            )
-        output.replace(target)
-
-
-class CompiledChain:
-    """Engine for one system.
+def run_compiled(
+    plan: Plan, recorder: Recorder, advance: Callable[[int], object], threads: int
+) -> None:
+    """Simulate every protocol by itself, ``threads`` of them at a time.
 
     Args:
-        system: A :class:`SpringChain`, or a :class:`TetheredParticle`, which is a chain of one bead
-            between two springs of no length and one well.
+        plan: What to simulate.
+        recorder: Where to put it.
+        advance: Told of the steps taken, of any protocol and from any thread.
+        threads: Protocols at a time; the numbers do not depend on it.
+    """
+    cases = range(len(plan.control))
+    stop = Event()
+    if min(threads, len(cases)) < 2:
+        for case in cases:
+            _run_case(plan, case, recorder, advance, stop)
+        return
+    with ThreadPoolExecutor(min(threads, len(cases))) as pool:
+        tasks = [pool.submit(_run_case, plan, case, recorder, advance, stop) for case in cases]
+        try:
+            for task in tasks:
+                task.result()
+        except BaseException:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _run_case(
+    plan: Plan, case: int, recorder: Recorder, advance: Callable[[int], object], stop: Event
+) -> None:
+    generator = plan.generator(case)
+    chains = CompiledChains(plan, case, generator)
+    λ = plan.control[case]
+    size = chains.beads * plan.replicas
+    block = max(1, CALL_SIZE // size)
+
+    def told(count: int) -> None:
+        advance(count)
+        if stop.is_set():
+            raise Interrupted
+
+    for stage in plan.stages:
+        for start in range(0, stage.steps, block):
+            count = min(block, stage.steps - start)
+            chains.advance(λ[:1], count, stage.time_step, stage.noise_factor)
+            told(count)
+    here = slice(case, case + 1)
+    recorder.take(here, slice(0, 1), torch.from_numpy(chains.positions())[None])
+    instants = max(1, min(block // plan.stride, RECORD_SIZE // size))
+    total = (len(λ) - 1) // plan.stride
+    for start in range(0, total, instants):
+        stop_at = min(start + instants, total)
+        steps = λ[start * plan.stride : stop_at * plan.stride]
+        record = chains.follow(steps, plan.time_step, plan.stride)
+        recorder.take(here, slice(start + 1, stop_at + 1), torch.from_numpy(record))
+        told(len(steps))
+
+
+class CompiledChains:
+    """Replicas of one protocol in the layout of the library, with their random generators.
+
+    The trap is a chain of one bead between two springs of no length and one well.
+
+    Args:
+        plan: What to simulate.
+        case: Index of the protocol.
+        generator: Source of the start; the noise has a stream of its own from the same seed.
     """
 
-    def __init__(self, system: MicroscopicSystem) -> None:
-        self.friction, self.thermal_energy = system.friction, system.thermal_energy
-        self.free_end = system.drive == "force"
-        if isinstance(system, SpringChain):
-            spring = system.spring
-            self.length, self.stiffness = system.reference_length, spring.stiffness
-            self.well, self.crossing = spring.well_distance, spring.crossing
-        elif isinstance(system, TetheredParticle):
-            self.length, self.stiffness = 0.0, system.stiffness
-            self.well, self.crossing = 0.0, math.inf
-        else:
-            raise TypeError(f"CompiledChain: cannot run a {type(system).__name__}.")
-
-    def ensemble(self, x: Tensor, seed: int, stream: int) -> CompiledEnsemble:
-        """Return an ensemble that advances ``x``, shape ``(1, n_degree, n_replica)``, in place."""
-        return CompiledEnsemble(self, x, seed, stream)
-
-
-class CompiledEnsemble:
-    """Replicas of one protocol with their random-number generators."""
-
-    def __init__(self, engine: CompiledChain, x: Tensor, seed: int, stream: int) -> None:
-        self.engine, self.x = engine, x
+    def __init__(self, plan: Plan, case: int, generator: torch.Generator) -> None:
         self._ffi, self._library = library()
+        system = plan.system
+        self.friction, self.thermal_energy = system.friction, system.thermal_energy
+        self._chain = self._ffi.new("struct chain *", _chain(system))
+        self._real = "double" if plan.dtype == torch.float64 else "float"
+        self._advance = getattr(self._library, f"langevin_advance_{self._real}")
+        x = plan.start(case, generator).numpy()
+        self.beads, self.replicas = x.shape
         lanes = int(self._library.langevin_lanes())
-        _, self.beads, self.replicas = x.shape
         self.blocks = -(-self.replicas // lanes)
         # Idle lanes of the last block repeat replicas, so that they stay finite.
         fill = np.arange(self.blocks * lanes) % self.replicas
-        self._positions = np.ascontiguousarray(x[0].numpy()[:, fill], dtype=np.float32)
+        by_block = x[:, fill].reshape(self.beads, self.blocks, lanes).swapaxes(0, 1)
+        self._positions = np.ascontiguousarray(by_block)
         self._state = np.empty((self.blocks, 4, lanes), np.uint32)
         self._library.langevin_seed(
-            seed, stream, self.blocks, self._pointer(self._state, "uint32_t")
+            plan.stream(case), self.blocks, self._pointer(self._state, "uint32_t")
         )
 
-    def hold(
+    def positions(self) -> npt.NDArray[Any]:
+        """Return positions, shape ``(n_degree, n_replica)``."""
+        return self._positions.swapaxes(0, 1).reshape(self.beads, -1)[:, : self.replicas]
+
+    def advance(
+        self, control: FloatArray, steps: int, time_step: float, noise_factor: float
+    ) -> None:
+        """Take ``steps`` steps at a held control of shape ``(1,)``."""
+        self._call(control, steps, time_step, noise_factor, steps, None)
+
+    def follow(self, control: FloatArray, time_step: float, stride: int) -> npt.NDArray[Any]:
+        """Take one step for each value of the control.
+
+        Returns:
+            Positions after every ``stride`` steps, ``(n_step / stride, n_degree, n_replica)``.
+        """
+        shape = (len(control) // stride, self.beads, self.replicas)
+        record = np.empty(shape, self._positions.dtype)
+        self._call(control, len(control), time_step, 1.0, stride, record)
+        return record
+
+    def _call(
         self,
-        control: float,
+        control: FloatArray,
         steps: int,
         time_step: float,
         noise_factor: float,
-        advance: Callable[[int], object],
+        stride: int,
+        record: npt.NDArray[Any] | None,
     ) -> None:
-        """Take ``steps`` steps at a constant control; ``advance(n)`` is told of their progress."""
-        value = np.array([control])
-        for start in range(0, steps, PROGRESS_STEPS):
-            count = min(PROGRESS_STEPS, steps - start)
-            self._advance(value, count, time_step, noise_factor, held=True)
-            advance(count)
-        self._publish()
-
-    def follow(self, control: np.ndarray[Any, np.dtype[np.float64]], time_step: float) -> None:
-        """Take one step for each value of the control."""
-        self._advance(np.ascontiguousarray(control), len(control), time_step, 1.0, held=False)
-        self._publish()
-
-    def _advance(
-        self,
-        control: np.ndarray[Any, np.dtype[np.float64]],
-        steps: int,
-        time_step: float,
-        noise_factor: float,
-        *,
-        held: bool,
-    ) -> None:
-        engine = self.engine
-        amplitude = noise_factor * math.sqrt(
-            2 * engine.thermal_energy * time_step / engine.friction
-        )
-        refused = self._library.langevin_advance(
-            self._pointer(self._positions, "float"),
+        amplitude = noise_factor * math.sqrt(2 * self.thermal_energy * time_step / self.friction)
+        control = np.ascontiguousarray(control)
+        refused = self._advance(
+            self._pointer(self._positions, self._real),
             self.beads,
             self.blocks,
-            int(engine.free_end),
+            self._chain,
             self._pointer(control, "double"),
-            int(held),
+            int(record is None),
             steps,
-            time_step / engine.friction,
+            time_step / self.friction,
             amplitude,
-            engine.length,
-            engine.stiffness,
-            engine.well,
-            engine.crossing,
             self._pointer(self._state, "uint32_t"),
+            stride,
+            self.replicas,
+            self._ffi.NULL if record is None else self._pointer(record, self._real),
         )
         if refused:
             raise ValueError(
@@ -195,8 +178,21 @@ class CompiledEnsemble:
                 "Use engine='torch'."
             )
 
-    def _publish(self) -> None:
-        self.x[0] = torch.from_numpy(self._positions[:, : self.replicas])
-
-    def _pointer(self, array: np.ndarray[Any, Any], kind: str) -> Any:
+    def _pointer(self, array: npt.NDArray[Any], kind: str) -> Any:
         return self._ffi.cast(f"{kind} *", self._ffi.from_buffer(array))
+
+
+def _chain(system: MicroscopicSystem) -> dict[str, float]:
+    if isinstance(system, SpringChain):
+        spring = system.spring
+        return {
+            "free_end": int(system.drive == "force"),
+            "length": system.reference_length,
+            "stiffness": spring.stiffness,
+            "well": spring.well_distance,
+            "crossing": spring.crossing,
+        }
+    if isinstance(system, TetheredParticle):
+        one_well = {"well": 0.0, "crossing": math.inf}
+        return {"free_end": 0, "length": 0.0, "stiffness": system.stiffness, **one_well}
+    raise TypeError(f"simulate: the compiled engine cannot run a {type(system).__name__}.")

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Literal
+from threading import Lock
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from ..data import TrajectoryEnsemble
-from . import langevin
-from .compiled import CompiledChain, compiler_available
-from .potentials import MicroscopicSystem, SpringChain, TetheredParticle
+from .compiled import can_compile, run_compiled
+from .compiler import CompilerError, library
+from .langevin import run_with_torch
+from .plan import Plan
 from .protocols import FloatArray, Protocol
+from .recorder import Recorder
+from .system import MicroscopicSystem
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +36,7 @@ def simulate(
     replicas: int,
     seed: int,
     stride: int = 1,
+    first_microstate: npt.NDArray[np.floating[Any]] | None = None,
     dtype: torch.dtype = torch.float32,
     device: str = "cpu",
     engine: Engine = "auto",
@@ -38,17 +44,23 @@ def simulate(
 ) -> TrajectoryEnsemble:
     r"""Simulate every protocol with independent replicas.
 
+    The same arguments give the same bits on the same machine, whatever the number of threads and
+    whichever protocols stand behind in the list. Ctrl-C stops within a second or so.
+
     Args:
         system: The microscopic system, prepared at λ(0) by its own stages.
         protocols: One trajectory ensemble is simulated for each.
         duration: Length of the record [time]; a whole number of stored intervals.
         time_step: Δt of the integrator [time].
         replicas: Number of replicas of each protocol.
-        seed: Every random number follows from it; other seeds give independent data.
+        seed: Not negative; every random number follows from it and the index of the protocol.
         stride: Integrator steps between stored instants.
-        dtype: Precision of the torch engine; stored microstates are float32.
+        first_microstate: Start from these microstates, ``(n_protocol, n_site, n, n_x)``, each
+            repeated ``replicas / n`` times, instead of the system's start and preparation.
+        dtype: Precision of positions and stored microstates, float32 or float64.
         device: Device of the torch engine.
-        engine: "compiled" runs two-well chains and the trap in C; "auto" takes it where it can.
+        engine: "compiled" runs two-well chains and the trap in C on the CPU, protocols shared among
+            ``torch.get_num_threads()`` threads; "auto" takes it where it can.
         progress: Show a progress bar on stderr.
 
     Returns:
@@ -58,43 +70,88 @@ def simulate(
         ValueError: If an argument is out of range, or the engine cannot run the system.
         FloatingPointError: If the integration diverges.
     """
-    steps = _whole_steps(duration, time_step, stride)
-    if replicas < 2 or not protocols:
-        raise ValueError(
-            f"simulate: needs at least 2 replicas and 1 protocol; found {replicas} replicas and "
-            f"{len(protocols)} protocols."
-        )
-    fine: FloatArray = np.arange(steps * stride + 1, dtype=np.float64) * np.float64(time_step)
-    control = np.stack([each.value(fine) for each in protocols])
-    control_rate = np.stack([each.rate(fine) for each in protocols])
-    if not (np.isfinite(control).all() and np.isfinite(control_rate).all()):
-        bad = [p.name for p, c in zip(protocols, control, strict=True) if not np.isfinite(c).all()]
-        raise ValueError(
-            f"simulate: λ(t) and its rate must be finite; look at {bad or 'the rates'}."
-        )
-    recorder = _Recorder(system, control, control_rate, stride, replicas)
-    if _use_compiled(engine, system):
-        _run_compiled(system, recorder, control, time_step, seed, progress)
-    else:
-        _run_torch(system, recorder, control, time_step, seed, dtype, device, progress)
+    plan, fine, control_rate = _plan(
+        system,
+        protocols,
+        duration,
+        time_step,
+        replicas,
+        seed,
+        stride,
+        first_microstate,
+        dtype,
+        device,
+    )
+    effective = system.effective_thermal_energy(time_step)
+    stored = slice(None, None, stride)
+    control, control_rate = plan.control[:, stored].copy(), control_rate[:, stored].copy()
+    recorder = Recorder(plan, control, control_rate)
+    compiled = _use_compiled(engine, system, device)
+    total = plan.steps * (len(control) if compiled else 1)
+    lock = Lock()
+    with tqdm(total=total, desc=system.name, unit="step", disable=not progress) as bar:
+
+        def advance(count: int) -> None:
+            with lock:
+                bar.update(count)
+
+        if compiled:
+            run_compiled(plan, recorder, advance, torch.get_num_threads())
+        else:
+            run_with_torch(plan, recorder, advance)
     return TrajectoryEnsemble(
-        time=fine[::stride].copy(),
-        control=control[:, ::stride].copy(),
-        control_rate=control_rate[:, ::stride].copy(),
+        time=fine[stored].copy(),
+        control=control,
+        control_rate=control_rate,
         microstate=recorder.microstate,
         force=recorder.force,
         site_force=recorder.site_force,
         system=system.name,
         drive=system.drive,
         strain_kind=system.strain_kind,
-        parameters={
-            **system.parameters(),
-            "effective_thermal_energy": system.effective_thermal_energy(time_step),
-        },
+        parameters={**system.parameters(), "effective_thermal_energy": effective},
         time_step=time_step,
         seed=seed,
         units=dict(system.units),
     )
+
+
+def _plan(
+    system: MicroscopicSystem,
+    protocols: Sequence[Protocol],
+    duration: float,
+    time_step: float,
+    replicas: int,
+    seed: int,
+    stride: int,
+    first_microstate: npt.NDArray[np.floating[Any]] | None,
+    dtype: torch.dtype,
+    device: str,
+) -> tuple[Plan, FloatArray, FloatArray]:
+    """Check the arguments of :func:`simulate`; return the plan, all instants and λ̇ at them."""
+    steps = _whole_steps(duration, time_step, stride)
+    if replicas < 2 or not protocols:
+        raise ValueError(
+            f"simulate: needs at least 2 replicas and 1 protocol; found {replicas} replicas and "
+            f"{len(protocols)} protocols."
+        )
+    if seed < 0:
+        raise ValueError(f"simulate: seed must not be negative; found {seed}.")
+    if dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"simulate: dtype must be float32 or float64; found {dtype}.")
+    fine: FloatArray = np.arange(steps * stride + 1, dtype=np.float64) * np.float64(time_step)
+    control = np.stack([each.value(fine) for each in protocols])
+    control_rate = np.stack([each.rate(fine) for each in protocols])
+    for what, values in (("λ(t)", control), ("its rate", control_rate)):
+        for protocol, row in zip(protocols, values, strict=True):
+            if row.shape != fine.shape or not np.isfinite(row).all():
+                raise ValueError(
+                    f"simulate: {what} of protocol {protocol.name!r} must be one finite number for "
+                    "each instant; it is not."
+                )
+    first = _first(first_microstate, len(protocols), replicas)
+    plan = Plan(system, control, time_step, stride, replicas, seed, first, dtype, device)
+    return plan, fine, control_rate
 
 
 def _whole_steps(duration: float, time_step: float, stride: int) -> int:
@@ -112,116 +169,38 @@ def _whole_steps(duration: float, time_step: float, stride: int) -> int:
     return steps
 
 
-class _Recorder:
-    """Takes microstates and mean forces at the stored instants."""
-
-    def __init__(
-        self,
-        system: MicroscopicSystem,
-        control: FloatArray,
-        control_rate: FloatArray,
-        stride: int,
-        replicas: int,
-    ) -> None:
-        self.system, self.stride, self.replicas = system, stride, replicas
-        self.control, self.control_rate = torch.from_numpy(control), torch.from_numpy(control_rate)
-        probe = system.start(self.control[:, :1].float(), 2, torch.Generator().manual_seed(0))
-        sites, size = system.microstate(probe, self.control[:, :1].float()).shape[1::2]
-        count, instants = len(control), (control.shape[1] - 1) // stride + 1
-        self.microstate = np.empty((count, instants, sites, replicas, size), np.float32)
-        self.force = np.empty((count, instants))
-        springs = system.site_force(probe, self.control[:, :1].float())
-        self.site_force = None if springs is None else np.empty((count, instants, sites))
-
-    def take(self, index: int, x: Tensor, cases: slice = slice(None)) -> None:
-        """Record the positions ``x`` of ``cases`` after ``index`` steps, where they are stored."""
-        place, remainder = divmod(index, self.stride)
-        if remainder:
-            return
-        if not torch.isfinite(x).all():
-            raise FloatingPointError(
-                f"simulate: positions are not finite after {index} steps; use a smaller time_step "
-                "than friction / stiffness."
-            )
-        λ = self.control[cases, index : index + 1].to(x)
-        rate = self.control_rate[cases, index : index + 1].to(x)
-        self.microstate[cases, place] = self.system.microstate(x, λ).float().cpu().numpy()
-        wide = x.double()
-        self.force[cases, place] = (
-            self.system.external_force(wide, λ.double(), rate.double()).cpu().numpy()
+def _first(
+    microstate: npt.NDArray[np.floating[Any]] | None, cases: int, replicas: int
+) -> Tensor | None:
+    if microstate is None:
+        return None
+    shape = np.shape(microstate)
+    if len(shape) != 4 or shape[0] != cases or shape[2] == 0 or replicas % shape[2]:
+        raise ValueError(
+            "simulate: first_microstate must have shape (n_protocol, n_site, n, n_x) with "
+            f"{cases} protocols and n a divisor of {replicas} replicas; found {shape}."
         )
-        if self.site_force is not None:
-            springs = self.system.site_force(wide, λ.double())
-            assert springs is not None  # noqa: S101 (it was not at construction)
-            self.site_force[cases, place] = springs.cpu().numpy()
+    return torch.from_numpy(np.array(microstate))
 
 
-def _run_torch(
-    system: MicroscopicSystem,
-    recorder: _Recorder,
-    control: FloatArray,
-    time_step: float,
-    seed: int,
-    dtype: torch.dtype,
-    device: str,
-    progress: bool,
-) -> None:
-    generator = torch.Generator(device).manual_seed(seed)
-    λ = torch.from_numpy(control).to(device, dtype)
-    x = system.start(λ[:, :1], recorder.replicas, generator).contiguous()
-    noise = torch.empty_like(x)
-    total = sum(stage.steps for stage in system.preparation) + control.shape[1] - 1
-    with tqdm(total=total, desc=system.name, unit="step", disable=not progress) as bar:
-        for stage in system.preparation:
-            langevin.prepare(system, x, λ[:, :1], stage, generator, bar.update)
-        recorder.take(0, x)
-        for index in range(control.shape[1] - 1):
-            langevin.step(system, x, λ[:, index : index + 1], time_step, generator, noise)
-            recorder.take(index + 1, x)
-            bar.update()
-
-
-def _use_compiled(engine: Engine, system: MicroscopicSystem) -> bool:
+def _use_compiled(engine: Engine, system: MicroscopicSystem, device: str) -> bool:
     if engine not in ("auto", "torch", "compiled"):
         raise ValueError(f"simulate: engine must be auto, torch or compiled; found {engine!r}.")
-    known = type(system) in (SpringChain, TetheredParticle)
+    known = can_compile(system) and torch.device(device).type == "cpu"
     if engine == "compiled" and not known:
         raise ValueError(
-            f"simulate: the compiled engine runs SpringChain and TetheredParticle; found "
-            f"{type(system).__name__}. Use engine='torch'."
+            "simulate: the compiled engine runs SpringChain and TetheredParticle on the CPU; found "
+            f"{type(system).__name__} on {device}. Use engine='torch'."
         )
     if engine == "torch" or not known:
         return False
-    if compiler_available():
-        return True
-    if engine == "compiled":
-        raise ValueError("simulate: the compiled engine needs a C compiler (cc); none was found.")
-    logger.warning("no C compiler (cc) found: simulating with torch, which is slower")
-    return False
-
-
-def _run_compiled(
-    system: MicroscopicSystem,
-    recorder: _Recorder,
-    control: FloatArray,
-    time_step: float,
-    seed: int,
-    progress: bool,
-) -> None:
-    engine = CompiledChain(system)
-    prepared = sum(stage.steps for stage in system.preparation)
-    total = len(control) * (prepared + control.shape[1] - 1)
-    with tqdm(total=total, desc=system.name, unit="step", disable=not progress) as bar:
-        for case, λ in enumerate(control):
-            first = torch.full((1, 1), float(λ[0]), dtype=torch.float32)
-            generator = torch.Generator().manual_seed(seed * 1_000_003 + case)
-            x = system.start(first, recorder.replicas, generator).contiguous()
-            run = engine.ensemble(x, seed, case)
-            for stage in system.preparation:
-                run.hold(float(λ[0]), stage.steps, stage.time_step, stage.noise_factor, bar.update)
-            cases = slice(case, case + 1)
-            recorder.take(0, x, cases)
-            for index in range(0, len(λ) - 1, recorder.stride):
-                run.follow(λ[index : index + recorder.stride], time_step)
-                recorder.take(index + recorder.stride, x, cases)
-            bar.update(len(λ) - 1)
+    try:
+        library()
+    except CompilerError as error:
+        if engine == "compiled":
+            raise ValueError(
+                f"simulate: the compiled engine needs a C compiler; {error}. Use engine='torch'."
+            ) from error
+        logger.warning("simulating with torch, which is slower: %s", error)
+        return False
+    return True

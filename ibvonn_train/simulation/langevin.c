@@ -1,4 +1,4 @@
-/* Euler-Maruyama for chains of two-well springs, single precision, vectorised over replicas.
+/* Euler-Maruyama for chains of two-well springs, vectorised over replicas.
  *
  * Bead i of a chain between a wall at 0 and an end obeys
  *     x_i += drift (F_{i+1} - F_i) + amplitude N(0, 1),     drift = dt / friction,
@@ -8,7 +8,9 @@
  *
  * Replicas are handled in blocks of LANES that stay in the first-level cache for all steps; every
  * loop over lanes is plain C that the compiler turns into SIMD. Each lane has a generator of its own
- * (xoshiro128++, Blackman & Vigna 2021), so results depend neither on the vector width nor on threads.
+ * (xoshiro128++, Blackman & Vigna 2021) and blocks know nothing of each other, so the numbers do not
+ * depend on how blocks are shared among threads. Noise is single precision, also for positions in
+ * double: its granularity, 1e-7, is far below the sampling noise of any ensemble.
  */
 #include <math.h>
 #include <stdint.h>
@@ -25,14 +27,12 @@ static uint64_t splitmix(uint64_t *state) {
 
 int langevin_lanes(void) { return LANES; }
 
-/* Fill generator states of shape (blocks, 4, LANES) from a seed and a stream number. */
-void langevin_seed(uint64_t seed, uint64_t stream, int64_t blocks, uint32_t *state) {
-    uint64_t mix = seed;
-    uint64_t start = splitmix(&mix) ^ (stream * 0xd1342543de82ef95u + 0x2545f4914f6cdd1du);
+/* Fill generator states of shape (blocks, 4, LANES) from a seed. */
+void langevin_seed(uint64_t seed, int64_t blocks, uint32_t *state) {
     for (int64_t block = 0; block < blocks; ++block)
         for (int lane = 0; lane < LANES; ++lane)
             for (int word = 0; word < 4; ++word)
-                state[(block * 4 + word) * LANES + lane] = (uint32_t)(splitmix(&start) >> 32);
+                state[(block * 4 + word) * LANES + lane] = (uint32_t)(splitmix(&seed) >> 32);
 }
 
 static inline uint32_t rotl(uint32_t x, int k) { return (x << k) | (x >> (32 - k)); }
@@ -47,7 +47,7 @@ static inline void random_words(uint32_t s[4][LANES], uint32_t out[LANES]) {
     }
 }
 
-/* Two independent standard normals per lane by Box and Muller's transform; |N| <= 6.76.
+/* Two independent standard normals per lane by Box and Muller's transform; |N| <= 6.66.
  * ln and sin, cos are polynomials with errors below 1e-6, far under the noise of any ensemble. */
 static inline void normals(uint32_t s[4][LANES], float first[LANES], float second[LANES]) {
     uint32_t p[LANES], q[LANES];
@@ -84,54 +84,17 @@ void langevin_normals(uint32_t *state, int64_t pairs, float *out) {
         normals(s, out + 2 * k * LANES, out + (2 * k + 1) * LANES);
 }
 
-/* Advance `blocks` blocks in place; returns 1 where the number of beads is not supported.
- *   x        (beads, blocks * LANES)
- *   control  (steps) at the start of each step, or (1) if held
- *   state    (blocks, 4, LANES) */
-int langevin_advance(float *x, int beads, int64_t blocks, int free_end, const double *control,
-                     int held, int64_t steps, double drift_, double amplitude_, double length_,
-                     double stiffness_, double well_, double crossing_, uint32_t *state) {
-    if (beads < 1 || beads > MAX_BEADS) return 1;
-    const float drift = (float)drift_, amplitude = (float)amplitude_, length = (float)length_;
-    const float stiffness = (float)stiffness_, well = (float)well_, crossing = (float)crossing_;
-    const int64_t row = blocks * LANES;
-    for (int64_t block = 0; block < blocks; ++block) {
-        float y[MAX_BEADS][LANES], tension[LANES], next[LANES], noise[2][LANES];
-        uint32_t(*s)[LANES] = (uint32_t(*)[LANES])(state + block * 4 * LANES);
-        for (int bead = 0; bead < beads; ++bead)
-            for (int i = 0; i < LANES; ++i) y[bead][i] = x[bead * row + block * LANES + i];
-        for (int64_t step = 0; step < steps; ++step) {
-            const float end = (float)control[held ? 0 : step];
-            for (int i = 0; i < LANES; ++i) {
-                float u = y[0][i] - length;
-                tension[i] = stiffness * (u > crossing ? u - well : u);
-            }
-            for (int bead = 0; bead < beads; ++bead) {
-                if (bead + 1 < beads) {
-                    for (int i = 0; i < LANES; ++i) {
-                        float u = y[bead + 1][i] - y[bead][i] - length;
-                        next[i] = stiffness * (u > crossing ? u - well : u);
-                    }
-                } else if (free_end) {
-                    for (int i = 0; i < LANES; ++i) next[i] = end;
-                } else {
-                    for (int i = 0; i < LANES; ++i) {
-                        float u = end - y[bead][i] - length;
-                        next[i] = stiffness * (u > crossing ? u - well : u);
-                    }
-                }
-                if (amplitude != 0.0f && bead % 2 == 0) normals(s, noise[0], noise[1]);
-                const float *xi = noise[bead % 2];
-                if (amplitude != 0.0f)
-                    for (int i = 0; i < LANES; ++i)
-                        y[bead][i] += drift * (next[i] - tension[i]) + amplitude * xi[i];
-                else
-                    for (int i = 0; i < LANES; ++i) y[bead][i] += drift * (next[i] - tension[i]);
-                for (int i = 0; i < LANES; ++i) tension[i] = next[i];
-            }
-        }
-        for (int bead = 0; bead < beads; ++bead)
-            for (int i = 0; i < LANES; ++i) x[bead * row + block * LANES + i] = y[bead][i];
-    }
-    return 0;
-}
+struct chain {
+    int free_end;
+    double length, stiffness, well, crossing;
+};
+
+#define REAL float
+#define NAME(name) langevin_##name##_float
+#include "langevin_steps.h"
+#undef REAL
+#undef NAME
+
+#define REAL double
+#define NAME(name) langevin_##name##_double
+#include "langevin_steps.h"

@@ -31,9 +31,23 @@ class Protocol:
     rate: TimeFunction
 
 
-def from_function(name: str, value: TimeFunction, *, step: float = 1e-5) -> Protocol:
-    """Return a protocol of one's own function; its rate by central differences of ``step``."""
-    return Protocol(name, value, lambda t: (value(t + step) - value(t - step)) / (2 * step))
+def from_function(
+    name: str, value: TimeFunction, rate: TimeFunction | None = None, *, step: float = 1e-5
+) -> Protocol:
+    """Return a protocol of one's own function.
+
+    Args:
+        name: Short text for figures and tables.
+        value: λ(t), vectorised over time, for t ≥ 0.
+        rate: λ̇(t); by default differences over ``step`` to both sides, to the right at t = 0.
+        step: Of the differences [time].
+    """
+
+    def slope(t: FloatArray) -> FloatArray:
+        before = np.maximum(t - step, 0.0)
+        return (value(t + step) - value(before)) / (t + step - before)
+
+    return Protocol(name, value, rate or slope)
 
 
 def ramp(rate: float, start: float = 0.0) -> Protocol:
@@ -88,6 +102,13 @@ def ramp_and_hold(target: float, duration: float, start: float = 0.0) -> Protoco
     )
 
 
+def step_and_hold(target: float, at: float, rise: float, start: float = 0.0) -> Protocol:
+    """Return a hold until ``at``, a sudden step to ``target`` over the time ``rise``, a hold."""
+    return piecewise_linear(
+        [0.0, at, at + rise], [start, start, target], f"step to {target:g} at {at:g}"
+    )
+
+
 def triangle(peak: float, rise: float, fall: float, start: float = 0.0) -> Protocol:
     """Return loading to ``peak`` in ``rise``, unloading to ``start`` in ``fall``, then a hold."""
     return piecewise_linear(
@@ -128,37 +149,3 @@ def smooth_pull(
         return λ_rate
 
     return Protocol(f"pull {speed:g} from {start:g}", value, rate)
-
-
-@dataclass(frozen=True)
-class Split:
-    """Protocols of a study by their role.
-
-    Attributes:
-        train: Seen by the training (a part of them for validation).
-        test: Opened once, by the final evaluation.
-        extrapolation: Of another shape than the training protocols.
-    """
-
-    train: tuple[Protocol, ...]
-    test: tuple[Protocol, ...]
-    extrapolation: tuple[Protocol, ...]
-
-
-def trap_of_paper() -> Split:
-    """Return example 1: 21 oscillating pulls, even ones train, odd ones test; one linear pull."""
-    pulls = [
-        smooth_pull(float(speed), sine=2.0, frequency=1.0) for speed in np.linspace(0.5, 1, 21)
-    ]
-    return Split(tuple(pulls[::2]), tuple(pulls[1::2]), (smooth_pull(1.2),))
-
-
-def chain_of_paper() -> Split:
-    """Return example 2: lengths 0.12 … 0.28 train, 0.13 … 0.27 test; one sinusoidal pull."""
-    lengths = np.linspace(0.1, 0.3, 21)
-    pulls = [smooth_pull(0.05, float(length)) for length in lengths]
-    return Split(
-        tuple(pulls[2:19:2]),
-        tuple(pulls[3:18:2]),
-        (smooth_pull(0.05, 0.2, sine=0.2, frequency=0.5),),
-    )

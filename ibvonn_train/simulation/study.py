@@ -12,18 +12,14 @@ from typing import Any
 
 from ..data import TrajectoryEnsemble
 from ..tables import ConfigError
-from . import protocols
+from . import families, protocols
+from .chain import SpringChain, unfolding_chain
 from .config import SetConfig, SimulationConfig
 from .ensemble import simulate
-from .potentials import (
-    MicroscopicSystem,
-    Preparation,
-    SpringChain,
-    TetheredParticle,
-    TwoWellSpring,
-    unfolding_chain,
-)
 from .protocols import Protocol
+from .spring import TwoWellSpring
+from .system import MicroscopicSystem, Preparation
+from .trap import TetheredParticle
 
 KINDS: dict[str, Callable[..., Protocol]] = {
     "ramp": protocols.ramp,
@@ -31,13 +27,14 @@ KINDS: dict[str, Callable[..., Protocol]] = {
     "sinusoid": protocols.sinusoid,
     "piecewise_linear": protocols.piecewise_linear,
     "ramp_and_hold": protocols.ramp_and_hold,
+    "step_and_hold": protocols.step_and_hold,
     "triangle": protocols.triangle,
     "random_walk": protocols.random_walk,
     "smooth_pull": protocols.smooth_pull,
 }
 PAPER = {
-    "tethered_particle": protocols.trap_of_paper,
-    "double_well_chain": protocols.chain_of_paper,
+    "tethered_particle": families.trap_of_paper,
+    "double_well_chain": families.chain_of_paper,
 }
 
 
@@ -134,7 +131,7 @@ def build_protocols(config: SimulationConfig, chosen: SetConfig) -> list[Protoco
 
 
 def _paper(system: str, arguments: dict[str, Any], place: str) -> tuple[Protocol, ...]:
-    parts = [item.name for item in fields(protocols.Split)]
+    parts = [item.name for item in fields(families.Split)]
     if system not in PAPER or set(arguments) != {"part"} or arguments["part"] not in parts:
         raise ConfigError(
             f"{place}: kind 'paper' needs one of the systems {list(PAPER)} and a part, one of "

@@ -1,6 +1,5 @@
 """Langevin ensembles against exact moments of the discrete scheme, and chains against theory."""
 
-
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +16,7 @@ from ibvonn_train.simulation import (
     simulate,
     trap_of_paper,
 )
-from ibvonn_train.simulation.compiled import compiler_available
+from ibvonn_train.simulation.compiler import CompilerError, library
 from ibvonn_train.simulation.protocols import (
     from_function,
     hold,
@@ -29,6 +28,15 @@ from ibvonn_train.simulation.protocols import (
     smooth_pull,
     triangle,
 )
+
+
+def compiler_available():
+    try:
+        library()
+    except CompilerError:
+        return False
+    return True
+
 
 ENGINES = [
     "torch",
@@ -282,12 +290,20 @@ def test_simulate_refuses_arguments_without_meaning(wrong, words):
         simulate(TRAP, [hold(1.0)], **{**arguments, **wrong})
 
 
-def test_a_diverging_integration_is_reported():
-    with pytest.raises(FloatingPointError, match="smaller time_step"):
+def test_an_unstable_time_step_is_refused_before_the_run():
+    with pytest.raises(ValueError, match="time_step must be below 1 "):
         simulate(
-            TRAP,
+            TRAP, [hold(1.0)], duration=8.0, time_step=4.0, replicas=10, seed=0, progress=False
+        )
+
+
+def test_a_diverging_integration_is_reported():
+    """The stable steps of a system of one's own are not known beforehand."""
+    with pytest.raises(FloatingPointError, match="time_step well below"):
+        simulate(
+            WashboardParticle(),
             [hold(1.0)],
-            duration=400.0,
+            duration=1200.0,
             time_step=4.0,
             replicas=10,
             seed=0,

@@ -1,0 +1,129 @@
+"""Compiling langevin.c once per machine into the user's cache folder.
+
+The name of the library holds a hash of sources, flags, compiler and processor, and it is moved into
+place when it is complete: processes that start at once cannot disturb each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cffi
+
+SOURCE = Path(__file__).with_name("langevin.c")
+INCLUDED = Path(__file__).with_name("langevin_steps.h")
+FAST_FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math")
+PLAIN_FLAGS = ("-O2",)
+
+_STEPS = """
+int langevin_advance_{real}({real} *x, int beads, int64_t blocks, const struct chain *c,
+    const double *control, int held, int64_t steps, double drift, double amplitude,
+    uint32_t *state, int64_t stride, int64_t replicas, {real} *record);
+"""
+_DECLARATIONS = (
+    """
+struct chain {int free_end; double length, stiffness, well, crossing;};
+int langevin_lanes(void);
+void langevin_seed(uint64_t seed, int64_t blocks, uint32_t *state);
+void langevin_normals(uint32_t *state, int64_t pairs, float *out);
+"""
+    + _STEPS.format(real="float")
+    + _STEPS.format(real="double")
+)
+
+
+class CompilerError(Exception):
+    """The C source cannot be compiled or loaded here; the message says why."""
+
+
+def find_compiler() -> str:
+    """Return the path of the C compiler: ``$CC``, else ``cc``, ``gcc`` or ``clang``.
+
+    Raises:
+        CompilerError: If there is none.
+    """
+    named = shlex.split(os.environ.get("CC", ""))
+    candidates = named[:1] or ["cc", "gcc", "clang"]
+    for candidate in candidates:
+        path = shutil.which(candidate)
+        if path:
+            return path
+    raise CompilerError(f"no C compiler ({', '.join(candidates)}) was found")
+
+
+def cache_folder() -> Path:
+    """Return the folder of compiled code: ``$IBVONN_CACHE``, else in the user's cache folder."""
+    named = os.environ.get("IBVONN_CACHE")
+    if named:
+        return Path(named)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "ibvonn"
+
+
+@cache
+def library() -> tuple[cffi.FFI, Any]:
+    """Return the compiled library, compiling it if this machine has not yet.
+
+    Raises:
+        CompilerError: If there is no compiler, it fails, or its product cannot be loaded.
+    """
+    compiler = find_compiler()
+    try:
+        path = _compiled(compiler, FAST_FLAGS)
+    except CompilerError:
+        path = _compiled(compiler, PLAIN_FLAGS)
+    ffi = cffi.FFI()
+    ffi.cdef(_DECLARATIONS)
+    try:
+        return ffi, ffi.dlopen(str(path))
+    except OSError as error:
+        raise CompilerError(f"{path} cannot be loaded ({error})") from error
+
+
+def _compiled(compiler: str, flags: tuple[str, ...]) -> Path:
+    version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
+    parts = [SOURCE.read_text(), INCLUDED.read_text(), *flags, compiler, version.stdout]
+    key = hashlib.sha256("\0".join([*parts, _processor()]).encode()).hexdigest()[:16]
+    target = _writable(cache_folder()) / f"langevin-{key}.so"
+    if not target.exists():
+        _compile([compiler, *flags], target)
+    return target
+
+
+def _processor() -> str:
+    """Return what decides the meaning of -march=native."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(errors="ignore").splitlines()
+    except OSError:
+        lines = []
+    features = (line for line in lines if line.startswith(("flags", "Features")))
+    return platform.machine() + next(features, platform.processor())
+
+
+def _writable(folder: Path) -> Path:
+    """Return the folder, or a private temporary one where it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="ibvonn-"))
+    return folder if os.access(folder, os.W_OK) else Path(tempfile.mkdtemp(prefix="ibvonn-"))
+
+
+def _compile(command: list[str], target: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        output = Path(scratch) / target.name
+        whole = [*command, "-shared", "-fPIC", "-o", str(output), str(SOURCE), "-lm"]
+        result = subprocess.run(whole, capture_output=True, text=True, check=False)
+        if result.returncode:
+            said = [line for line in result.stderr.splitlines() if line.strip()] or ["no message"]
+            raise CompilerError(f"`{shlex.join(command)}` failed with: {said[0]}")
+        output.replace(target)

@@ -1,0 +1,66 @@
+"""Microstates and mean forces of the stored instants."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from .plan import Plan
+from .protocols import FloatArray
+
+
+class Recorder:
+    """Takes positions and keeps what a :class:`TrajectoryEnsemble` holds.
+
+    Args:
+        plan: What is simulated.
+        control: λ at the stored instants, ``(n_protocol, n_time)``.
+        control_rate: λ̇, same shape.
+    """
+
+    def __init__(self, plan: Plan, control: FloatArray, control_rate: FloatArray) -> None:
+        self.system = plan.system
+        self.control, self.control_rate = torch.from_numpy(control), torch.from_numpy(control_rate)
+        λ = torch.tensor(control[:1, :1])
+        probe = self.system.start(λ, 2, torch.Generator().manual_seed(0))
+        sites, size = self.system.microstate(probe, λ).shape[1::2]
+        kind = np.float64 if plan.dtype == torch.float64 else np.float32
+        shape = (*control.shape, sites, plan.replicas, size)
+        self.microstate: npt.NDArray[np.floating[Any]] = np.empty(shape, kind)
+        self.force: FloatArray = np.empty(control.shape)
+        springs = self.system.site_force(probe, λ)
+        self.site_force: FloatArray | None = None
+        if springs is not None:
+            self.site_force = np.empty((*control.shape, springs.shape[1]))
+
+    def take(self, cases: slice, instants: slice, x: Tensor) -> None:
+        """Record positions.
+
+        Args:
+            cases: Their protocols.
+            instants: Their stored instants; one protocol or one instant at a time.
+            x: Shape ``(protocols × instants, n_degree, n_replica)``.
+
+        Raises:
+            FloatingPointError: If the integration has diverged.
+        """
+        if not torch.isfinite(x).all():
+            raise FloatingPointError(
+                f"simulate: positions of {self.system.name} must be finite; they are not at stored "
+                f"instant {instants.stop - 1}. Use a time_step well below friction / stiffness."
+            )
+        λ = self.control[cases, instants].reshape(-1, 1).to(x.device)
+        rate = self.control_rate[cases, instants].reshape(-1, 1).to(x.device)
+        shape = self.force[cases, instants].shape
+        microstate = self.system.microstate(x, λ.to(x)).cpu().numpy()
+        self.microstate[cases, instants] = microstate.reshape(*shape, *microstate.shape[1:])
+        wide = x.double()
+        force = self.system.external_force(wide, λ, rate)
+        self.force[cases, instants] = force.cpu().numpy().reshape(shape)
+        springs = self.system.site_force(wide, λ)
+        if self.site_force is not None and springs is not None:
+            self.site_force[cases, instants] = springs.cpu().numpy().reshape(*shape, -1)

@@ -1,0 +1,111 @@
+"""Independent repetitions of an ensemble from its own first microstates.
+
+Given the first microstates, the mean over the noise is what a perfect law would predict; what a
+finite ensemble shows against it is the floor of every error. So the truth for a chain is an
+ensemble of many times the replicas that starts from the same microstates.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.interpolate import CubicHermiteSpline
+
+from ..data import TrajectoryEnsemble
+from .chain import SpringChain
+from .ensemble import Engine, simulate
+from .protocols import FloatArray, Protocol
+from .spring import TwoWellSpring
+from .system import MicroscopicSystem
+from .trap import TetheredParticle
+
+
+def system_of(data: TrajectoryEnsemble) -> MicroscopicSystem:
+    """Return the system that an ensemble of one of the known kinds was simulated with.
+
+    Raises:
+        ValueError: If it is somebody else's system.
+    """
+    p: dict[str, Any] = data.parameters
+    if data.system == "tethered_particle":
+        return TetheredParticle(p["stiffness"], p["friction"], p["thermal_energy"])
+    if {"well_distance", "springs", "reference_length"} <= p.keys():
+        return SpringChain(
+            spring=TwoWellSpring(p["stiffness"], p["well_distance"], p.get("offset", 0.0)),
+            springs=int(p["springs"]),
+            reference_length=p["reference_length"],
+            friction=p["friction"],
+            thermal_energy=p["thermal_energy"],
+            drive="force" if data.drive == "force" else "end",
+            name=data.system,
+        )
+    raise ValueError(
+        f"{data.system}: must be a trap or a chain of two-well springs to be simulated again; its "
+        f"parameters are {sorted(p)}. Pass the system itself."
+    )
+
+
+def protocols_of(data: TrajectoryEnsemble) -> list[Protocol]:
+    """Return the recorded protocols: exact at the stored instants, cubic between them."""
+    return [
+        _recorded(f"recorded {case}", data.time, λ, rate)
+        for case, (λ, rate) in enumerate(zip(data.control, data.control_rate, strict=True))
+    ]
+
+
+def _recorded(name: str, time: FloatArray, λ: FloatArray, rate: FloatArray) -> Protocol:
+    origin = time - time[0]
+    spline = CubicHermiteSpline(origin, λ, rate)
+    return Protocol(name, spline, spline.derivative())
+
+
+def repeat_from_first(
+    data: TrajectoryEnsemble,
+    *,
+    factor: int = 10,
+    seed: int,
+    system: MicroscopicSystem | None = None,
+    engine: Engine = "auto",
+    progress: bool = True,
+) -> TrajectoryEnsemble:
+    """Simulate the protocols of an ensemble again from its first microstates.
+
+    The result takes ``factor`` times the memory; :meth:`TrajectoryEnsemble.select` gives the
+    protocols in parts, each of which then wants a seed of its own.
+
+    Args:
+        data: The ensemble; its stored instants must be evenly spaced.
+        factor: Repetitions of each first microstate.
+        seed: Other than that of ``data``.
+        system: The system; by default that of :func:`system_of`.
+        engine: As in :func:`simulate`.
+        progress: As in :func:`simulate`.
+
+    Raises:
+        ValueError: If the seed is that of the data or the instants are uneven.
+    """
+    if seed == data.seed:
+        raise ValueError(
+            f"repeat_from_first: the seed must differ from that of the data; found {seed} in both."
+        )
+    intervals = np.diff(data.time)
+    stride = round(float(intervals[0]) / data.time_step)
+    if not np.allclose(intervals, stride * data.time_step, rtol=1e-6, atol=0):
+        raise ValueError(
+            f"repeat_from_first: stored instants must be evenly spaced by a multiple of time_step "
+            f"{data.time_step:g}; found intervals from {intervals.min():g} to {intervals.max():g}."
+        )
+    first = np.asarray(data.microstate[:, 0])
+    return simulate(
+        system or system_of(data),
+        protocols_of(data),
+        duration=float(data.time[-1] - data.time[0]),
+        time_step=data.time_step,
+        replicas=factor * first.shape[2],
+        seed=seed,
+        stride=stride,
+        first_microstate=first,
+        engine=engine,
+        progress=progress,
+    )
