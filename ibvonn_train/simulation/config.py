@@ -35,8 +35,8 @@ class SetConfig:
         name: Name of the file.
         seed: Of all its random numbers; different sets need different seeds.
         protocols: Tables with `kind` and the arguments of that protocol, or `kind = "paper"` with
-            `part` train, test or extrapolation.
-        duration, replicas: Other than those of the study, where they are positive.
+            `part` train, test or extrapolation, or `kind = "rich_family"` or "unseen_family".
+        duration, replicas, stride: Other than those of the study, where they are positive.
     """
 
     name: str
@@ -44,6 +44,7 @@ class SetConfig:
     protocols: tuple[dict[str, Any], ...]
     duration: float = 0.0
     replicas: int = 0
+    stride: int = 0
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,11 @@ KINDS: dict[str, Callable[..., Protocol]] = {
     "random_walk": protocols.random_walk,
     "smooth_pull": protocols.smooth_pull,
 }
+FAMILIES: dict[str, Callable[..., tuple[Protocol, ...]]] = {
+    "rich_family": families.rich_family,
+    "unseen_family": families.unseen_family,
+}
+"""Kinds that stand for several protocols; their duration is that of the set."""
 PAPER = {
     "tethered_particle": families.trap_of_paper,
     "double_well_chain": families.chain_of_paper,
@@ -56,7 +61,7 @@ def run_set(
         time_step=config.time_step,
         replicas=chosen.replicas or config.replicas,
         seed=chosen.seed,
-        stride=config.stride,
+        stride=chosen.stride or config.stride,
         device=config.device,
         engine=config.engine,
         progress=progress,
@@ -123,10 +128,14 @@ def build_protocols(config: SimulationConfig, chosen: SetConfig) -> list[Protoco
         kind = arguments.pop("kind", None)
         if kind == "paper":
             made += _paper(config.system, arguments, place)
+        elif kind in FAMILIES:
+            duration = chosen.duration or config.duration
+            made += _call(FAMILIES[kind], {"duration": duration, **arguments}, place)
         elif kind in KINDS:
             made += [_call(KINDS[kind], each, place) for each in _expanded(kind, arguments, place)]
         else:
-            raise ConfigError(f"{place}: kind must be one of {['paper', *KINDS]}; got {kind!r}.")
+            kinds = ["paper", *FAMILIES, *KINDS]
+            raise ConfigError(f"{place}: kind must be one of {kinds}; got {kind!r}.")
     return made
 
 
