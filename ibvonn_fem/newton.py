@@ -5,7 +5,8 @@ the solution it is round-off. It is therefore compared with the forces in the bo
 
     ‖residual‖ ≤ rtol × (largest norm of internal or external forces seen so far),
 
-which depends neither on the first guess nor on the units.
+which depends neither on the first guess nor on the units. On fine meshes round-off in the residual
+is larger than that, of the order of ε_machine × stiffness × displacement; there it suffices.
 """
 
 from __future__ import annotations
@@ -45,6 +46,10 @@ class Equations(Protocol):
 
     def force_norm(self) -> float:
         """Size of the forces that balance each other, in the unit of the residual."""
+        ...
+
+    def round_off(self, x_norm: float) -> float:
+        """Size of a residual that is nothing but round-off, for unknowns of norm ``x_norm``."""
         ...
 
 
@@ -138,6 +143,8 @@ class NewtonSolver:
             return int(reasons.CONVERGED_FNORM_ABS)
         if residual <= rtol * self._force_scale:
             return int(reasons.CONVERGED_FNORM_RELATIVE)
+        if residual <= self._equations.round_off(self.x.norm() if iteration == 0 else x_norm):
+            return int(reasons.CONVERGED_FNORM_ABS)
         if iteration > 0 and step_norm <= stol * x_norm:
             return int(reasons.CONVERGED_SNORM_RELATIVE)
         if iteration >= max_it:

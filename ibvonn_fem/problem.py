@@ -282,6 +282,10 @@ class InternalVariableProblem:
         forces = (self.internal_force, self.external_force)
         return max(float(force.x.petsc_vec.norm()) for force in forces)
 
+    def round_off(self, x_norm: float) -> float:
+        """Rounding error of the residual at a displacement of norm ``x_norm``."""
+        return 2.0 * float(np.finfo(np.float64).eps) * self._stiffness_scale * x_norm
+
 
 def _external_work(laws: Sequence[InternalVariableLaw], v: Any, loads: Any, body_force: Any) -> Any:
     work = loads

@@ -100,6 +100,18 @@ def test_jacobian_is_symmetric(zener, bar):
     np.testing.assert_allclose(matrix, matrix.T, atol=1e-14 * np.abs(matrix).max())
 
 
+def test_a_fine_mesh_converges_to_round_off(zener, bar):
+    """With 1e5 cells round-off in the residual exceeds 1e-10 of the forces; that is no failure."""
+    body = bar(zener(), cells=100_000, order=1, body_force=0.1)
+    body.elongation.value = 1.0
+    for _ in range(2):
+        report = body.problem.solve(0.1)
+        assert report.converged
+        assert report.iterations == 1
+        body.problem.commit()
+    assert report.residual_history[-1] > 1e-10 * body.problem.force_norm()
+
+
 def test_a_dropped_problem_is_freed_at_once(zener, bar):
     """Its PETSc objects are destroyed collectively: the garbage collector must have no say."""
     body = bar(zener())

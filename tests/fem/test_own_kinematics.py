@@ -13,14 +13,20 @@ import pytest
 import ufl
 from dolfinx import fem, mesh
 
-from ibvonn_fem import InternalVariableLaw, InternalVariableProblem, TimeStepping, load_model
+from ibvonn_fem import (
+    InternalVariableLaw,
+    InternalVariableProblem,
+    Kinematics,
+    TimeStepping,
+    load_model,
+)
 
 EXACT_SLS = Path(__file__).parents[2] / "exported_models" / "exact_sls"
 
 pytestmark = pytest.mark.fem
 
 
-class FullStrain:
+class FullStrain(Kinematics):
     """Six strains (xx yy zz xy xz yz, √2 on shear); one law point."""
 
     law_points = 1
@@ -34,12 +40,6 @@ class FullStrain:
         r = np.sqrt(2.0)
         return ufl.as_vector([ε[0, 0], ε[1, 1], ε[2, 2], r * ε[0, 1], r * ε[0, 2], r * ε[1, 2]])
 
-    def variation(self, v):
-        return self.measure(v)
-
-    def weight(self, mesh):
-        return 1.0
-
     def strains(self, measure, out):
         out[...] = measure
 
@@ -51,7 +51,7 @@ class FullStrain:
         out[...] = values
 
 
-class Fan:
+class Fan(Kinematics):
     """Three directions at 0°, 60° and 120° with equal weights: isotropic in the plane."""
 
     law_points = 3
@@ -70,12 +70,6 @@ class Fan:
     def measure(self, u):
         ε = ufl.sym(ufl.grad(u))
         return ufl.as_vector([ε[0, 0], ε[1, 1], np.sqrt(2.0) * ε[0, 1]])
-
-    def variation(self, v):
-        return self.measure(v)
-
-    def weight(self, mesh):
-        return 1.0
 
     def strains(self, measure, out):
         np.matmul(measure, self.rows.T, out=out.reshape(-1, 3))
