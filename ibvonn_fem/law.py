@@ -19,14 +19,12 @@ import ufl
 
 from . import _compat
 from .errors import LocalSolveError
-from .kernels.base import FloatArray, LocalUpdate
+from .kernels.base import FloatArray
 from .kinematics import Kinematics
+from .kinematics.evaluation import BLOCK, Evaluation
 from .local_update import FailureReport, RangeReport, find_excursions, find_failures
 from .model import ExportedModel
 from .quadrature import QuadraturePoints
-
-BLOCK = 4096
-"""Law points per kernel call: work arrays stay in cache and do not grow with the mesh."""
 
 
 class InternalVariableLaw:
@@ -100,7 +98,6 @@ class InternalVariableLaw:
         size, initial = self.points.size, self.model.manifest.initial_state
         law_points = self.kinematics.law_points
         self._measure_size = self._measure_of_u.size
-        self._reference_strain = initial.strain
         self._measure = np.zeros((size, self._measure_size))
         self._measure_old = np.zeros((size, self._measure_size))
         self._stress_old = np.zeros((size, self._measure_size))
@@ -108,15 +105,8 @@ class InternalVariableLaw:
         self.dissipated = np.zeros(size)
         self._statev = np.tile(initial.statev, (size * law_points, 1))
         self._statev_old = self._statev.copy()
-        self._block = max(1, BLOCK // law_points)  # in quadrature points
-        block_law_points = min(self._block, max(size, 1)) * law_points
-        strain_size, internal_size = self.model.strain_size, self.model.internal_size
-        self._work = LocalUpdate.empty(block_law_points, strain_size, internal_size)
-        self._strain = np.empty((block_law_points, strain_size))
-        self._strain_old = np.empty((block_law_points, strain_size))
-        self._gathered_stress = np.empty((self._block, self._measure_size))
-        self._gathered_tangent = np.empty((self._block, self._measure_size**2))
-        self._averaged = np.empty(self._block)
+        block = max(1, min(BLOCK // law_points, size))
+        self._evaluation = Evaluation(self.model, self.kinematics, self._measure_size, block)
         self._range = RangeReport(0, size * law_points)
 
     @property
@@ -155,10 +145,13 @@ class InternalVariableLaw:
             raise ValueError(
                 f"{self.name}: dt must be finite and >= 0 (0 is an elastic step); found {dt}."
             )
+        condensed = list(self.kinematics.condensed)
+        held = self._measure[:, condensed]  # not functions of u: they go on from the last iterate
         self._measure_of_u(self._measure)
+        self._measure[:, condensed] = held
         failures, ranges = [], []
-        for start in range(0, self.points.size, self._block):
-            stop = min(start + self._block, self.points.size)
+        for start in range(0, self.points.size, self._evaluation.block):
+            stop = min(start + self._evaluation.block, self.points.size)
             failed, outside = self._update_block(start, stop, dt)
             failures.append(failed)
             ranges.append(outside)
@@ -166,40 +159,27 @@ class InternalVariableLaw:
         self._agree_on_failures(FailureReport.merge(failures), dt)
 
     def _update_block(self, start: int, stop: int, dt: float) -> tuple[FailureReport, RangeReport]:
-        kinematics, law_points = self.kinematics, self.kinematics.law_points
-        count, rows = (stop - start), slice(start * law_points, stop * law_points)
-        strain = self._strain[: count * law_points]
-        strain_old = self._strain_old[: count * law_points]
-        measure = self._measure[start:stop]
-        kinematics.strains(measure, strain)
-        kinematics.strains(self._measure_old[start:stop], strain_old)
-        strain += self._reference_strain
-        strain_old += self._reference_strain
-        result = self.model.kernel.update(
-            strain,
-            strain_old,
+        law_points = self.kinematics.law_points
+        rows = slice(start * law_points, stop * law_points)
+        result = self._evaluation(
+            self._measure[start:stop],
+            self._measure_old[start:stop],
             self._statev_old[rows],
             dt,
             guess=self._statev[rows],
-            out=self._work.first(count * law_points),
         )
         manifest = self.model.manifest
-        failures = find_failures(result, strain, manifest.residual_tolerance, rows.start)
-        np.copyto(self._statev[rows], result.statev_new)
+        failures = find_failures(result.law, result.strain, manifest.residual_tolerance, rows.start)
+        np.copyto(self._statev[rows], result.law.statev_new)
         if failures.failed:  # a bad value must not become the next first iterate
             np.copyto(self._statev[rows], self._statev_old[rows])
-        stress, tangent = self._gathered_stress[:count], self._gathered_tangent[:count]
-        kinematics.gather(measure, result, stress, tangent)
-        self._rows["stress"].set(stress, start, stop)
-        self._rows["tangent"].set(tangent, start, stop)
-        average = self._averaged[:count]
-        kinematics.average(result.energy, average)
-        self._rows["energy"].set(average, start, stop)
-        kinematics.average(result.dissipation, average)
-        self._rows["dissipation"].set(average, start, stop)
-        np.max(result.validity.reshape(count, law_points), axis=1, out=average)
-        self._rows["validity"].set(average, start, stop)
-        return failures, find_excursions(result, strain, manifest)
+            np.copyto(self._measure[start:stop], self._measure_old[start:stop])
+        self._rows["stress"].set(result.stress, start, stop)
+        self._rows["tangent"].set(result.tangent, start, stop)
+        self._rows["energy"].set(result.energy, start, stop)
+        self._rows["dissipation"].set(result.dissipation, start, stop)
+        self._rows["validity"].set(result.validity, start, stop)
+        return failures, find_excursions(result.law, result.strain, manifest)
 
     def _agree_on_failures(self, failures: FailureReport, dt: float) -> None:
         """Raise on every rank or on none."""

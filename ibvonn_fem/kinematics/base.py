@@ -1,8 +1,9 @@
 """What links a displacement field to the law: a small exchangeable part.
 
 At a quadrature point the finite-element side knows a *measure* of deformation E(u) of ``size``
-components, affine in u (du/dx in a bar; the six strains in Mandel order; the nine components of F).
-A kinematics turns it into the strains of one or more *law points* and collects their answers:
+components, linear in u (du/dx in a bar; the six strains in Mandel order; the displacement gradient
+at finite strain). A kinematics turns it into the strains of one or more *law points* and collects
+their answers:
 
     ε_k = ε_k(E),   W(E) = Σ_k w_k f(ε_k, α_k),   S = ∂W/∂E,   C = dS/dE.
 
@@ -20,33 +21,37 @@ from ..manifest import Manifest
 
 
 class Kinematics(Protocol):
-    """Map between a displacement gradient in UFL and the strains of a law."""
+    """Map between a displacement gradient in UFL and the strains of a law; inherit from it.
 
-    @property
-    def law_points(self) -> int:
-        """Number of law points at each quadrature point (directions of a microsphere; else 1)."""
-        ...
+    Attributes:
+        law_points: Number of law points at each quadrature point (directions of a microsphere;
+            else 1).
+        shape: UFL shape of the measure and of ``law.stress``: ``()`` or ``(size,)``.
+        condensed: Components of the measure that are not functions of u but follow from zero
+            conjugate stress at every point (the thickness strain of plane stress).
+        stress_free: Subtract the law's initial stress σ₀, so that the reference state bears none.
+    """
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """UFL shape of the measure and of ``law.stress``: ``()`` or ``(size,)``."""
-        ...
+    law_points: int
+    shape: tuple[int, ...]
+    condensed: tuple[int, ...] = ()
+    stress_free: bool = False
 
     def check(self, mesh: Any, manifest: Manifest) -> None:
         """Raise :class:`ValueError` where this kinematics cannot serve the mesh or the law."""
         ...
 
     def measure(self, u: Any) -> Any:
-        """E(u) as a UFL expression of :attr:`shape`, affine in ``u``."""
+        """E(u) as a UFL expression of :attr:`shape`, linear in ``u``; condensed components 0."""
         ...
 
     def variation(self, v: Any) -> Any:
         """δE in direction ``v`` (test or trial function) as a UFL expression of :attr:`shape`."""
-        ...
+        return self.measure(v)
 
-    def weight(self, mesh: Any) -> Any:
+    def weight(self, mesh: Any) -> Any:  # noqa: ARG002
         """Factor of the volume element in UFL: a cross-section, 2πr, or 1."""
-        ...
+        return 1.0
 
     def strains(self, measure: FloatArray, out: FloatArray) -> None:
         """Write ε_k: ``measure`` (n, size) → ``out`` (n * law_points, n_ε)."""
@@ -61,3 +66,7 @@ class Kinematics(Protocol):
     def average(self, values: FloatArray, out: FloatArray) -> None:
         """Write Σ_k w_k values_k: (n * law_points,) → (n,); used for energy and dissipation."""
         ...
+
+    def energy(self, measure: FloatArray, update: LocalUpdate, out: FloatArray) -> None:  # noqa: ARG002
+        """Write W (n,): the law's energy, and what else S derives from."""
+        self.average(update.energy, out)

@@ -9,9 +9,10 @@ import ufl
 
 from ..kernels.base import FloatArray, LocalUpdate
 from ..manifest import Manifest
+from .base import Kinematics
 
 
-class Uniaxial:
+class Uniaxial(Kinematics):
     """Axial strain of a bar, ε = t · (∇u) t with t the unit tangent of the cell.
 
     On an interval mesh of a line with a scalar displacement, ε = du/dx. On an interval mesh
@@ -49,10 +50,6 @@ class Uniaxial:
         jacobian = ufl.Jacobian(ufl.domain.extract_unique_domain(u))
         tangent = jacobian[:, 0] / ufl.sqrt(ufl.dot(jacobian[:, 0], jacobian[:, 0]))
         return ufl.dot(tangent, ufl.dot(ufl.grad(u), tangent))
-
-    def variation(self, v: Any) -> Any:
-        """δε in direction ``v``; the measure is linear."""
-        return self.measure(v)
 
     def weight(self, mesh: Any) -> Any:  # noqa: ARG002
         """The cross-section."""

@@ -1,0 +1,133 @@
+"""A law behind a kinematics at a block of quadrature points: one flat kernel call per pass.
+
+    E → ε_k + ε₀ → (σ_k, C_k, f_k, …) of the law → S = Σ w_k σ_k ∂ε_k/∂E, C = dS/dE.
+
+Components of E that the kinematics condenses are found here, point by point, from S_c = 0, and the
+tangent is condensed with them: C* = C_ff − C_fc C_cc⁻¹ C_cf.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..kernels.base import FloatArray, LocalUpdate
+from ..model import ExportedModel
+from .base import Kinematics
+from .condensation import Condensation
+
+BLOCK = 4096
+"""Law points per kernel call: work arrays stay in cache and do not grow with the mesh."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """Answer at ``n`` quadrature points; the arrays are overwritten by the next evaluation.
+
+    Attributes:
+        strain: Strain of every law point, shape ``(n * law_points, n_ε)``.
+        law: The law's answer at every law point.
+        stress: S, shape ``(n, size)``.
+        tangent: dS/dE, shape ``(n, size²)``.
+        energy: Free energy per unit reference volume, shape ``(n,)``.
+        dissipation: Dissipation of the step, shape ``(n,)`` [as energy].
+        validity: Largest excursion of a law point, shape ``(n,)``.
+    """
+
+    strain: FloatArray
+    law: LocalUpdate
+    stress: FloatArray
+    tangent: FloatArray
+    energy: FloatArray
+    dissipation: FloatArray
+    validity: FloatArray
+
+
+class Evaluation:
+    """Evaluates a law behind a kinematics; owns the work arrays of one block.
+
+    Args:
+        model: The law.
+        kinematics: The map between the measure and the strains of the law.
+        measure_size: Components of the measure.
+        largest: Largest number of quadrature points of a call (default: a block that fits the
+            cache).
+
+    Attributes:
+        block: Largest number of quadrature points of a call.
+    """
+
+    def __init__(
+        self,
+        model: ExportedModel,
+        kinematics: Kinematics,
+        measure_size: int,
+        largest: int | None = None,
+    ) -> None:
+        self.model = model
+        self.kinematics = kinematics
+        law_points = kinematics.law_points
+        self.block = max(1, BLOCK // law_points if largest is None else largest)
+        n, strain_size = self.block * law_points, model.strain_size
+        self._work = LocalUpdate.empty(n, strain_size, model.internal_size)
+        self._strain = np.empty((n, strain_size))
+        self._strain_old = np.empty((n, strain_size))
+        self._stress = np.empty((self.block, measure_size))
+        self._tangent = np.empty((self.block, measure_size**2))
+        self._averages = np.empty((3, self.block))
+        self._condensation = Condensation(kinematics.condensed, measure_size)
+
+    def __call__(
+        self,
+        measure: FloatArray,
+        measure_old: FloatArray,
+        statev: FloatArray,
+        dt: float,
+        *,
+        guess: FloatArray | None = None,
+    ) -> Response:
+        """Take one step at ``n`` quadrature points, at most :attr:`block`.
+
+        Args:
+            measure: E⁺, shape ``(n, size)``; its condensed components are the first iterate and
+                are overwritten with the solution.
+            measure_old: E_n, shape ``(n, size)``.
+            statev: α_n, shape ``(n * law_points, n_α)``.
+            dt: Δt ≥ 0 [time of the model].
+            guess: First iterate for α⁺, shape of ``statev``.
+
+        Returns:
+            The answer. A point whose law or whose condensed components did not converge has a
+            residual above the tolerance; nothing is raised.
+        """
+        count, kinematics = len(measure), self.kinematics
+        n = count * kinematics.law_points
+        initial = self.model.manifest.initial_state
+        strain, strain_old = self._strain[:n], self._strain_old[:n]
+        law = self._work.first(n)
+        stress, tangent = self._stress[:count], self._tangent[:count]
+        kinematics.strains(measure_old, strain_old)
+        strain_old += initial.strain
+        first = guess
+
+        def respond() -> tuple[FloatArray, FloatArray]:
+            kinematics.strains(measure, strain)
+            np.add(strain, initial.strain, out=strain)
+            self.model.kernel.update(strain, strain_old, statev, dt, guess=first, out=law)
+            if kinematics.stress_free and initial.stress.any():
+                law.energy[...] -= (strain - initial.strain) @ initial.stress
+                law.stress[...] -= initial.stress
+            kinematics.gather(measure, law, stress, tangent)
+            return stress, tangent
+
+        if self._condensation.size:
+            failed = self._condensation.solve(respond, measure)
+            law.residual.reshape(count, -1)[failed] = np.inf
+        else:
+            respond()
+        energy, dissipation, validity = self._averages[:, :count]
+        kinematics.energy(measure, law, energy)
+        kinematics.average(law.dissipation, dissipation)
+        np.max(law.validity.reshape(count, -1), axis=1, out=validity)
+        return Response(strain, law, stress, tangent, energy, dissipation, validity)
