@@ -110,6 +110,13 @@ class Encoder(nn.Module):
         """Return ⟨ψ⟩ of each measure, shape ``(n_state, n_α)``."""
         return measure.mean(self.features(measure.nodes))
 
+    def raw_mean_and_slope(self, measure: EmpiricalMeasure) -> tuple[Tensor, Tensor]:
+        """Return ⟨ψ⟩ and ⟨∂ψ/∂x⟩, shapes ``(n_state, n_α)`` and ``(n_state, n_α, n_x)``."""
+        value, slope = self.features_and_slope(measure.nodes)
+        means = measure.mean(torch.cat([value, slope.flatten(-2)], -1))
+        n = value.shape[-1]
+        return means[:, :n], means[:, n:].reshape(-1, *slope.shape[-2:])
+
     def forward(self, microstate: Tensor) -> Tensor:
         """Return α, shape ``(n_state, n_α)``, of microstates ``(n_state, n_replica, n_x)``."""
         return self.gauge(self.features(microstate).mean(-2))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..data import TrajectoryEnsemble
-from ..empirical import EmpiricalMeasure, cloud_in_cell, uniform_nodes
+from ..empirical import EmpiricalMeasure, bin_cubic, uniform_nodes
 from ..model import StrainKind
 from .config import ConfigError, DataConfig
 
@@ -183,7 +183,7 @@ def _block(
         sites, n_time, n_replica, n_x = x.shape
         flat = x.reshape(sites * n_time, n_replica, n_x)
         if nodes is not None:
-            weights.append(cloud_in_cell(flat[..., 0], nodes))
+            weights.append(bin_cubic(flat[..., 0], nodes))
         else:
             keep = generator.permutation(n_replica)[:samples]
             clouds.append(torch.as_tensor(flat[:, keep].astype(np.float64)))
@@ -197,7 +197,8 @@ def _block(
     else:
         strain, stress = control.unsqueeze(-1), force.unsqueeze(-1)
     if nodes is not None:
-        measure = EmpiricalMeasure(nodes[:, None].to(device), torch.cat(weights).to(device))
+        by_node = torch.cat(weights).T.contiguous().to(device)
+        measure = EmpiricalMeasure(nodes[:, None].to(device), by_node.T)
     else:
         cloud = torch.cat(clouds).to(device)
         measure = EmpiricalMeasure(cloud, torch.full_like(cloud[..., 0], 1.0 / cloud.shape[1]))

@@ -16,6 +16,24 @@ from ..physics import Physics
 from .config import LossWeights
 from .dataset import Block, TrainingSet
 
+PIECE = 8192
+"""States evaluated at once: arrays of this length and twenty columns fit into a cache."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Result of the encoder on a block.
+
+    Attributes:
+        gauge: From raw means to α.
+        internal: α, shape ``(n_state, n_α)``.
+        slope: ⟨∂ψ/∂x⟩, shape ``(n_state, n_α, n_x)``, where the loss needs it.
+    """
+
+    gauge: Gauge
+    internal: Tensor
+    slope: Tensor | None
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -64,51 +82,78 @@ class Objective:
         self._internal: dict[int, Tensor] = {}
         self._flow: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
 
-    def encode(self, block: Block) -> tuple[Gauge, Tensor]:
-        """Return the gauge and α of every state of a block, shape ``(n_state, n_α)``.
+    def encode(self, block: Block) -> Encoding:
+        """Return the gauge and α of every state of a block.
 
         The gauge is the stored one of a frozen encoder, else that of the present training set.
         """
         encoder = self.law.encoder
-        if not self.encoder_frozen and self.law.internal_size:
-            raw = [encoder.raw_mean(b.measure) for b in self.data.training]
-            gauge = whitening(torch.cat(raw))
-            own = [a for a, b in zip(raw, self.data.training, strict=True) if b is block]
-            return gauge, gauge(own[0] if own else encoder.raw_mean(block.measure))
-        if id(block) not in self._internal:
-            with torch.no_grad():
-                self._internal[id(block)] = encoder.gauge(encoder.raw_mean(block.measure))
-        return encoder.gauge, self._internal[id(block)]
+        if self.encoder_frozen or not self.law.internal_size:
+            if id(block) not in self._internal:
+                with torch.no_grad():
+                    self._internal[id(block)] = encoder.gauge(encoder.raw_mean(block.measure))
+            return Encoding(encoder.gauge, self._internal[id(block)], None)
+        raw, slope = {}, None
+        for other in {id(b): b for b in (*self.data.training, block)}.values():
+            if other is block and self.weights.gauge:
+                raw[id(other)], slope = encoder.raw_mean_and_slope(other.measure)
+            else:
+                raw[id(other)] = encoder.raw_mean(other.measure)
+        gauge = whitening(torch.cat([raw[id(b)] for b in self.data.training]))
+        return Encoding(gauge, gauge(raw[id(block)]), slope)
 
-    def __call__(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss and its unweighted terms."""
+    def backward(self, batch: Batch, factor: float = 1.0) -> dict[str, float]:
+        """Add the gradient of ``factor`` times the loss; return the loss and its unweighted terms.
+
+        The law's terms are sums over trajectories: they are evaluated in pieces that stay in the
+        processor's cache, on a copy of α whose gradient then goes to the encoder in one piece.
+        """
         block, w = batch.block, self.weights
-        gauge, flat = self.encode(block)
-        internal, strain, stress = block.series(flat), block.strain, block.stress
-        if batch.trajectories is not None:
-            pick = batch.trajectories
-            internal, strain, stress = internal[pick], strain[pick], stress[pick]
-        terms: dict[str, Tensor] = {}
+        encoding = self.encode(block)
+        alpha = encoding.internal.detach().requires_grad_(encoding.internal.requires_grad)
+        record: dict[str, float] = {}
+
+        def collect(terms: dict[str, Tensor], share: float = 1.0) -> None:
+            total = alpha.new_zeros(())
+            for name, term in terms.items():
+                total = total + share * getattr(w, name) * term
+                record[name] = record.get(name, 0.0) + share * float(term.detach())
+            if total.requires_grad:
+                torch.autograd.backward(factor * total)
+
         if w.stress or w.weak:
-            values: LawValues = self.law(strain, internal)
-            terms["stress"] = losses.normalised_square(
-                values.stress, stress, self.data.scales.stress_scale
-            )
-            if self.law.internal_size:
-                pairs = losses.weak_form(internal, values.rate, block.time, self.weak_widths)
-                terms["weak"] = losses.weak_form_loss(pairs, self.law.dissipation.time_scale)
+            chosen = batch.trajectories
+            if chosen is None:
+                chosen = torch.arange(block.trajectories, device=alpha.device)
+            for piece in torch.split(chosen, max(1, PIECE // len(block.time))):
+                collect(self._law_terms(block, alpha, piece), len(piece) / len(chosen))
         if batch.states is not None and (w.likelihood or w.tie or w.tie_gradient):
-            terms |= self._decoder_terms(block, flat[batch.states], batch.states)
-        if w.gauge and self.law.internal_size:
-            terms["gauge"] = self._gauge_term(block, gauge, batch.trajectories)
+            collect(self._decoder_terms(block, alpha[batch.states], batch.states))
         if w.window:
-            terms["window"] = self._window_term(block, internal, strain, stress)
+            collect({"window": self._window_term(block, block.series(alpha))})
         if w.rollout:
-            terms["rollout"] = rollout_error(self.law, block, block.series(flat), self)
-        loss = flat.new_zeros(())
-        for name, term in terms.items():
-            loss = loss + getattr(w, name) * term
-        return loss, terms
+            collect({"rollout": rollout_error(self.law, block, block.series(alpha), self)})
+        roots, gradients = [encoding.internal], [alpha.grad]
+        if encoding.slope is not None:
+            term = self._gauge_term(encoding.gauge, encoding.slope)
+            record["gauge"] = float(term.detach())
+            roots.append(factor * w.gauge * term)
+            gradients.append(torch.ones_like(term))
+        if alpha.grad is not None:
+            torch.autograd.backward(roots, gradients)
+        record["loss"] = sum(getattr(w, name) * value for name, value in record.items())
+        return record
+
+    def _law_terms(self, block: Block, alpha: Tensor, piece: Tensor) -> dict[str, Tensor]:
+        """Return stress and weak form on some trajectories."""
+        internal, strain = block.series(alpha)[piece], block.strain[piece]
+        values: LawValues = self.law(strain, internal)
+        scale = self.data.scales.stress_scale
+        terms = {"stress": losses.normalised_square(values.stress, block.stress[piece], scale)}
+        if self.law.internal_size:
+            pairs = losses.weak_form(internal, values.rate, block.time, self.weak_widths)
+            terms["weak"] = losses.weak_form_loss(pairs, self.law.dissipation.time_scale)
+        return terms
 
     def _decoder_terms(self, block: Block, internal: Tensor, states: Tensor) -> dict[str, Tensor]:
         """Return likelihood and tie on some states."""
@@ -167,19 +212,12 @@ class Objective:
             self._flow[key] = torch.cat(values), torch.cat(forces)
         return self._flow[key]
 
-    def _gauge_term(self, block: Block, gauge: Gauge, trajectories: Tensor | None) -> Tensor:
+    def _gauge_term(self, gauge: Gauge, slope: Tensor) -> Tensor:
         """Return the mean square of ⟨∂α/∂x⟩ in units of the standard deviations of α and ε."""
-        measure = block.measure
-        if trajectories is not None:
-            measure = measure.select(block.state_indices(trajectories))
-        _, slope = self.law.encoder.features_and_slope(measure.nodes)
-        mean = measure.mean(slope.flatten(-2)).reshape(-1, *slope.shape[-2:])
-        relative: Tensor = (gauge.matrix @ mean) * self.data.scales.strain_scale
+        relative: Tensor = (gauge.matrix @ slope) * self.data.scales.strain_scale
         return relative.square().mean()
 
-    def _window_term(
-        self, block: Block, internal: Tensor, strain: Tensor, stress: Tensor
-    ) -> Tensor:
+    def _window_term(self, block: Block, internal: Tensor) -> Tensor:
         """Return the error of windows that start from encoded states, under the measured strain."""
         length = min(self.window, len(block.time) - 1)
         starts = range(0, len(block.time) - length, max(1, length // 2))
@@ -187,7 +225,7 @@ class Objective:
         def windows(series: Tensor) -> Tensor:
             return torch.stack([series[:, s : s + length + 1] for s in starts]).movedim(2, 0)
 
-        alpha, eps, sigma = windows(internal), windows(strain), windows(stress)
+        alpha, eps, sigma = windows(internal), windows(block.strain), windows(block.stress)
         # Equidistant instants: every window sees the same time steps.
         result = dynamics.controlled(_rates(self.law), block.time[: length + 1], eps, alpha[0])
         return (result.internal - alpha).square().mean() + losses.normalised_square(

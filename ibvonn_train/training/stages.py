@@ -84,8 +84,7 @@ class StageRun:
     def finish(self) -> None:
         """Store the gauge of the trained encoder."""
         with torch.no_grad():
-            gauge, _ = self.objective.encode(self.data.training[0])
-            self.law.encoder.store(gauge)
+            self.law.encoder.store(self.objective.encode(self.data.training[0]).gauge)
 
     def state(self) -> dict[str, Any]:
         """Return what a resumed run needs, as tensors and plain values."""
@@ -105,31 +104,25 @@ class StageRun:
         rate = one_cycle(self.step, self.total, self.config.learning_rate)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        batch = self._random_batch()
         self.optimiser.zero_grad()
-        loss, terms = self.objective(batch)
-        loss.backward()  # type: ignore[no-untyped-call]
+        record = self.objective.backward(self._random_batch())
         self.optimiser.step()
-        return _record(loss, terms)
+        return record
 
     def _lbfgs(self) -> dict[str, float]:
         records: list[dict[str, float]] = []
+        states = sum(batch.block.states for batch in self.fixed)
 
         def closure() -> float:
             self.optimiser.zero_grad()
-            total = 0.0
             sums: dict[str, float] = {}
-            states = sum(batch.block.states for batch in self.fixed)
             for batch in self.fixed:
-                loss, terms = self.objective(batch)
                 share = batch.block.states / states
-                scaled = LBFGS_LOSS_SCALE * share * loss
-                scaled.backward()  # type: ignore[no-untyped-call]
-                total += float(scaled.detach())
-                for name, value in _record(loss, terms).items():
+                record = self.objective.backward(batch, LBFGS_LOSS_SCALE * share)
+                for name, value in record.items():
                     sums[name] = sums.get(name, 0.0) + share * value
             records.append(sums)
-            return total
+            return LBFGS_LOSS_SCALE * sums["loss"]
 
         self.optimiser.step(closure)
         return records[0]
@@ -170,7 +163,3 @@ def one_cycle(step: int, total: int, peak: float) -> float:
 def _usable(law: LearnedLaw, parts: tuple[str, ...]) -> set[str]:
     """Leave out parts without meaning: a law without internal variables has no rate."""
     return set(parts) - (set() if law.internal_size else {"encoder", "dissipation"})
-
-
-def _record(loss: Tensor, terms: dict[str, Tensor]) -> dict[str, float]:
-    return {"loss": float(loss.detach()), **{k: float(v.detach()) for k, v in terms.items()}}

@@ -252,7 +252,7 @@ class TrainedModel:
         """
         eps = np.asarray(strain, dtype=np.float64)
         n = self.strain_size
-        alpha = self.envelope[n:].mean(1)
+        alpha: FloatArray = self.envelope[n:].mean(1)
         scale = float(self.law.energy.energy_scale)
         for _ in range(100):
             energy, _, force, _ = self.rates(eps, alpha)

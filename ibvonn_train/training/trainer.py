@@ -71,6 +71,7 @@ def train(
     if physics is None:
         physics = physics_of(str(group[0].system), dict(group[0].parameters))
     fingerprint = data_hash(group)
+    torch.set_num_threads(config.threads)
 
     data = prepare(group, config.data, torch.device(config.device), config.seed)
     law = new_law(config, data)

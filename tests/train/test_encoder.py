@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from ibvonn_train.empirical import EmpiricalMeasure, cloud_in_cell, uniform_nodes
-from ibvonn_train.encoder import Encoder, whitening
 from torch import Tensor
+
+from ibvonn_train.empirical import EmpiricalMeasure, bin_cubic, uniform_nodes
+from ibvonn_train.encoder import Encoder, whitening
 
 
 def encoder(size: int = 1, internal: int = 2) -> Encoder:
@@ -39,30 +40,33 @@ def test_mixing_two_ensembles_mixes_internal_variables() -> None:
 
 
 def test_whitened_variables_have_zero_mean_unit_variance_and_no_correlation() -> None:
-    raw = microstates(300, 3)[..., 0] @ torch.tensor(
-        [[1.0, 2.0], [0.0, 0.3], [4.0, 1.0]], dtype=torch.float64
-    ) + 5.0
+    raw = (
+        microstates(300, 3)[..., 0]
+        @ torch.tensor([[1.0, 2.0], [0.0, 0.3], [4.0, 1.0]], dtype=torch.float64)
+        + 5.0
+    )
     alpha = whitening(raw)(raw)
     assert alpha.mean(0).abs().max() < 1e-12
     assert (alpha.T @ alpha / 300 - torch.eye(2, dtype=torch.float64)).abs().max() < 1e-8
 
 
-def test_binned_replicas_keep_their_mean_and_nearly_their_features() -> None:
+def test_binned_replicas_keep_three_moments_and_nearly_their_features() -> None:
     x = microstates(5, 400)
-    nodes = uniform_nodes(float(x.min()), float(x.max()), 256)
-    measure = EmpiricalMeasure(nodes[:, None], cloud_in_cell(x[..., 0].numpy(), nodes))
-    assert (measure.weights.sum(-1) - 1.0).abs().max() < 1e-12
-    assert (measure.mean(nodes[:, None])[:, 0] - x[..., 0].mean(-1)).abs().max() < 1e-12
+    nodes = uniform_nodes(float(x.min()), float(x.max()), 128)
+    measure = EmpiricalMeasure(nodes[:, None], bin_cubic(x[..., 0].numpy(), nodes))
+    for power in range(4):
+        moment = measure.mean(nodes[:, None] ** power)[:, 0]
+        assert (moment - (x[..., 0] ** power).mean(-1)).abs().max() < 1e-12
     net = encoder()
     exact, binned = net.features(x).mean(-2), net.raw_mean(measure)
-    h = float(nodes[1] - nodes[0])
-    slope = torch.diff(net.features(nodes[:, None]), n=2, dim=0).abs().max() / h**2
-    assert (exact - binned).abs().max() <= h**2 / 8.0 * slope * 1.01
+    # h⁴ max|∂⁴ψ| is a fourth difference; the bound of cubic interpolation is 3/128 of it.
+    fourth = torch.diff(net.features(nodes[:, None]), n=4, dim=0).abs().max()
+    assert (exact - binned).abs().max() <= 3.0 / 128.0 * fourth * 1.01
 
 
 def test_samples_outside_the_nodes_are_refused() -> None:
     nodes = torch.linspace(0.0, 1.0, 11, dtype=torch.float64)
-    with pytest.raises(ValueError, match=r"must lie within the nodes \[0, 1\]; they span"):
-        cloud_in_cell(np.array([[0.5, 1.5]]), nodes)
+    with pytest.raises(ValueError, match=r"must lie within \[0.1, 0.9\]; they span"):
+        bin_cubic(np.array([[0.5, 1.5]]), nodes)
     with pytest.raises(ValueError, match="look for NaN"):
-        cloud_in_cell(np.array([[0.5, np.nan]]), nodes)
+        bin_cubic(np.array([[0.5, np.nan]]), nodes)

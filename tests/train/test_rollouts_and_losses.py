@@ -1,0 +1,121 @@
+"""Roll-outs, weak form and the decoder's free energy against what is known exactly."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from ibvonn_train import dynamics
+from ibvonn_train.free_energy import flow_free_energy
+from ibvonn_train.losses import weak_form
+from torch import Tensor
+
+SITES, FRICTION, LENGTH, MODULUS = 5, 0.1, 0.01, 1.0
+TIME = 0.002 * torch.arange(400, dtype=torch.float64)
+
+
+def zener(strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor]:
+    """Spring in series with a Kelvin unit."""
+    stress = MODULUS * LENGTH * (strain - internal)
+    return stress, 3.0 * (strain - 2.0 * internal)
+
+
+def start() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    strain = torch.randn(2, SITES, 1, dtype=torch.float64, generator=generator)
+    return strain, 0.3 * strain
+
+
+def end_driven() -> tuple[dynamics.Rollout, Tensor, Tensor]:
+    strain, internal = start()
+    first = (strain.sum((1, 2)) + SITES) * LENGTH
+    length = first[:, None] + 0.01 * torch.sin(3.0 * TIME)
+    # The forward difference is the velocity that the Euler scheme sees.
+    rate = torch.diff(length, dim=1) / torch.diff(TIME)
+    rate = torch.cat([rate, rate[:, -1:]], 1)
+    result = dynamics.end_driven(
+        zener, TIME, length, rate, strain, internal, friction=FRICTION, reference_length=LENGTH
+    )
+    return result, length, rate
+
+
+def test_end_driven_chain_keeps_the_given_length() -> None:
+    result, length, _ = end_driven()
+    total = (result.strain.sum((2, 3)) + SITES) * LENGTH
+    assert (total.T - length).abs().max() < 1e-14
+
+
+def test_beads_of_the_end_driven_chain_obey_the_momentum_balance() -> None:
+    result, _, _ = end_driven()
+    position = LENGTH * torch.cumsum(1.0 + result.strain[..., 0], -1)
+    velocity = torch.diff(position, dim=0) / torch.diff(TIME)[:, None, None]
+    stress = result.stress[:-1, :, :, 0]
+    residual = FRICTION * velocity[..., :-1] - torch.diff(stress, dim=-1)
+    assert residual.abs().max() < 1e-12 * float(stress.abs().max()) / float(TIME[1])
+
+
+def test_force_driven_chain_repeats_the_end_driven_one_under_its_force() -> None:
+    expected, _, _ = end_driven()
+    strain, internal = start()
+    result = dynamics.force_driven(
+        zener, TIME, expected.force.T, strain, internal, friction=FRICTION, reference_length=LENGTH
+    )
+    assert (result.strain - expected.strain).abs().max() < 1e-10
+    assert (result.internal - expected.internal).abs().max() < 1e-10
+
+
+def test_without_its_drag_the_end_force_does_not_repeat_the_motion() -> None:
+    """Guards the test above: the drag of the end bead is part of the external force."""
+    expected, _, rate = end_driven()
+    strain, internal = start()
+    force = expected.force.T - FRICTION * rate
+    result = dynamics.force_driven(
+        zener, TIME, force, strain, internal, friction=FRICTION, reference_length=LENGTH
+    )
+    assert (result.strain - expected.strain).abs().max() > 1e-2
+
+
+def series() -> tuple[Tensor, Tensor, Tensor]:
+    """α and its rate for unequal time steps, exactly in the forward-Euler convention."""
+    generator = torch.Generator().manual_seed(1)
+    time = torch.cumsum(0.5 + torch.rand(200, dtype=torch.float64, generator=generator), 0)
+    rate = torch.randn(3, 200, 2, dtype=torch.float64, generator=generator)
+    change = rate[:, :-1] * torch.diff(time)[:, None]
+    internal = torch.cat([torch.zeros(3, 1, 2), torch.cumsum(change, 1)], 1)
+    return internal, rate, time
+
+
+@pytest.mark.parametrize("width", [3, 20, 60])
+def test_weak_form_vanishes_on_forward_euler_data(width: int) -> None:
+    internal, rate, time = series()
+    ((observed, modelled),) = weak_form(internal, rate, time, [width])
+    assert observed.shape[0] == 3
+    assert observed.shape[2] == 2
+    assert (observed - modelled).abs().max() < 1e-12
+
+
+def test_weak_form_sees_a_lag_of_one_step() -> None:
+    """Guards the test above: rates at the new time are another scheme."""
+    internal, rate, time = series()
+    ((observed, modelled),) = weak_form(internal, torch.roll(rate, -1, 1), time, [20])
+    assert (observed - modelled).abs().max() > 1e-2
+
+
+def test_test_functions_longer_than_the_data_are_left_out() -> None:
+    internal, rate, time = series()
+    assert len(weak_form(internal, rate, time, [20, 500])) == 1
+
+
+def test_quadrature_gives_the_free_energy_of_a_gaussian() -> None:
+    """e = k x²/2 + x and q = N(m, s²): F = k (m² + s²)/2 + m − k_BT ln(s sqrt(2πe))."""
+    k, thermal = 2.0, 0.3
+    nodes = torch.linspace(-12.0, 12.0, 600, dtype=torch.float64)
+    m = torch.tensor([[-0.5], [0.0], [1.5]], dtype=torch.float64)
+    s = torch.tensor([[0.5], [0.7], [0.9]], dtype=torch.float64)
+    log_density = -0.5 * ((nodes - m) / s) ** 2 - torch.log(s) - 0.5 * math.log(2.0 * math.pi)
+    energy = (0.5 * k * nodes**2 + nodes).expand(3, -1)
+    value = flow_free_energy(log_density, energy, float(nodes[1] - nodes[0]), thermal)
+    entropy = torch.log(s * math.sqrt(2.0 * math.pi * math.e))
+    exact = (0.5 * k * (m**2 + s**2) + m - thermal * entropy)[:, 0]
+    assert (value - exact).abs().max() < 1e-12

@@ -1,0 +1,196 @@
+"""Training runs: resume, interruption, files, and what a trained model answers."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ibvonn_train.data import TrajectoryEnsemble
+from ibvonn_train.simulation import TetheredParticle, simulate, trap_of_paper
+from ibvonn_train.training import CheckpointError, TrainedModel, TrainingConfig, train
+from ibvonn_train.training.config import ConfigError
+from ibvonn_train.training.stages import StageRun
+
+LOSS = {"stress": 1.0, "weak": 0.1, "likelihood": 1e-2, "tie": 1e-2}
+TABLE = {
+    "name": "small",
+    "checkpoint_every": 5,
+    "data": {"nodes": 64, "validation": [1]},
+    "model": {"encoder_widths": [4], "energy_widths": [5], "context_widths": [4], "ridges": 2},
+    "stages": [
+        {"name": "adam", "optimiser": "adam", "steps": 12, "states": 16, "trajectories": 2,
+         "loss": LOSS},
+        {"name": "lbfgs", "optimiser": "lbfgs", "steps": 40,
+         "train": ["encoder", "energy", "dissipation"]},
+        {"name": "tie", "optimiser": "lbfgs", "steps": 20, "train": ["energy", "dissipation"],
+         "states": 40, "loss": {"tie": 0.1, "tie_gradient": 0.01}},
+    ],
+}  # fmt: skip
+CONFIG = TrainingConfig.from_dict(TABLE)
+
+
+@pytest.fixture(scope="module")
+def ensemble() -> TrajectoryEnsemble:
+    return simulate(
+        TetheredParticle(), trap_of_paper().train[:4], duration=3.0, time_step=0.01, stride=2,
+        replicas=200, seed=1, engine="torch", progress=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(ensemble: TrajectoryEnsemble, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Directory of an uninterrupted run."""
+    out = tmp_path_factory.mktemp("whole")
+    run(ensemble, out)
+    return out
+
+
+def run(
+    ensemble: TrajectoryEnsemble,
+    out: Path,
+    config: TrainingConfig = CONFIG,
+    resume: bool = False,
+) -> TrainedModel:
+    return train(config, ensemble, out, resume=resume, progress=False, tensorboard=False)
+
+
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, stage: str, step: int) -> None:
+    """Press Ctrl-C in the middle of a step."""
+    advance = StageRun.advance
+
+    def advance_and_interrupt(self: StageRun) -> dict[str, float]:
+        if self.config.name == stage and self.step == step:
+            os.kill(os.getpid(), signal.SIGINT)
+        return advance(self)
+
+    monkeypatch.setattr(StageRun, "advance", advance_and_interrupt)
+
+
+@pytest.mark.parametrize(("stage", "step"), [("adam", 7), ("lbfgs", 1), ("lbfgs", 3), ("tie", 0)])
+def test_interrupted_and_resumed_run_equals_the_uninterrupted_one(
+    ensemble: TrajectoryEnsemble,
+    whole: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stage: str,
+    step: int,
+) -> None:
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, stage, step)
+        with pytest.raises(KeyboardInterrupt, match=f"stopped in stage '{stage}'"):
+            run(ensemble, tmp_path)
+    assert not (tmp_path / "model.pt").exists()
+    resumed = run(ensemble, tmp_path, resume=True)
+    expected = TrainedModel.load(whole)
+    for name, value in expected.law.state_dict().items():
+        assert torch.equal(resumed.law.state_dict()[name], value), name
+    assert (tmp_path / "log.csv").read_text() == (whole / "log.csv").read_text()
+
+
+def test_another_seed_gives_another_law(
+    ensemble: TrajectoryEnsemble, whole: Path, tmp_path: Path
+) -> None:
+    """Guards the test above: the comparison sees differences."""
+    short = dataclasses.replace(CONFIG, seed=1, stages=CONFIG.stages[:1])
+    other = run(ensemble, tmp_path, short).law.state_dict()
+    expected = TrainedModel.load(whole).law.state_dict()
+    assert any(not torch.equal(other[name], value) for name, value in expected.items())
+
+
+def test_resuming_with_another_configuration_or_other_data_is_refused(
+    ensemble: TrajectoryEnsemble, whole: Path
+) -> None:
+    with pytest.raises(CheckpointError, match=r"another configuration \(differs in \['seed'\]\)"):
+        run(ensemble, whole, dataclasses.replace(CONFIG, seed=5), resume=True)
+    with pytest.raises(CheckpointError, match="written with other data"):
+        run(ensemble.select([0, 1, 3, 2]), whole, resume=True)
+
+
+def test_broken_and_foreign_files_are_refused(whole: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="there is no such file"):
+        TrainedModel.load(tmp_path / "model.pt")
+    with pytest.raises(CheckpointError, match="holds a checkpoint, not a model"):
+        TrainedModel.load(whole / "checkpoint.pt")
+    half = tmp_path / "half.pt"
+    half.write_bytes((whole / "model.pt").read_bytes()[:2000])
+    with pytest.raises(CheckpointError, match="not a readable checkpoint"):
+        TrainedModel.load(half)
+    newer = tmp_path / "newer.pt"
+    torch.save({"format": 99}, newer)
+    with pytest.raises(CheckpointError, match="has format 99; this version reads up to 1"):
+        TrainedModel.load(newer)
+    foreign = tmp_path / "foreign.pt"
+    torch.save({"format": 1, "kind": "model", "x": Path("code")}, foreign)
+    with pytest.raises(CheckpointError, match="not a readable checkpoint"):
+        TrainedModel.load(foreign)
+
+
+def test_protocols_that_do_not_exist_are_refused(
+    ensemble: TrajectoryEnsemble, tmp_path: Path
+) -> None:
+    table = TABLE | {"data": {"validation": [9]}}
+    with pytest.raises(ConfigError, match="protocol 9 does not exist; the data have 4"):
+        run(ensemble, tmp_path, TrainingConfig.from_dict(table))
+    table = TABLE | {"data": {"validation": [0, 1, 2, 3]}}
+    with pytest.raises(ConfigError, match="every protocol is held out"):
+        run(ensemble, tmp_path, TrainingConfig.from_dict(table))
+
+
+def test_held_out_protocols_do_not_touch_the_law(
+    ensemble: TrajectoryEnsemble, whole: Path, tmp_path: Path
+) -> None:
+    spoiled = ensemble.microstate.copy()
+    centre = spoiled[1].mean()
+    spoiled[1] = centre + 0.5 * (spoiled[1] - centre)  # inside the nodes' range
+    other = run(dataclasses.replace(ensemble, microstate=spoiled), tmp_path)
+    for name, value in TrainedModel.load(whole).law.state_dict().items():
+        assert torch.equal(other.law.state_dict()[name], value), name
+
+
+def test_untrained_energy_is_zero_with_its_force_at_the_exported_reference(whole: Path) -> None:
+    from ibvonn_train.training.deployment import law_parameters
+
+    model = TrainedModel.load(whole)
+    strain = np.zeros(1)
+    internal = model.equilibrium(strain)
+    scale = float(model.law.energy.energy_scale)
+    assert np.abs(model.rates(strain, internal).driving_force).max() <= 1e-10 * scale
+    assert np.abs(model.rates(strain, internal).rate).max() <= 1e-9
+    law = law_parameters(model, strain, internal)
+    assert law.envelope.shape == (2, 2)
+
+
+@pytest.mark.export
+def test_exported_law_is_the_trained_one(
+    ensemble: TrajectoryEnsemble, whole: Path, tmp_path: Path
+) -> None:
+    from ibvonn_train.export.runtime import run_onnx
+
+    model = TrainedModel.load(whole)
+    directory = model.to_export(tmp_path / "law")
+    zero = model.equilibrium(np.zeros(1))
+    microstate = np.asarray(ensemble.microstate[0, ::50, 0], dtype=np.float64)
+    strain = ensemble.control[0, ::50, None]
+    internal = model.encode(microstate)
+    statev = run_onnx(directory / "encoder.onnx", {"microstate": microstate})["statev"]
+    assert np.abs(statev - (internal - zero)).max() < 1e-12
+    found = run_onnx(directory / "rates.onnx", {"strain": strain, "statev": statev})
+    expected = model.rates(strain, internal)
+    reference = model.rates(np.zeros(1), zero).energy
+    assert np.abs(found["energy"][:, 0] - (expected.energy - reference)).max() < 1e-10
+    assert np.abs(found["stress"] - expected.stress).max() < 1e-10
+    assert np.abs(found["rate"] - expected.rate).max() < 1e-9 * np.abs(expected.rate).max()
+    state = {"strain": strain, "statev": statev}
+    points = microstate[:, :20]
+    density = run_onnx(directory / "decoder_log_density.onnx", {"microstate": points, **state})[
+        "log_density"
+    ]
+    assert np.abs(density - model.log_density(points, strain, internal)).max() < 1e-9
+    noise = np.random.default_rng(0).normal(size=(len(strain), 20, 1))
+    sample = run_onnx(directory / "decoder_sample.onnx", {"noise": noise, **state})["microstate"]
+    assert np.abs(sample - model.sample(noise, strain, internal)).max() < 1e-9
