@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from scipy.stats import spearmanr
+
 from ibvonn_train.data import TrajectoryEnsemble
 from ibvonn_train.encoder import Encoder
 from ibvonn_train.simulation import SpringChain, chain_of_paper, simulate
 from ibvonn_train.training import TrainedModel, TrainingConfig, train
-from scipy.stats import spearmanr
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "chain_reduced.toml"
 

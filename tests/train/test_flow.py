@@ -6,10 +6,11 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
+
 from ibvonn_train.decoder import Decoder
 from ibvonn_train.flow import ConditionalFlow
 from ibvonn_train.mixture import GaussianMixture
-from torch import Tensor
 
 NODES = torch.linspace(-25.0, 25.0, 20001, dtype=torch.float64)
 

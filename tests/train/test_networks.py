@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from ibvonn_train.networks import ConvexRidge, InputConvexNetwork, TanhNetwork
 from torch import Tensor
+
+from ibvonn_train.networks import ConvexRidge, InputConvexNetwork, TanhNetwork
 
 EPS = torch.finfo(torch.float64).eps
 

@@ -6,10 +6,11 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
+
 from ibvonn_train import dynamics
 from ibvonn_train.free_energy import flow_free_energy
 from ibvonn_train.losses import weak_form
-from torch import Tensor
 
 SITES, FRICTION, LENGTH, MODULUS = 5, 0.1, 0.01, 1.0
 TIME = 0.002 * torch.arange(400, dtype=torch.float64)
@@ -108,7 +109,7 @@ def test_test_functions_longer_than_the_data_are_left_out() -> None:
 
 
 def test_quadrature_gives_the_free_energy_of_a_gaussian() -> None:
-    """e = k x²/2 + x and q = N(m, s²): F = k (m² + s²)/2 + m − k_BT ln(s sqrt(2πe))."""
+    """For e = k x²/2 + x and q = N(m, s²): F = k (m² + s²)/2 + m − k_BT ln(s sqrt(2πe))."""
     k, thermal = 2.0, 0.3
     nodes = torch.linspace(-12.0, 12.0, 600, dtype=torch.float64)
     m = torch.tensor([[-0.5], [0.0], [1.5]], dtype=torch.float64)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from ibvonn_train.data import TrajectoryEnsemble
 from ibvonn_train.simulation import TetheredParticle, simulate, trap_of_paper
 from ibvonn_train.training import CheckpointError, TrainedModel, TrainingConfig, train
