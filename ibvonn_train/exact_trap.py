@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.interpolate import CubicHermiteSpline
 from scipy.stats import norm
 
 FloatArray = npt.NDArray[np.float64]
@@ -48,33 +49,69 @@ class ExactTrap:
         """Return φ = g²/2η."""
         return 0.5 * force**2 / self.friction
 
-    def discrete_mean(self, time: FloatArray, control: FloatArray, start: FloatArray) -> FloatArray:
-        """Return the exact mean of the Euler–Maruyama scheme.
+    def entropy_production(self, force: FloatArray) -> FloatArray:
+        """Return T Ṡ = g ṁ = g²/η, the power that is dissipated."""
+        return force**2 / self.friction
+
+    def discrete_moments(
+        self,
+        time: FloatArray,
+        control: FloatArray,
+        control_rate: FloatArray,
+        time_step: float,
+        mean: FloatArray,
+        variance: FloatArray,
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the exact mean and variance of the Euler–Maruyama scheme at the stored instants.
+
+        Where the record is coarser than the integrator's step, λ between stored instants is the
+        cubic through λ and λ̇.
 
         Args:
-            time: Instants of the scheme, ``(n_time,)``.
+            time: Stored instants, ``(n_time,)``.
             control: λ, ``(n_protocol, n_time)``.
-            start: m at the first instant, ``(n_protocol,)``.
+            control_rate: λ̇, same shape.
+            time_step: Of the integrator.
+            mean: m at the first instant, ``(n_protocol,)``.
+            variance: At the first instant, ``(n_protocol,)``.
 
         Returns:
-            m, ``(n_protocol, n_time)``.
+            m and variance, each ``(n_protocol, n_time)``.
         """
-        mean = np.empty_like(control)
-        mean[:, 0] = start
-        for n, dt in enumerate(np.diff(time)):
-            drift = self.driving_force(control[:, n], mean[:, n]) / self.friction
-            mean[:, n + 1] = mean[:, n] + dt * drift
-        return mean
+        means, variances = np.empty_like(control), np.empty_like(control)
+        means[:, 0], variances[:, 0] = mean, variance
+        decay = 1 - 2 * self.stiffness * time_step / self.friction
+        noise = 2 * self.thermal_energy * time_step / self.friction
+        path = CubicHermiteSpline(time, control, control_rate, axis=1)
+        for n, interval in enumerate(np.diff(time)):
+            m, v = means[:, n], variances[:, n]
+            steps = round(interval / time_step)
+            for k in range(steps):
+                drive = control[:, n] if k == 0 else path(time[n] + k * time_step)
+                m = m + time_step / self.friction * self.driving_force(drive, m)
+                v = decay**2 * v + noise
+            means[:, n + 1], variances[:, n + 1] = m, v
+        return means, variances
 
-    def discrete_variance(self, time: FloatArray, start: FloatArray) -> FloatArray:
-        """Return the exact variance of the scheme, ``(n_protocol, n_time)``."""
-        variance = np.empty((len(start), len(time)))
-        variance[:, 0] = start
-        for n, dt in enumerate(np.diff(time)):
-            decay = 1 - 2 * self.stiffness * dt / self.friction
-            noise = 2 * self.thermal_energy * dt / self.friction
-            variance[:, n + 1] = decay**2 * variance[:, n] + noise
-        return variance
+    def continuous_mean(
+        self, time: FloatArray, control: FloatArray, control_rate: FloatArray, mean: FloatArray
+    ) -> FloatArray:
+        r"""Return the mean in continuous time, :math:`\eta\dot m = k(\lambda - 2m)`.
+
+        λ is the cubic through the stored λ and λ̇; the rest is exact. Arguments and result as in
+        :meth:`discrete_moments`.
+        """
+        rate = 2 * self.stiffness / self.friction
+        path = CubicHermiteSpline(time, control, control_rate, axis=1)
+        nodes, weights = np.polynomial.legendre.leggauss(8)
+        means = np.empty_like(control)
+        means[:, 0] = mean
+        for n, interval in enumerate(np.diff(time)):
+            t = time[n] + interval * (nodes + 1) / 2
+            kernel = np.exp(-rate * (time[n + 1] - t)) * weights * interval / 2
+            drive = path(t) @ kernel * self.stiffness / self.friction
+            means[:, n + 1] = means[:, n] * np.exp(-rate * interval) + drive
+        return means
 
     @staticmethod
     def ensemble(mean: FloatArray, variance: FloatArray, replicas: int = 2000) -> FloatArray:

@@ -17,6 +17,11 @@ REACH = 6.5
 """The quadrature covers the decoder's images of ± this many standard deviations of its noise."""
 
 
+def knows_energy(law: Law) -> bool:
+    """Return whether F of the decoder can be computed: it has one, and e(x) is known."""
+    return law.has_decoder and law.physics is not None and law.physics.energy is not None
+
+
 def flow_energy(law: Law, strain: FloatArray, internal: FloatArray) -> FloatArray:
     r"""Return :math:`F = \langle e\rangle_q + k_BT \langle\ln q\rangle_q` of the decoder.
 

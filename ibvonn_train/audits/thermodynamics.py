@@ -12,13 +12,9 @@ from ..evaluation.law import FloatArray, Law
 from ..evaluation.rollouts import Trajectories, reference_strain
 from . import bands
 from .audit import Audit
-from .free_energy import flow_energy
+from .free_energy import flow_energy, knows_energy
 
 NEEDS_ENERGY = "needs a decoder and a known microscopic energy"
-
-
-def _knows_energy(law: Law) -> bool:
-    return law.physics is not None and law.physics.energy is not None
 
 
 def entropy_production(law: Law, data: TrajectoryEnsemble, measured: Trajectories) -> Audit:
@@ -27,7 +23,7 @@ def entropy_production(law: Law, data: TrajectoryEnsemble, measured: Trajectorie
     Work and decoder know neither f nor φ; the sum runs over protocols and sites.
     """
     name, band = "entropy production", bands.ENTROPY_PRODUCTION
-    if not (_knows_energy(law) and law.has_decoder):
+    if not (knows_energy(law) and law.has_decoder):
         return Audit.not_available(name, band, NEEDS_ENERGY)
     dt = np.diff(data.time)
     rates = law.rates(
@@ -51,8 +47,7 @@ def entropy_production(law: Law, data: TrajectoryEnsemble, measured: Trajectorie
         name,
         100 * (dissipated / produced - 1),
         band,
-        f"∫g·α̇ dt = {dissipated:.5g} against work − ΔF_flow = {produced:.5g}, difference in %; "
-        "a step of 0.01 alone gives about +1 % on the trap",
+        f"∫g·α̇ dt = {dissipated:.5g} against work − ΔF_flow = {produced:.5g}, difference in %",
     )
 
 
@@ -118,7 +113,7 @@ def jarzynski(law: Law, slow: TrajectoryEnsemble) -> Audit:
         slow: Protocols that start in equilibrium and dissipate no more than 2 to 3 k_BT.
     """
     name, band = "Jarzynski equality", bands.JARZYNSKI
-    if not _knows_energy(law) or law.averaged:
+    if not knows_energy(law) or law.averaged:
         return Audit.not_available(name, band, "needs a controlled system of known energy")
     assert law.physics is not None and law.physics.energy is not None  # noqa: S101, PT018
     thermal = law.physics.thermal_energy
@@ -151,7 +146,7 @@ def equilibrium_response(law: Law, measured: Trajectories, points: int = 25) -> 
     at which some state of the data has |g| below 5 % of its root mean square.
     """
     name, band = "equilibrium response", bands.EQUILIBRIUM
-    if not _knows_energy(law):
+    if not knows_energy(law):
         return Audit.not_available(name, band, "needs a known microscopic energy")
     assert law.physics is not None and law.physics.energy is not None  # noqa: S101, PT018
     if law.averaged:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ..data import TrajectoryEnsemble
 from ..exact_trap import ExactTrap
 from .errors import Gauge, deviation, relative_error
-from .law import Law
+from .known import Agreement, agreement, known_variable
+from .law import FloatArray, Law
+from .likelihood import negative_log_likelihood
 from .rollouts import Trajectories, encoded, roll_out
+from .truth import exact_trap_mean, exact_trap_of, repeated_mean
 
-FloatArray = npt.NDArray[np.float64]
+QUANTITIES = {
+    "controlled": ("force", "internal"),
+    "end": ("strain", "force", "last_force", "stress", "internal"),
+    "force": ("strain", "stress", "internal"),
+}
+"""What is compared in each drive mode. The external force of a chain with a moved end is that of
+the last spring plus a known drag of its size: the last spring's is given beside it."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,9 @@ class Evaluation:
         measured: The data with the encoder's α.
         predicted: Drive → roll-outs.
         outside: Fraction of the states outside the law's training range.
+        likelihood: Of unseen microstates, in nats per replica.
+        known: Learned against known internal variable, where there is one.
+        truth: Noise-free trajectories, where they are known.
     """
 
     errors: dict[str, float]
@@ -38,19 +49,34 @@ class Evaluation:
     measured: Trajectories
     predicted: dict[str, Trajectories]
     outside: float
+    likelihood: dict[str, float] = field(default_factory=dict)
+    known: Agreement | None = None
+    truth: Trajectories | None = None
 
     def record(self) -> dict[str, Any]:
         """Return the numbers, for JSON."""
-        return {
+        found = {
             "errors_percent": self.errors,
             "floor_percent": self.floor,
             "noise_free_percent": self.noise_free,
             "potentials_percent": self.potentials,
             "states_outside_training_range": self.outside,
+            "likelihood_nats": self.likelihood,
         }
+        if self.known is not None:
+            found["known_variable"] = {
+                key: value for key, value in self.known._asdict().items() if key != "best"
+            }
+        return found
 
 
-def evaluate(law: Law, data: TrajectoryEnsemble, *, gauge: Gauge | None = None) -> Evaluation:
+def evaluate(
+    law: Law,
+    data: TrajectoryEnsemble,
+    *,
+    gauge: Gauge | None = None,
+    noise_free: TrajectoryEnsemble | None = None,
+) -> Evaluation:
     """Roll a law out on every protocol of an ensemble and compare.
 
     Errors are 100 ‖value − truth‖/‖truth‖ pooled over protocols, times and sites; α is compared in
@@ -60,6 +86,8 @@ def evaluate(law: Law, data: TrajectoryEnsemble, *, gauge: Gauge | None = None) 
         law: The law.
         data: An ensemble that the training has not seen.
         gauge: Of the training set; by default the one that the law knows, else that of ``data``.
+        noise_free: Independent ensemble of many replicas from the same first microstates
+            (`simulation.repeat_from_first`). Not needed for the trap, whose exact mean is known.
 
     Raises:
         ValueError: If law and data do not belong together.
@@ -68,31 +96,55 @@ def evaluate(law: Law, data: TrajectoryEnsemble, *, gauge: Gauge | None = None) 
     measured = encoded(law, data)
     gauge = gauge or law.training_gauge or Gauge.of(measured.internal)
     predicted = roll_out(law, data, measured)
-    truth = _noise_free_trap(law, data, measured) if data.system == "tethered_particle" else None
-    errors, floor, noise_free = {}, {}, {}
+    truth, ideal = _truth(law, data, measured, predicted, noise_free)
+    errors, floor, exact = {}, {}, {}
     for drive, run in predicted.items():
-        for name in _QUANTITIES[drive]:
+        for name in QUANTITIES[drive]:
             key = f"{drive}/{name}"
             errors[key] = _error(name, run, measured, gauge)
             if truth is not None:
                 floor[key] = _error(name, truth, measured, gauge)
-                noise_free[key] = _error(name, run, truth, gauge)
-    potentials = _trap_potentials(law, data, measured) if truth is not None else {}
+                exact[key] = _error(name, ideal[drive], truth, gauge)
+    trap, known = exact_trap_of(data), known_variable(data)
     return Evaluation(
-        errors, floor, noise_free, potentials, measured, predicted, _outside(law, measured)
+        errors,
+        floor,
+        exact,
+        {} if trap is None else _trap_potentials(law, data, measured, trap),
+        measured,
+        predicted,
+        _outside(law, measured),
+        negative_log_likelihood(law, data, measured) if law.has_decoder else {},
+        None if known is None else agreement(measured.internal, known),
+        truth,
     )
 
 
-_QUANTITIES = {
-    "controlled": ("force", "internal"),
-    "end": ("strain", "force", "stress", "internal"),
-    "force": ("strain", "stress", "internal"),
-}
+def _truth(
+    law: Law,
+    data: TrajectoryEnsemble,
+    measured: Trajectories,
+    predicted: dict[str, Trajectories],
+    noise_free: TrajectoryEnsemble | None,
+) -> tuple[Trajectories | None, dict[str, Trajectories]]:
+    """Return the noise-free truth and the roll-outs to compare with it.
+
+    A chain that is driven by its measured force is driven by the noise-free force there.
+    """
+    if noise_free is not None:
+        truth = repeated_mean(law, noise_free, data)
+        driven = roll_out(law, replace(data, force=truth.force), measured)
+        return truth, {**predicted, **{k: v for k, v in driven.items() if k == "force"}}
+    if data.system == "tethered_particle":
+        return exact_trap_mean(law, data, measured), predicted
+    return None, predicted
 
 
 def _error(name: str, run: Trajectories, truth: Trajectories, gauge: Gauge) -> float:
     if name == "internal":
         return relative_error(gauge(run.internal), gauge(truth.internal))
+    if name == "last_force":
+        return relative_error(run.stress[:, :, -1], truth.stress[:, :, -1])
     return relative_error(getattr(run, name), getattr(truth, name))
 
 
@@ -111,28 +163,11 @@ def _outside(law: Law, measured: Trajectories) -> float:
     return float(np.mean(np.any((states < low) | (states > high), axis=-1)))
 
 
-def _exact_trap(data: TrajectoryEnsemble) -> ExactTrap:
-    return ExactTrap(
-        data.parameters["stiffness"], data.parameters["friction"], data.parameters["thermal_energy"]
-    )
-
-
-def _noise_free_trap(law: Law, data: TrajectoryEnsemble, measured: Trajectories) -> Trajectories:
-    """Return the exact mean of the data's own scheme, given the first ensemble."""
-    exact, x = _exact_trap(data), data.microstate[:, :, 0, :, 0].astype(np.float64)
-    mean = exact.discrete_mean(data.time, data.control, x[:, 0].mean(-1))
-    variance = exact.discrete_variance(data.time, x[:, 0].var(-1))
-    _, internal = law.encode(exact.ensemble(mean, variance)[:, :, None])
-    force = exact.stress(data.control, mean)
-    return measured._replace(internal=internal, stress=force[:, :, None, None], force=force)
-
-
 def _trap_potentials(
-    law: Law, data: TrajectoryEnsemble, measured: Trajectories
+    law: Law, data: TrajectoryEnsemble, measured: Trajectories, exact: ExactTrap
 ) -> dict[str, float]:
     """Return the errors of f (one constant removed, over sd f) and φ on the states of the data."""
-    exact = _exact_trap(data)
-    mean = data.microstate[:, :, 0, :, 0].mean(-1, dtype=np.float64).reshape(-1)
+    mean: FloatArray = data.microstate[:, :, 0, :, 0].mean(-1, dtype=np.float64).reshape(-1)
     strain = measured.strain.reshape(-1, 1)
     internal = measured.internal.reshape(-1, law.internal_size)
     rates = law.rates(strain, internal)

@@ -1,0 +1,54 @@
+"""How well the decoder predicts microstates: nats per replica."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..data import TrajectoryEnsemble
+from .law import FloatArray, Law
+from .rollouts import Trajectories
+from .truth import exact_trap_of
+
+
+def negative_log_likelihood(
+    law: Law, data: TrajectoryEnsemble, measured: Trajectories, states: int = 300, seed: int = 5
+) -> dict[str, float]:
+    """Return −⟨ln q(x|α)⟩ of unseen replicas, and what it exceeds the true density's by.
+
+    Args:
+        law: A law with a decoder.
+        data: The ensemble.
+        measured: Its states.
+        states: Number of random states (protocol, time, site).
+        seed: Of their choice.
+
+    Returns:
+        "negative_log_likelihood" and, where the true density is known (trap: Gaussian with the
+        exact variance), "excess_over_true_density", both in nats per replica.
+    """
+    shape = measured.strain.shape[:3]
+    count = int(np.prod(shape))
+    pick = np.random.default_rng(seed).permutation(count)[:states]
+    case, at, site = np.unravel_index(pick, shape)
+    x = data.microstate[case, at, site].astype(np.float64)
+    strain, internal = measured.strain[case, at, site], measured.internal[case, at, site]
+    learned = -law.log_density(x, strain, internal).mean()
+    found = {"negative_log_likelihood": float(learned)}
+    exact = exact_trap_of(data)
+    if exact is not None:
+        start = data.microstate[:, 0, 0, :, 0].astype(np.float64)
+        mean, variance = exact.discrete_moments(
+            data.time,
+            data.control,
+            data.control_rate,
+            data.time_step,
+            start.mean(-1),
+            start.var(-1),
+        )
+        true = _gaussian(x[..., 0], mean[case, at, None], variance[case, at, None])
+        found["excess_over_true_density"] = float(learned - true)
+    return found
+
+
+def _gaussian(x: FloatArray, mean: FloatArray, variance: FloatArray) -> float:
+    return float(np.mean(0.5 * ((x - mean) ** 2 / variance + np.log(2 * np.pi * variance))))

@@ -1,0 +1,70 @@
+"""Truths without sampling noise: what a perfect law would predict from the same first states."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..data import TrajectoryEnsemble
+from ..exact_trap import ExactTrap
+from .law import Law
+from .rollouts import Trajectories, encoded
+
+
+def exact_trap_of(data: TrajectoryEnsemble) -> ExactTrap | None:
+    """Return the closed forms of the trap that made the data, or None for other systems."""
+    if data.system != "tethered_particle":
+        return None
+    return ExactTrap(
+        *(float(data.parameters[key]) for key in ("stiffness", "friction", "thermal_energy"))
+    )
+
+
+def exact_trap_mean(law: Law, data: TrajectoryEnsemble, measured: Trajectories) -> Trajectories:
+    """Return the exact mean of the trap's own time-discrete scheme, given the first ensemble.
+
+    α is that of Gaussian ensembles with the exact mean and variance.
+
+    Args:
+        law: Supplies the encoder.
+        data: An ensemble of the trap, recorded at every step of its integrator or coarser.
+        measured: The ensemble with the encoder's α.
+    """
+    exact = exact_trap_of(data)
+    if exact is None:
+        raise ValueError(f"exact_trap_mean: needs data of the trap; these are of {data.system!r}.")
+    x = data.microstate[:, 0, 0, :, 0].astype(np.float64)
+    mean, variance = exact.discrete_moments(
+        data.time, data.control, data.control_rate, data.time_step, x.mean(-1), x.var(-1)
+    )
+    _, internal = law.encode(exact.ensemble(mean, variance)[:, :, None])
+    force = exact.stress(data.control, mean)
+    return measured._replace(internal=internal, stress=force[:, :, None, None], force=force)
+
+
+def repeated_mean(law: Law, repeated: TrajectoryEnsemble, data: TrajectoryEnsemble) -> Trajectories:
+    """Return the means of an independent ensemble that starts from the same first microstates.
+
+    Args:
+        law: Supplies the encoder.
+        repeated: Many times the replicas of ``data`` (`simulation.repeat_from_first`).
+        data: The ensemble that is judged.
+
+    Raises:
+        ValueError: If the two do not belong together.
+    """
+    if repeated.control.shape != data.control.shape or not np.allclose(
+        repeated.control, data.control, rtol=1e-6, atol=1e-12
+    ):
+        raise ValueError(
+            f"noise-free truth: must have the protocols of the ensemble; controls of shape "
+            f"{repeated.control.shape} and {data.control.shape} differ. Make it with "
+            "simulation.repeat_from_first."
+        )
+    first, again = data.microstate[:, 0], repeated.microstate[:, 0]
+    spread = first.std(axis=2)
+    if not np.all(np.abs(first.mean(2) - again.mean(2)) <= 1e-3 * spread + 1e-12):
+        raise ValueError(
+            "noise-free truth: must start from the first microstates of the ensemble; their means "
+            "differ. Make it with simulation.repeat_from_first."
+        )
+    return encoded(law, repeated)

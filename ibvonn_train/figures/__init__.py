@@ -1,0 +1,10 @@
+"""Figures for a person: PNG files, drawn without a display."""
+
+from .certificate import certificate_page as certificate_page
+from .microscopic import densities as densities
+from .microscopic import internal_variable as internal_variable
+from .potentials import potentials as potentials
+from .report import report as report
+from .report import trap_report as trap_report
+from .training import training_history as training_history
+from .trajectories import trajectories as trajectories
