@@ -1,28 +1,40 @@
-"""Microscopic data: trajectory ensembles in memory and as HDF5 files (CONVENTIONS.md)."""
+"""Microscopic data: replicas of a microscopic system under several protocols (CONVENTIONS.md)."""
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
-import os
-import tempfile
+import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
-FORMAT = 1
+from .data_file import FORMAT, StoredMicrostate, located, open_fields, require_finite, write_file
+
 FloatArray = npt.NDArray[np.float64]
 
-PARAMETER_KEYS = frozenset(
-    "stiffness friction thermal_energy effective_thermal_energy reference_length well_distance "
-    "offset crossing springs".split()
+PARAMETER_KEYS = (
+    "stiffness",
+    "friction",
+    "thermal_energy",
+    "effective_thermal_energy",
+    "reference_length",
+    "well_distance",
+    "offset",
+    "crossing",
+    "springs",
+    "initial",
+    "preparation",
 )
-"""Keys with a meaning here; others are kept but must be numbers or text."""
+"""Parameters with a meaning here; others are kept, unless they look like one of these misspelt."""
+_POSITIVE = ("friction", "stiffness", "reference_length", "well_distance")
+_NOT_NEGATIVE = ("thermal_energy", "effective_thermal_energy")
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,11 +75,12 @@ class TrajectoryEnsemble:
     units: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _check(self)
+        _check_arrays(self)
+        _check_attributes(self)
 
     @property
     def strain(self) -> FloatArray:
-        """ε, shape ``(n_protocol, n_time, n_site, 1)``."""
+        """ε, shape ``(n_protocol, n_time, n_site, n_ε)``."""
         if self.strain_kind == "controlled":
             return self.control[:, :, None, None]
         return np.asarray(self.microstate.mean(axis=3, dtype=np.float64))
@@ -84,7 +97,7 @@ class TrajectoryEnsemble:
         return self.site_force[..., None]
 
     def select(self, protocols: slice | list[int]) -> TrajectoryEnsemble:
-        """Return the given protocols."""
+        """Return the given protocols, in memory."""
         return replace(
             self,
             control=self.control[protocols],
@@ -98,56 +111,66 @@ class TrajectoryEnsemble:
         """Return a hash of all arrays and attributes, independent of file and compression."""
         digest = hashlib.sha256(json.dumps(_attributes(self), sort_keys=True).encode())
         for name, array in _datasets(self).items():
-            digest.update(name.encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
+            digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+            for index in range(len(array)):  # row by row: it may be larger than memory
+                digest.update(np.ascontiguousarray(array[index]).tobytes())
         return digest.hexdigest()
 
     def save(self, path: str | Path) -> None:
         """Write the HDF5 file; an interrupted write leaves an existing file as it was."""
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        os.close(handle)
-        try:
-            with h5py.File(name, "w") as file:
-                for key, array in _datasets(self).items():
-                    _write(file, key, array)
-                file.attrs.update(_attributes(self))
-            with Path(name).open("rb") as written:
-                os.fsync(written.fileno())
-            Path(name).replace(target)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        write_file(path, _datasets(self), _attributes(self))
 
     @classmethod
-    def load(cls, path: str | Path, protocols: slice = slice(None)) -> TrajectoryEnsemble:
+    def load(
+        cls, path: str | Path, protocols: slice | list[int] = slice(None), group: str = "/"
+    ) -> TrajectoryEnsemble:
         """Read a file, or some of its protocols, and check it.
+
+        Args:
+            path: Of the file.
+            protocols: Which ones.
+            group: Group of the file that holds the ensemble.
 
         Raises:
             FileNotFoundError: If there is no such file.
             ValueError: If the file is not such data; the message names file and dataset.
         """
-        source = Path(path)
-        if not source.exists():
-            raise FileNotFoundError(f"{source}: no such file. Write one with `ibvonn simulate`.")
+        with open_ensemble(path, group) as data:
+            try:
+                return data.select(protocols)
+            except ValueError as error:
+                raise located(path, error) from error
+            except OSError as error:
+                raise ValueError(
+                    f"{path}: microstate must be readable; it is damaged ({error}). "
+                    "Write the file again."
+                ) from error
+
+
+@contextmanager
+def open_ensemble(path: str | Path, group: str = "/") -> Iterator[TrajectoryEnsemble]:
+    """Open an ensemble whose microstates are read when they are indexed: for large files.
+
+    ``microstate[i]`` reads one protocol, :meth:`TrajectoryEnsemble.select` some of them into
+    memory; ``strain``, ``sha256`` and training work through the file one protocol at a time.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is not such data; the message names file and dataset.
+    """
+    with open_fields(path, group) as fields:
         try:
-            with h5py.File(source, "r") as file:
-                return _read(cls, file, protocols)
-        except OSError as error:
-            raise ValueError(
-                f"{source}: not a readable HDF5 file, perhaps truncated ({error}). Write it again."
-            ) from error
+            data = TrajectoryEnsemble(**fields)
         except ValueError as error:
-            raise ValueError(f"{source}: {error}") from error
+            raise located(path, error) from error
+        yield data
 
 
 def protocol_slices(path: str | Path, size: int = 1) -> Iterator[TrajectoryEnsemble]:
-    """Yield the protocols of a file, ``size`` at a time: for files larger than memory."""
-    with h5py.File(path, "r") as file:
-        count = len(file["control"])
-    for start in range(0, count, size):
-        yield TrajectoryEnsemble.load(path, slice(start, start + size))
+    """Yield the protocols of a file in memory, ``size`` at a time."""
+    with open_ensemble(path) as data:
+        for start in range(0, len(data.control), size):
+            yield data.select(slice(start, start + size))
 
 
 def _datasets(data: TrajectoryEnsemble) -> dict[str, npt.NDArray[Any]]:
@@ -176,74 +199,15 @@ def _attributes(data: TrajectoryEnsemble) -> dict[str, Any]:
     }
 
 
-def _write(file: h5py.File, name: str, array: npt.NDArray[Any]) -> None:
-    if name != "microstate":
-        file.create_dataset(name, data=array)
-        return
-    instants = max(1, min(array.shape[1], 2**20 // max(1, array[0, 0].nbytes)))
-    file.create_dataset(
-        name, data=array, chunks=(1, instants, *array.shape[2:]), shuffle=True, compression="lzf"
-    )
-
-
-def _read(cls: type[TrajectoryEnsemble], file: h5py.File, protocols: slice) -> TrajectoryEnsemble:
-    missing = [key for key in _REQUIRED_ATTRIBUTES if key not in file.attrs]
-    if missing:
-        raise ValueError(f"needs the attributes {_REQUIRED_ATTRIBUTES}; missing: {missing}.")
-    if int(file.attrs["format"]) > FORMAT:
+def _check_arrays(data: TrajectoryEnsemble) -> None:
+    if data.microstate.ndim != 5 or 0 in data.microstate.shape:
         raise ValueError(
-            f"written in format {int(file.attrs['format'])}, this version reads up to {FORMAT}. "
-            "Update the package."
+            "microstate must have the axes (protocol, time, site, replica, x), none of them empty; "
+            f"found shape {data.microstate.shape}."
         )
-    absent = [key for key in _REQUIRED_DATASETS if key not in file]
-    if absent:
-        raise ValueError(f"needs the datasets {_REQUIRED_DATASETS}; missing: {absent}.")
-    site_force = file["site_force"][protocols] if "site_force" in file else None
-    return cls(
-        time=file["time"][:],
-        control=file["control"][protocols],
-        control_rate=file["control_rate"][protocols],
-        microstate=file["microstate"][protocols],
-        force=file["force"][protocols],
-        site_force=site_force,
-        system=str(file.attrs["system"]),
-        drive=str(file.attrs["drive"]),
-        strain_kind=str(file.attrs["strain_kind"]),
-        parameters=_json(file, "parameters"),
-        time_step=float(file.attrs["time_step"]),
-        seed=int(file.attrs["seed"]),
-        units=_json(file, "units"),
-    )
-
-
-_REQUIRED_DATASETS = ("time", "control", "control_rate", "microstate", "force")
-_REQUIRED_ATTRIBUTES = (
-    "format",
-    "system",
-    "drive",
-    "strain_kind",
-    "parameters",
-    "time_step",
-    "seed",
-    "units",
-)
-
-
-def _json(file: h5py.File, name: str) -> dict[str, Any]:
-    try:
-        value = json.loads(file.attrs[name])
-    except (json.JSONDecodeError, TypeError) as error:
-        raise ValueError(f"attribute {name} must be a JSON object ({error}).") from error
-    if not isinstance(value, dict):
-        raise ValueError(f"attribute {name} must be a JSON object; found {value!r}.")
-    return value
-
-
-def _check(data: TrajectoryEnsemble) -> None:
-    if data.microstate.ndim != 5:
+    if data.microstate.dtype not in (np.float32, np.float64):
         raise ValueError(
-            "microstate must have the axes (protocol, time, site, replica, x); found shape "
-            f"{data.microstate.shape}."
+            f"microstate must be of type float32 or float64; found {data.microstate.dtype}."
         )
     count, instants, sites = data.microstate.shape[:3]
     shapes = {
@@ -258,13 +222,8 @@ def _check(data: TrajectoryEnsemble) -> None:
             raise ValueError(
                 f"{name} must have shape {shapes[name]} to match microstate; found {array.shape}."
             )
-        # A sum is finite only where every term is (or overflows, which is as bad).
-        if not np.isfinite(array.sum(dtype=np.float64)):
-            bad = np.argwhere(~np.isfinite(array))
-            where = tuple(int(i) for i in bad[0]) if len(bad) else "its sum"
-            raise ValueError(
-                f"{name} must be finite; found {len(bad)} bad values, first at {where}."
-            )
+        if not isinstance(array, StoredMicrostate):
+            require_finite(name, array)
     steps = np.diff(data.time)
     if not (steps > 0).all():
         at = int(np.argmax(~(steps > 0)))
@@ -272,7 +231,6 @@ def _check(data: TrajectoryEnsemble) -> None:
             f"time must be strictly increasing; time[{at}] = {data.time[at]:g} is followed by "
             f"{data.time[at + 1]:g}."
         )
-    _check_attributes(data)
 
 
 def _check_attributes(data: TrajectoryEnsemble) -> None:
@@ -280,14 +238,27 @@ def _check_attributes(data: TrajectoryEnsemble) -> None:
         value = getattr(data, name)
         if value not in allowed:
             raise ValueError(f"{name} must be one of {allowed}; found {value!r}.")
-    if not data.time_step > 0:
+    if not (data.time_step > 0 and math.isfinite(data.time_step)):
         raise ValueError(f"time_step must be positive; found {data.time_step}.")
+    parameters = data.parameters
+    for key in parameters.keys() - set(PARAMETER_KEYS):
+        missing = [known for known in PARAMETER_KEYS if known not in parameters]
+        near = difflib.get_close_matches(key, missing, n=1, cutoff=0.85)
+        if near and not key.startswith(f"{near[0]}_"):
+            raise ValueError(f"parameters: {key!r} is not known; did you mean {near[0]!r}?")
     for key in ("friction", "thermal_energy"):
-        if key not in data.parameters:
-            raise ValueError(f"parameters must hold {key!r}; found {sorted(data.parameters)}.")
-    if not data.parameters["friction"] > 0:
-        raise ValueError(f"friction must be positive; found {data.parameters['friction']}.")
-    if not data.parameters["thermal_energy"] >= 0:
-        raise ValueError(
-            f"thermal_energy must not be negative; found {data.parameters['thermal_energy']}."
-        )
+        if key not in parameters:
+            raise ValueError(f"parameters must hold {key!r}; found {sorted(parameters)}.")
+    for key, least in [(key, "positive") for key in _POSITIVE] + [
+        (key, "not negative") for key in _NOT_NEGATIVE
+    ]:
+        if key in parameters and not _is_number(parameters[key], least == "positive"):
+            raise ValueError(
+                f"parameters: {key} must be a number that is {least}; found {parameters[key]!r}."
+            )
+
+
+def _is_number(value: Any, positive: bool) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return False
+    return value > 0 if positive else value >= 0

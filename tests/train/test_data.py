@@ -6,8 +6,9 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
+import torch
 
-from ibvonn_train.data import TrajectoryEnsemble, protocol_slices
+from ibvonn_train.data import TrajectoryEnsemble, open_ensemble, protocol_slices
 from ibvonn_train.simulation import Preparation, SpringChain, TetheredParticle, simulate
 from ibvonn_train.simulation.protocols import ramp, smooth_pull
 
@@ -50,6 +51,80 @@ def test_slices_of_a_file_make_up_the_whole(data, file):
     assert np.array_equal(np.concatenate([p.microstate for p in parts]), data.microstate)
 
 
+def test_an_opened_file_reads_no_more_than_is_asked_for(data, file, monkeypatch):
+    sizes = []
+    read = h5py.Dataset.__getitem__
+
+    def count(dataset, *arguments):
+        values = read(dataset, *arguments)
+        sizes.append(np.size(values))
+        return values
+
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", count)
+    with open_ensemble(file) as stored:
+        assert np.array_equal(np.asarray(stored.microstate[1]), data.microstate[1])
+        assert np.array_equal(stored.strain, data.strain)
+        assert stored.sha256() == data.sha256()
+        assert np.array_equal(stored.select([2, 0]).microstate, data.microstate[[2, 0]])
+    assert max(sizes) == data.microstate[0].size
+    assert np.array_equal(TrajectoryEnsemble.load(file, [1]).microstate, data.microstate[1:2])
+
+
+def test_an_opened_file_can_be_written_again(data, file, tmp_path):
+    with open_ensemble(file) as stored:
+        stored.save(tmp_path / "copy.h5")
+    assert TrajectoryEnsemble.load(tmp_path / "copy.h5").sha256() == data.sha256()
+
+
+def test_an_averaged_strain_of_an_opened_file_is_the_replica_mean(tmp_path):
+    chain = SpringChain(preparation=())
+    data = record(chain, [smooth_pull(0.05, 0.2), smooth_pull(0.05, 0.1)])
+    data.save(tmp_path / "chain.h5")
+    with open_ensemble(tmp_path / "chain.h5") as stored:
+        assert np.array_equal(stored.strain, data.strain)
+
+
+def test_a_value_that_is_not_finite_is_named_when_it_is_reached(file):
+    with h5py.File(file, "r+") as handle:
+        handle["microstate"][2, 1, 0, 4, 0] = np.inf
+    assert len(TrajectoryEnsemble.load(file, slice(0, 2)).control) == 2
+    with open_ensemble(file) as stored, pytest.raises(ValueError, match=r"finite.*\(1, 0, 4, 0\)"):
+        stored.microstate[2]
+
+
+def test_an_ensemble_may_lie_in_a_group_of_a_file(data, file, tmp_path):
+    both = tmp_path / "both.h5"
+    with h5py.File(both, "w") as target, h5py.File(file) as source:
+        source.copy(source["/"], target, "fast")
+    assert TrajectoryEnsemble.load(both, group="fast").sha256() == data.sha256()
+    with pytest.raises(ValueError, match=r"Name one of the groups \['fast'\]"):
+        TrajectoryEnsemble.load(both)
+    with pytest.raises(ValueError, match="no group 'slow'"):
+        TrajectoryEnsemble.load(both, group="slow")
+
+
+def test_double_precision_survives_the_file(tmp_path):
+    data = simulate(
+        TetheredParticle(),
+        [ramp(1.0)],
+        duration=0.2,
+        time_step=0.01,
+        replicas=20,
+        seed=1,
+        dtype=torch.float64,
+        progress=False,
+    )
+    data.save(tmp_path / "wide.h5")
+    read = TrajectoryEnsemble.load(tmp_path / "wide.h5").microstate
+    assert read.dtype == np.float64
+    assert np.array_equal(read, data.microstate)
+
+
+def test_parameters_of_a_system_of_ones_own_are_kept(data):
+    own = {**data.parameters, "barrier": 3.0, "stiffness_2": 1.0, "note": "measured"}
+    assert replace(data, parameters=own).parameters == own
+
+
 def test_strain_and_stress_follow_the_kind_of_strain(data):
     assert np.array_equal(data.strain[..., 0, 0], data.control)
     assert np.array_equal(data.stress[..., 0, 0], data.force)
@@ -76,6 +151,19 @@ def test_a_truncated_file_is_refused(file):
     file.write_bytes(file.read_bytes()[:2000])
     with pytest.raises(ValueError, match="truncated"):
         TrajectoryEnsemble.load(file)
+
+
+def test_a_damaged_block_is_refused(data, file):
+    """Microstates are compressed: a block that does not unpack is noticed."""
+    with h5py.File(file) as handle:
+        block = handle["microstate"].id.get_chunk_info(1)
+    with file.open("r+b") as raw:
+        raw.seek(block.byte_offset)
+        raw.write(b"\xff" * block.size)
+    assert len(TrajectoryEnsemble.load(file, [0]).control) == 1
+    with pytest.raises(ValueError, match="damaged") as caught:
+        TrajectoryEnsemble.load(file)
+    assert file.name in str(caught.value)
 
 
 def test_a_missing_file_is_refused(tmp_path):
@@ -115,13 +203,20 @@ def spoil_parameters(**wrong):
         (spoil_dataset("microstate", lambda v: v[..., 0]), "must have the axes"),
         (spoil_dataset("time", lambda v: v[::-1]), "strictly increasing"),
         (spoil_dataset("control", lambda _: None), "missing: \\['control'\\]"),
-        (spoil_parameters(friction=-1.0), "friction must be positive"),
-        (spoil_parameters(thermal_energy=-1.0), "thermal_energy must not be negative"),
+        (spoil_dataset("control", lambda v: v.astype("S")), "control must hold numbers"),
+        (spoil_dataset("microstate", lambda v: v.astype(int)), "type float32 or float64"),
+        (spoil_dataset("microstate", lambda v: v[:, :, :, :0]), "none of them empty"),
+        (spoil_parameters(friction=-1.0), "friction must be a number that is positive.*-1.0"),
+        (spoil_parameters(friction="high"), "friction must be a number that is positive.*'high'"),
+        (spoil_parameters(thermal_energy=-1.0), "thermal_energy must be .* not negative.*-1.0"),
+        (spoil_parameters(effective_thermal_energy=float("nan")), "effective_thermal_energy must"),
+        (spoil_parameters(wel_distance=1.0), "'wel_distance' is not known; .* 'well_distance'"),
         (lambda f: f.attrs.__delitem__("drive"), "missing: \\['drive'\\]"),
         (lambda f: f.attrs.__setitem__("drive", "side"), "drive must be one of"),
         (lambda f: f.attrs.__setitem__("parameters", "{"), "must be a JSON object"),
         (lambda f: f.attrs.__setitem__("format", 2), "written in format 2"),
         (lambda f: f.attrs.__setitem__("time_step", 0.0), "time_step must be positive"),
+        (lambda f: f.attrs.__setitem__("seed", "one"), "seed must be a number; found 'one'"),
     ],
 )
 def test_a_malformed_file_is_refused_with_its_name_and_fault(file, spoil, words):
