@@ -253,9 +253,9 @@ class InternalVariableProblem:
         if self.bcs and self._misses_prescribed(x, b):
             with b.localForm() as local:
                 local.set(0.0)
-            forms = self._tangent_forms
+            forms, u = self._tangent_forms, self.u.x.petsc_vec  # x, with ghosts up to date
             fem_petsc.apply_lifting(
-                b, forms, bcs=[self.bcs] * len(forms), x0=[x] * len(forms), alpha=-1.0
+                b, forms, bcs=[self.bcs] * len(forms), x0=[u] * len(forms), alpha=-1.0
             )
             b.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
         b.axpy(1.0, self.internal_force.x.petsc_vec)

@@ -119,6 +119,24 @@ def test_trap_step_is_the_closed_form():
     np.testing.assert_allclose(found.tangent[:, 0], (1 + a) / (1 + 2 * a), rtol=1e-15)
 
 
+def test_first_pivot_of_the_jacobian_may_vanish():
+    """Φ″ = [[1, −2], [−2, 5]], F = [[1, 2], [2, 5]], Δt = 1/3: J₁₁ = 1 + Δt (Φ″F)₁₁ = 0."""
+    law = reference.zener_parameters() | {
+        "internal_size": np.array(2),
+        "energy_linear": np.zeros(3),
+        "energy_quadratic": np.array([[6.0, -1.0, 0.0], [-1.0, 1.0, 2.0], [0.0, 2.0, 5.0]]),
+        "ridge_weight": np.zeros((0, 2)),
+        "context_weight_1": np.zeros((3, 3)),
+        "context_bias_1": np.array([0.0, -2.0, 0.0]),
+        "internal_scale": np.ones(2),
+        "envelope": np.array([[-2.0, 2.0]] * 3),
+    }
+    inputs = random_steps((1, 2), 20)[:3]
+    found = CLibraryKernel(law).update(*inputs, 1.0 / 3.0)
+    assert np.all(found.residual <= 1e-13)
+    assert gap(found, reference.update(law, *inputs, 1.0 / 3.0)) < 1e-12
+
+
 @pytest.mark.parametrize("sizes", SIZES)
 def test_a_point_does_not_feel_its_neighbours(sizes):
     """Bit for bit: any order, any block, alone or with a point whose input is refused."""

@@ -35,9 +35,9 @@ class UflZener:
         residual = (ε - self.α_new) * v.dx(0) * dx - body_force * v * dx
         self.residual = fem.form(residual)
         self.jacobian = fem.form(ufl.derivative(residual, self.u, du))
-        self.new_values = fem.Expression(
-            self.α_new, self.α.function_space.element.interpolation_points()
-        )
+        points = self.α.function_space.element.interpolation_points
+        points = points() if callable(points) else points  # a method before DOLFINx 0.10
+        self.new_values = fem.Expression(self.α_new, points)
 
     def matrix(self):
         matrix = fem_petsc.assemble_matrix(self.jacobian)

@@ -97,14 +97,14 @@ def held_and_pulled(domain, pull):
     facets = mesh.locate_entities_boundary(domain, facet, lambda x: np.isclose(x[0], 1.0))
     dofs = fem.locate_dofs_topological(space.sub(0), facet, facets)
     bcs.append(fem.dirichletbc(end, dofs, space.sub(0)))
-    return u, bcs
+    return u, bcs, end
 
 
 @pytest.mark.mpi
 def test_a_block_of_the_three_dimensional_solid_is_uniform_under_uniaxial_stress():
     """Elastic response of the parallel moduli: bulk 1 + 0.5, shear 0.5 + 0.5."""
     cube = mesh.create_unit_cube(MPI.COMM_WORLD, 2, 2, 2)
-    u, bcs = held_and_pulled(cube, 0.01)
+    u, bcs, _ = held_and_pulled(cube, 0.01)
     law = InternalVariableLaw(load_model(EXACT_SLS, "onnx"), FullStrain(), u, 0)
     problem = InternalVariableProblem(law, u, bcs)
     assert problem.solve(0.0).iterations == 1
@@ -121,7 +121,7 @@ def test_a_block_of_the_three_dimensional_solid_is_uniform_under_uniaxial_stress
 def test_a_fan_of_three_directions_is_an_isotropic_plane_solid(zener):
     """Elastic moduli λ = μ = E/8, hence ν = 1/3 and Young's modulus E/3 in the plane."""
     square = mesh.create_unit_square(MPI.COMM_WORLD, 3, 3)
-    u, bcs = held_and_pulled(square, 0.3)
+    u, bcs, _ = held_and_pulled(square, 0.3)
     law = InternalVariableLaw(zener(), Fan(), u, 0)
     problem = InternalVariableProblem(law, u, bcs)
     steps = TimeStepping(problem).run([0.0, 0.1, 0.2])
@@ -138,9 +138,21 @@ def test_a_fan_of_three_directions_is_an_isotropic_plane_solid(zener):
         )
 
 
+@pytest.mark.mpi
+def test_prescribed_displacements_that_move_take_one_iteration_per_step(zener):
+    """Also on ranks that see prescribed displacements only as ghosts of their neighbours."""
+    square = mesh.create_unit_square(MPI.COMM_WORLD, 6, 6)
+    u, bcs, end = held_and_pulled(square, 0.0)
+    law = InternalVariableLaw(zener(), Fan(), u, 0)
+    problem = InternalVariableProblem(law, u, bcs)
+    stepping = TimeStepping(problem, lambda t: setattr(end, "value", 0.1 + t))
+    steps = stepping.run([0.0, 0.1, 0.2, 0.3])
+    assert [step.iterations for step in steps] == [1, 1, 1, 1]
+
+
 def test_its_tangent_is_the_derivative_of_its_stress(zener):
     square = mesh.create_unit_square(MPI.COMM_SELF, 1, 1)
-    u, _ = held_and_pulled(square, 0.0)
+    u, *_ = held_and_pulled(square, 0.0)
     law = InternalVariableLaw(zener(quartic=3.0), Fan(), u, 0)
     rng = np.random.default_rng(0)
     base, h = 0.2 * rng.standard_normal(len(u.x.array)), 1e-5

@@ -36,7 +36,7 @@ def line_in_space(direction, cells=4):
     x = np.outer(ends, direction / np.linalg.norm(direction))
     connectivity = np.column_stack([np.arange(cells), np.arange(1, cells + 1)])
     domain = ufl.Mesh(element("Lagrange", "interval", 1, shape=(3,)))
-    return mesh.create_mesh(MPI.COMM_SELF, connectivity.astype(np.int64), x, domain)
+    return mesh.create_mesh(MPI.COMM_SELF, connectivity.astype(np.int64), x=x, e=domain)
 
 
 def test_a_bar_embedded_in_space_has_the_strain_along_its_axis(zener):
