@@ -113,9 +113,7 @@ LAW_INLINE void update_block(const law *m, const work *w, int known_ne, int know
     context(m, w);
     if (io->guess) {
         energy_any(m, w, d, 1, &energies[0]);
-        gather(io->guess, begin, count, n, w->step, n);
-        for (int i = 0; i < n; i++)
-            w->x[ne + i] = choose(is_finite(w->step[i]), w->step[i], w->x[ne + i]);
+        gather(io->guess, begin, count, n, w->x + ne, n); /* not finite: the search starts anew */
     }
 
     mask todo = valid, hard = less(zero, zero);
