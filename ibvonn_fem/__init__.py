@@ -1,21 +1,31 @@
 """Learned inelastic laws at the quadrature points of FEniCSx.
 
 A law that was exported by ``ibvonn_train`` is loaded from its directory and evaluated point by
-point with NumPy arrays (no DOLFINx needed)::
+point with NumPy arrays, without DOLFINx::
 
     model = ibvonn_fem.load_model("exported_models/trap")
-    update = model.update(strain, strain_old, statev, dt)
+    update = model.update(strain, strain_old, statev, dt)  # stress, tangent, new state, …
 
-or put into a boundary-value problem. A bar, clamped on the left, pulled by a held force::
+or put into a boundary-value problem. A bar that creeps under a force held at its right end::
 
-    u = fem.Function(V)
-    law = InternalVariableLaw(model, Uniaxial(), u, quadrature_degree=1)
-    v = ufl.TestFunction(V)
-    problem = InternalVariableProblem(law, u, bcs=[clamp], loads=force * v * ds(1))
-    stepping = TimeStepping(problem, loading=lambda t: set_force(t))
-    stepping.run(np.linspace(0.0, 3.0, 301), callback=lambda step: print(step.time, law.stress))
+    import numpy as np, ufl, ibvonn_fem
+    from dolfinx import fem, mesh
+    from mpi4py import MPI
 
-The finite-element classes import DOLFINx when they are first used.
+    bar = mesh.create_interval(MPI.COMM_WORLD, 8, (0.0, 1.0))
+    V = fem.functionspace(bar, ("Lagrange", 1))
+    u, v = fem.Function(V), ufl.TestFunction(V)
+    clamp = fem.dirichletbc(0.0, fem.locate_dofs_geometrical(V, lambda x: x[0] < 1e-9), V)
+    force = fem.Constant(bar, 0.3) * ufl.conditional(ufl.SpatialCoordinate(bar)[0] > 0.5, 1.0, 0.0)
+
+    model = ibvonn_fem.load_model("exported_models/exact_trap")
+    law = ibvonn_fem.InternalVariableLaw(model, ibvonn_fem.Uniaxial(), u, quadrature_degree=0)
+    problem = ibvonn_fem.InternalVariableProblem(law, u, [clamp], loads=force * v * ufl.ds)
+    stepping = ibvonn_fem.TimeStepping(problem)
+    stepping.run(np.linspace(0.0, 3.0, 61), callback=lambda step: print(step.time, law.measure[0]))
+
+``law.stress`` and ``law.tangent`` are ordinary quadrature Functions for forms of your own;
+integrate them with ``law.dx``. The finite-element classes import DOLFINx when they are first used.
 """
 
 from __future__ import annotations

@@ -1,8 +1,12 @@
 """A bar of the Zener solid against closed forms: k = η = 1, relaxation times 1/2 and (creep) 1."""
 
+import textwrap
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import ibvonn_fem
 from ibvonn_fem import TimeStepping
 
 pytestmark = pytest.mark.fem
@@ -130,3 +134,14 @@ def test_a_law_whose_equilibrium_is_strained_starts_there(bar, zener_at):
     α = (0.2 + 0.5 * 0.5) / 2.0
     np.testing.assert_allclose(body.law.internal[:, 0, 0], α, rtol=1e-12)
     np.testing.assert_allclose(body.stress, 0.5 - α, rtol=1e-12)
+
+
+def test_the_example_in_the_package_docstring_runs_and_creeps(monkeypatch, capsys):
+    blocks = ibvonn_fem.__doc__.split("::\n\n")
+    example = textwrap.dedent(blocks[2].split("\n``law.stress``")[0])
+    monkeypatch.chdir(Path(__file__).parents[2])
+    exec(compile(example, "docstring", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 61
+    time, strain = (float(word.strip("[]")) for word in lines[-1].split())
+    np.testing.assert_allclose(strain, 0.3 * creep(time), rtol=3e-3)
