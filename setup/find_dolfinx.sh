@@ -10,7 +10,13 @@ then the same command again."
 find_dolfinx() {
     local python version
     say "Looking for DOLFINx $dolfinx_oldest or newer"
-    for python in "${IBVONN_PYTHON:-python3}" /usr/bin/python3; do
+    local pythons=(python3 /usr/bin/python3)
+    if [ -n "${IBVONN_PYTHON:-}" ]; then
+        command -v "$IBVONN_PYTHON" >/dev/null || fail "IBVONN_PYTHON=$IBVONN_PYTHON is not a program." \
+            "give the path of a Python there, or unset it."
+        pythons=("$IBVONN_PYTHON")
+    fi
+    for python in "${pythons[@]}"; do
         python=$(command -v "$python") || continue
         if version=$("$python" "$setup_folder/probe_dolfinx.py" 2>"$log_folder/probe.log"); then
             require_python "$python"
@@ -49,7 +55,9 @@ find_by_build() {
     [ "$here" = "$build_distribution" ] || fail \
         "this distribution ($here) offers no DOLFINx >= $dolfinx_oldest, and the build is known to work on $build_distribution only." \
         "$conda_remedy"
-    for candidate in "${IBVONN_PYTHON:-python3}" "python$build_python" /usr/bin/python3; do
+    local pythons=(python3 "python$build_python" /usr/bin/python3)
+    [ -z "${IBVONN_PYTHON:-}" ] || pythons=("$IBVONN_PYTHON")
+    for candidate in "${pythons[@]}"; do
         candidate=$(command -v "$candidate") || continue
         if [ "$(python_version "$candidate")" = "$build_python" ]; then
             say "  DOLFINx $dolfinx_version is built from source (or taken from the cache), for $candidate."
@@ -57,7 +65,7 @@ find_by_build() {
             return
         fi
     done
-    fail "the build of DOLFINx $dolfinx_version needs Python $build_python; found $(python_version python3 || say none)." \
+    fail "the build of DOLFINx $dolfinx_version needs Python $build_python; found $(python_version "${pythons[0]}" || say none)." \
         "install Python $build_python ('apt-get install python3 python3-venv python3-dev') or name it: IBVONN_PYTHON=/path/to/python$build_python"
 }
 
