@@ -41,7 +41,8 @@ enter() {
 
 update_root() {
     cp -L /etc/resolv.conf "$root/etc/resolv.conf"
-    enter apt-get -q update
+    # A mirror may lag behind: an expired list of packages is still good enough here.
+    enter apt-get -q -o Acquire::Check-Valid-Until=false update
     enter env DEBIAN_FRONTEND=noninteractive apt-get -q -y dist-upgrade
     enter env DEBIAN_FRONTEND=noninteractive \
         apt-get -q install -y --no-install-recommends "${debian_packages[@]}"
