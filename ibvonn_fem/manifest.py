@@ -142,6 +142,11 @@ def schema() -> dict[str, Any]:
     return document
 
 
+@cache
+def _validator() -> Any:
+    return jsonschema.Draft202012Validator(schema())
+
+
 def read_manifest(directory: str | Path) -> Manifest:
     """Read and check ``manifest.json`` of an exported directory.
 
@@ -234,8 +239,7 @@ def _check_format(directory: Path, raw: dict[str, Any]) -> None:
 
 
 def _check_schema(directory: Path, raw: dict[str, Any]) -> None:
-    validator = jsonschema.Draft202012Validator(schema())
-    error = jsonschema.exceptions.best_match(validator.iter_errors(raw))
+    error = jsonschema.exceptions.best_match(_validator().iter_errors(raw))
     if error is None:
         return
     place = "/".join(str(part) for part in error.absolute_path) or "top level"

@@ -119,7 +119,7 @@ def test_every_single_wrong_value_is_refused(copy):
     original = json.loads((copy / "manifest.json").read_text())
     refused: list[str] = []
     for path in list(_places(original)):
-        for value in (None, -1, "x", [], {}, [None], 1e400, True):
+        for value in (None, -1, "x", [None], 1e400):
             document = json.loads(json.dumps(original))
             target = document
             for key in path[:-1]:
