@@ -48,86 +48,40 @@ def controlled(rates: Rates, time: Tensor, strain: Tensor, internal: Tensor) -> 
     return Rollout(strain, torch.stack(states), stress, stress[..., 0])
 
 
-def end_driven(
+def chain(
     rates: Rates,
     time: Tensor,
-    length: Tensor,
-    length_rate: Tensor,
     strain: Tensor,
     internal: Tensor,
     *,
-    friction: float,
-    reference_length: float,
-) -> Rollout:
-    """Roll a chain out whose end position is given.
-
-    The momentum balance η dX_i/dt = σ_{i+1} − σ_i of the interior beads is exact for ensemble means
-    (the learned law enters through σ and α̇ only). The last strain follows from the end position
-    λ(t), and the external force is σ_N + η λ̇.
-
-    Args:
-        rates: The law, called with a site axis: ``(n_case, n_site, ·)``.
-        time: Instants, shape ``(n_time,)``.
-        length: λ(t), position of the end, shape ``(n_case, n_time)``.
-        length_rate: λ̇(t), same shape.
-        strain: ε at the first instant, shape ``(n_case, n_site, 1)``.
-        internal: α at the first instant, shape ``(n_case, n_site, n_α)``.
-        friction: η.
-        reference_length: L0, the length of a spring at ε = 0.
-    """
-    sum_of_strains = length / reference_length - strain.shape[1]
-
-    def move(step: int, eps: Tensor, stress: Tensor, dt: Tensor) -> Tensor:
-        jump = dt / (friction * reference_length) * (stress[:, 1:] - stress[:, :-1])
-        inner = eps[:, :-1].clone()
-        inner = inner + jump
-        inner = torch.cat([inner[:, :1], inner[:, 1:] - jump[:, :-1]], 1)
-        last = sum_of_strains[:, step + 1, None, None] - inner.sum(1, keepdim=True)
-        return torch.cat([inner, last], 1)
-
-    result = _march(rates, time, strain, internal, move)
-    force = result.stress[..., -1, 0] + friction * length_rate.T
-    return result._replace(force=force)
-
-
-def force_driven(
-    rates: Rates,
-    time: Tensor,
+    moved: Tensor,
+    end_velocity: Tensor,
     force: Tensor,
-    strain: Tensor,
-    internal: Tensor,
-    *,
     friction: float,
     reference_length: float,
 ) -> Rollout:
-    """Roll a chain out whose end carries a given force: η dX_N/dt = F_ex − σ_N.
+    """Roll chains out; the end of each is moved or pulled.
+
+    The momentum balance η v_i = σ_{i+1} − σ_i of the beads is exact for ensemble means: the learned
+    law enters through σ and α̇ only. The end bead has a given velocity, and then the external force is
+    σ_N + η v_N; or it carries a given force, and then η v_N = F − σ_N. ε̇_i = (v_i − v_{i−1})/L0.
 
     Args:
         rates: The law, called with a site axis: ``(n_case, n_site, ·)``.
         time: Instants, shape ``(n_time,)``.
-        force: External force, shape ``(n_case, n_time)``.
         strain: ε at the first instant, shape ``(n_case, n_site, 1)``.
         internal: α at the first instant, shape ``(n_case, n_site, n_α)``.
+        moved: Whether the end is moved, shape ``(n_case,)``.
+        end_velocity: Velocity of the end during each step, shape ``(n_case, n_time)``; read where
+            it is moved. The last entry is not used.
+        force: External force, shape ``(n_case, n_time)``; read where the end is pulled.
         friction: η.
         reference_length: L0.
+
+    Returns:
+        Trajectories; `force` is the given one where it is given.
     """
-
-    def move(step: int, eps: Tensor, stress: Tensor, dt: Tensor) -> Tensor:
-        right = torch.cat([stress[:, 1:], force[:, step, None, None]], 1)
-        velocity = (right - stress) / (friction * reference_length)
-        fixed = torch.zeros_like(velocity[:, :1])
-        return eps + dt * (velocity - torch.cat([fixed, velocity[:, :-1]], 1))
-
-    return _march(rates, time, strain, internal, move)._replace(force=force.T)
-
-
-def _march(
-    rates: Rates,
-    time: Tensor,
-    strain: Tensor,
-    internal: Tensor,
-    move: Callable[[int, Tensor, Tensor, Tensor], Tensor],
-) -> Rollout:
+    wall = torch.zeros_like(strain[:, :1])
     strains, states, stresses = [], [], []
     for step in range(len(time)):
         stress, rate = rates(strain, internal)
@@ -136,7 +90,14 @@ def _march(
         stresses.append(stress)
         if step + 1 < len(time):
             dt = time[step + 1] - time[step]
-            strain = move(step, strain, stress, dt)
+            pulled = (force[:, step] - stress[:, -1, 0]) / friction
+            end = torch.where(moved, end_velocity[:, step], pulled)[:, None, None]
+            inner = torch.diff(stress, dim=1) / friction
+            velocity = torch.cat([wall, inner, end], 1)
+            strain = strain + dt / reference_length * torch.diff(velocity, dim=1)
             internal = internal + dt * rate
     stress = torch.stack(stresses)
-    return Rollout(torch.stack(strains), torch.stack(states), stress, stress[..., -1, 0])
+    drag = stress[..., -1, 0] + friction * end_velocity.T
+    return Rollout(
+        torch.stack(strains), torch.stack(states), stress, torch.where(moved, drag, force.T)
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
@@ -67,6 +68,22 @@ class LearnedLaw(nn.Module):
             return LawValues(energy, stress, force, torch.zeros_like(force))
         rate = self.dissipation.rate(force, self.energy.state(strain, internal))
         return LawValues(energy, stress, force, rate)
+
+    def rates_function(self) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Return (ε, α) ↦ (σ, α̇) with the weights prepared once, for roll-outs."""
+        gradient = self.energy.net.gradient_function()
+        n, energy = self.strain_size, self.energy
+        scale = energy.energy_scale / energy.strain_scale
+
+        def rates(strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor]:
+            state = energy.state(strain, internal)
+            slope = gradient(state)
+            if not self.internal_size:
+                return scale * slope, internal
+            rate = self.dissipation.net.gradient(-slope[..., n:], state)
+            return scale * slope[..., :n], rate / self.dissipation.time_scale
+
+        return rates
 
     def dual_dissipation(self, driving_force: Tensor, strain: Tensor, internal: Tensor) -> Tensor:
         """Return φ(g; ε, α), shape ``(...)``."""

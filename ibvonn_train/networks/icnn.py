@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -83,6 +83,35 @@ class InputConvexNetwork(nn.Module):
             curvature = weights[layer] * slopes[layer] * (1.0 - slopes[layer])
             hessian = hessian + jacobian.mT @ (curvature.unsqueeze(-1) * jacobian)
         return value, gradient, hessian
+
+    def gradient_function(self) -> Callable[[Tensor], Tensor]:
+        """Return x ↦ ∂F/∂x with the weights prepared once, for many calls in a row."""
+        hidden, output = self.positive()
+        hidden_t = [weight.T for weight in hidden]
+        quadratic = self.quadratic()
+        layers = [(s, s.T, b) for s, b in zip(self.skip, self.bias, strict=True)]
+        last = len(layers) - 1
+
+        def gradient(x: Tensor) -> Tensor:
+            result = self.linear + x @ quadratic
+            slopes: list[Tensor] = []
+            h = x
+            for i, (_, skip_t, bias) in enumerate(layers):
+                y = x @ skip_t + bias
+                if i:
+                    y = y + h @ hidden_t[i - 1]
+                slopes.append(torch.sigmoid(y))
+                if i < last:
+                    h = softplus(y)
+            weight = output
+            for i in range(last, -1, -1):
+                delta = weight * slopes[i]
+                result = result + delta @ layers[i][0]
+                if i:
+                    weight = delta @ hidden[i - 1]
+            return result
+
+        return gradient
 
     def _evaluate(
         self, x: Tensor, hidden: list[Tensor], output: Tensor

@@ -26,8 +26,8 @@ class ConvexRidge(nn.Module):
         generator: Source of the initial weights.
     """
 
-    lower: Tensor
     diagonal: Tensor
+    place: Tensor
 
     def __init__(
         self,
@@ -48,18 +48,18 @@ class ConvexRidge(nn.Module):
         self.weight = nn.Parameter(uniform((ridges, size), 1.5, generator))
         self.bias = nn.Parameter(uniform((ridges,), 1.5, generator))
         rows, columns = torch.tril_indices(size, size)
-        self.register_buffer("lower", rows * size + columns, persistent=False)
+        place = torch.zeros(self.triangle, size * size, dtype=torch.float64)
+        place[torch.arange(self.triangle), rows * size + columns] = 1.0
         self.register_buffer("diagonal", rows == columns, persistent=False)
+        self.register_buffer("place", place, persistent=False)
 
     def coefficients(self, c: Tensor) -> tuple[Tensor, Tensor]:
         """Return Λ and A, shapes ``(..., size, size)`` and ``(..., ridges)``."""
         out = self.context(c)
         entries = out[..., : self.triangle]
         entries = torch.where(self.diagonal, torch.exp(entries), entries)
-        flat = entries.new_zeros(*entries.shape[:-1], self.size * self.size)
-        factor = flat.index_copy(-1, self.lower, entries)
         shape = (*entries.shape[:-1], self.size, self.size)
-        return factor.reshape(shape), torch.exp(out[..., self.triangle :])
+        return (entries @ self.place).reshape(shape), torch.exp(out[..., self.triangle :])
 
     def forward(self, g: Tensor, c: Tensor) -> Tensor:
         """Return Φ, shape ``(...)``, for g of ``(..., size)`` and c of ``(..., context_size)``."""

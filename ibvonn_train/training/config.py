@@ -76,8 +76,7 @@ class LossWeights:
         tie: Var(f − F_flow)/Var(F_flow).
         tie_gradient: |g − g_flow|²/Var(g_flow) with g_flow = −∂F_flow/∂α.
         gauge: ⟨ψ'⟩² in the units of α and ε: freezes α under rigid translation (averaged strain).
-        window: Roll-outs over short windows from encoded states.
-        rollout: Roll-outs over the whole duration.
+        rollout: Roll-outs from encoded states over windows of the data, in all drive modes.
     """
 
     stress: float = 1.0
@@ -86,7 +85,6 @@ class LossWeights:
     tie: float = 0.0
     tie_gradient: float = 0.0
     gauge: float = 0.0
-    window: float = 0.0
     rollout: float = 0.0
 
 
@@ -103,7 +101,7 @@ class StageConfig:
         loss: Weights.
         trajectories: Trajectories in each Adam step; 0 = all.
         states: States on which the decoder is evaluated in each Adam step, or throughout L-BFGS.
-        window: Length of a window, in stored steps.
+        window: Length of the roll-outs, in stored steps; 0 = the whole duration.
     """
 
     name: str
@@ -114,7 +112,7 @@ class StageConfig:
     loss: LossWeights = field(default_factory=LossWeights)
     trajectories: int = 0
     states: int = 128
-    window: int = 30
+    window: int = 0
 
     def __post_init__(self) -> None:
         for part in self.train:
@@ -122,9 +120,9 @@ class StageConfig:
                 raise ConfigError(
                     f"stage {self.name!r}: train must name parts of {PARTS}; got {part!r}."
                 )
-        if self.steps < 1 or self.states < 1 or self.window < 2:
+        if self.steps < 1 or self.states < 1 or self.window < 0:
             raise ConfigError(
-                f"stage {self.name!r}: steps and states must be at least 1 and window at least 2; "
+                f"stage {self.name!r}: steps and states must be at least 1, window not negative; "
                 f"got {self.steps}, {self.states}, {self.window}."
             )
         if self.loss.tie_gradient and {"encoder", "decoder"} & set(self.train):

@@ -129,10 +129,8 @@ class Objective:
                 collect(self._law_terms(block, alpha, piece), len(piece) / len(chosen))
         if batch.states is not None and (w.likelihood or w.tie or w.tie_gradient):
             collect(self._decoder_terms(block, alpha[batch.states], batch.states))
-        if w.window:
-            collect({"window": self._window_term(block, block.series(alpha))})
         if w.rollout:
-            collect({"rollout": rollout_error(self.law, block, block.series(alpha), self)})
+            collect({"rollout": self._rollout_term(block, block.series(alpha))})
         roots, gradients = [encoding.internal], [alpha.grad]
         if encoding.slope is not None:
             term = self._gauge_term(encoding.gauge, encoding.slope)
@@ -217,87 +215,83 @@ class Objective:
         relative: Tensor = (gauge.matrix @ slope) * self.data.scales.strain_scale
         return relative.square().mean()
 
-    def _window_term(self, block: Block, internal: Tensor) -> Tensor:
-        """Return the error of windows that start from encoded states, under the measured strain."""
-        length = min(self.window, len(block.time) - 1)
-        starts = range(0, len(block.time) - length, max(1, length // 2))
-
-        def windows(series: Tensor) -> Tensor:
-            return torch.stack([series[:, s : s + length + 1] for s in starts]).movedim(2, 0)
-
-        alpha, eps, sigma = windows(internal), windows(block.strain), windows(block.stress)
-        # Equidistant instants: every window sees the same time steps.
-        result = dynamics.controlled(_rates(self.law), block.time[: length + 1], eps, alpha[0])
-        return (result.internal - alpha).square().mean() + losses.normalised_square(
-            result.stress, sigma, self.data.scales.stress_scale
+    def _rollout_term(self, block: Block, internal: Tensor) -> Tensor:
+        """Return the mean square error of roll-outs over windows, in all drive modes."""
+        length = min(self.window or len(block.time), len(block.time))
+        starts = range(0, len(block.time) - length + 1, max(1, length // 2))
+        scales = self.data.scales
+        truth = [block.by_site(s) for s in (block.strain, internal, block.stress)]
+        strain, alpha, stress = (
+            torch.stack([s[:, i : i + length] for i in starts], 1).flatten(0, 1) for s in truth
         )
-
-
-def rollout_error(law: LearnedLaw, block: Block, internal: Tensor, objective: Objective) -> Tensor:
-    """Return the mean square error of full roll-outs, over all drive modes of the system."""
-    scales = objective.data.scales
-    alpha, eps, sigma = (block.by_site(s) for s in (internal, block.strain, block.stress))
-    error = alpha.new_zeros(())
-    results = rollouts(law, block, internal, objective.physics)
-    for result in results.values():
-        error = error + losses.normalised_square(
-            result.strain.transpose(0, 1), eps, scales.strain_scale
-        )
-        error = error + losses.normalised_square(
-            result.stress.transpose(0, 1), sigma, scales.stress_scale
-        )
-        error = error + (result.internal.transpose(0, 1) - alpha).square().mean()
-    return error / len(results)
+        error = alpha.new_zeros(())
+        results = rollouts(self.law, block, internal, self.physics, starts, length)
+        for result in results.values():
+            error = error + (result.internal.transpose(0, 1) - alpha).square().mean()
+            error = error + losses.normalised_square(
+                result.stress.transpose(0, 1), stress, scales.stress_scale
+            )
+            error = error + losses.normalised_square(
+                result.strain.transpose(0, 1), strain, scales.strain_scale
+            )
+        return error / len(results)
 
 
 def rollouts(
-    law: LearnedLaw, block: Block, internal: Tensor, physics: Physics
+    law: LearnedLaw,
+    block: Block,
+    internal: Tensor,
+    physics: Physics,
+    starts: Sequence[int] = (0,),
+    length: int | None = None,
 ) -> dict[str, dynamics.Rollout]:
-    """Roll a block out from its first encoded states, in every drive mode of the system.
+    """Roll a block out from encoded states, in every drive mode of the system.
 
     Args:
         law: The law.
-        block: The data.
+        block: The data; its instants must be equidistant if there are several starts.
         internal: Encoded α, shape ``(n_trajectory, n_time, n_α)``.
         physics: Friction and reference length.
+        starts: Instants to start from.
+        length: Number of instants of each roll-out; None = to the end.
 
     Returns:
         Drive ("controlled", or "end" and "force") → trajectories with axes
-        ``(n_time, n_protocol, n_site, n)``.
+        ``(n_time, n_protocol · n_start, n_site, n)``.
     """
-    alpha, eps = block.by_site(internal), block.by_site(block.strain)
-    rates = _rates(law)
+    length = len(block.time) - max(starts) if length is None else length
+
+    def windows(series: Tensor) -> Tensor:
+        """(n_protocol, n_time, …) → (n_protocol · n_start, length, …)."""
+        return torch.stack([series[:, i : i + length] for i in starts], 1).flatten(0, 1)
+
+    strain, alpha = windows(block.by_site(block.strain)), windows(block.by_site(internal))
+    rates, time = law.rates_function(), block.time[starts[0] : starts[0] + length]
     if law.strain_kind == "controlled":
-        result = dynamics.controlled(rates, block.time, eps.transpose(0, 1), alpha[:, 0])
-        return {"controlled": result}
-    # The end position follows from the strains, so that its zero need not be known.
-    length = (eps[..., 0].sum(-1) + block.sites) * physics.reference_length
-    return {
-        "end": dynamics.end_driven(
-            rates,
-            block.time,
-            length,
-            block.control_rate,
-            eps[:, 0],
-            alpha[:, 0],
-            friction=physics.friction,
-            reference_length=physics.reference_length,
-        ),
-        "force": dynamics.force_driven(
-            rates,
-            block.time,
-            block.force,
-            eps[:, 0],
-            alpha[:, 0],
-            friction=physics.friction,
-            reference_length=physics.reference_length,
-        ),
-    }
-
-
-def _rates(law: LearnedLaw) -> dynamics.Rates:
-    def rates(strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor]:
-        values: LawValues = law(strain, internal)
-        return values.stress, values.rate
-
-    return rates
+        return {"controlled": dynamics.controlled(rates, time, strain.transpose(0, 1), alpha[:, 0])}
+    # The velocity that the data's own scheme gave to the end; its zero need not be known.
+    end = block.by_site(block.strain)[..., 0].sum(-1) * physics.reference_length
+    velocity = torch.diff(end, dim=1) / torch.diff(block.time)
+    # Beyond the last step the recorded rate serves the external force.
+    velocity = windows(torch.cat([velocity, block.control_rate[:, -1:]], 1))
+    cases = len(velocity)
+    both = dynamics.chain(
+        rates,
+        time,
+        strain[:, 0].repeat(2, 1, 1),
+        alpha[:, 0].repeat(2, 1, 1),
+        moved=torch.arange(2 * cases, device=velocity.device) < cases,
+        end_velocity=velocity.repeat(2, 1),
+        force=windows(block.force).repeat(2, 1),
+        friction=physics.friction,
+        reference_length=physics.reference_length,
+    )
+    end_driven = dynamics.Rollout(
+        both.strain[:, :cases],
+        both.internal[:, :cases],
+        both.stress[:, :cases],
+        # F = σ_N + η λ̇ with the recorded rate, as in the data.
+        both.stress[:, :cases, -1, 0] + physics.friction * windows(block.control_rate).T,
+    )
+    force_driven = dynamics.Rollout(*(series[:, cases:] for series in both))
+    return {"end": end_driven, "force": force_driven}

@@ -57,6 +57,14 @@ def test_gradient_and_hessian_of_the_energy_network_are_the_automatic_ones(
     assert (hessian - automatic_hessian).abs().max() <= 200 * EPS * scale
 
 
+@pytest.mark.parametrize("widths", [(), (7,), (7, 5), (4, 4, 4)])
+def test_prepared_gradient_is_the_gradient(widths: tuple[int, ...]) -> None:
+    net, x = convex(3, widths), points(20, 3)
+    gradient = net.value_and_gradient(x)[1]
+    scale = float(gradient.abs().max())
+    assert (net.gradient_function()(x) - gradient).abs().max() <= 20 * EPS * scale
+
+
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_gradient_and_hessian_of_the_ridge_function_are_the_automatic_ones(size: int) -> None:
     net = ridge(size)

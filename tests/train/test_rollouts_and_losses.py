@@ -28,17 +28,26 @@ def start() -> tuple[Tensor, Tensor]:
     return strain, 0.3 * strain
 
 
+def rollout(moved: bool, velocity: Tensor, force: Tensor) -> dynamics.Rollout:
+    return dynamics.chain(
+        zener,
+        TIME,
+        *start(),
+        moved=torch.full((2,), moved),
+        end_velocity=velocity,
+        force=force,
+        friction=FRICTION,
+        reference_length=LENGTH,
+    )
+
+
 def end_driven() -> tuple[dynamics.Rollout, Tensor, Tensor]:
-    strain, internal = start()
-    first = (strain.sum((1, 2)) + SITES) * LENGTH
+    first = (start()[0].sum((1, 2)) + SITES) * LENGTH
     length = first[:, None] + 0.01 * torch.sin(3.0 * TIME)
     # The forward difference is the velocity that the Euler scheme sees.
-    rate = torch.diff(length, dim=1) / torch.diff(TIME)
-    rate = torch.cat([rate, rate[:, -1:]], 1)
-    result = dynamics.end_driven(
-        zener, TIME, length, rate, strain, internal, friction=FRICTION, reference_length=LENGTH
-    )
-    return result, length, rate
+    velocity = torch.diff(length, dim=1) / torch.diff(TIME)
+    velocity = torch.cat([velocity, velocity[:, -1:]], 1)
+    return rollout(True, velocity, torch.full_like(velocity, torch.nan)), length, velocity
 
 
 def test_end_driven_chain_keeps_the_given_length() -> None:
@@ -57,24 +66,27 @@ def test_beads_of_the_end_driven_chain_obey_the_momentum_balance() -> None:
 
 
 def test_force_driven_chain_repeats_the_end_driven_one_under_its_force() -> None:
-    expected, _, _ = end_driven()
-    strain, internal = start()
-    result = dynamics.force_driven(
-        zener, TIME, expected.force.T, strain, internal, friction=FRICTION, reference_length=LENGTH
-    )
+    expected, _, velocity = end_driven()
+    result = rollout(False, torch.full_like(velocity, torch.nan), expected.force.T)
     assert (result.strain - expected.strain).abs().max() < 1e-10
     assert (result.internal - expected.internal).abs().max() < 1e-10
+    assert torch.equal(result.force, expected.force)
 
 
 def test_without_its_drag_the_end_force_does_not_repeat_the_motion() -> None:
     """Guards the test above: the drag of the end bead is part of the external force."""
-    expected, _, rate = end_driven()
-    strain, internal = start()
-    force = expected.force.T - FRICTION * rate
-    result = dynamics.force_driven(
-        zener, TIME, force, strain, internal, friction=FRICTION, reference_length=LENGTH
-    )
+    expected, _, velocity = end_driven()
+    result = rollout(False, velocity, expected.force.T - FRICTION * velocity)
     assert (result.strain - expected.strain).abs().max() > 1e-2
+
+
+def test_controlled_rollout_is_the_forward_euler_recursion() -> None:
+    strain = torch.sin(TIME)[:, None, None]
+    result = dynamics.controlled(zener, TIME, strain, 0.2 * torch.ones(1, 1, dtype=torch.float64))
+    rate = zener(strain, result.internal)[1]
+    step = torch.diff(TIME)[:, None, None]
+    assert (torch.diff(result.internal, dim=0) - step * rate[:-1]).abs().max() < 1e-15
+    assert torch.equal(result.force, result.stress[..., 0])
 
 
 def series() -> tuple[Tensor, Tensor, Tensor]:
