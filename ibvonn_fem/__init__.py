@@ -46,8 +46,15 @@ from .model import load_model as load_model
 
 if TYPE_CHECKING:
     from .diagnostics import EnergyBalance as EnergyBalance
+    from .kinematics import Axisymmetric as Axisymmetric
+    from .kinematics import FullStrain as FullStrain
     from .kinematics import Kinematics as Kinematics
+    from .kinematics import Microcircle as Microcircle
+    from .kinematics import Microsphere as Microsphere
+    from .kinematics import PlaneStrain as PlaneStrain
+    from .kinematics import PlaneStress as PlaneStress
     from .kinematics import Uniaxial as Uniaxial
+    from .kinematics import UniaxialStress as UniaxialStress
     from .law import InternalVariableLaw as InternalVariableLaw
     from .output import FieldWriter as FieldWriter
     from .problem import InternalVariableProblem as InternalVariableProblem
@@ -56,14 +63,21 @@ if TYPE_CHECKING:
 
 # Name → module that needs DOLFINx, imported on first use.
 _FINITE_ELEMENT = {
+    "Axisymmetric": ".kinematics",
     "EnergyBalance": ".diagnostics",
     "FieldWriter": ".output",
+    "FullStrain": ".kinematics",
     "InternalVariableLaw": ".law",
     "InternalVariableProblem": ".problem",
     "Kinematics": ".kinematics",
+    "Microcircle": ".kinematics",
+    "Microsphere": ".kinematics",
+    "PlaneStrain": ".kinematics",
+    "PlaneStress": ".kinematics",
     "Step": ".time_stepping",
     "TimeStepping": ".time_stepping",
     "Uniaxial": ".kinematics",
+    "UniaxialStress": ".kinematics",
 }
 
 
