@@ -43,6 +43,7 @@ from .kernels import LocalUpdate as LocalUpdate
 from .kernels import Rates as Rates
 from .model import ExportedModel as ExportedModel
 from .model import load_model as load_model
+from .scaling import Scaled as Scaled
 
 if TYPE_CHECKING:
     from .diagnostics import EnergyBalance as EnergyBalance
