@@ -37,9 +37,10 @@ int ibvonn_update_directions(
     const int64_t *sizes, int64_t n_sizes, const double *weights, int64_t n_weights,
     double *workspace, int64_t n_workspace, int64_t n_points, int64_t n_measure,
     int64_t n_directions, const double *projection, const double *direction_weight,
-    double stress_offset, const double *measure, const double *measure_old, const double *statev,
-    const double *dt, int64_t dt_stride, const double *guess, double *stress, double *statev_new,
-    double *tangent, double *energy, double *dissipation, double *residual, double *validity);
+    double strain_offset, double stress_offset, const double *measure, const double *measure_old,
+    const double *statev, const double *dt, int64_t dt_stride, const double *guess,
+    double *stress, double *statev_new, double *tangent, double *energy, double *dissipation,
+    double *residual, double *validity);
 """
 
 _MESSAGES = {
@@ -185,14 +186,15 @@ class CLibraryKernel:
         statev: FloatArray,
         dt: float | FloatArray,
         *,
+        strain_offset: float = 0.0,
         stress_offset: float = 0.0,
         guess: FloatArray | None = None,
         out: LocalUpdate | None = None,
     ) -> LocalUpdate:
         """Step a solid whose fibres in many directions each follow this law of one strain.
 
-        With p_k the projection on direction k: e_k = p_k·E, S = Σ_k w_k (σ_k − σ₀) p_k and
-        dS/dE = Σ_k w_k C_k p_k p_kᵀ; energy (less σ₀ e_k) and dissipation are summed alike,
+        With p_k the projection on direction k: e_k = ε₀ + p_k·E, S = Σ_k w_k (σ_k − σ₀) p_k and
+        dS/dE = Σ_k w_k C_k p_k p_kᵀ; energy (less σ₀ p_k·E) and dissipation are summed alike,
         residual and validity are the largest of a point.
 
         Args:
@@ -202,7 +204,8 @@ class CLibraryKernel:
             measure_old: E at its start.
             statev: α_n of every direction, shape ``(n, directions, n_α)``.
             dt: Δt ≥ 0, one number or shape ``(n,)`` [time].
-            stress_offset: σ₀, the stress of the law at rest.
+            strain_offset: ε₀, the strain of the law at rest.
+            stress_offset: σ₀, its stress there.
             guess: First iterate for α⁺, of the shape of ``statev``.
             out: Arrays to write into.
 
@@ -221,6 +224,7 @@ class CLibraryKernel:
             directions,
             _array(projection, (directions, size), "projection"),
             _array(weight, (directions,), "weight"),
+            float(strain_offset),
             float(stress_offset),
             _array(measure, (n, size), "measure"),
             _array(measure_old, (n, size), "measure_old"),

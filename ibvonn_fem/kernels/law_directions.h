@@ -1,7 +1,7 @@
 /* A solid made of fibres in many directions, each following a law of one strain (microsphere,
    microcircle, their plane symmetry classes): with p_k the projection on direction k,
 
-       e_k = p_k.E,   stress = sum_k w_k (s_k - s_0) p_k,   tangent = sum_k w_k c_k p_k p_k',
+       e_k = e_0 + p_k.E,   stress = sum_k w_k (s_k - s_0) p_k,   tangent = sum_k w_k c_k p_k p_k',
 
    and energy and dissipation summed alike. p_k and E in any basis in which a work product is a plain
    dot product (Mandel's: factor sqrt(2) on shear). */
@@ -18,10 +18,10 @@ LAW_API int ibvonn_update_directions(
     const int64_t *sizes, int64_t n_sizes, const double *weights, int64_t n_weights,
     double *workspace, int64_t n_workspace, int64_t n_points, int64_t n_measure,
     int64_t n_directions, const double *projection, const double *direction_weight,
-    double stress_offset, const double *measure, const double *measure_old, const double *statev,
-    const double *dt, int64_t dt_stride, const double *guess, double *stress, double *statev_new,
-    double *tangent, double *energy_out, double *dissipation_out, double *residual,
-    double *validity)
+    double strain_offset, double stress_offset, const double *measure, const double *measure_old,
+    const double *statev, const double *dt, int64_t dt_stride, const double *guess, double *stress,
+    double *statev_new, double *tangent, double *energy_out, double *dissipation_out,
+    double *residual, double *validity)
 {
     law m;
     work w;
@@ -51,6 +51,8 @@ LAW_API int ibvonn_update_directions(
                 strain[i] += projection[k * size + a] * measure[p * size + a];
                 strain_old[i] += projection[k * size + a] * measure_old[p * size + a];
             }
+            strain[i] += strain_offset;
+            strain_old[i] += strain_offset;
         }
         const arguments io = {strain, strain_old, statev + begin * n, step,
                               guess ? guess + begin * n : NULL, 1, s, statev_new + begin * n, c,
@@ -65,7 +67,7 @@ LAW_API int ibvonn_update_directions(
                 for (int64_t b = 0; b < size; b++)
                     tangent[(p * size + a) * size + b] += weight * c[i] * project[a] * project[b];
             }
-            energy_out[p] += weight * (f[i] - stress_offset * strain[i]);
+            energy_out[p] += weight * (f[i] - stress_offset * (strain[i] - strain_offset));
             dissipation_out[p] += weight * released[i];
             if (!(error[i] <= residual[p])) /* a NaN stays: nothing compares with it */
                 residual[p] = isnan(residual[p]) ? residual[p] : error[i];

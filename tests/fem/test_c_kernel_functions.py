@@ -58,7 +58,7 @@ def exact(x):
 
 
 def test_functions_are_right_to_a_few_units_in_the_last_place(evaluate):
-    """Right to the last places; tanh to 1e-16 absolutely where AVX-512 tables round 2^(k/16), the others relatively."""
+    """Relatively; tanh to 1e-16 absolutely where AVX-512 tables round 2^(k/16)."""
     rng = np.random.default_rng(0)
     x = np.concatenate(
         [
