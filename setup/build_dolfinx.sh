@@ -48,10 +48,7 @@ build_wheels() {
 make_build_environment() {
     make_petsc_prefix "$1/petsc"
     "$base_python" -m venv "$1/venv"
-    local constraints="$project_folder/constraints.txt"
-    "$1/venv/bin/python" -m pip install -c "$constraints" numpy mpi4py \
-        "fenics-basix==$basix_version" "fenics-ffcx==$ffcx_version" 'cffi<1.17' setuptools wheel \
-        "nanobind==$nanobind_version" scikit-build-core 'cython<3.1' cmake
+    "$1/venv/bin/python" -m pip install --no-deps -r "$setup_folder/build-tools.txt"
     tar -xf "$1/fenics-dolfinx_$dolfinx_version.orig.tar.gz" -C "$1"
     mv "$1"/*dolfinx-*/ "$1/source"
 }

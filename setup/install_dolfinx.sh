@@ -15,8 +15,7 @@ wheels_are_installed() {
 }
 
 install_wheels() {
-    pip_install -c "$project_folder/constraints.txt" mpi4py "fenics-basix==$basix_version" \
-        "fenics-ffcx==$ffcx_version" 'cffi<1.17'
+    pip_install -c "$project_folder/constraints.txt" mpi4py fenics-basix fenics-ffcx cffi
     pip_install --no-deps --force-reinstall "$(cache_entry)"/*.whl
     make_petsc_prefix "$venv/petsc"
     # Nothing of the cache or the build folder is needed from here on.
