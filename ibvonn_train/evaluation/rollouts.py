@@ -77,24 +77,29 @@ def roll_out(law: Law, data: TrajectoryEnsemble, start: Trajectories) -> dict[st
         raise ValueError(
             f"{law.name}: a chain's roll-out needs its friction; the manifest has none."
         )
-    constants = {
-        "friction": law.physics.friction,
-        "reference_length": law.physics.reference_length,
-    }
+    friction, reference = law.physics.friction, law.physics.reference_length
     # The end position follows from the strains: the law's zero of strain is accounted for.
-    length = (eps[..., 0].sum(-1) + eps.shape[2]) * law.physics.reference_length
-    rate, force = torch.from_numpy(data.control_rate), torch.from_numpy(data.force)
-    if data.drive == "force":
-        rate = torch.gradient(length, spacing=(time,), dim=1)[0]
-    return {
-        "end": _arrays(
-            dynamics.end_driven(rates, time, length, rate, eps[:, 0], alpha[:, 0], **constants),
-            data,
-        ),
-        "force": _arrays(
-            dynamics.force_driven(rates, time, force, eps[:, 0], alpha[:, 0], **constants), data
-        ),
-    }
+    length = (eps[..., 0].sum(-1) + eps.shape[2]) * reference
+    velocity = torch.diff(length, dim=1) / torch.diff(time)
+    result = {}
+    for drive, moved in (("end", True), ("force", False)):
+        run = dynamics.chain(
+            rates,
+            time,
+            eps[:, 0],
+            alpha[:, 0],
+            moved=torch.full((len(eps),), moved),
+            end_velocity=torch.cat([velocity, velocity[:, -1:]], 1),
+            force=torch.from_numpy(data.force),
+            friction=friction,
+            reference_length=reference,
+        )
+        found = _arrays(run, data)
+        if moved and data.drive == "end":  # the record holds the rate itself
+            force = found.stress[:, :, -1, 0] + friction * data.control_rate
+            found = found._replace(force=force)
+        result[drive] = found
+    return result
 
 
 def _arrays(run: dynamics.Rollout, data: TrajectoryEnsemble) -> Trajectories:
