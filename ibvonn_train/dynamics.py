@@ -63,8 +63,9 @@ def chain(
     """Roll chains out; the end of each is moved or pulled.
 
     The momentum balance η v_i = σ_{i+1} − σ_i of the beads is exact for ensemble means: the learned
-    law enters through σ and α̇ only. The end bead has a given velocity, and then the external force is
-    σ_N + η v_N; or it carries a given force, and then η v_N = F − σ_N. ε̇_i = (v_i − v_{i−1})/L0.
+    law enters through σ and α̇ only. The end bead has a given velocity, and then the external force
+    is σ_N + η v_N; or it carries a given force, and then η v_N = F − σ_N. Strains follow from
+    ε̇_i = (v_i − v_{i−1})/L0.
 
     Args:
         rates: The law, called with a site axis: ``(n_case, n_site, ·)``.

@@ -53,6 +53,19 @@ class EmpiricalMeasure:
         return self.nodes.expand(len(self.weights), *self.nodes.shape[-2:])
 
 
+@dataclass(frozen=True)
+class Measures:
+    """The same ensembles seen from the origin and from their own mean.
+
+    Attributes:
+        absolute: Measures of x.
+        centred: Measures of x − ⟨x⟩.
+    """
+
+    absolute: EmpiricalMeasure
+    centred: EmpiricalMeasure
+
+
 def uniform_nodes(low: float, high: float, count: int) -> Tensor:
     """Return ``count`` equidistant nodes that exceed [low, high] by two cells on either side."""
     pad = 2.0 * (high - low + 1e-12) / (count - 5)

@@ -1,4 +1,4 @@
-"""Encoder: internal variables as ensemble means, α = M(⟨ψ_θ(x)⟩ − m)."""
+"""Encoder: internal variables as ensemble means of learned features of the microstate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .empirical import EmpiricalMeasure
+from .empirical import Measures
 from .networks import TanhNetwork
 
 
@@ -51,18 +51,24 @@ def whitening(raw: Tensor) -> Gauge:
 class Encoder(nn.Module):
     """Permutation-invariant map from an ensemble of microstates to internal variables.
 
-    α = M(⟨ψ_θ(x)⟩ − m) is linear in the distribution of x; ψ is a tanh network of one microstate.
+    α = M(a − m) with raw means a = (⟨ψ(x)⟩, ⟨χ(x − ⟨x⟩)⟩); ψ and χ are tanh networks of one
+    microstate. The first are linear in the distribution of x. The others are frozen under rigid
+    translation by construction, as an averaged strain requires, and linear in the distribution of
+    x − ε, so f stays convex in α; they come after the first and describe the shape of the
+    distribution only: all springs folded and all springs open look the same to them.
 
     Args:
         microstate_size: n_x.
         internal_size: n_α, 0 allowed.
-        widths: Hidden layers of ψ.
-        first_gain: Factor on the initial first layer.
+        centred: How many of the n_α are means of centred features.
+        widths: Hidden layers of ψ and χ.
+        first_gain: Factor on their initial first layers.
         generator: Source of the initial weights.
     """
 
     input_centre: Tensor
     input_scale: Tensor
+    centred_scale: Tensor
     shift: Tensor
     matrix: Tensor
 
@@ -71,16 +77,22 @@ class Encoder(nn.Module):
         microstate_size: int,
         internal_size: int,
         *,
+        centred: int = 0,
         widths: Sequence[int],
         first_gain: float,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
-        self.net = TanhNetwork(
-            microstate_size, widths, internal_size, generator=generator, first_gain=first_gain
+        sizes = (internal_size - centred, centred)
+        self.net, self.centred_net = (
+            TanhNetwork(microstate_size, widths, n, generator=generator, first_gain=first_gain)
+            if n
+            else None
+            for n in sizes
         )
         self.register_buffer("input_centre", torch.zeros(microstate_size, dtype=torch.float64))
         self.register_buffer("input_scale", torch.ones(microstate_size, dtype=torch.float64))
+        self.register_buffer("centred_scale", torch.ones(microstate_size, dtype=torch.float64))
         self.register_buffer("shift", torch.zeros(internal_size, dtype=torch.float64))
         self.register_buffer("matrix", torch.eye(internal_size, dtype=torch.float64))
 
@@ -94,29 +106,52 @@ class Encoder(nn.Module):
         self.shift.copy_(gauge.shift.detach())
         self.matrix.copy_(gauge.matrix.detach())
 
-    def features(self, microstate: Tensor) -> Tensor:
-        """Return ψ(x), shape ``(..., n_α)``, for microstates ``(..., n_x)``."""
-        y: Tensor = self.net((microstate - self.input_centre) / self.input_scale)
-        return y
+    def raw_mean(self, measures: Measures) -> Tensor:
+        """Return the raw means a of each ensemble, shape ``(n_state, n_α)``."""
+        parts = []
+        if self.net is not None:
+            nodes = measures.absolute.nodes
+            parts.append(measures.absolute.mean(self.net(self._scaled(nodes))))
+        return self._with_centred(parts, measures)
 
-    def features_and_slope(self, microstate: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ψ and ∂ψ/∂x, shapes ``(..., n_α)`` and ``(..., n_α, n_x)``."""
-        value, jacobian = self.net.value_and_jacobian(
-            (microstate - self.input_centre) / self.input_scale
-        )
-        return value, jacobian / self.input_scale
+    def raw_mean_and_slope(self, measures: Measures) -> tuple[Tensor, Tensor]:
+        """Return a and ∂a/∂x under a rigid translation x → x + c of the ensemble.
 
-    def raw_mean(self, measure: EmpiricalMeasure) -> Tensor:
-        """Return ⟨ψ⟩ of each measure, shape ``(n_state, n_α)``."""
-        return measure.mean(self.features(measure.nodes))
-
-    def raw_mean_and_slope(self, measure: EmpiricalMeasure) -> tuple[Tensor, Tensor]:
-        """Return ⟨ψ⟩ and ⟨∂ψ/∂x⟩, shapes ``(n_state, n_α)`` and ``(n_state, n_α, n_x)``."""
-        value, slope = self.features_and_slope(measure.nodes)
-        means = measure.mean(torch.cat([value, slope.flatten(-2)], -1))
-        n = value.shape[-1]
-        return means[:, :n], means[:, n:].reshape(-1, *slope.shape[-2:])
+        Shapes ``(n_state, n_α)`` and ``(n_state, n_α, n_x)``; the slope of centred means is zero.
+        """
+        measure = measures.absolute
+        parts, slopes = [], []
+        n_x = measure.nodes.shape[-1]
+        if self.net is not None:
+            value, slope = self.net.value_and_jacobian(self._scaled(measure.nodes))
+            means = measure.mean(torch.cat([value, (slope / self.input_scale).flatten(-2)], -1))
+            n = value.shape[-1]
+            parts.append(means[:, :n])
+            slopes.append(means[:, n:].reshape(-1, n, n_x))
+        if self.centred_net is not None:
+            n = self.centred_net.weights[-1].shape[0]
+            slopes.append(measure.weights.new_zeros(len(measure.weights), n, n_x))
+        return self._with_centred(parts, measures), torch.cat(slopes, 1)
 
     def forward(self, microstate: Tensor) -> Tensor:
-        """Return α, shape ``(n_state, n_α)``, of microstates ``(n_state, n_replica, n_x)``."""
-        return self.gauge(self.features(microstate).mean(-2))
+        """Return α, shape ``(..., n_α)``, of microstates ``(..., n_replica, n_x)``."""
+        parts = []
+        if self.net is not None:
+            parts.append(torch.mean(self.net(self._scaled(microstate)), -2))
+        if self.centred_net is not None:
+            centred = microstate - torch.mean(microstate, -2, keepdim=True)
+            parts.append(torch.mean(self.centred_net(centred / self.centred_scale), -2))
+        if not parts:
+            return microstate.new_zeros(*microstate.shape[:-2], 0)
+        return self.gauge(torch.cat(parts, -1))
+
+    def _scaled(self, microstate: Tensor) -> Tensor:
+        return (microstate - self.input_centre) / self.input_scale
+
+    def _with_centred(self, parts: list[Tensor], measures: Measures) -> Tensor:
+        if self.centred_net is not None:
+            nodes = measures.centred.nodes / self.centred_scale
+            parts = [*parts, measures.centred.mean(self.centred_net(nodes))]
+        if not parts:
+            return measures.absolute.weights.new_zeros(len(measures.absolute.weights), 0)
+        return torch.cat(parts, -1)

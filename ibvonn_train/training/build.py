@@ -32,6 +32,7 @@ def build_law(
     encoder = Encoder(
         microstate_size,
         config.internal_size,
+        centred=config.centred_features,
         widths=config.encoder_widths,
         first_gain=config.encoder_gain,
         generator=generator,
@@ -81,6 +82,7 @@ def set_scales(law: LearnedLaw, data: TrainingSet) -> None:
     scales = data.scales
     law.encoder.input_centre.copy_(scales.microstate_centre)
     law.encoder.input_scale.copy_(scales.microstate_scale)
+    law.encoder.centred_scale.copy_(scales.centred_scale)
     law.decoder.centre.copy_(scales.decoder_centre)
     law.decoder.scale.copy_(scales.decoder_scale)
     law.energy.strain_centre.copy_(scales.strain_centre)
@@ -93,7 +95,7 @@ def set_scales(law: LearnedLaw, data: TrainingSet) -> None:
     orient(law, data)
     rates = []
     for block in data.training:
-        internal = block.series(law.encoder.gauge(law.encoder.raw_mean(block.measure)))
+        internal = block.series(law.encoder.gauge(law.encoder.raw_mean(block.measures)))
         width = max(2, len(block.time) // 15)
         ((observed, _),) = weak_form(internal, torch.zeros_like(internal), block.time, [width])
         rates.append(observed.square().mean())
@@ -106,9 +108,14 @@ def orient(law: LearnedLaw, data: TrainingSet) -> None:
 
     Only before training: afterwards the other networks depend on the sign.
     """
-    raw = torch.cat([law.encoder.raw_mean(block.measure) for block in data.training])
-    mean = torch.cat([block.measure.mean(block.measure.nodes) for block in data.training])[:, 0]
-    sign = torch.sign(((raw - raw.mean(0)) * (mean - mean.mean())[:, None]).sum(0))
-    law.encoder.net.weights[-1].mul_(sign[:, None])
-    law.encoder.net.biases[-1].mul_(sign)
-    law.encoder.store(whitening(raw * sign))
+    encoder = law.encoder
+    raw = torch.cat([encoder.raw_mean(block.measures) for block in data.training])
+    if encoder.net is not None:
+        measures = [block.measures.absolute for block in data.training]
+        mean = torch.cat([measure.mean(measure.nodes) for measure in measures])[:, 0]
+        last, bias = encoder.net.weights[-1], encoder.net.biases[-1]
+        sign = torch.sign(((raw - raw.mean(0)) * (mean - mean.mean())[:, None]).sum(0))
+        last.mul_(sign[: len(last), None])
+        bias.mul_(sign[: len(last)])
+        raw = torch.cat([raw[:, : len(last)] * sign[: len(last)], raw[:, len(last) :]], 1)
+    encoder.store(whitening(raw))

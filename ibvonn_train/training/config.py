@@ -19,6 +19,8 @@ class ModelConfig:
 
     Attributes:
         internal_size: Number n_α of internal variables.
+        centred_features: How many of them are means of features of x − ⟨x⟩: frozen under rigid
+            translation by construction (averaged strain).
         encoder_widths: Hidden layers of ψ.
         encoder_gain: Factor on ψ's initial first layer; above 1 where microstates have structure
             that is fine against their range.
@@ -31,6 +33,7 @@ class ModelConfig:
     """
 
     internal_size: int = 1
+    centred_features: int = 0
     encoder_widths: tuple[int, ...] = (10, 10)
     encoder_gain: float = 1.0
     energy_widths: tuple[int, ...] = (20, 20)
@@ -43,6 +46,13 @@ class ModelConfig:
     flow_bound: float = 4.0
     mixture_components: int = 8
     mixture_widths: tuple[int, ...] = (16, 16)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.centred_features <= self.internal_size:
+            raise ConfigError(
+                "training.model: centred_features must lie between 0 and internal_size = "
+                f"{self.internal_size}; got {self.centred_features}."
+            )
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data import TrajectoryEnsemble
-from ..empirical import EmpiricalMeasure, bin_cubic, uniform_nodes
+from ..data import FloatArray, TrajectoryEnsemble
+from ..empirical import EmpiricalMeasure, Measures, bin_cubic, uniform_nodes
 from ..model import StrainKind
 from .config import ConfigError, DataConfig
 
@@ -23,7 +23,7 @@ class Block:
     Attributes:
         time: Shape ``(n_time,)``.
         strain, stress: Shape ``(n_trajectory, n_time, n_ε)``, protocol-major.
-        measure: One measure for each state, trajectory-major: n_state = n_trajectory · n_time.
+        measures: Of each state, trajectory-major: n_state = n_trajectory · n_time.
         control, control_rate, force: Shape ``(n_protocol, n_time)``.
         sites: Number of sites of a protocol.
     """
@@ -31,7 +31,7 @@ class Block:
     time: Tensor
     strain: Tensor
     stress: Tensor
-    measure: EmpiricalMeasure
+    measures: Measures
     control: Tensor
     control_rate: Tensor
     force: Tensor
@@ -77,6 +77,7 @@ class Scales:
     microstate_scale: Tensor
     decoder_centre: Tensor
     decoder_scale: Tensor
+    centred_scale: Tensor
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class TrainingSet:
     @property
     def microstate_size(self) -> int:
         """n_x."""
-        return self.training[0].measure.nodes.shape[-1]
+        return self.training[0].measures.absolute.nodes.shape[-1]
 
 
 def prepare(
@@ -129,11 +130,14 @@ def prepare(
     if not train:
         raise ConfigError("training.data: every protocol is held out; leave some to train on.")
     nodes = None
-    one_dimensional = np.shape(ensembles[0].microstate)[-1] == 1
-    if one_dimensional:
+    if np.shape(ensembles[0].microstate)[-1] == 1:
         used = [*train, *config.validation]
-        spans = [_span(ensemble, rows) for ensemble, rows in _split(ensembles, used)]
-        nodes = uniform_nodes(min(s[0] for s in spans), max(s[1] for s in spans), config.nodes)
+        spans = np.array([_span(e, rows) for e, rows in _split(ensembles, used)])
+        low, high = spans[:, ::2].min(0), spans[:, 1::2].max(0)
+        nodes = (
+            uniform_nodes(low[0], high[0], config.nodes),
+            uniform_nodes(low[1], high[1], config.nodes),
+        )
     generator = np.random.default_rng(seed)
     blocks = [
         tuple(
@@ -160,16 +164,22 @@ def _split(
     return parts
 
 
-def _span(ensemble: TrajectoryEnsemble, rows: list[int]) -> tuple[float, float]:
-    values = [np.asarray(ensemble.microstate[row]) for row in rows]
-    return min(float(v.min()) for v in values), max(float(v.max()) for v in values)
+def _span(ensemble: TrajectoryEnsemble, rows: list[int]) -> list[float]:
+    """Return the ranges of x and of x − ⟨x⟩."""
+    ranges = []
+    for row in rows:
+        x = np.asarray(ensemble.microstate[row])
+        centred = x - x.mean(2, keepdims=True, dtype=np.float64)
+        ranges.append([x.min(), x.max(), centred.min(), centred.max()])
+    low, high = np.min(ranges, 0), np.max(ranges, 0)
+    return [float(v) for v in (low[0], high[1], low[2], high[3])]
 
 
 def _block(
     ensemble: TrajectoryEnsemble,
     rows: list[int],
     kind: StrainKind,
-    nodes: Tensor | None,
+    nodes: tuple[Tensor, Tensor] | None,
     samples: int,
     generator: np.random.Generator,
     device: torch.device,
@@ -177,18 +187,20 @@ def _block(
     def tensor(array: Any) -> Tensor:
         return torch.as_tensor(np.asarray(array, dtype=np.float64)).to(device)
 
-    strains, weights, clouds = [], [], []
+    strains: list[FloatArray] = []
+    parts: tuple[list[Tensor], list[Tensor]] = ([], [])
     for row in rows:  # one protocol at a time: files may be larger than memory
         x = np.moveaxis(np.asarray(ensemble.microstate[row]), 0, 1)  # site, time, replica, n_x
         sites, n_time, n_replica, n_x = x.shape
-        flat = x.reshape(sites * n_time, n_replica, n_x)
-        if nodes is not None:
-            weights.append(bin_cubic(flat[..., 0], nodes))
-        else:
-            keep = generator.permutation(n_replica)[:samples]
-            clouds.append(torch.as_tensor(flat[:, keep].astype(np.float64)))
-        if kind == "averaged":
-            strains.append(x.mean(2, dtype=np.float64))
+        mean = x.mean(2, keepdims=True, dtype=np.float64)
+        strains.append(mean[:, :, 0])
+        keep = generator.permutation(n_replica)[:samples]
+        for part, which, values in zip(parts, (0, 1), (x, x - mean), strict=True):
+            flat = values.reshape(sites * n_time, n_replica, n_x)
+            if nodes is not None:
+                part.append(bin_cubic(flat[..., 0], nodes[which]))
+            else:
+                part.append(torch.as_tensor(flat[:, keep].astype(np.float64)))
     control = tensor(ensemble.control)[rows]
     force = tensor(ensemble.force)[rows]
     if kind == "averaged":
@@ -196,17 +208,20 @@ def _block(
         stress = tensor(ensemble.site_force)[rows].transpose(1, 2).reshape(*strain.shape[:2], 1)
     else:
         strain, stress = control.unsqueeze(-1), force.unsqueeze(-1)
-    if nodes is not None:
-        by_node = torch.cat(weights).T.contiguous().to(device)
-        measure = EmpiricalMeasure(nodes[:, None].to(device), by_node.T)
-    else:
-        cloud = torch.cat(clouds).to(device)
-        measure = EmpiricalMeasure(cloud, torch.full_like(cloud[..., 0], 1.0 / cloud.shape[1]))
+    found = []
+    for which, part in enumerate(parts):
+        joined = torch.cat(part)
+        if nodes is not None:
+            by_node = joined.T.contiguous().to(device)
+            found.append(EmpiricalMeasure(nodes[which][:, None].to(device), by_node.T))
+        else:
+            equal = torch.full(joined.shape[:2], 1.0 / joined.shape[1], dtype=torch.float64)
+            found.append(EmpiricalMeasure(joined.to(device), equal.to(device)))
     return Block(
         time=tensor(ensemble.time),
         strain=strain,
         stress=stress,
-        measure=measure,
+        measures=Measures(*found),
         control=control,
         control_rate=tensor(ensemble.control_rate)[rows],
         force=force,
@@ -217,17 +232,14 @@ def _block(
 def _scales(blocks: Sequence[Block], kind: StrainKind) -> Scales:
     strain = torch.cat([block.flat(block.strain) for block in blocks])
     stress = torch.cat([block.flat(block.stress) for block in blocks])
-    moments = []
-    for centred in (False, kind == "averaged"):
-        first, second = [], []
-        for block in blocks:
-            x = block.measure.nodes
-            mean, square = block.measure.mean(x), block.measure.mean(x * x)
-            if centred:  # moments of x − ε
-                eps = block.flat(block.strain)
-                mean, square = mean - eps, square - 2.0 * eps * mean + eps * eps
-            first.append(mean)
-            second.append(square)
-        centre = torch.cat(first).mean(0)
-        moments += [centre, (torch.cat(second).mean(0) - centre**2).sqrt()]
-    return Scales(strain.mean(0), strain.std(0), stress.std(0), *moments)
+    absolute = _moments([block.measures.absolute for block in blocks])
+    centred = _moments([block.measures.centred for block in blocks])
+    decoder = centred if kind == "averaged" else absolute
+    return Scales(strain.mean(0), strain.std(0), stress.std(0), *absolute, *decoder, centred[1])
+
+
+def _moments(measures: Sequence[EmpiricalMeasure]) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation of the microstate over all states."""
+    mean = torch.cat([m.mean(m.nodes) for m in measures]).mean(0)
+    square = torch.cat([m.mean(m.nodes**2) for m in measures]).mean(0)
+    return mean, (square - mean**2).sqrt()

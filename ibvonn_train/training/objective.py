@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .. import dynamics, losses
+from ..empirical import EmpiricalMeasure
 from ..encoder import Gauge, whitening
 from ..free_energy import flow_free_energy
 from ..model import LawValues, LearnedLaw
@@ -91,14 +92,14 @@ class Objective:
         if self.encoder_frozen or not self.law.internal_size:
             if id(block) not in self._internal:
                 with torch.no_grad():
-                    self._internal[id(block)] = encoder.gauge(encoder.raw_mean(block.measure))
+                    self._internal[id(block)] = encoder.gauge(encoder.raw_mean(block.measures))
             return Encoding(encoder.gauge, self._internal[id(block)], None)
         raw, slope = {}, None
         for other in {id(b): b for b in (*self.data.training, block)}.values():
             if other is block and self.weights.gauge:
-                raw[id(other)], slope = encoder.raw_mean_and_slope(other.measure)
+                raw[id(other)], slope = encoder.raw_mean_and_slope(other.measures)
             else:
-                raw[id(other)] = encoder.raw_mean(other.measure)
+                raw[id(other)] = encoder.raw_mean(other.measures)
         gauge = whitening(torch.cat([raw[id(b)] for b in self.data.training]))
         return Encoding(gauge, gauge(raw[id(block)]), slope)
 
@@ -159,18 +160,19 @@ class Objective:
         strain = block.flat(block.strain)[states]
         terms: dict[str, Tensor] = {}
         frozen = self.encoder_frozen and self.decoder_frozen
+        measure = self._decoder_measure(block)
         if w.likelihood or (w.tie and not frozen):
-            measure = block.measure.select(states)
-            log_density = self.law.log_density(measure.positions(), strain, internal)
+            some = measure.select(states)
+            log_density = self.law.decoder.log_density(some.positions(), internal)
             if w.likelihood:
-                likelihood = losses.negative_log_likelihood(measure, log_density)
+                likelihood = losses.negative_log_likelihood(some, log_density)
                 terms["likelihood"] = likelihood.mean()
         if not (w.tie or w.tie_gradient):
             return terms
         if frozen:
-            reference, force = self._frozen_flow(block, internal, strain, states)
+            reference, force = self._frozen_flow(measure, internal, strain, states)
         else:
-            reference, force = self._flow_energy(block, log_density, strain), None
+            reference, force = self._flow_energy(measure, log_density, strain), None
         values: LawValues = self.law(strain, internal)
         terms["tie"] = losses.relative_variance(values.energy, reference)
         if force is not None and w.tie_gradient:
@@ -178,32 +180,37 @@ class Objective:
             terms["tie_gradient"] = losses.normalised_square(values.driving_force, force, scale)
         return terms
 
-    def _flow_energy(self, block: Block, log_density: Tensor, strain: Tensor) -> Tensor:
+    def _decoder_measure(self, block: Block) -> EmpiricalMeasure:
+        """Return the measures of what the decoder describes."""
+        averaged = self.law.strain_kind == "averaged"
+        return block.measures.centred if averaged else block.measures.absolute
+
+    def _flow_energy(
+        self, measure: EmpiricalMeasure, log_density: Tensor, strain: Tensor
+    ) -> Tensor:
         """Return F_flow by quadrature on the nodes of the data."""
         energy = self.physics.energy
-        if energy is None or not block.measure.shared:
+        if energy is None or not measure.shared:
             raise ValueError(
                 "training: the tie of f to the decoder needs a known microscopic energy and "
                 "microstates of one dimension; set loss.tie and loss.tie_gradient to 0."
             )
-        nodes = block.measure.nodes
-        microscopic = energy(nodes.expand(len(strain), *nodes.shape), strain)
-        spacing = nodes[1, 0] - nodes[0, 0]
+        microscopic = energy(measure.nodes + self.law.origin(strain), strain)
+        spacing = measure.nodes[1, 0] - measure.nodes[0, 0]
         return flow_free_energy(log_density, microscopic, spacing, self.physics.thermal_energy)
 
     def _frozen_flow(
-        self, block: Block, internal: Tensor, strain: Tensor, states: Tensor
+        self, measure: EmpiricalMeasure, internal: Tensor, strain: Tensor, states: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return F_flow and −∂F_flow/∂α of frozen parts, computed once for each set of states."""
-        key = (id(block), id(states))
+        key = (id(measure), id(states))
         if key not in self._flow:
-            nodes = block.measure.nodes
             alpha = internal.detach().requires_grad_()
             values, forces = [], []
             for some, eps in zip(torch.split(alpha, 256), torch.split(strain, 256), strict=True):
-                points = nodes.expand(len(eps), *nodes.shape)
-                log_density = self.law.log_density(points, eps, some)
-                value = self._flow_energy(block, log_density, eps)
+                points = measure.nodes.expand(len(eps), *measure.nodes.shape)
+                log_density = self.law.decoder.log_density(points, some)
+                value = self._flow_energy(measure, log_density, eps)
                 (slope,) = torch.autograd.grad(value.sum(), some)
                 values.append(value.detach())
                 forces.append(-slope)

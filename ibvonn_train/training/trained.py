@@ -71,13 +71,13 @@ class TrainedModel:
         states, rates, steps = [], [], []
         with torch.no_grad():
             for block in data.training:
-                internal = law.encoder.gauge(law.encoder.raw_mean(block.measure))
+                internal = law.encoder.gauge(law.encoder.raw_mean(block.measures))
                 states.append(torch.cat([block.flat(block.strain), internal], -1))
                 dt = torch.diff(block.time)
                 rates.append(block.flat(torch.diff(block.strain, dim=1) / dt[:, None]))
                 steps.append(dt)
-        nodes = data.training[0].measure.nodes
-        shared = data.training[0].measure.shared
+        measure = data.training[0].measures.absolute
+        nodes, shared = measure.nodes, measure.shared
         record = {
             "system": str(ensemble.system),
             "drive": str(ensemble.drive),

@@ -31,7 +31,7 @@ def validation_record(law: LearnedLaw, data: TrainingSet, physics: Physics) -> d
 
 
 def _errors(law: LearnedLaw, block: Block, physics: Physics) -> dict[str, float]:
-    internal = block.series(law.encoder.gauge(law.encoder.raw_mean(block.measure)))
+    internal = block.series(law.encoder.gauge(law.encoder.raw_mean(block.measures)))
     truth = {"stress": block.by_site(block.stress)}
     if law.internal_size:
         truth["internal"] = block.by_site(internal)

@@ -7,15 +7,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from ibvonn_train.empirical import EmpiricalMeasure, bin_cubic, uniform_nodes
+from ibvonn_train.empirical import EmpiricalMeasure, Measures, bin_cubic, uniform_nodes
 from ibvonn_train.encoder import Encoder, whitening
 
 
-def encoder(size: int = 1, internal: int = 2) -> Encoder:
-    net = Encoder(
-        size, internal, widths=(7,), first_gain=1.0, generator=torch.Generator().manual_seed(0)
-    )
+def encoder(size: int = 1, internal: int = 2, centred: int = 0) -> Encoder:
+    generator = torch.Generator().manual_seed(0)
+    net = Encoder(size, internal, centred=centred, widths=(7,), first_gain=1.0, generator=generator)
     return net.requires_grad_(False)
+
+
+def binned(x: Tensor, count: int) -> EmpiricalMeasure:
+    nodes = uniform_nodes(float(x.min()), float(x.max()), count)
+    return EmpiricalMeasure(nodes[:, None], bin_cubic(x[..., 0].numpy(), nodes))
 
 
 def microstates(n_state: int, n_replica: int, size: int = 1, seed: int = 0) -> Tensor:
@@ -23,12 +27,14 @@ def microstates(n_state: int, n_replica: int, size: int = 1, seed: int = 0) -> T
     return torch.randn(n_state, n_replica, size, dtype=torch.float64, generator=generator)
 
 
+@pytest.mark.parametrize("centred", [0, 1, 2])
 @pytest.mark.parametrize("size", [1, 3])
-def test_permuting_replicas_leaves_internal_variables_unchanged(size: int) -> None:
+def test_permuting_replicas_leaves_internal_variables_unchanged(size: int, centred: int) -> None:
     x = microstates(4, 100, size)
     shuffled = x[:, torch.randperm(100, generator=torch.Generator().manual_seed(1))]
     # Not bit-equal: the order of a sum changes its round-off.
-    assert (encoder(size)(x) - encoder(size)(shuffled)).abs().max() < 1e-14
+    net = encoder(size, centred=centred)
+    assert (net(x) - net(shuffled)).abs().max() < 1e-14
 
 
 def test_mixing_two_ensembles_mixes_internal_variables() -> None:
@@ -52,16 +58,38 @@ def test_whitened_variables_have_zero_mean_unit_variance_and_no_correlation() ->
 
 def test_binned_replicas_keep_three_moments_and_nearly_their_features() -> None:
     x = microstates(5, 400)
-    nodes = uniform_nodes(float(x.min()), float(x.max()), 128)
-    measure = EmpiricalMeasure(nodes[:, None], bin_cubic(x[..., 0].numpy(), nodes))
+    measure = binned(x, 128)
+    nodes = measure.nodes[:, 0]
     for power in range(4):
         moment = measure.mean(nodes[:, None] ** power)[:, 0]
         assert (moment - (x[..., 0] ** power).mean(-1)).abs().max() < 1e-12
-    net = encoder()
-    exact, binned = net.features(x).mean(-2), net.raw_mean(measure)
+    net = encoder(centred=1)
+    centred = x - x.mean(1, keepdim=True)
+    means = net.raw_mean(Measures(measure, binned(centred, 128)))
     # h⁴ max|∂⁴ψ| is a fourth difference; the bound of cubic interpolation is 3/128 of it.
-    fourth = torch.diff(net.features(nodes[:, None]), n=4, dim=0).abs().max()
-    assert (exact - binned).abs().max() <= 3.0 / 128.0 * fourth * 1.01
+    assert net.net is not None
+    fourth = torch.diff(net.net(nodes[:, None]), n=4, dim=0).abs().max()
+    assert (net(x) - means).abs()[:, 0].max() <= 3.0 / 128.0 * fourth * 1.01
+    assert (net(x) - means).abs()[:, 1].max() <= 1e-4
+
+
+def test_centred_variables_are_frozen_under_rigid_translation() -> None:
+    x, net = microstates(4, 100), encoder(centred=1)
+    change = net(x + 0.7) - net(x)
+    assert change[:, 1].abs().max() < 1e-14
+    assert change[:, 0].abs().min() > 1e-3
+
+
+def test_slope_is_the_rate_under_rigid_translation() -> None:
+    x, net, h = microstates(4, 100), encoder(internal=3, centred=1), 1e-4
+    equal = torch.full((4, 100), 0.01, dtype=torch.float64)
+    measures = Measures(
+        EmpiricalMeasure(x, equal), EmpiricalMeasure(x - x.mean(1, keepdim=True), equal)
+    )
+    raw, slope = net.raw_mean_and_slope(measures)
+    assert (raw - net.raw_mean(measures)).abs().max() < 1e-14
+    difference = (net(x + h) - net(x - h)) / (2.0 * h)  # the stored gauge is the identity
+    assert (slope[..., 0] - difference).abs().max() < 1e-7
 
 
 def test_samples_outside_the_nodes_are_refused() -> None:
