@@ -1,0 +1,282 @@
+"""Errors, roll-outs and truths, on laws that are known exactly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ibvonn_train.data import TrajectoryEnsemble
+from ibvonn_train.evaluation import ExportedLaw, Gauge, Rates, evaluate, open_law
+from ibvonn_train.evaluation.errors import deviation, relative_error
+from ibvonn_train.evaluation.rollouts import Trajectories, roll_out
+from ibvonn_train.exact_trap import ExactTrap
+from ibvonn_train.export.exact_models import export_trap
+from ibvonn_train.physics import Physics
+from ibvonn_train.simulation import (
+    SpringChain,
+    TetheredParticle,
+    repeat_from_first,
+    simulate,
+    smooth_pull,
+    trap_of_paper,
+)
+from ibvonn_train.simulation.system import Preparation
+
+
+@pytest.fixture(scope="module")
+def exact(tmp_path_factory: pytest.TempPathFactory) -> ExportedLaw:
+    """The trap's law in closed form, through its exported graphs."""
+    return ExportedLaw(export_trap(tmp_path_factory.mktemp("models") / "exact_trap"))
+
+
+@pytest.fixture(scope="module")
+def pulls() -> TrajectoryEnsemble:
+    return simulate(
+        TetheredParticle(), trap_of_paper().test[::3], duration=3.0, time_step=0.01, replicas=2000,
+        seed=7, engine="torch", progress=False,
+    )  # fmt: skip
+
+
+class SpoiledFriction:
+    """The exact law with another friction: everything but the rate is right."""
+
+    def __init__(self, law: ExportedLaw, factor: float) -> None:
+        self.law, self.factor = law, factor
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.law, name)
+
+    def rates(self, strain: np.ndarray, internal: np.ndarray) -> Rates:
+        found = self.law.rates(strain, internal)
+        return found._replace(rate=found.rate / self.factor)
+
+
+def test_errors_are_relative_norms_pooled_over_everything() -> None:
+    truth = np.array([[3.0, 0.0], [0.0, 4.0]])
+    assert relative_error(truth + np.array([[0.0, 0.3], [0.4, 0.0]]), truth) == pytest.approx(10.0)
+    assert deviation(truth + 5.0, truth) == pytest.approx(0.0)
+    assert deviation(1.02 * truth + 5.0, truth) == pytest.approx(2.0)
+
+
+def test_gauge_has_zero_mean_unit_variance_and_no_correlation() -> None:
+    rng = np.random.default_rng(0)
+    states = rng.normal(size=(50, 40, 2)) @ np.array([[2.0, 1.0], [0.0, 0.5]]) + [1.0, -3.0]
+    whitened = Gauge.of(states)(states).reshape(-1, 2)
+    np.testing.assert_allclose(whitened.mean(0), 0.0, atol=1e-12)
+    np.testing.assert_allclose(np.cov(whitened.T, bias=True), np.eye(2), atol=1e-12)
+
+
+def test_errors_do_not_depend_on_the_gauge_of_the_export(
+    exact: ExportedLaw, pulls: TrajectoryEnsemble
+) -> None:
+    """An affine map of α, with the same whitening, gives the same percentages."""
+    plain = evaluate(exact, pulls)
+    internal = plain.measured.internal
+    flipped = Gauge.of(-3.0 * internal + 1.0)(-3.0 * internal + 1.0)
+    np.testing.assert_allclose(flipped, -Gauge.of(internal)(internal), atol=1e-12)
+
+
+def test_exact_law_has_no_error_but_the_noise_of_the_ensemble(
+    exact: ExportedLaw, pulls: TrajectoryEnsemble
+) -> None:
+    found = evaluate(exact, pulls)
+    for key in ("controlled/force", "controlled/internal"):
+        assert found.noise_free[key] < 1e-10
+        assert found.errors[key] == pytest.approx(found.floor[key], rel=1e-9)
+    assert found.potentials["free_energy"] < 1e-10
+    assert found.potentials["dual_dissipation"] < 1e-10
+    assert found.outside == 0.0
+
+
+def test_floor_is_the_sampling_noise_of_the_mean(
+    exact: ExportedLaw, pulls: TrajectoryEnsemble
+) -> None:
+    """From the exact first mean, errors of the mean grow to the stationary k_BT/2k over N."""
+    found = evaluate(exact, pulls)
+    noise = found.measured.force - found.truth.force  # type: ignore[union-attr]
+    time, replicas = pulls.time, pulls.microstate.shape[3]
+    expected = 1e-2 / 2 * (1 - np.exp(-4 * time)) / replicas
+    ratio = np.mean(noise**2 / expected[None].clip(1e-12))
+    # About 2 independent values in each unit of time for each of 4 protocols.
+    assert 0.4 < ratio < 2.0
+
+
+def test_five_per_cent_error_in_friction_is_seen(
+    exact: ExportedLaw, pulls: TrajectoryEnsemble
+) -> None:
+    """Guards the tests above."""
+    found = evaluate(SpoiledFriction(exact, 1.05), pulls)
+    assert found.noise_free["controlled/force"] > 0.5
+    assert found.errors["controlled/force"] > 5 * found.floor["controlled/force"]
+
+
+@pytest.mark.parametrize("stride", [1, 4])
+def test_moments_of_the_scheme_are_exact(stride: int) -> None:
+    """At zero temperature the simulation is its own mean; the variance has a closed form."""
+    pull = smooth_pull(0.7, sine=2.0, frequency=1.0)
+    cold = simulate(
+        TetheredParticle(thermal_energy=0.0), [pull], duration=2.0, time_step=0.01, replicas=2,
+        seed=1, stride=stride, engine="torch", progress=False,
+    )  # fmt: skip
+    law = ExactTrap()
+    mean, variance = law.discrete_moments(
+        cold.time, cold.control, cold.control_rate, cold.time_step,
+        np.zeros(1), np.full(1, 0.04),
+    )  # fmt: skip
+    # float32; λ of a coarse record is a cubic: off by interval⁴/384 times its fourth derivative.
+    bound = 2e-6 if stride == 1 else 4e-5
+    np.testing.assert_allclose(mean, cold.microstate[:, :, 0, 0, 0], rtol=0, atol=bound)
+    stationary = 1e-2 / 2 / (1 - 0.01)
+    decayed = stationary + (0.04 - stationary) * 0.98 ** (2 * stride * np.arange(len(cold.time)))
+    np.testing.assert_allclose(variance[0], decayed, rtol=1e-12)
+
+
+def test_scheme_approaches_continuous_time_with_first_order() -> None:
+    pull, law, errors = smooth_pull(0.7, sine=2.0, frequency=1.0), ExactTrap(), []
+    for step in (0.02, 0.01, 0.005):
+        time = np.arange(round(3.0 / step) + 1) * step
+        control, rate = pull.value(time)[None], pull.rate(time)[None]
+        start = np.zeros(1)
+        scheme, _ = law.discrete_moments(time, control, rate, step, start, start)
+        errors.append(relative_error(scheme, law.continuous_mean(time, control, rate, start)))
+    orders = np.log2(np.array(errors[:-1]) / errors[1:])
+    assert np.all((orders > 0.9) & (orders < 1.1)), (errors, orders)
+
+
+def test_continuous_mean_of_a_ramp_is_that_of_the_zener_solid() -> None:
+    time = np.linspace(0.0, 3.0, 31)
+    mean = ExactTrap().continuous_mean(time, time[None], np.ones((1, 31)), np.zeros(1))[0]
+    np.testing.assert_allclose(mean, time / 2 - (1 - np.exp(-2 * time)) / 4, atol=1e-13)
+
+
+def test_law_and_data_must_have_one_kind_of_strain(
+    exact: ExportedLaw, pulls: TrajectoryEnsemble
+) -> None:
+    other = replace(pulls, strain_kind="averaged", site_force=pulls.force[:, :, None])
+    with pytest.raises(ValueError, match="needs controlled strain"):
+        evaluate(exact, other)
+
+
+def test_likelihood_of_the_exact_decoder_is_that_of_the_true_density(
+    exact: ExportedLaw, pulls: TrajectoryEnsemble
+) -> None:
+    """The variance of the scheme is 1 % above the Boltzmann one: 2.5e-5 nats."""
+    found = evaluate(exact, pulls).likelihood
+    assert abs(found["excess_over_true_density"]) < 1e-3
+
+    class Wider(SpoiledFriction):
+        def log_density(self, x: np.ndarray, strain: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+            middle = alpha[:, None]
+            value = exact.log_density(middle + (x - middle) / 1.2, strain, alpha)
+            return np.asarray(value - np.log(1.2))
+
+    wide = evaluate(Wider(exact, 1.0), pulls).likelihood
+    # A Gaussian of 1.2 times the width: ln 1.2 − (1 − 1/1.44)/2 = 0.0295 nats.
+    assert wide["excess_over_true_density"] == pytest.approx(0.0295, rel=0.1)
+
+
+def test_known_variable_of_the_trap_is_its_mean_position(
+    exact: ExportedLaw, pulls: TrajectoryEnsemble
+) -> None:
+    known = evaluate(exact, pulls).known
+    assert known is not None
+    assert known.name == "mean position"
+    assert known.residual_percent < 1e-4
+    assert known.rank_correlation > 0.999999
+
+
+class ElasticChain:
+    """A chain of linear springs with an idle internal variable."""
+
+    name, averaged, strain_size, internal_size = "elastic", True, 1, 1
+    physics = Physics(None, 1e-4, 0.1, 0.01)
+
+    def encode(self, microstate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        mean = microstate.mean(-2)
+        return mean, np.zeros_like(mean)
+
+    def rates(self, strain: np.ndarray, internal: np.ndarray) -> Rates:
+        stress = 0.01 * np.asarray(strain)
+        return Rates(0.005 * strain[:, 0] ** 2, stress, -internal, -internal)
+
+
+@pytest.fixture(scope="module")
+def chains() -> TrajectoryEnsemble:
+    """Two bistable chains of four springs, prepared in short."""
+    system = SpringChain(springs=4, preparation=(Preparation(500, 0.01),))
+    protocols = [smooth_pull(0.02, 0.05), smooth_pull(-0.02, 0.07)]
+    return simulate(
+        system, protocols, duration=1.0, time_step=0.01, replicas=300, seed=3, progress=False
+    )
+
+
+def test_chain_rolls_out_as_its_beads_move(chains: TrajectoryEnsemble) -> None:
+    """Against the beads' own forward Euler in positions; both drives."""
+    law = ElasticChain()
+    start = Trajectories(chains.strain, np.zeros_like(chains.strain), chains.stress, chains.force)
+    runs = roll_out(law, chains, start)  # type: ignore[arg-type]
+    length, friction, dt = 0.01, 0.1, 0.01
+    for case in range(2):
+        x = np.concatenate([[0.0], np.cumsum(length * (1 + chains.strain[case, 0, :, 0]))])
+        moved, pulled = x.copy(), x.copy()
+        for n in range(len(chains.time)):
+            for place, drive in ((moved, "end"), (pulled, "force")):
+                strain = np.diff(place) / length - 1
+                found = runs[drive].strain[case, n, :, 0]
+                np.testing.assert_allclose(found, strain, rtol=0, atol=1e-6)  # float32 data
+                tension = 0.01 * strain
+                place[1:-1] += dt / friction * np.diff(tension)
+                if drive == "force":
+                    place[-1] += dt / friction * (chains.force[case, n] - tension[-1])
+                    continue
+                outer = tension[-1] + friction * chains.control_rate[case, n]
+                assert runs["end"].force[case, n] == pytest.approx(outer, abs=1e-8)
+                if n + 1 < len(chains.time):
+                    place[-1] = chains.control[case, n + 1]
+
+
+def test_noise_free_truth_of_a_chain_lowers_the_error_of_the_mean(
+    chains: TrajectoryEnsemble,
+) -> None:
+    many = repeat_from_first(chains, factor=4, seed=4, progress=False)
+    law = _Everything()
+    found = evaluate(law, chains, noise_free=many)  # type: ignore[arg-type]
+    assert 0 < found.floor["end/strain"] < found.errors["end/strain"]
+    assert found.truth is not None
+    np.testing.assert_allclose(found.truth.strain[:, 0], chains.strain[:, 0], atol=1e-5)
+
+
+def test_noise_free_truth_must_be_a_repetition(chains: TrajectoryEnsemble) -> None:
+    law = _Everything()
+    other = simulate(
+        SpringChain(springs=4, preparation=(Preparation(500, 0.01),)),
+        [smooth_pull(0.02, 0.05), smooth_pull(-0.02, 0.07)], duration=1.0, time_step=0.01,
+        replicas=300, seed=9, progress=False,
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="must start from the first microstates"):
+        evaluate(law, chains, noise_free=other)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="must have the protocols"):
+        evaluate(law, chains, noise_free=chains.select([1, 0]))  # type: ignore[arg-type]
+
+
+class _Everything(ElasticChain):
+    """The elastic chain with the rest of what an evaluation asks."""
+
+    has_decoder = has_potentials = False
+    training_gauge = None
+    internal_scale = np.ones(1)
+    envelope = np.array([[-10.0, 10.0], [-1.0, 1.0]])
+
+    def encode(self, microstate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        x = microstate.astype(float)
+        return x.mean(-2), np.tanh(x).mean(-2)
+
+
+def test_path_that_is_no_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="neither an exported model"):
+        open_law(tmp_path)
+    with pytest.raises(FileNotFoundError, match="it has no manifest"):
+        ExportedLaw(tmp_path)
