@@ -47,6 +47,7 @@ from .scaling import Scaled as Scaled
 
 if TYPE_CHECKING:
     from .diagnostics import EnergyBalance as EnergyBalance
+    from .drag import pulled_end_force as pulled_end_force
     from .kinematics import Axisymmetric as Axisymmetric
     from .kinematics import FullStrain as FullStrain
     from .kinematics import Kinematics as Kinematics
@@ -79,6 +80,7 @@ _FINITE_ELEMENT = {
     "TimeStepping": ".time_stepping",
     "Uniaxial": ".kinematics",
     "UniaxialStress": ".kinematics",
+    "pulled_end_force": ".drag",
 }
 
 

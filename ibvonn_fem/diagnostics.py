@@ -1,6 +1,7 @@
 """Energy balance of a step: where the work went, and what the time scheme added.
 
-For a converged step with end-of-step forces, work W, stored energy Ψ and dissipation D,
+For a converged step with end-of-step forces, work W, stored energy Ψ and dissipation D
+(of the law, and of drag where there is one),
 
     W − ΔΨ − D = Σ Bregman distance of f between the two states ≥ 0   (f jointly convex),
 
@@ -21,9 +22,10 @@ class EnergyBalance:
     Attributes:
         external_work: Work of loads and reactions, end-of-step forces times increments.
         external_work_trapezoidal: The same with the mean of old and new forces.
-        internal_work: ∫ σ⁺ · Δε dx; equals ``external_work`` up to the solver's residual.
+        internal_work: ∫ σ⁺ · Δε dx; equals ``external_work − dragged`` up to the solver's residual.
         stored: Change of ∫ f dx.
         dissipated: ∫ g⁺·(α⁺ − α_n) dx, never negative.
+        dragged: Energy taken by drag on the surroundings, ∫ c |Δu|²/Δt dx, never negative.
     """
 
     external_work: float = 0.0
@@ -31,16 +33,18 @@ class EnergyBalance:
     internal_work: float = 0.0
     stored: float = 0.0
     dissipated: float = 0.0
+    dragged: float = 0.0
 
     @property
     def numerical(self) -> float:
         """W − ΔΨ − D with end-of-step work: the Bregman audit, ≥ 0 for convex energies."""
-        return self.external_work - self.stored - self.dissipated
+        return self.external_work - self.stored - self.dissipated - self.dragged
 
     @property
     def numerical_trapezoidal(self) -> float:
         """W − ΔΨ − D with trapezoidal work: of either sign, one order smaller."""
-        return self.external_work_trapezoidal - self.stored - self.dissipated
+        spent = self.stored + self.dissipated + self.dragged
+        return self.external_work_trapezoidal - spent
 
     def __add__(self, other: EnergyBalance) -> EnergyBalance:
         return EnergyBalance(

@@ -1,12 +1,13 @@
-"""Equilibrium of a body made of learned laws.
+"""Balance of forces of a body made of learned laws.
 
 Find u with
 
     ∫ σ(u; state) · δε(v) dx = loads(v)   for all v,   u = ḡ where prescribed,
 
-by Newton's method with the consistent tangent, through PETSc's SNES. A solve changes only the
-trial state; :meth:`InternalVariableProblem.commit` accepts it,
-:meth:`InternalVariableProblem.restore` goes back.
+with an optional drag ∫ c u̇ · v dx on the left (:mod:`ibvonn_fem.drag`). Newton's method uses the
+consistent tangent, through PETSc's SNES. A solve changes only the trial state;
+:meth:`InternalVariableProblem.commit` accepts it, :meth:`InternalVariableProblem.restore` goes
+back.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from dolfinx.fem import petsc as fem_petsc
 
 from . import _compat
 from .diagnostics import EnergyBalance
+from .drag import Drag
 from .errors import LocalSolveError
 from .kernels.base import FloatArray
 from .law import InternalVariableLaw
@@ -32,7 +34,7 @@ from .newton import NewtonSolver, SolveReport, mean_diagonal
 
 
 class InternalVariableProblem:
-    """Quasi-static equilibrium with one or several laws.
+    """Quasi-static or overdamped motion with one or several laws.
 
     The residual is internal minus external force; where u is prescribed it is the missing
     displacement times a typical stiffness, so that all its entries are forces. Newton's method
@@ -45,6 +47,8 @@ class InternalVariableProblem:
         loads: External virtual work as a UFL form linear in ``ufl.TestFunction(u.function_space)``;
             it may depend on ``u`` (springs, follower loads).
         body_force: Force per unit volume, added as ∫ b · v weight dx.
+        drag: Drag coefficient c per unit volume, a number or a UFL expression; needs linear
+            elements. For a chain of beads with friction η at distances L0 it is η/L0.
         options: PETSc options without prefix, on top of
             :data:`ibvonn_fem.newton.DEFAULT_OPTIONS`.
 
@@ -62,6 +66,7 @@ class InternalVariableProblem:
         loads: Any = None,
         *,
         body_force: Any = None,
+        drag: Any = None,
         options: Mapping[str, Any] | None = None,
     ) -> None:
         self.laws = (law,) if isinstance(law, InternalVariableLaw) else tuple(law)
@@ -85,7 +90,9 @@ class InternalVariableProblem:
         self._tangent_forms = [fem.form(tangent) for tangent in tangents]
         self.internal_force = fem.Function(space, name="internal_force")
         self.external_force = fem.Function(space, name="external_force")
+        self.drag = None if drag is None else Drag(drag, self.laws, u, self.bcs)
         self._u_old = u.x.array.copy()
+        self._u_before, self._dt_committed = self._u_old.copy(), 0.0
         self._internal_old = np.zeros_like(self._u_old)
         self._external_old = np.zeros_like(self._u_old)
         self._stored_old = self._stored()
@@ -133,6 +140,7 @@ class InternalVariableProblem:
         balance = self.balance()
         for law in self.laws:
             law.commit()
+        self._u_before[:], self._dt_committed = self._u_old, self._dt
         np.copyto(self._u_old, self.u.x.array)
         np.copyto(self._internal_old, self.internal_force.x.array)
         np.copyto(self._external_old, self.external_force.x.array)
@@ -146,6 +154,8 @@ class InternalVariableProblem:
         self.u.x.array[:] = self._u_old
         self.internal_force.x.array[:] = self._internal_old
         self.external_force.x.array[:] = self._external_old
+        if self.drag is not None:
+            self.drag.update(self._u_old, self._u_before, self._dt_committed)
 
     def balance(self) -> EnergyBalance:
         """Energy balance between the committed state and the current solution. Collective."""
@@ -155,11 +165,19 @@ class InternalVariableProblem:
         external_old = self._applied(
             self._internal_old[: self._owned], self._external_old[: self._owned]
         )
+        dragged = 0.0
+        if self.drag is not None:
+            dragged = self.drag.dissipated(self.u.x.array, self._u_old)
+            drag = self.drag.force.x.array[: self._owned]
+            none = np.zeros_like(drag)
+            external = external + self._applied(drag, none)
+            external_old = external_old + self._applied(drag, none)  # constant over the step
         works = np.array(
             [
                 external @ increment,
                 0.5 * (external + external_old) @ increment,
                 internal @ increment,
+                dragged,
             ]
         )
         self.comm.Allreduce(MPI.IN_PLACE, works, op=MPI.SUM)
@@ -169,6 +187,7 @@ class InternalVariableProblem:
             internal_work=float(works[2]),
             stored=self._stored() - self._stored_old,
             dissipated=sum(law.step_dissipation() for law in self.laws),
+            dragged=float(works[3]),
         )
 
     def _stored(self) -> float:
@@ -181,16 +200,34 @@ class InternalVariableProblem:
             bc: One of the problem's conditions, or any condition on u's space.
 
         Returns:
-            Sum over its dofs of internal minus external force, shape ``(components,)``.
+            Sum over its dofs of internal and drag minus external force, shape ``(components,)``.
         """
+        force = self.internal_force.x.array - self.external_force.x.array
+        if self.drag is not None:
+            force = force + self.drag.force.x.array
+        return self._sums(bc, force)[0]
+
+    def velocity(self, bc: Any) -> FloatArray:
+        """Mean velocity in the last committed step of the dofs of a condition. Collective.
+
+        Returns:
+            One value per component, shape ``(components,)``; zero after a step of length 0.
+        """
+        if self._dt_committed == 0.0:
+            return np.zeros(self.u.function_space.dofmap.index_map_bs)
+        total, count = self._sums(bc, (self._u_old - self._u_before) / self._dt_committed)
+        return np.asarray(total / np.maximum(count, 1.0))
+
+    def _sums(self, bc: Any, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Sum and number of the values at the dofs of a condition, one per component."""
         block = self.u.function_space.dofmap.index_map_bs
         dofs, owned = bc.dof_indices()
         dofs = dofs[:owned]
-        force = self.internal_force.x.array[dofs] - self.external_force.x.array[dofs]
-        total = np.zeros(block)
-        np.add.at(total, dofs % block, force)
-        self.comm.Allreduce(MPI.IN_PLACE, total, op=MPI.SUM)
-        return total
+        sums = np.zeros((2, block))
+        np.add.at(sums[0], dofs % block, values[dofs])
+        np.add.at(sums[1], dofs % block, 1.0)
+        self.comm.Allreduce(MPI.IN_PLACE, sums, op=MPI.SUM)
+        return sums[0], sums[1]
 
     def _applied(self, internal: FloatArray, external: FloatArray) -> FloatArray:
         """Loads, with the reactions added where u is prescribed."""
@@ -219,6 +256,8 @@ class InternalVariableProblem:
             return False
         np.copyto(self._last_x, x.array_r)
         self._assemble(self.internal_force, self._internal_form)
+        if self.drag is not None:
+            self.drag.update(self.u.x.array, self._u_old, self._dt)
         if self._loads_follow_u:
             self._assemble_external()
         return True
@@ -260,7 +299,17 @@ class InternalVariableProblem:
             b.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
         b.axpy(1.0, self.internal_force.x.petsc_vec)
         b.axpy(-1.0, self.external_force.x.petsc_vec)
+        if self.drag is not None:
+            self._add_drag(b)
         fem_petsc.set_bc(b, self.bcs, x0=x, alpha=-self._stiffness_scale)
+
+    def _add_drag(self, b: Any) -> None:
+        assert self.drag is not None  # noqa: S101
+        b.axpy(1.0, self.drag.force.x.petsc_vec)
+        if self._dt == 0.0:
+            held = self.drag.held()
+            away = self.u.x.array[held] - self._u_old[held]
+            b.array_w[held] = self._stiffness_scale * away
 
     def _misses_prescribed(self, x: Any, b: Any) -> bool:
         fem_petsc.set_bc(b, self.bcs, x0=x, alpha=-1.0)
@@ -276,10 +325,14 @@ class InternalVariableProblem:
         """Assemble the Jacobian at ``x`` into ``solver.matrix``. Collective."""
         self._update_laws(x)
         self._assemble_tangent(self.bcs)
+        if self.drag is not None:
+            self.drag.add_to(self.solver.matrix, self._dt, self._stiffness_scale)
 
     def force_norm(self) -> float:
-        """Larger norm of internal and external forces. Collective."""
-        forces = (self.internal_force, self.external_force)
+        """Largest norm of internal, external and drag forces. Collective."""
+        forces = [self.internal_force, self.external_force]
+        if self.drag is not None:
+            forces.append(self.drag.force)
         return max(float(force.x.petsc_vec.norm()) for force in forces)
 
     def round_off(self, x_norm: float) -> float:
