@@ -18,6 +18,7 @@ It prints one table and writes figures, the table as JSON and the model under `b
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import logging
 import time
@@ -144,7 +145,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "build/demo")
     parser.add_argument("--seed", type=int, default=0, help="seed of the training (default: 0)")
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(level=logging.INFO, format="     %(message)s")
+    logging.getLogger("ibvonn_fem").setLevel(logging.WARNING)  # one line per time step otherwise
     torch.set_num_threads(1)
     out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
@@ -159,7 +161,10 @@ def main() -> None:
 
     print("2/6  learning: internal variable, density, free energy, dissipation")
     config = replace(TrainingConfig.from_toml(ROOT / "configs/trap.toml"), seed=arguments.seed)
-    model = train(config, training, out / "run", resume=True)
+    # A run interrupted earlier is resumed; another configuration or other data is another run.
+    key = json.dumps([config.resolved(), training.sha256()], sort_keys=True)
+    run = out / f"run_{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+    model = train(config, training, run, resume=True)
 
     print("3/6  judging the law on unseen data")
     law = ExportedLaw(model.to_export(out / "draft"))
@@ -185,7 +190,7 @@ def main() -> None:
         for each in comparisons
     ]
 
-    figures.trap_report(out, law, unseen, test, linear, extrapolation, training_log=out / "run")
+    figures.trap_report(out, law, unseen, test, linear, extrapolation, training_log=run)
     figures.certificate_page(out / "certificate.png", certificate)
     demo_trap_bar.draw(comparisons, out / "bar.png")
     draw_overview(out / "overview.png", law, linear, extrapolation, comparisons)
