@@ -122,7 +122,7 @@ LAW_INLINE void update_block(const law *m, const work *w, int known_ne, int know
         const vec value = energy(m, w, known_ne, known_n, ne, start);
         if (start) energies[0] = value;
         for (int i = 0; i < n; i++) w->force[i] = -w->gradient[i];
-        const vec size = newton(m, w, ne, n, w->hessian, n, dt);
+        const vec size = newton(m, w, known_ne, known_n, w->hessian, n, dt);
         const mask small = at_most(correction_size(m, w, ne, n, 1.0), splat(1e-6));
         const mask halved = at_most(size, 0.5 * previous) & is_finite(size);
         for (int i = 0; i < n; i++)
@@ -143,7 +143,7 @@ LAW_INLINE void update_block(const law *m, const work *w, int known_ne, int know
     for (int iteration = 0;; iteration++) {
         energies[1] = energy(m, w, known_ne, known_n, 0, 1);
         for (int i = 0; i < n; i++) w->force[i] = -w->gradient[ne + i];
-        error = newton(m, w, ne, n, w->hessian + ne * d + ne, d, dt);
+        error = newton(m, w, known_ne, known_n, w->hessian + ne * d + ne, d, dt);
         const vec largest = correction_size(m, w, ne, n, 0.0);
         todo &= less(splat(1e-12), largest) & less(largest, 0.5 * previous);
         previous = largest;
@@ -156,7 +156,11 @@ LAW_INLINE void update_block(const law *m, const work *w, int known_ne, int know
 
 static void update_blocks(const law *m, const work *w, const arguments *io, int64_t n_points)
 {
+#ifdef LAW_KIND /* a file with one law */
+    const int kind = LAW_KIND;
+#else
     const int kind = m->n_strain == 1 ? m->n_internal : 0;
+#endif
     for (int64_t begin = 0; begin < n_points; begin += LAW_LANES) {
         const int count = (int)(n_points - begin < LAW_LANES ? n_points - begin : LAW_LANES);
         if (kind == 1)

@@ -147,7 +147,7 @@ static int64_t lay_out(work *w, const law *m, vec *base)
     TAKE(w->curvature, n * n);
     TAKE(w->residual, n);
     TAKE(w->force, n);
-    TAKE(w->system, n * d > n * (n + 1) ? n * d : n * (n + 1));
+    TAKE(w->system, n * d);
     TAKE(w->tangent, e * e);
 #undef TAKE
     return used;

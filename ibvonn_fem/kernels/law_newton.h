@@ -56,7 +56,7 @@ LAW_INLINE void set_jacobian(const work *w, int n, int columns, const vec *f, in
 
 /* r and the Newton correction delta = -J^-1 r at the state x, from the force; returns
    max |r_i| / scale_i. */
-LAW_INLINE vec newton(const law *m, const work *w, int ne, int n, const vec *f, int ld, vec dt)
+LAW_INLINE vec newton_body(const law *m, const work *w, int ne, int n, const vec *f, int ld, vec dt)
 {
     vec size = splat(0.0);
     dissipation(m, w, n);
@@ -69,6 +69,22 @@ LAW_INLINE vec newton(const law *m, const work *w, int ne, int n, const vec *f, 
     }
     eliminate(w->system, n, n + 1);
     for (int i = 0; i < n; i++) w->delta[i] = w->system[i * (n + 1) + n];
+    return size;
+}
+
+/* The same for any sizes, compiled once. */
+static LAW_NOINLINE void newton_any(const law *m, const work *w, const vec *f, int ld, const vec *dt,
+                                    vec *size)
+{
+    *size = newton_body(m, w, m->n_strain, m->n_internal, f, ld, *dt);
+}
+
+/* The same with loops unrolled where the sizes are known (ne > 0). */
+LAW_INLINE vec newton(const law *m, const work *w, int ne, int n, const vec *f, int ld, vec dt)
+{
+    if (ne > 0) return newton_body(m, w, ne, n, f, ld, dt);
+    vec size;
+    newton_any(m, w, f, ld, &dt, &size);
     return size;
 }
 
@@ -137,7 +153,7 @@ static LAW_NOINLINE void search(const law *m, const work *w, const vec *incremen
         vec f, potential, trial_slope = zero;
         energy_any(m, w, ne, 1, &f);
         for (int i = 0; i < n; i++) w->force[i] = -w->gradient[i];
-        const vec size = newton(m, w, ne, n, w->hessian, n, dt);
+        const vec size = newton(m, w, 0, 0, w->hessian, n, dt);
         dissipation_value(m, w, w->force, &potential);
         vec trial = dt * potential - f, terms = magnitude(f) + dt * potential;
         for (int i = 0; i < n; i++) {

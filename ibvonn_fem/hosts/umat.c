@@ -1,0 +1,134 @@
+/* ---- Abaqus, CalculiX and others: UMAT ------------------------------------------------------- */
+
+/* Small strain. Trusses (NDI = 1, NSHR = 0; laws of one strain: the law itself, its initial stress
+   included), space (3, 3), plane strain and rotational symmetry (3, 1), plane stress (2, 1).
+
+   NSTATV: the number that LAW_NAME(solid_states) gives (trusses: the number of internal variables);
+   one more, if there is room, holds the distance from the range of the training data (0 inside).
+   PROPS: density, bulk, time (see law_scales), each with a default: 1, 0, 1.
+   STRESS, DDSDDE, SSE, SPD and STATEV are updated; where a point does not converge they are left
+   alone and PNEWDT asks for half the step. A wrong set-up stops the analysis in words. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#ifndef LAW_UMAT /* name of the symbol: a second law in one program needs another */
+#define LAW_UMAT umat_
+#endif
+#ifndef LAW_STOP /* what to do about a wrong set-up, after the message */
+#define LAW_STOP() exit(EXIT_FAILURE)
+#endif
+
+static int law_umat_refuse(const char *what, int found)
+{
+    fprintf(stderr, LAW_TITLE ": UMAT: %s; found %d.\n", what, found);
+    LAW_STOP();
+    return -1;
+}
+
+/* Kind of solid, 3 for a truss, -1 if refused. */
+static int law_umat_kind(int ndi, int nshr, int ntens)
+{
+    if (ndi + nshr != ntens) return law_umat_refuse("NTENS must be NDI + NSHR", ntens);
+    if (ndi == 1 && nshr == 0 && LAW_STRAINS == 1) return 3;
+    if (ndi == 3 && nshr == 3 && LAW_STRAINS != 4) return LAW_SPACE;
+    if (ndi == 3 && nshr == 1) return LAW_PLANE_STRAIN;
+    if (ndi == 2 && nshr == 1) return LAW_PLANE_STRESS;
+    return law_umat_refuse("this law has no such element (NDI and NSHR as 10 NDI + NSHR)",
+                           10 * ndi + nshr);
+}
+
+/* An increment of rotation betrays a large-displacement analysis. */
+static int law_umat_rotates(const double *drot)
+{
+    double largest = 0.0;
+    for (int i = 0; drot && i < 9; i++)
+        largest = fmax(largest, fabs(drot[i] - (i % 4 == 0 ? 1.0 : 0.0)));
+    return largest > 1e-8;
+}
+
+void LAW_UMAT(double *stress, double *statev, double *ddsdde, double *sse, double *spd, double *scd,
+              double *rpl, double *ddsddt, double *drplde, double *drpldt, const double *stran,
+              const double *dstran, const double *time, const double *dtime, const double *temp,
+              const double *dtemp, const double *predef, const double *dpred, const char *cmname,
+              const int *ndi, const int *nshr, const int *ntens, const int *nstatv,
+              const double *props, const int *nprops, const double *coords, const double *drot,
+              double *pnewdt, const double *celent, const double *dfgrd0, const double *dfgrd1,
+              const int *noel, const int *npt, const int *layer, const int *kspt, const int *kstep,
+              const int *kinc, int cmname_length)
+{
+    /* Positions of the host's components (11 22 33 12 13 23) among Mandel's. */
+    static const int place[3][6] = {{0, 1, 2, 3, 4, 5}, {0, 1, 2, 3, 0, 0}, {0, 1, 3, 0, 0, 0}};
+    const double root2 = 1.4142135623730951, rest[3] = {1.0, 0.0, 1.0};
+    double scale[3], f, released, residual, validity;
+    (void)scd, (void)rpl, (void)ddsddt, (void)drplde, (void)drpldt, (void)time, (void)temp;
+    (void)dtemp, (void)predef, (void)dpred, (void)cmname, (void)coords, (void)celent;
+    (void)dfgrd0, (void)dfgrd1, (void)noel, (void)npt, (void)layer, (void)kspt, (void)kstep;
+    (void)kinc, (void)cmname_length;
+
+    const int kind = law_umat_kind(*ndi, *nshr, *ntens);
+    if (kind < 0) return;
+    const int count = kind == 3 ? LAW_INTERNALS : LAW_NAME(solid_states)(kind);
+    if (*nstatv < count) {
+        fprintf(stderr, LAW_TITLE ": UMAT: this element needs %d state variables.\n", count);
+        law_umat_refuse("*DEPVAR (NSTATV) is too small", *nstatv);
+        return;
+    }
+    if (*nprops > 3) {
+        law_umat_refuse("there are at most 3 constants: density, bulk, time", *nprops);
+        return;
+    }
+    for (int i = 0; i < 3; i++) scale[i] = i < *nprops ? props[i] : rest[i];
+    if (!(scale[0] > 0.0 && scale[1] >= 0.0 && scale[2] > 0.0)) {
+        law_umat_refuse("density and time must be positive and bulk not negative; constants given",
+                        *nprops);
+        return;
+    }
+    if (law_umat_rotates(drot)) {
+        law_umat_refuse("the law is for small strains: switch off large displacements (NLGEOM); "
+                        "rotation increment in element", *noel);
+        return;
+    }
+
+    double states[LAW_MOST_STATES + 1];
+    if (kind == 3) {
+#if LAW_STRAINS == 1
+        const double e = law_initial_strain[0] + stran[0] + dstran[0];
+        const double e_old = law_initial_strain[0] + stran[0];
+        double s, c;
+        if (LAW_NAME(update_point)(&e, &e_old, statev, *dtime / scale[2], &s, states, &c, &f,
+                                   &released, &residual, &validity) != 0) {
+            *pnewdt = fmin(*pnewdt, 0.5);
+            return;
+        }
+        stress[0] = scale[0] * s;
+        ddsdde[0] = scale[0] * c;
+        *sse = scale[0] * f;
+        *spd += scale[0] * released;
+#endif
+    } else {
+        double e[6] = {0.0}, e_old[6] = {0.0}, s[6], c[36];
+        const int n = *ntens, size = kind == LAW_SPACE ? 6 : 4;
+        for (int i = 0; i < n; i++) {
+            const int a = place[kind][i];
+            e_old[a] = a < 3 ? stran[i] : stran[i] / root2;
+            e[a] = a < 3 ? stran[i] + dstran[i] : (stran[i] + dstran[i]) / root2;
+        }
+        if (LAW_NAME(solid)(kind, scale[0], scale[1], scale[2], e, e_old, statev, *dtime, s, states,
+                            c, &f, &released, &residual, &validity) != 0) {
+            *pnewdt = fmin(*pnewdt, 0.5);
+            return;
+        }
+        for (int i = 0; i < n; i++) {
+            const int a = place[kind][i];
+            stress[i] = a < 3 ? s[a] : s[a] / root2;
+            for (int j = 0; j < n; j++) { /* column by column; symmetric */
+                const int b = place[kind][j];
+                ddsdde[i + n * j] = c[a * size + b] / ((a < 3 ? 1.0 : root2) * (b < 3 ? 1.0 : root2));
+            }
+        }
+        *sse = f;
+        *spd += released;
+    }
+    memcpy(statev, states, sizeof(double) * (size_t)count);
+    if (*nstatv > count) statev[count] = validity;
+}
