@@ -39,9 +39,22 @@ def central_difference(
 
 
 def assert_is_derivative(
-    found: np.ndarray, function: Callable[[np.ndarray], np.ndarray], x: np.ndarray, h: float = 1e-4
+    found: np.ndarray,
+    function: Callable[[np.ndarray], np.ndarray],
+    x: np.ndarray,
+    h: float = 1e-4,
+    slack: float = 0.0,
 ) -> None:
-    """Fail unless ``found`` is the derivative of ``function`` at ``x`` within the bound."""
+    """Fail unless ``found`` is the derivative of ``function`` at ``x``.
+
+    Args:
+        found: The derivative to judge.
+        function: See :func:`central_difference`.
+        x: Where.
+        h: Step.
+        slack: Known error of ``found``, added to the bound of the differences.
+    """
     expected, bound = central_difference(function, x, h)
+    bound += slack
     error = np.abs(found - expected).max()
     assert error <= bound, f"off by {error:.2e}, the differences know it to {bound:.2e}"

@@ -50,7 +50,9 @@ def manifest_of(kernel: Any, name: str, *, stress: float = 0.0, strain: float = 
 
 def linear_law() -> ExportedModel:
     """The trap: moduli 1 at once and 1/2 in the end, relaxation time 1/2."""
-    kernel = CLibraryKernel(zener_parameters())
+    p = zener_parameters()
+    p["envelope"] = np.array([[-10.0, 10.0], [-10.0, 10.0]])
+    kernel = CLibraryKernel(p)
     return ExportedModel(manifest_of(kernel, "linear"), kernel)
 
 
@@ -63,6 +65,7 @@ def smooth_law(internal_size: int = 1, *, scale: float = 10.0, seed: int = 3) ->
         seed: Of the weights.
     """
     p = random_parameters(1, internal_size, seed=seed, width=8, ridge_count=3)
+    p["envelope"] = np.tile([-10.0, 10.0], (1 + internal_size, 1))
     for name in [key for key in p if key.startswith("energy_skip")]:
         p[name] = p[name].copy()
         p[name][:, 0] *= scale
