@@ -17,7 +17,6 @@ from .protocols import (
     ramp,
     ramp_and_hold,
     random_walk,
-    sinusoid,
     smooth_pull,
     step_and_hold,
     triangle,
@@ -106,8 +105,8 @@ def unseen_family(
     """Return protocols of other shapes over the same range, to judge a law trained on a family.
 
     For each end of the range that differs from the start: a sudden step (over a hundredth of the
-    duration) and a hold, and loading with reversal through the start; then two sinusoids of other
-    periods about the middle of the range, reached by loading.
+    duration) and a hold, and loading with reversal through the start; then raised cosines of a
+    short and of a long period.
 
     Arguments as in :func:`rich_family`.
     """
@@ -123,11 +122,10 @@ def unseen_family(
                 f"reversal from {target:g}",
             ),
         ]
-    target = targets[-1]
-    reach = 0.45 * (target - start)
     protocols += [
-        sinusoid(reach, duration * period, start) for period in (0.4, 1.3) if low < start < high
-    ] or [_raised_cosine(start, target, duration * period) for period in (0.4, 1.3)]
+        _raised_cosine(start, targets[-1], 0.4 * duration),
+        _raised_cosine(start, targets[0], 1.3 * duration),
+    ]
     return tuple(protocols)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .system import require_positive
 
-MAX_ROUNDS = 10_000
+MAX_ROUNDS = 1000
 
 
 @dataclass(frozen=True)

@@ -14,19 +14,14 @@ from ibvonn_train.simulation import (
     TwoWellSpring,
     chain_of_paper,
     simulate,
-    trap_of_paper,
 )
 from ibvonn_train.simulation.compiler import CompilerError, library
 from ibvonn_train.simulation.protocols import (
     from_function,
     hold,
-    piecewise_linear,
     ramp,
-    ramp_and_hold,
-    random_walk,
     sinusoid,
     smooth_pull,
-    triangle,
 )
 
 
@@ -116,7 +111,7 @@ def test_without_noise_the_engines_agree_to_single_precision():
             time_step=DT,
             replicas=2,
             seed=0,
-            dtype=torch.float64,
+            dtype=torch.float32,
             engine=engine,
             progress=False,
         ).microstate
@@ -235,34 +230,6 @@ def test_a_seed_fixes_every_bit_and_another_seed_changes_the_data(engine):
 
 
 @pytest.mark.parametrize(
-    "protocol",
-    [
-        ramp(0.3, 1.0),
-        hold(2.0),
-        sinusoid(1.0, 0.7, 0.2),
-        ramp_and_hold(1.0, 0.5),
-        triangle(1.0, 0.5, 1.0),
-        random_walk(3.0, 6, -1.0, 1.0, seed=2),
-        smooth_pull(0.7, 0.2, sine=2.0, frequency=1.0),
-        from_function("own", lambda t: t**3),
-    ],
-    ids=lambda p: p.name,
-)
-def test_the_rate_of_a_protocol_is_the_slope_of_its_value(protocol):
-    t = np.linspace(0.013, 2.9, 97)
-    slope = (protocol.value(t + 1e-6) - protocol.value(t)) / 1e-6
-    np.testing.assert_allclose(protocol.rate(t), slope, atol=1e-4)
-
-
-def test_the_splits_of_the_paper_are_disjoint_and_have_their_sizes():
-    trap, chain = trap_of_paper(), chain_of_paper()
-    assert (len(trap.train), len(trap.test), len(trap.extrapolation)) == (11, 10, 1)
-    assert (len(chain.train), len(chain.test), len(chain.extrapolation)) == (9, 8, 1)
-    starts = [float(p.value(np.zeros(1))[0]) for p in chain.train]
-    assert starts == pytest.approx(np.arange(0.12, 0.281, 0.02))
-
-
-@pytest.mark.parametrize(
     ("wrong", "words"),
     [
         ({"friction": -1.0}, "friction must be positive"),
@@ -282,6 +249,10 @@ def test_a_system_refuses_parameters_without_meaning(wrong, words):
         ({"duration": 0.997}, "whole number of stored intervals"),
         ({"replicas": 1}, "at least 2 replicas"),
         ({"engine": "fortran"}, "engine must be"),
+        ({"engine": "compiled", "device": "cuda"}, "on the CPU; found TetheredParticle on cuda"),
+        ({"seed": -1}, "seed must not be negative"),
+        ({"dtype": torch.float16}, "dtype must be float32 or float64"),
+        ({"first_microstate": np.zeros((1, 1, 3, 1))}, "n a divisor of 10 replicas"),
     ],
 )
 def test_simulate_refuses_arguments_without_meaning(wrong, words):
@@ -311,6 +282,32 @@ def test_a_diverging_integration_is_reported():
         )
 
 
-def test_piecewise_protocols_refuse_times_that_do_not_increase():
-    with pytest.raises(ValueError, match="times must increase"):
-        piecewise_linear([0.0, 1.0, 1.0], [0.0, 1.0, 2.0])
+def test_a_protocol_without_finite_values_is_named():
+    with pytest.raises(ValueError, match=r"λ\(t\) of protocol 'root' must be one finite number"):
+        simulate(
+            TRAP,
+            [ramp(1.0), from_function("root", lambda t: np.where(t < 0.5, t, np.nan))],
+            duration=1.0,
+            time_step=DT,
+            replicas=10,
+            seed=0,
+            progress=False,
+        )
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_gpu_samples_the_same_discrete_chain(dtype):
+    data = simulate(
+        TRAP,
+        [smooth_pull(0.8, sine=2.0, frequency=1.0)],
+        duration=2.0,
+        time_step=DT,
+        replicas=REPLICAS,
+        seed=5,
+        dtype=dtype,
+        device="cuda",
+        progress=False,
+    )
+    assert np.abs(z_scores(data)).max() < 4.5
