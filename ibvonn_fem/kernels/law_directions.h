@@ -61,11 +61,12 @@ LAW_API int ibvonn_update_directions(
         for (int64_t i = 0; i < count; i++) {
             const int64_t p = (begin + i) / n_directions, k = (begin + i) % n_directions;
             const double weight = direction_weight[k], pull = weight * (s[i] - stress_offset);
+            const double stiffness = weight * c[i];
             const double *project = projection + k * size;
             for (int64_t a = 0; a < size; a++) {
                 stress[p * size + a] += pull * project[a];
                 for (int64_t b = 0; b < size; b++)
-                    tangent[(p * size + a) * size + b] += weight * c[i] * project[a] * project[b];
+                    tangent[(p * size + a) * size + b] += stiffness * (project[a] * project[b]);
             }
             energy_out[p] += weight * (f[i] - stress_offset * (strain[i] - strain_offset));
             dissipation_out[p] += weight * released[i];
