@@ -33,6 +33,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from .errors import CheckpointError as CheckpointError
 from .errors import EnvelopeError as EnvelopeError
 from .errors import EnvelopeWarning as EnvelopeWarning
 from .errors import ExportedModelError as ExportedModelError
@@ -46,6 +47,8 @@ from .model import load_model as load_model
 from .scaling import Scaled as Scaled
 
 if TYPE_CHECKING:
+    from .checkpoint import read_checkpoint as read_checkpoint
+    from .checkpoint import write_checkpoint as write_checkpoint
     from .diagnostics import EnergyBalance as EnergyBalance
     from .drag import pulled_end_force as pulled_end_force
     from .kinematics import Axisymmetric as Axisymmetric
@@ -81,6 +84,8 @@ _FINITE_ELEMENT = {
     "Uniaxial": ".kinematics",
     "UniaxialStress": ".kinematics",
     "pulled_end_force": ".drag",
+    "read_checkpoint": ".checkpoint",
+    "write_checkpoint": ".checkpoint",
 }
 
 

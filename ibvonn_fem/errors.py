@@ -11,6 +11,10 @@ class ExportedModelError(ValueError):
     """An exported directory cannot be used: missing, altered, too new or inconsistent."""
 
 
+class CheckpointError(ValueError):
+    """A checkpoint cannot be read, or belongs to another mesh, law or number of ranks."""
+
+
 class KernelUnavailableError(RuntimeError):
     """A kernel cannot run on this machine or for this model (no compiler, no onnxruntime, …)."""
 

@@ -9,6 +9,7 @@ with the committed state (index n) apart from the trial state that Newton's meth
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -220,6 +221,22 @@ class InternalVariableLaw:
         self._rows["stress"].set(self._stress_old)
         self._rows["energy"].set(self._energy_old)
         self._rows["dissipation"].set(np.zeros(self.points.size))
+
+    def committed(self) -> dict[str, FloatArray]:
+        """The committed state by name; these are the law's own arrays, not copies."""
+        return {
+            "internal": self._statev_old,
+            "measure": self._measure_old,
+            "stress": self._stress_old,
+            "energy": self._energy_old,
+            "dissipated": self.dissipated,
+        }
+
+    def set_committed(self, state: Mapping[str, FloatArray]) -> None:
+        """Replace the committed state by one of :meth:`committed`, and drop the trial state."""
+        for name, values in self.committed().items():
+            np.copyto(values, state[name])
+        self.restore()
 
     def virtual_work(self, v: Any) -> Any:
         """∫ σ · δε(v) as a UFL form: internal virtual work in direction ``v``."""

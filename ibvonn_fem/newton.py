@@ -84,6 +84,7 @@ class NewtonSolver:
         snes: The petsc4py object.
         x: Vector of unknowns.
         matrix: Matrix of the Jacobian.
+        force_scale: Largest norm of the forces seen so far, with which residuals are compared.
     """
 
     def __init__(
@@ -91,7 +92,7 @@ class NewtonSolver:
     ) -> None:
         self.x, self.matrix = x, matrix
         self._b = x.duplicate()
-        self._force_scale = 0.0
+        self.force_scale = 0.0
         self._history: list[float] = []
         self._equations = weakref.proxy(equations)
         solver = weakref.proxy(self)
@@ -136,12 +137,12 @@ class NewtonSolver:
     def _has_converged(self, snes: Any, iteration: int, norms: tuple[float, float, float]) -> int:
         x_norm, step_norm, residual = norms
         self._history.append(residual)
-        self._force_scale = max(self._force_scale, self._equations.force_norm())
+        self.force_scale = max(self.force_scale, self._equations.force_norm())
         rtol, atol, stol, max_it = snes.getTolerances()
         reasons = PETSc.SNES.ConvergedReason
         if residual <= atol:
             return int(reasons.CONVERGED_FNORM_ABS)
-        if residual <= rtol * self._force_scale:
+        if residual <= rtol * self.force_scale:
             return int(reasons.CONVERGED_FNORM_RELATIVE)
         if residual <= self._equations.round_off(self.x.norm() if iteration == 0 else x_norm):
             return int(reasons.CONVERGED_FNORM_ABS)

@@ -157,6 +157,37 @@ class InternalVariableProblem:
         if self.drag is not None:
             self.drag.update(self._u_old, self._u_before, self._dt_committed)
 
+    def committed(self) -> dict[str, FloatArray]:
+        """Committed displacements and forces by name, without the laws; not copies."""
+        return {
+            "u": self._u_old,
+            "u_before": self._u_before,
+            "internal_force": self._internal_old,
+            "external_force": self._external_old,
+        }
+
+    def committed_scalars(self) -> dict[str, float]:
+        """Length of the last committed step and the scales by which a solve is judged."""
+        return {
+            "last_dt": self._dt_committed,
+            "stiffness_scale": self._stiffness_scale,
+            "force_scale": self.solver.force_scale,
+        }
+
+    def set_committed(self, state: Mapping[str, FloatArray]) -> None:
+        """Replace the committed state by one of :meth:`committed`; the laws come first."""
+        for name, values in self.committed().items():
+            np.copyto(values, state[name])
+        self._stored_old = self._stored()
+        self.restore()
+
+    def set_committed_scalars(self, scalars: Mapping[str, float]) -> None:
+        """Replace what :meth:`committed_scalars` gave."""
+        self._dt_committed = scalars["last_dt"]
+        self._stiffness_scale = scalars["stiffness_scale"]
+        self.solver.force_scale = scalars["force_scale"]
+        self.restore()
+
     def balance(self) -> EnergyBalance:
         """Energy balance between the committed state and the current solution. Collective."""
         increment = self.u.x.array[: self._owned] - self._u_old[: self._owned]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .diagnostics import EnergyBalance
@@ -77,7 +77,11 @@ class TimeStepping:
         self._successes = 0
 
     def run(
-        self, times: Sequence[float], callback: Callable[[Step], object] | None = None
+        self,
+        times: Sequence[float],
+        callback: Callable[[Step], object] | None = None,
+        *,
+        elastic: bool = True,
     ) -> list[Step]:
         """Step from ``times[0]`` to ``times[-1]``, stopping at every instant in between.
 
@@ -88,6 +92,8 @@ class TimeStepping:
             times: Increasing instants [time of the model]; each interval is one step unless it
                 has to be cut.
             callback: Called with the last step at each of ``times``, after it was committed.
+            elastic: Take the elastic step; without it the state is that of ``times[0]`` already,
+                as after an earlier ``run`` or :func:`~ibvonn_fem.checkpoint.read_checkpoint`.
 
         Returns:
             All committed steps, those between the given instants included.
@@ -107,14 +113,25 @@ class TimeStepping:
                 )
         if not instants or not math.isfinite(instants[0]) or not math.isfinite(instants[-1]):
             raise ValueError("run: times must be a non-empty list of finite instants.")
-        steps = [self._elastic_step(instants[0])]
-        if callback is not None:
-            callback(steps[-1])
+        steps = []
+        if elastic:
+            steps.append(self._elastic_step(instants[0]))
+            if callback is not None:
+                callback(steps[-1])
         for before, after in itertools.pairwise(instants):
             steps.extend(self._advance(before, after))
             if callback is not None:
                 callback(steps[-1])
         return steps
+
+    def step_control(self) -> dict[str, float]:
+        """What the length of the next step depends on."""
+        return {"longest": self._longest, "successes": float(self._successes)}
+
+    def set_step_control(self, control: Mapping[str, float]) -> None:
+        """Replace what :meth:`step_control` gave."""
+        self._longest = control["longest"]
+        self._successes = int(control["successes"])
 
     def _elastic_step(self, time: float) -> Step:
         step, message = self._attempt(time, time, 0.0, 0)
