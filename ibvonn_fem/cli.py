@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from .check import Check, check_model
+from .emit_c import emit_c
 from .errors import EnvelopeWarning
 from .material_point import draw_history, read_strain_history, run_point, write_history
 from .model import KernelName, load_model
@@ -55,6 +56,17 @@ Check an exported law: format, schema and sha256 of every file; reference values
 kernel (compiled C, ONNX Runtime) and of encoder and decoder; tangent against finite
 differences; its symmetry; sign of the dissipation; convergence of random steps inside the
 training range.
+"""
+
+EMIT_C = """\
+Write an exported law as constitutive.c (one C99 file, nothing but libm), constitutive.h and
+constitutive.f90 (a Fortran 2008 module). Beside batched and scalar functions the C file holds
+a UMAT (Abaqus, CalculiX) and the generic behaviour of MFront (for MGIS); laws of one strain
+become solids through fibres in many directions.
+
+example:
+  ibvonn-fem emit-c exported_models/trap --output .
+  cc -O2 -fPIC -shared -o libtrap.so constitutive.c -lm
 """
 
 
@@ -103,6 +115,25 @@ def build_parser() -> argparse.ArgumentParser:
         help="fail where the strain leaves the range of the training data",
     )
     point.set_defaults(run=_run_point)
+
+    emit = commands.add_parser(
+        "emit-c",
+        help="write an exported law as one C file for other codes",
+        description=EMIT_C,
+        formatter_class=raw,
+    )
+    emit.add_argument("model", metavar="MODEL", type=Path, help="exported directory")
+    emit.add_argument(
+        "--output", metavar="DIR", type=Path, help="folder to write into (default: MODEL)"
+    )
+    emit.add_argument(
+        "--directions",
+        metavar="N",
+        type=int,
+        default=55,
+        help="directions of the microsphere that carries a law of one strain (default: 55)",
+    )
+    emit.set_defaults(run=_emit_c)
     return parser
 
 
@@ -178,4 +209,10 @@ def _run_point(options: argparse.Namespace) -> int:
             f"data (column validity, at most {history.validity.max():.3g} half widths); the law "
             "extrapolates there\n"
         )
+    return 0
+
+
+def _emit_c(options: argparse.Namespace) -> int:
+    for path in emit_c(options.model, options.output, directions=options.directions):
+        _write(f"{path}: {path.stat().st_size} bytes")
     return 0

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from model_directory import EXPORTED, write_model
 
+from ibvonn_fem.cli import main
 from ibvonn_fem.emit_c import emit_c, symbol, workspace_vectors
 from ibvonn_fem.errors import ExportedModelError
 from ibvonn_fem.kernels.c_library import CLibraryKernel, load_library
@@ -385,3 +386,22 @@ def test_manifest_text_cannot_break_the_comment(tmp_path):
         check=True,
     )  # fmt: skip
     assert read_manifest(model).name == "hostile"
+
+
+@pytest.mark.export
+def test_command_line_writes_three_files(tmp_path, capsys):
+    model = EXPORTED / "exact_trap"
+    assert main(["emit-c", str(model), "--output", str(tmp_path), "--directions", "25"]) == 0
+    written = sorted(path.name for path in tmp_path.iterdir())
+    assert written == ["constitutive.c", "constitutive.f90", "constitutive.h"]
+    assert capsys.readouterr().out.count(" bytes\n") == 3
+    assert "#define LAW_SPACE_DIRECTIONS 25" in (tmp_path / "constitutive.c").read_text()
+
+
+@pytest.mark.export
+def test_command_line_refuses_in_one_sentence(tmp_path, capsys):
+    assert main(["emit-c", str(tmp_path)]) == 1
+    assert main(["emit-c", str(EXPORTED / "exact_trap"), "--directions", "12"]) == 1
+    error = capsys.readouterr().err
+    assert "not an exported model" in error
+    assert "the number of directions must be one of" in error
