@@ -2,3 +2,4 @@
 
 from .audit import Audit as Audit
 from .certificate import certify as certify
+from .evidence import Evidence as Evidence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -29,11 +30,13 @@ class Audit:
 
     @classmethod
     def judge(cls, audit: str, value: float, band: Band, detail: str) -> Audit:
-        """Compare a value with its band; NaN fails."""
+        """Compare a value with its band; what is not finite fails."""
         low, high = band
-        inside = (low is None or value >= low) and (high is None or value <= high)
-        if value != value:
-            inside = False
+        inside = (
+            math.isfinite(value)
+            and (low is None or value >= low)
+            and (high is None or value <= high)
+        )
         return cls(audit, float(value), band, "pass" if inside else "fail", detail)
 
     @classmethod

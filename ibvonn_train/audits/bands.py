@@ -6,20 +6,29 @@ integrator leave to a good law; twice the band is seen by the audit (tests/train
 
 from .audit import Band
 
+DISSIPATION_SIGN: Band = (0.0, None)
+CONVEXITY: Band = (0.0, None)
+CURVATURE: Band = (0.0, None)
+AT_REST: Band = (0.0, 1e-12)
+
+STRESS: Band = (0.0, 0.5)
 FLOW_ENERGY: Band = (0.0, 0.5)
 FLOW_FORCE: Band = (0.0, 3.0)
 EXACT_ENERGY: Band = (0.0, 0.5)
 EXACT_FORCE: Band = (0.0, 3.0)
 EXACT_MOBILITY: Band = (0.0, 5.0)
-STRESS: Band = (0.0, 0.5)
 ENTROPY_PRODUCTION: Band = (-3.0, 3.0)
 FLUCTUATION_DISSIPATION: Band = (0.95, 1.05)
-JARZYNSKI: Band = (-1.0, 1.0)
-DISSIPATION_SIGN: Band = (0.0, None)
-CONVEXITY: Band = (0.0, None)
-AT_REST: Band = (0.0, 1e-12)
 EQUILIBRIUM: Band = (0.0, 2.0)
-MARKOV: Band = (0.0, 0.1)
+JARZYNSKI: Band = (-1.0, 1.0)
+"""In k_BT."""
 
+MARKOV: Band = (0.0, 10.0)
+
+# Averaged strain: chains, whose states fill a thin set and whose kinetics are activated.
+CHAIN_STRESS: Band = (0.0, 2.0)
 CHAIN_FLOW_ENERGY: Band = (0.0, 3.0)
 CHAIN_FLOW_FORCE: Band = (0.0, 15.0)
+CHAIN_EQUILIBRIUM: Band = (0.0, 10.0)
+MOMENTUM: Band = (0.95, 1.5)
+STRESS_DEFECT: Band = (0.0, 1.0)

@@ -1,4 +1,4 @@
-"""Audits of the structure: what must hold for any state, inside and outside the data."""
+"""Audits of the structure: what must hold for any state, inside and outside the data (D7)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import numpy as np
 from ..evaluation.law import FloatArray, Law
 from . import bands
 from .audit import Audit
+from .evidence import NEEDS_POTENTIALS, Evidence
 
 STATES = 20_000
 
@@ -19,9 +20,9 @@ def random_states(law: Law, stretch: float, seed: int) -> tuple[FloatArray, Floa
     return states[:, : law.strain_size], states[:, law.strain_size :]
 
 
-def dissipation_sign(law: Law, seed: int = 0) -> Audit:
+def dissipation_sign(law: Law, evidence: Evidence) -> Audit:  # noqa: ARG001
     """Second law: the smallest g·α̇ over twice the envelope, relative to its mean."""
-    rates = law.rates(*random_states(law, 2.0, seed))
+    rates = law.rates(*random_states(law, 2.0, seed=0))
     power = (rates.driving_force * rates.rate).sum(-1)
     return Audit.judge(
         "dissipation sign",
@@ -31,38 +32,61 @@ def dissipation_sign(law: Law, seed: int = 0) -> Audit:
     )
 
 
-def convexity(law: Law, seed: int = 1) -> Audit:
+def convexity(law: Law, evidence: Evidence) -> Audit:  # noqa: ARG001
     """Convexity of f: the smallest eigenvalue of its Hessian over the largest diagonal."""
+    name, band = "convexity of f", bands.CONVEXITY
     if not law.has_potentials:
-        return Audit.not_available("convexity of f", bands.CONVEXITY, "the law has no parameters")
-    hessian = law.energy_hessian(*random_states(law, 2.0, seed))
+        return Audit.not_available(name, band, NEEDS_POTENTIALS)
+    hessian = law.energy_hessian(*random_states(law, 2.0, seed=1))
     smallest = np.linalg.eigvalsh(hessian)[:, 0].min()
     largest = np.abs(np.diagonal(hessian, axis1=1, axis2=2)).max()
     return Audit.judge(
-        "convexity of f",
+        name,
         # Round-off of an eigenvalue is of the order of machine precision times the matrix.
         float(smallest / largest + 1e-13),
-        bands.CONVEXITY,
+        band,
         f"smallest eigenvalue of ∂²f/∂(ε,α)² over its largest entry, {STATES} random states in "
         "twice the envelope",
     )
 
 
-def at_rest(law: Law, seed: int = 2) -> Audit:
-    """φ(0) = 0 and ∂φ/∂g(0) = 0: nothing moves without a force."""
+def curvature(law: Law, evidence: Evidence) -> Audit:  # noqa: ARG001
+    """Stability of the material: E_∞ = f_εε − f_εα f_αα⁻¹ f_αε > 0 over the envelope.
+
+    With E_0 = f_εε > 0 and E_∞ < 0 a body would soften when it relaxes (theory A7).
+    """
+    name, band = "relaxed modulus", bands.CURVATURE
     if not law.has_potentials:
-        return Audit.not_available("φ at g = 0", bands.AT_REST, "the law has no parameters")
-    strain, internal = random_states(law, 2.0, seed)
+        return Audit.not_available(name, band, NEEDS_POTENTIALS)
+    hessian = law.energy_hessian(*random_states(law, 1.0, seed=2))
+    n = law.strain_size
+    first, mixed, last = hessian[:, :n, :n], hessian[:, :n, n:], hessian[:, n:, n:]
+    relaxed = first - mixed @ np.linalg.solve(last, np.swapaxes(mixed, 1, 2))
+    instant, final = np.linalg.eigvalsh(first), np.linalg.eigvalsh(relaxed)
+    return Audit.judge(
+        name,
+        float(final.min() / instant.max()),
+        band,
+        f"smallest E_∞ over largest E_0 in the envelope; E_0 in [{instant.min():.3g}, "
+        f"{instant.max():.3g}], E_∞ in [{final.min():.3g}, {final.max():.3g}]",
+    )
+
+
+def at_rest(law: Law, evidence: Evidence) -> Audit:  # noqa: ARG001
+    """φ(0) = 0 and ∂φ/∂g(0) = 0: nothing moves without a force."""
+    name, band = "φ at g = 0", bands.AT_REST
+    if not law.has_potentials:
+        return Audit.not_available(name, band, NEEDS_POTENTIALS)
+    strain, internal = random_states(law, 2.0, seed=2)
     zero = np.zeros_like(internal)
     value, _ = law.dual_dissipation(zero, strain, internal)
     step = 1e-3 * np.abs(law.rates(strain, internal).driving_force).mean(0)
-    there, _ = law.dual_dissipation(zero + step, strain, internal)
-    lowest = min(0.0, float(there.min()))  # a slope at 0 makes φ negative on one side
-    back, _ = law.dual_dissipation(zero - step, strain, internal)
-    lowest = min(lowest, float(back.min()))
+    # A slope at 0 makes φ negative on one side of it.
+    beside = [law.dual_dissipation(sign * step + zero, strain, internal)[0] for sign in (1, -1)]
+    depth = max(0.0, -min(float(each.min()) for each in beside))
     return Audit.judge(
-        "φ at g = 0",
-        float(np.abs(value).max() - lowest),
-        bands.AT_REST,
+        name,
+        float(np.abs(value).max()) + depth,
+        band,
         "largest |φ(0)| plus the depth of φ below zero next to g = 0",
     )

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..audits.free_energy import flow_energy, knows_energy
+from ..audits.evidence import knows_energy
+from ..audits.free_energy import flow_energy
 from ..data import TrajectoryEnsemble
 from ..evaluation import Evaluation, Law
 from ..evaluation.law import FloatArray
@@ -52,7 +53,7 @@ def _energy(
     if exact is not None and law.internal_size == 1:
         mean = data.microstate[:, :, 0, :, 0].mean(-1, dtype=np.float64).reshape(-1)[pick]
         truth, label = exact.energy(strain[:, 0], mean), "exact f"
-    elif knows_energy(law):
+    elif knows_energy(law) and law.has_decoder:
         truth, label = flow_energy(law, strain, internal), "F of the decoder"
     else:
         axis.axis("off")

@@ -1,0 +1,130 @@
+"""Audits of the kinetics: memory, momentum, and the gauge under rigid translation (D5)."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ..evaluation.law import FloatArray, Law
+from . import bands
+from .audit import Audit
+from .evidence import Evidence
+
+WINDOW = 10
+"""Stored steps over which rates are averaged."""
+LAGS = (10, 20, 40)
+"""How far back, in stored steps, the history is asked."""
+
+
+def markov_residual(law: Law, evidence: Evidence) -> Audit:
+    """Ask whether the past says more about α̇ than the present state does.
+
+    The difference between measured increments of α over a window and those of the law along the
+    measured states is regressed on the states within the window, without and with those before it,
+    on one half of the protocols and predicted on the other. What the past adds, over the standard
+    deviation of the increments, is the memory that the internal variables lack.
+    """
+    name, band = "Markov residual", bands.MARKOV
+    data, measured = evidence.data, evidence.measured
+    cases, instants = len(data.control), len(data.time)
+    if cases < 2 or instants < LAGS[-1] + 2 * WINDOW:
+        return Audit.not_available(name, band, "needs two protocols and more stored instants")
+    rate = law.rates(*evidence.all_states(law)).rate.reshape(measured.internal.shape)
+    steps = np.diff(data.time)[:, None, None]
+    residual = np.diff(measured.internal, axis=1) - rate[:, :-1] * steps
+    starts = np.arange(LAGS[-1], instants - WINDOW, WINDOW // 2)
+    scale = law.internal_scale
+    states = np.concatenate([measured.strain, measured.internal], -1)
+    states = (states - states.mean((0, 1, 2))) / states.std((0, 1, 2))
+    target = np.stack([residual[:, at : at + WINDOW].sum(1) for at in starts], 1) / scale
+    moved = np.stack(
+        [measured.internal[:, at + WINDOW] - measured.internal[:, at] for at in starts], 1
+    )
+    features = _quadratic(states)  # a law's own error depends on the states within the window
+    present = np.stack([features[:, at : at + WINDOW].mean(1) for at in starts], 1)
+    past = np.concatenate([states[:, starts - lag] - states[:, starts] for lag in LAGS], -1)
+    half = np.arange(cases) % 2 == 0
+    known, asked = (
+        np.mean([_unexplained(given, target, mask) for mask in (half, ~half)])
+        for given in (present, np.concatenate([present, past], -1))
+    )
+    spread = float(np.mean(np.var(moved / scale, axis=(0, 1, 2))))
+    gain = float(known - asked)
+    return Audit.judge(
+        name,
+        100 * float(np.sqrt(max(gain, 0.0) / spread)),
+        band,
+        f"what states up to {LAGS[-1]} steps back add to the prediction of Δα over {WINDOW} steps, "
+        "in % of its sd, on protocols left out of the regression",
+    )
+
+
+def _quadratic(states: FloatArray) -> FloatArray:
+    """Return states with their products: features ``(..., n)``."""
+    size = states.shape[-1]
+    pairs = [states[..., i] * states[..., j] for i in range(size) for j in range(i, size)]
+    return np.concatenate([np.ones_like(states[..., :1]), states, np.stack(pairs, -1)], -1)
+
+
+def _unexplained(features: FloatArray, target: FloatArray, fit: npt.NDArray[np.bool_]) -> float:
+    """Return the mean square error, on protocols left out, of a ridge regression."""
+    size = features.shape[-1]
+    x, y = features[fit].reshape(-1, size), target[fit].reshape(-1, target.shape[-1])
+    weights = np.linalg.solve(x.T @ x + 1e-6 * len(x) * np.eye(size), x.T @ y)
+    miss = target[~fit] - features[~fit] @ weights
+    return float(np.mean(miss**2))
+
+
+def momentum(law: Law, evidence: Evidence) -> Audit | None:
+    """Compare η v_i − (σ_{i+1} − σ_i) of the beads of a chain with its exact noise.
+
+    The balance holds for ensemble means at every step of the integrator, whatever the law; with
+    the law's σ at the encoded states the residual exceeds the noise by the law's own error.
+    """
+    if not law.averaged or law.physics is None:
+        return None
+    name, band = "momentum residual", bands.MOMENTUM
+    data, measured = evidence.data, evidence.measured
+    length, friction = law.physics.reference_length, law.physics.friction
+    dt = np.diff(data.time)[:, None]
+    position = length * np.cumsum(measured.strain[..., 0], axis=2)[:, :, :-1]
+    velocity = np.diff(position, axis=1) / dt
+    stress = law.rates(*evidence.all_states(law)).stress.reshape(measured.strain.shape)[..., 0]
+    pull = np.diff(stress, axis=2)
+    if np.allclose(dt, data.time_step, rtol=1e-6):
+        pull = pull[:, :-1]
+    else:  # the record is coarser than the steps: the trapezoidal rule
+        pull = (pull[:, 1:] + pull[:, :-1]) / 2
+    residual = friction * velocity - pull
+    replicas = data.microstate.shape[3]
+    noise = np.sqrt(2 * data.parameters["thermal_energy"] * friction / (dt * replicas))
+    return Audit.judge(
+        name,
+        float(np.sqrt(np.mean((residual / noise) ** 2))),
+        band,
+        "root mean square of η v − Δσ over its exact noise sqrt(2 k_BT η/N dt), σ of the law",
+    )
+
+
+def stress_defect(law: Law, evidence: Evidence, states: int = 300) -> Audit | None:
+    """Under a rigid translation of the microstates α must not change: ⟨ψ'⟩ ∂f/∂α against σ.
+
+    Where it does, the mean force is ∂f/∂ε + ⟨ψ'⟩ ∂f/∂α and not ∂f/∂ε (theory A3).
+    """
+    if not law.averaged:
+        return None
+    data, measured = evidence.data, evidence.measured
+    shape = measured.strain.shape[:3]
+    pick = np.random.default_rng(6).permutation(int(np.prod(shape)))[:states]
+    at = np.unravel_index(pick, shape)
+    x = data.microstate[at].astype(np.float64)
+    step = 1e-4 * float(x.std())
+    slope = (law.encode(x + step)[1] - law.encode(x - step)[1]) / (2 * step)
+    rates = law.rates(measured.strain[at], measured.internal[at])
+    defect = (slope * rates.driving_force).sum(-1)
+    return Audit.judge(
+        "stress defect of the gauge",
+        100 * float(np.linalg.norm(defect) / np.linalg.norm(rates.stress)),
+        bands.STRESS_DEFECT,
+        f"rms of ⟨ψ'⟩ ∂f/∂α over rms of σ in %, {len(x)} states of unseen data",
+    )

@@ -1,0 +1,246 @@
+"""Each audit passes on the exact law and fails when f, φ or k_BT is spoiled by twice its band."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ibvonn_train.audits import (
+    Audit,
+    Evidence,
+    bands,
+    certify,
+    dissipation,
+    equilibrium,
+    free_energy,
+    kinetics,
+    structure,
+)
+from ibvonn_train.audits import exact as closed
+from ibvonn_train.audits.certificate import AUDITS, MakeAudit
+from ibvonn_train.data import TrajectoryEnsemble
+from ibvonn_train.evaluation import ExportedLaw, Rates, evaluate
+from ibvonn_train.evaluation.rollouts import encoded
+from ibvonn_train.export.exact_models import export_trap
+from ibvonn_train.physics import Physics
+from ibvonn_train.simulation import TetheredParticle, ramp, simulate, trap_of_paper
+
+
+@pytest.fixture(scope="module")
+def exact(tmp_path_factory: pytest.TempPathFactory) -> ExportedLaw:
+    return ExportedLaw(export_trap(tmp_path_factory.mktemp("models") / "exact_trap"))
+
+
+@pytest.fixture(scope="module")
+def unseen() -> TrajectoryEnsemble:
+    return simulate(
+        TetheredParticle(), trap_of_paper().test[::3], duration=3.0, time_step=0.01, replicas=2000,
+        seed=5, engine="torch", progress=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def slow() -> TrajectoryEnsemble:
+    """Dissipates 0.6 and 2.5 k_BT: the estimator's error is below 0.2 k_BT at 4000 replicas."""
+    return simulate(
+        TetheredParticle(), [ramp(0.1), ramp(-0.2)], duration=3.0, time_step=0.01, replicas=4000,
+        seed=6, engine="torch", progress=False,
+    )  # fmt: skip
+
+
+@dataclass
+class Spoiled:
+    """The exact law with chosen errors.
+
+    Attributes:
+        law: The exact law.
+        energy: Factor on f, σ and g.
+        dissipation: Factor on φ, α̇ and mobility.
+        thermal: Factor on k_BT.
+        concave: Added −c ‖(ε, α)‖²/2 to f's Hessian.
+        offset: Added to φ.
+        rate: Factor on α̇ alone.
+    """
+
+    law: Any
+    energy: float = 1.0
+    dissipation: float = 1.0
+    thermal: float = 1.0
+    concave: float = 0.0
+    offset: float = 0.0
+    rate: float = 1.0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.law, name)
+
+    @property
+    def physics(self) -> Physics:
+        known: Physics = self.law.physics
+        return replace(known, thermal_energy=known.thermal_energy * self.thermal)
+
+    def rates(self, strain: Any, internal: Any) -> Rates:
+        f, σ, g, rate = self.law.rates(strain, internal)
+        c, factor = self.energy, self.energy * self.dissipation * self.rate
+        return Rates(c * f, c * σ, c * g, factor * rate)
+
+    def dual_dissipation(self, force: Any, strain: Any, internal: Any) -> tuple[Any, Any]:
+        value, mobility = self.law.dual_dissipation(force, strain, internal)
+        return self.dissipation * value + self.offset, self.dissipation * mobility
+
+    def energy_hessian(self, strain: Any, internal: Any) -> Any:
+        hessian = self.energy * self.law.energy_hessian(strain, internal)
+        return hessian - self.concave * np.eye(hessian.shape[-1])
+
+
+@pytest.fixture(scope="module")
+def evidence(exact: ExportedLaw, unseen: TrajectoryEnsemble, slow: TrajectoryEnsemble) -> Evidence:
+    return Evidence(unseen, encoded(exact, unseen), slow, count=300)
+
+
+def test_exact_law_passes_every_audit(exact: ExportedLaw, evidence: Evidence) -> None:
+    made = [audit(exact, evidence) for audit in AUDITS]
+    found = {each.audit: each for each in made if each is not None}
+    assert len(found) == len([each for each in made if each is not None])
+    assert {name: each.verdict for name, each in found.items() if each.verdict != "pass"} == {}
+    assert len(found) == len({audit for audit, _ in SPOILED}) + 1  # and the Markov residual
+
+
+PERCENT = 0.01
+
+
+def by(band: bands.Band, end: int) -> float:
+    """Return a factor that is wrong by twice a band in per cent."""
+    limit = band[end]
+    assert limit is not None
+    return 1 + 2 * PERCENT * limit
+
+
+def ratio(end: int) -> float:
+    """Return the inverse of a ratio that is twice as far from 1 as its band."""
+    limit = bands.FLUCTUATION_DISSIPATION[end]
+    assert limit is not None
+    return 1 / (2 * limit - 1)
+
+
+SPOILED: list[tuple[MakeAudit, dict[str, float]]] = [
+    (free_energy.value_against_flow, {"energy": by(bands.FLOW_ENERGY, 1)}),
+    (free_energy.gradient_against_flow, {"energy": by(bands.FLOW_FORCE, 1)}),
+    (free_energy.stress, {"energy": by(bands.STRESS, 1)}),
+    (closed.energy, {"energy": by(bands.EXACT_ENERGY, 1)}),
+    (closed.driving_force, {"energy": by(bands.EXACT_FORCE, 1)}),
+    (closed.mobility, {"dissipation": by(bands.EXACT_MOBILITY, 1)}),
+    (equilibrium.response, {"energy": by(bands.EQUILIBRIUM, 1)}),
+    (dissipation.entropy_production, {"dissipation": by(bands.ENTROPY_PRODUCTION, 0)}),
+    (dissipation.entropy_production, {"dissipation": by(bands.ENTROPY_PRODUCTION, 1)}),
+    (dissipation.fluctuation_dissipation, {"dissipation": ratio(0)}),
+    (dissipation.fluctuation_dissipation, {"dissipation": ratio(1)}),
+    (dissipation.fluctuation_dissipation, {"thermal": ratio(0)}),
+    (dissipation.fluctuation_dissipation, {"thermal": ratio(1)}),
+    # ΔF = kλ²/4 = 9 k_BT at the end of the ramp to −0.6; the band is 1 k_BT.
+    (equilibrium.jarzynski, {"energy": 1 + 2 / 9}),
+    (equilibrium.jarzynski, {"energy": 1 - 2 / 9}),
+    # These have no size: any violation counts.
+    (structure.convexity, {"concave": 1.0}),
+    (structure.curvature, {"concave": 0.6}),
+    (structure.at_rest, {"offset": 2e-12}),
+    (structure.dissipation_sign, {"rate": -1e-9}),
+]
+
+
+@pytest.mark.parametrize(("audit", "errors"), SPOILED)
+def test_audit_fails_on_an_error_of_twice_its_band(
+    exact: ExportedLaw, evidence: Evidence, audit: MakeAudit, errors: dict[str, float]
+) -> None:
+    law: Any = Spoiled(exact, **errors)
+    found = audit(law, evidence)
+    assert found is not None
+    assert found.verdict == "fail", found
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_half_a_band_is_let_through(exact: ExportedLaw, evidence: Evidence, sign: int) -> None:
+    """The verdict is about size, not about being exact."""
+    half: Any = Spoiled(exact, energy=1 + sign * PERCENT * bands.FLOW_ENERGY[1] / 2)
+    found = free_energy.value_against_flow(half, evidence)
+    assert found.verdict == "pass"
+    assert found.value == pytest.approx(bands.FLOW_ENERGY[1] / 2, rel=1e-6)
+
+
+class _Filtered(Spoiled):
+    """A law whose internal variable lags behind: (λ, β) does not determine m, nor its rate."""
+
+    def rates(self, strain: Any, internal: Any) -> Rates:
+        found: Rates = self.law.rates(strain, internal)
+        return found._replace(rate=np.zeros_like(found.rate))
+
+
+def test_internal_variable_that_lags_behind_has_memory(
+    exact: ExportedLaw, evidence: Evidence
+) -> None:
+    """β with β̇ = (m − β)/τ: what it will do depends on m, which only its history tells."""
+    m = evidence.measured.internal
+    lagging = np.zeros_like(m)
+    for n in range(1, m.shape[1]):
+        lagging[:, n] = lagging[:, n - 1] + 0.01 / 0.3 * (m[:, n - 1] - lagging[:, n - 1])
+    measured = evidence.measured._replace(internal=lagging)
+    law: Any = _Filtered(exact)
+    assert kinetics.markov_residual(law, replace(evidence, measured=measured)).verdict == "fail"
+    assert kinetics.markov_residual(law, evidence).verdict == "pass"
+
+
+def test_system_of_unknown_energy_is_never_passed(exact: ExportedLaw, evidence: Evidence) -> None:
+    class Unknown(Spoiled):
+        @property
+        def physics(self) -> Physics:
+            return replace(self.law.physics, energy=None)
+
+    law: Any = Unknown(exact)
+    foreign = replace(evidence, data=replace(evidence.data, system="somebody's"))
+    found = [audit(law, foreign) for audit in AUDITS]
+    verdicts = {each.audit: each.verdict for each in found if each is not None}
+    for name in (
+        "f against F_flow",
+        "g against F_flow",
+        "entropy production",
+        "equilibrium response",
+        "Jarzynski equality",
+    ):
+        assert verdicts[name] == "not available", name
+    assert "f against the exact f" not in verdicts
+    assert verdicts["stress at encoded states"] == "pass"
+
+
+def test_without_slow_protocols_jarzynski_is_not_available(
+    exact: ExportedLaw, evidence: Evidence
+) -> None:
+    found = equilibrium.jarzynski(exact, replace(evidence, slow=None))
+    assert found.verdict == "not available"
+    assert found.value is None
+
+
+def test_fast_protocols_do_not_identify_the_jarzynski_equality(
+    exact: ExportedLaw, evidence: Evidence
+) -> None:
+    """They dissipate hundreds of k_BT: the estimator would be off by as many."""
+    found = equilibrium.jarzynski(exact, replace(evidence, slow=evidence.data))
+    assert found.verdict == "not identifiable"
+    assert "variance" in found.detail
+
+
+def test_value_that_is_not_a_number_fails() -> None:
+    assert Audit.judge("any", float("nan"), (None, None), "").verdict == "fail"
+    assert Audit.judge("any", float("inf"), (0.0, None), "").verdict == "fail"
+    assert Audit.judge("any", 1.0, (0.0, None), "").verdict == "pass"
+
+
+def test_certificate_has_the_records_of_the_manifest(
+    exact: ExportedLaw, evidence: Evidence
+) -> None:
+    found = certify(exact, evidence.data, evaluate(exact, evidence.data), evidence.slow)
+    for each in found:
+        record = each.record()
+        assert set(record) == {"audit", "value", "band", "verdict", "detail"}
+        assert len(record["band"]) == 2
