@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from ..exact_laws import standard_linear_solid, trap_law
+from ..kramers import chain_twin
+from ..simulation.spring import TwoWellSpring
 from .manifest import Description
 from .model import Decoder, export_law
 
@@ -117,9 +119,68 @@ def export_standard_linear_solid(directory: str | Path) -> Path:
     return export_law(directory, standard_linear_solid(), about)
 
 
+class OpenFractionEncoder(nn.Module):
+    """α = Prob(x > crossing) − p₀ and ε = ⟨x⟩ − ε₀ of an ensemble of springs."""
+
+    def __init__(self, crossing: float, open_fraction: float, strain: float) -> None:
+        super().__init__()
+        self.crossing, self.open_fraction, self.strain = crossing, open_fraction, strain
+
+    def forward(self, microstate: Tensor) -> tuple[Tensor, Tensor]:
+        """Average over the replicas."""
+        is_open = torch.where(microstate > self.crossing, torch.ones_like(microstate), 0.0)
+        statev = torch.mean(is_open, 1) - self.open_fraction
+        return statev, torch.mean(microstate, 1) - self.strain
+
+
+def export_chain_twin(directory: str | Path) -> Path:
+    """Twin of the paper's chain, its strain counted from 1, where the wells balance."""
+    spring = TwoWellSpring()
+    length, thermal_energy, friction = 0.01, 5e-6, 0.1
+    law = chain_twin(
+        spring,
+        reference_length=length,
+        thermal_energy=thermal_energy,
+        friction=0.5 * friction,
+        reference_strain=1.0,
+        strain_range=(-1.5, 3.0),
+    )
+    about = Description(
+        name="chain_twin",
+        text="Closed-form twin of a chain of bistable springs: exact stress for any open fraction, "
+        "Kramers kinetics (drag η/2 on each spring, nothing fitted).",
+        strain_kind="averaged",
+        strain=["strain"],
+        strain_measure="mean elongation of a spring over its reference length, minus 1",
+        stress=["stress"],
+        stress_measure="mean spring force",
+        internal=["open_fraction"],
+        internal_meaning="fraction of springs in the second well, minus 1/2",
+        units=DIMENSIONLESS,
+        strain_rate=[[-10.0, 10.0]],
+        time_step=[1e-3, 1.0],
+        microscopic={
+            "system": "double_well_chain",
+            "thermal_energy": thermal_energy,
+            "effective_thermal_energy": thermal_energy,
+            "time_step": None,
+            "parameters": {
+                "stiffness": spring.stiffness,
+                "well_distance": spring.well_distance,
+                "crossing": spring.crossing,
+                "reference_length": length,
+                "friction": friction,
+            },
+        },
+    )
+    encoder = OpenFractionEncoder(spring.crossing / length, 0.5, 1.0)
+    return export_law(directory, law, about, encoder=encoder)
+
+
 EXPORTS: dict[str, Callable[[str | Path], Path]] = {
     "trap": export_trap,
     "sls": export_standard_linear_solid,
+    "chain": export_chain_twin,
 }
 
 

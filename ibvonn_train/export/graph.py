@@ -49,6 +49,9 @@ class DualDissipation(Protocol):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return φ, ∂φ/∂g, ∂²φ/∂g² (positive definite)."""
 
+    def magnitude(self, force: Tensor, mobility: Tensor, amplitude: Tensor) -> Tensor:
+        """Bound the terms that cancel in φ, ``(n, 1)``: its round-off is a fraction of them."""
+
 
 class Rates(nn.Module):
     """The law in continuous time: (ε, α) → f, σ, g, α̇ = ∂φ/∂g(g; ε, α)."""

@@ -30,11 +30,11 @@ SMALLEST_STEP = 4.0**-15
 SUFFICIENT = 1e-4
 """Share of the decrease that the slope promises which a step must bring."""
 
-CLOSE = 1e-6
-"""Scaled residual below which the norm of r decides on a candidate."""
-
 ROUND_OFF = 1e-14
-"""Relative round-off in Θ that does not count as an increase."""
+"""Change of Θ, relative to the sum of its terms, that may be round-off."""
+
+RESOLVED = 1e-10
+"""Promised decrease of Θ, relative to the sum of its terms, below which the norm of r decides."""
 
 HUGE = float(np.finfo(np.float64).max)
 """Largest finite number: a comparison with it fails for infinities and NaN."""
@@ -81,22 +81,24 @@ class NewtonPass(nn.Module):
         step: Tensor,
         dual: Tensor,
         slope: Tensor,
+        terms: Tensor,
         error: Tensor,
         residual: Tensor,
         active: Tensor,
     ) -> tuple[Tensor, ...]:
         """Return the state of the loop, ``internal`` to ``active``, after the pass.
 
-        ``dual`` is Θ and ``slope`` its derivative along the direction; ``error`` is the norm of the
+        ``dual`` is Θ, ``slope`` its derivative along the direction, ``terms`` the sum of the
+        magnitudes of its terms, of which round-off is a fraction; ``error`` is the norm of the
         scaled r and ``residual`` the same over the size of the equation's terms. ``active`` is 1
         where a point still iterates; the others are left exactly as they are.
         """
         trial = internal + step * direction
-        t_direction, t_dual, t_slope, t_error, t_residual = self.linearise(
+        t_direction, t_dual, t_slope, t_terms, t_error, t_residual = self.linearise(
             strain, statev, dt, mobility, amplitude, trial
         )
-        lower_dual = t_dual <= dual + SUFFICIENT * step * slope + ROUND_OFF * torch.abs(dual)
-        close = residual <= CLOSE
+        lower_dual = t_dual <= dual + SUFFICIENT * step * slope + ROUND_OFF * terms
+        close = -slope <= RESOLVED * terms
         usable = (active > 0.5) & (t_error <= HUGE)
         better = usable & ((lower_dual & ~close) | ((t_error < error) & close))
         polished = residual <= CONVERGED
@@ -110,10 +112,11 @@ class NewtonPass(nn.Module):
         direction = torch.where(better, t_direction, direction)
         dual = torch.where(better, t_dual, dual)
         slope = torch.where(better, t_slope, slope)
+        terms = torch.where(better, t_terms, terms)
         error = torch.where(better, t_error, error)
         residual = torch.where(better, t_residual, residual)
         active = torch.where(polished | stalled, 0.0, active)
-        return internal, direction, step, dual, slope, error, residual, active
+        return internal, direction, step, dual, slope, terms, error, residual, active
 
     def linearise(
         self,
@@ -123,8 +126,8 @@ class NewtonPass(nn.Module):
         mobility: Tensor,
         amplitude: Tensor,
         internal: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Return −J⁻¹r, Θ, its slope, the error and the scaled backward error at ``internal``.
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return −J⁻¹r, Θ, its slope and terms, and both measures of the error at ``internal``.
 
         Where anything is not finite, all but the direction are infinite, so that the point is not
         accepted.
@@ -133,7 +136,11 @@ class NewtonPass(nn.Module):
         potential, rate, curvature = self.dissipation.derivatives(-gradient, mobility, amplitude)
         change = internal - statev
         r = change - dt * rate
-        dual = dt * potential + torch.sum(gradient * change, 1, keepdim=True) - energy
+        dissipated = dt * potential
+        work = torch.sum(gradient * change, 1, keepdim=True)
+        dual = dissipated + work - energy
+        terms = dt * self.dissipation.magnitude(gradient, mobility, amplitude)
+        terms = terms + dissipated + torch.abs(work) + torch.abs(energy) + abs(self.energy.constant)
         long_dt = dt.unsqueeze(2)
         coupling = torch.abs(long_dt * torch.matmul(curvature, stiffness)) * self.scale_ratio
         size = 1.0 + torch.amax(torch.sum(coupling, 2), 1, keepdim=True)
@@ -148,8 +155,11 @@ class NewtonPass(nn.Module):
         # A sum is not finite where any term is not; a maximum may drop a NaN.
         every = torch.sum(torch.abs(direction) + torch.abs(r), 1, keepdim=True)
         finite = every + torch.abs(dual) + torch.abs(slope) + size <= HUGE
-        found = [torch.where(finite, x, torch.inf) for x in (dual, slope, error, error / size)]
-        return torch.where(finite, direction, 0.0), found[0], found[1], found[2], found[3]
+        dual, slope, terms, error = (
+            torch.where(finite, x, torch.inf) for x in (dual, slope, terms, error)
+        )
+        residual = torch.where(finite, error / size, torch.inf)
+        return torch.where(finite, direction, 0.0), dual, slope, terms, error, residual
 
 
 def inner_matrix(
@@ -165,4 +175,4 @@ def initial_state(statev: Tensor) -> tuple[Tensor, ...]:
     one = torch.ones_like(statev[:, :1])
     infinite = torch.full_like(one, torch.inf)
     zero = torch.zeros_like(one)
-    return statev, torch.zeros_like(statev), one, infinite, zero, infinite, infinite, one
+    return statev, torch.zeros_like(statev), one, infinite, zero, zero, infinite, infinite, one

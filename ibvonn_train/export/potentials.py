@@ -173,6 +173,13 @@ class RidgeDissipation(nn.Module):
         added = torch.matmul(amplitude * curvature, self.ridge_products).reshape(-1, n, n)
         return value, rate, mobility + added
 
+    def magnitude(self, force: Tensor, mobility: Tensor, amplitude: Tensor) -> Tensor:  # noqa: ARG002
+        """Bound the terms that cancel in φ, ``(n, 1)``: its round-off is a fraction of them."""
+        if not self.count:
+            return torch.zeros_like(force[:, :1])
+        u = torch.matmul(force, self.ridge_t)
+        return 2.0 * torch.sum(amplitude * (self.value_at_rest + torch.abs(u)), 1, keepdim=True)
+
 
 def _store(module: nn.Module, name: str, array: FloatArray) -> None:
     module.register_buffer(name, torch.tensor(np.ascontiguousarray(array), dtype=torch.float64))

@@ -57,10 +57,12 @@ def law_reference(law: Law, time_step: FloatArray, n_points: int = 64, seed: int
     inside = random_states(law, time_step, n_points // 2, generator)
     outside = random_states(law, time_step, n_points - n_points // 2, generator, reach=BEYOND)
     inputs = {key: np.concatenate([inside[key], outside[key]]) for key in inside}
-    point = {key: inputs[key] for key in ("strain", "statev")}
-    return evaluate("constitutive", law.update(), inputs, OUTPUTS) | evaluate(
-        "rates", law.rates(), point, RATES_OUTPUTS
-    )
+    steps = evaluate("constitutive", law.update(), inputs, OUTPUTS)
+    points = {key: inputs[key] for key in ("strain", "statev")}
+    rates = evaluate("rates", law.rates(), points, RATES_OUTPUTS)
+    # Beyond the envelope a law may have no finite rate, such as that of a fraction above 1.
+    finite = np.all([np.all(np.isfinite(value), axis=1) for value in rates.values()], axis=0)
+    return steps | {key: value[finite] for key, value in rates.items()}
 
 
 def evaluate(graph: str, module: nn.Module, inputs: Arrays, outputs: Sequence[str]) -> Arrays:

@@ -35,11 +35,11 @@ class _Loop(nn.Module):
         self, strain: Tensor, strain_old: Tensor, statev: Tensor, dt: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
         e, a0, h, m, amp, bad = self.prepare(strain, strain_old, statev, dt)
-        a, d, t, dual, slope, error, residual, active = self.start(a0)
+        a, d, t, dual, slope, terms, error, residual, active = self.start(a0)
         k = 0
         while k < self.max_passes and bool(torch.any(active > 0.5)):
-            a, d, t, dual, slope, error, residual, active = self.newton(
-                e, a0, h, m, amp, a, d, t, dual, slope, error, residual, active
+            a, d, t, dual, slope, terms, error, residual, active = self.newton(
+                e, a0, h, m, amp, a, d, t, dual, slope, terms, error, residual, active
             )
             k += 1
         stress, new, tangent, energy, dissipation, verdict, validity = self.finish(

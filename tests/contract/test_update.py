@@ -159,7 +159,7 @@ def newton_orders(update):
         errors = []
         for _ in range(30):
             state = update.newton(*prepared[:5], *state)
-            errors.append(state[5][:, 0].numpy())
+            errors.append(state[-3][:, 0].numpy())
     orders = []
     for history in np.array(errors).T:
         e = np.unique(history[history > 1e-14])[::-1]  # a point that rests repeats its error
