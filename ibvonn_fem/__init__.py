@@ -42,6 +42,8 @@ from .errors import LocalSolveError as LocalSolveError
 from .errors import StepError as StepError
 from .kernels import LocalUpdate as LocalUpdate
 from .kernels import Rates as Rates
+from .microstates import encode as encode
+from .microstates import equilibrium_state as equilibrium_state
 from .model import ExportedModel as ExportedModel
 from .model import load_model as load_model
 from .scaling import Scaled as Scaled

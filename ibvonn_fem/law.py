@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from mpi4py import MPI
@@ -24,6 +25,7 @@ from .kernels.base import FloatArray
 from .kinematics import Kinematics
 from .kinematics.evaluation import BLOCK, Evaluation
 from .local_update import FailureReport, RangeReport, find_excursions, find_failures
+from .microstates import Decoder, equilibrium_state
 from .model import ExportedModel
 from .quadrature import QuadraturePoints
 
@@ -237,6 +239,124 @@ class InternalVariableLaw:
         for name, values in self.committed().items():
             np.copyto(values, state[name])
         self.restore()
+
+    def start_from(self, statev: object) -> None:
+        """Start at the current ``u`` with these internal variables, in place of the declared ones.
+
+        Do this before the problem is made. Collective.
+
+        Args:
+            statev: α, shape ``(n_α,)`` for all law points, ``(law_points, n_α)`` for all quadrature
+                points, or ``(points, law_points, n_α)``. :func:`ibvonn_fem.encode` gives those of
+                an ensemble of microstates.
+
+        Raises:
+            ValueError: If the shape does not fit or a value is not finite.
+        """
+        shape = (self.points.size, self.kinematics.law_points, self.model.internal_size)
+        given = np.asarray(statev, dtype=np.float64)
+        if given.shape not in (shape, shape[1:], shape[2:]) or not np.isfinite(given).all():
+            raise ValueError(
+                f"{self.name}: statev must be finite, of shape {shape[2:]}, {shape[1:]} or "
+                f"{shape}; found shape {given.shape}."
+            )
+        for values in (self._statev, self._statev_old):
+            values.reshape(shape)[...] = given
+        self.update(0.0)
+        self.commit()
+        self.dissipated[:] = 0.0
+
+    def start_at_equilibrium(self) -> None:
+        """Start at the current ``u``, every law point at the equilibrium of its strain. Collective.
+
+        Do this before the problem is made.
+
+        Raises:
+            ValueError: If the kinematics condenses a component, whose strain is not known before.
+            ArithmeticError: If a point has no equilibrium.
+        """
+        if self.kinematics.condensed:
+            raise ValueError(
+                f"{self.name}: {type(self.kinematics).__name__} finds a strain from zero stress, "
+                "so it has no equilibrium at given strain. Take one very long step instead."
+            )
+        self._measure_of_u(self._measure)
+        shape = (self.points.size, self.kinematics.law_points, self.model.internal_size)
+        strain = self._strains(self._measure)
+        self.start_from(equilibrium_state(self.model, strain).reshape(shape))
+
+    def _strains(self, measure: FloatArray) -> FloatArray:
+        """Strains of the law points of some quadrature points, shape ``(n * law_points, n_ε)``."""
+        strain = np.empty((len(measure) * self.kinematics.law_points, self.model.strain_size))
+        self.kinematics.strains(measure, strain)
+        strain += self.model.manifest.initial_state.strain
+        return strain
+
+    def microstates(
+        self,
+        point: int,
+        n: int,
+        direction: int | None = None,
+        random: np.random.Generator | None = None,
+    ) -> FloatArray:
+        """Draw microstates from the flow at the committed state of a quadrature point.
+
+        Args:
+            point: Its index on this rank.
+            n: How many.
+            direction: Index of the law point, where there are several at a quadrature point.
+            random: Source of random numbers (default: a fixed seed).
+
+        Returns:
+            Microstates x in the dimensionless measures of the model, shape ``(n, n_x)``.
+
+        Raises:
+            ExportedModelError: If the model has no decoder.
+            IndexError: If there is no such point or direction.
+        """
+        strain, statev = self._law_point(point, direction)
+        random = np.random.default_rng(0) if random is None else random
+        return np.asarray(self._decoder.sample(strain, statev, n, random)[0])
+
+    def density(self, point: int, x: object, direction: int | None = None) -> FloatArray:
+        """Density q(x | ε, α) of the flow at the committed state of a quadrature point.
+
+        Args:
+            point: Its index on this rank.
+            x: Microstates, shape ``(n, n_x)``; ``(n,)`` if they have one component.
+            direction: Index of the law point, where there are several at a quadrature point.
+
+        Returns:
+            Density per unit volume of x, shape ``(n,)``.
+
+        Raises:
+            ExportedModelError: If the model has no decoder.
+            IndexError: If there is no such point or direction.
+        """
+        strain, statev = self._law_point(point, direction)
+        given = np.asarray(x, dtype=np.float64).reshape(1, -1, self._decoder.size)
+        return np.asarray(np.exp(self._decoder.log_density(strain, statev, given)[0]))
+
+    @cached_property
+    def _decoder(self) -> Decoder:
+        return Decoder(self.model)
+
+    def _law_point(self, point: int, direction: int | None) -> tuple[FloatArray, FloatArray]:
+        """Committed ε and α of one law point, each with one row."""
+        law_points = self.kinematics.law_points
+        if not 0 <= point < self.points.size:
+            raise IndexError(
+                f"{self.name}: point must be one of the {self.points.size} of this rank; "
+                f"found {point}."
+            )
+        if (direction is None and law_points > 1) or not 0 <= (direction or 0) < law_points:
+            raise IndexError(
+                f"{self.name}: direction must be one of {law_points} (0 to {law_points - 1}); "
+                f"found {direction}."
+            )
+        k = direction or 0
+        strain = self._strains(self._measure_old[point : point + 1])[k : k + 1]
+        return strain, self.internal[point, k : k + 1]
 
     def virtual_work(self, v: Any) -> Any:
         """∫ σ · δε(v) as a UFL form: internal virtual work in direction ``v``."""
