@@ -114,6 +114,18 @@ class Encoder(nn.Module):
             parts.append(measures.absolute.mean(self.net(self._scaled(nodes))))
         return self._with_centred(parts, measures)
 
+    def noise(self, measure: EmpiricalMeasure) -> Tensor:
+        """Return M⟨ψ'ψ'ᵀ⟩Mᵀ, shape ``(n_state, n_α, n_α)``: what independent noise of x does to α.
+
+        White noise of strength 2 k_BT/η on each replica gives N Var(dα) = 2 k_BT/η times this.
+        """
+        if self.net is None or self.centred_net is not None:
+            raise ValueError("noise: made for encoders without centred features.")
+        _, slope = self.net.value_and_jacobian(self._scaled(measure.nodes))
+        slope = self.matrix @ (slope / self.input_scale)
+        products = slope @ slope.mT
+        return measure.mean(products.flatten(-2)).reshape(-1, *products.shape[-2:])
+
     def raw_mean_and_slope(self, measures: Measures) -> tuple[Tensor, Tensor]:
         """Return a and ∂a/∂x under a rigid translation x → x + c of the ensemble.
 

@@ -86,6 +86,8 @@ class LossWeights:
         tie: Var(f − F_flow)/Var(F_flow).
         tie_gradient: |g − g_flow|²/Var(g_flow) with g_flow = −∂F_flow/∂α.
         gauge: ⟨ψ'⟩² in the units of α and ε: freezes α under rigid translation (averaged strain).
+        fluctuation: |φ'' − M⟨ψ'ψ'ᵀ⟩Mᵀ/η|², relative: the mobility that the noise of α implies. For
+            controlled strain and a frozen encoder.
         rollout: Roll-outs from encoded states over windows of the data, in all drive modes.
     """
 
@@ -95,6 +97,7 @@ class LossWeights:
     tie: float = 0.0
     tie_gradient: float = 0.0
     gauge: float = 0.0
+    fluctuation: float = 0.0
     rollout: float = 0.0
 
 

@@ -14,7 +14,7 @@ from ..encoder import Gauge, whitening
 from ..free_energy import flow_free_energy
 from ..model import LawValues, LearnedLaw
 from ..physics import Physics
-from .config import LossWeights
+from .config import ConfigError, LossWeights
 from .dataset import Block, TrainingSet
 
 PIECE = 8192
@@ -82,6 +82,12 @@ class Objective:
         self.decoder_frozen = not any(p.requires_grad for p in law.decoder.parameters())
         self._internal: dict[int, Tensor] = {}
         self._flow: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+        self._noise: dict[tuple[int, int], Tensor] = {}
+        if weights.fluctuation and not (self.encoder_frozen and law.strain_kind == "controlled"):
+            raise ConfigError(
+                "loss.fluctuation: needs a frozen encoder and controlled strain; found "
+                f"{law.strain_kind} strain. Leave it to a stage that trains energy and dissipation."
+            )
 
     def encode(self, block: Block) -> Encoding:
         """Return the gauge and α of every state of a block.
@@ -128,6 +134,8 @@ class Objective:
                 chosen = torch.arange(block.trajectories, device=alpha.device)
             for piece in torch.split(chosen, max(1, PIECE // len(block.time))):
                 collect(self._law_terms(block, alpha, piece), len(piece) / len(chosen))
+        if batch.states is not None and w.fluctuation:
+            collect({"fluctuation": self._fluctuation_term(block, alpha, batch.states)})
         if batch.states is not None and (w.likelihood or w.tie or w.tie_gradient):
             collect(self._decoder_terms(block, alpha[batch.states], batch.states))
         if w.rollout:
@@ -216,6 +224,20 @@ class Objective:
                 forces.append(-slope)
             self._flow[key] = torch.cat(values), torch.cat(forces)
         return self._flow[key]
+
+    def _fluctuation_term(self, block: Block, internal: Tensor, states: Tensor) -> Tensor:
+        """Return the relative square error of φ'' against the noise of α (theory: Einstein)."""
+        key = (id(block), id(states))
+        if key not in self._noise:
+            with torch.no_grad():
+                noise = self.law.encoder.noise(block.measures.absolute.select(states))
+            self._noise[key] = noise / (self.physics.friction * self.physics.reference_length)
+        target, strain = self._noise[key], block.flat(block.strain)[states]
+        state = self.law.energy.state(strain, internal[states])
+        force = self.law(strain, internal[states]).driving_force
+        mobility = self.law.dissipation.hessian(force, state)
+        size = torch.linalg.matrix_norm(target)
+        return (torch.linalg.matrix_norm(mobility - target) / size).square().mean()
 
     def _gauge_term(self, gauge: Gauge, slope: Tensor) -> Tensor:
         """Return the mean square of ⟨∂α/∂x⟩ in units of the standard deviations of α and ε."""
