@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .empirical import Measures
+from .empirical import EmpiricalMeasure, Measures
 from .networks import TanhNetwork
 
 
@@ -123,7 +123,7 @@ class Encoder(nn.Module):
             raise ValueError("noise: made for encoders without centred features.")
         _, slope = self.net.value_and_jacobian(self._scaled(measure.nodes))
         slope = self.matrix @ (slope / self.input_scale)
-        products = slope @ slope.mT
+        products: Tensor = slope @ slope.mT
         return measure.mean(products.flatten(-2)).reshape(-1, *products.shape[-2:])
 
     def raw_mean_and_slope(self, measures: Measures) -> tuple[Tensor, Tensor]:

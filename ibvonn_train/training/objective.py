@@ -237,7 +237,8 @@ class Objective:
         force = self.law(strain, internal[states]).driving_force
         mobility = self.law.dissipation.hessian(force, state)
         size = torch.linalg.matrix_norm(target)
-        return (torch.linalg.matrix_norm(mobility - target) / size).square().mean()
+        error: Tensor = torch.linalg.matrix_norm(mobility - target) / size
+        return error.square().mean()
 
     def _gauge_term(self, gauge: Gauge, slope: Tensor) -> Tensor:
         """Return the mean square of ⟨∂α/∂x⟩ in units of the standard deviations of α and ε."""
