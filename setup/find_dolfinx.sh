@@ -10,7 +10,8 @@ then the same command again."
 find_dolfinx() {
     local python version
     say "Looking for DOLFINx $dolfinx_oldest or newer"
-    local pythons=(python3 /usr/bin/python3)
+    local pythons=(python3)
+    [ "$(command -v python3)" = /usr/bin/python3 ] || pythons+=(/usr/bin/python3)
     if [ -n "${IBVONN_PYTHON:-}" ]; then
         command -v "$IBVONN_PYTHON" >/dev/null || fail "IBVONN_PYTHON=$IBVONN_PYTHON is not a program." \
             "give the path of a Python there, or unset it."

@@ -56,7 +56,7 @@ install_python_packages() {
     local again="run the same command again; 'pip config list' shows where pip looks for packages."
     local constraints=()
     [ "$route" = build ] && constraints=(-c "$project_folder/constraints.txt")
-    run_step torch "Install torch $torch_version" "20 s; minutes where pip has to load it over the network" "$again" \
+    run_step torch "Install torch $torch_version" "20 s; minutes and several GB where pip finds only the build for GPUs" "$again" \
         install_torch "${constraints[@]}"
     run_step packages "Install this project and the packages it needs" "40 s" "$again" \
         install_project "${constraints[@]}"
