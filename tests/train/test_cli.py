@@ -1,0 +1,313 @@
+"""The command line, from an empty folder to an exported, certified law."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from ibvonn_train.cli import main
+from ibvonn_train.cli.verbs import TEMPLATES, write_json
+from ibvonn_train.data import TrajectoryEnsemble
+from ibvonn_train.simulation.config import SimulationConfig
+from ibvonn_train.simulation.study import build_protocols, build_system
+from ibvonn_train.training import TrainedModel, TrainingConfig
+
+STUDY = """
+[simulation]
+system = "tethered_particle"
+duration = 3.0
+time_step = 0.01
+stride = 5
+replicas = 200
+engine = "torch"
+
+[[simulation.sets]]
+name = "train"
+seed = 1
+protocols = [
+    { kind = "smooth_pull", speed = [0.5, 0.75, 1.0], sine = 2.0, frequency = 1.0 },
+    { kind = "triangle", peak = -0.8, rise = 1.5, fall = 1.0 },
+]
+
+[[simulation.sets]]
+name = "test"
+seed = 2
+protocols = [{ kind = "smooth_pull", speed = [0.6, 0.9], sine = 2.0, frequency = 1.0 }]
+
+[[simulation.sets]]
+name = "slow"
+seed = 3
+protocols = [{ kind = "ramp", rate = 0.1 }]
+
+[training]
+name = "small"
+
+[training.data]
+nodes = 64
+weak_widths = [4, 12]
+
+[training.model]
+encoder_widths = [4]
+energy_widths = [5]
+context_widths = [4]
+ridges = 2
+
+[[training.stages]]
+name = "adam"
+optimiser = "adam"
+steps = 30
+states = 16
+loss = { stress = 1.0, weak = 0.1, likelihood = 1e-2, tie = 1e-2 }
+
+[[training.stages]]
+name = "lbfgs"
+optimiser = "lbfgs"
+steps = 20
+train = ["encoder", "energy", "dissipation"]
+"""
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which `simulate` and `train` have run."""
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "small.toml").write_text(STUDY)
+    assert main(["simulate", str(folder / "small.toml"), "--out", str(folder / "data"), "-q"]) == 0
+    data = str(folder / "data/train.h5")
+    command = ["train", str(folder / "small.toml"), "--data", data, "--out", str(folder / "run")]
+    assert main([*command, "-q"]) == 0
+    return folder
+
+
+def test_simulate_writes_one_file_for_each_set(study: Path) -> None:
+    files = {path.stem: TrajectoryEnsemble.load(path) for path in (study / "data").glob("*.h5")}
+    assert {name: len(data.control) for name, data in files.items()} == {
+        "train": 4, "test": 2, "slow": 1,
+    }  # fmt: skip
+    assert {data.seed for data in files.values()} == {1, 2, 3}
+
+
+def test_quiet_verbs_print_nothing(
+    study: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config = str(study / "small.toml")
+    assert main(["simulate", config, "--set", "slow", "--out", str(tmp_path), "-q"]) == 0
+    assert capfd.readouterr() == ("", "")
+    assert main(["simulate", config, "--set", "slow", "--out", str(tmp_path)]) == 0
+    assert "slow.h5: tethered_particle" in capfd.readouterr().out
+
+
+def test_evaluate_prints_tables_and_writes_json_and_figures(
+    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = study / "data"
+    code = main(
+        ["evaluate", str(study / "run"), "--ensemble", str(data / "test.h5"),
+         "--training", str(data / "train.h5"), "--slow", str(data / "slow.h5"),
+         "--json", str(tmp_path / "result.json"), "--figures", str(tmp_path / "figures")]
+    )  # fmt: skip
+    assert code == 0
+    shown = capsys.readouterr().out
+    for words in ("external force", "floor", "f against F_flow", "Markov residual"):
+        assert words in shown
+    record = json.loads((tmp_path / "result.json").read_text())
+    assert record["gauge_of_internal_variables"] == "training set"
+    errors = record["ensembles"]["test"]
+    assert set(errors["errors_percent"]) == {"controlled/force", "controlled/internal"}
+    assert errors["floor_percent"]["controlled/force"] > 0
+    assert (
+        record["ensembles"]["test"]["sha256"] == TrajectoryEnsemble.load(data / "test.h5").sha256()
+    )
+    assert {"audit", "value", "band", "verdict", "detail"} == set(record["certificate"][0])
+    drawn = {path.stem for path in (tmp_path / "figures").glob("*.png")}
+    assert drawn == {
+        "trajectories_test", "internal_variable", "densities", "potentials", "training",
+        "certificate",
+    }  # fmt: skip
+    assert all(path.stat().st_size > 5000 for path in (tmp_path / "figures").iterdir())
+
+
+def test_exported_law_and_its_checkpoint_are_judged_alike(study: Path, tmp_path: Path) -> None:
+    test, train = str(study / "data/test.h5"), str(study / "data/train.h5")
+    law = str(tmp_path / "law")
+    assert main(["export", str(study / "run"), law, "--name", "tiny", "-q"]) == 0
+    results = []
+    for model in (law, str(study / "run")):
+        out = tmp_path / "result.json"
+        command = ["evaluate", model, "--ensemble", test, "--json", str(out), "--no-audits", "-q"]
+        assert main([*command, "--training", train]) == 0
+        results.append(json.loads(out.read_text())["ensembles"]["test"]["errors_percent"])
+    assert results[0] == pytest.approx(results[1], rel=1e-9)
+
+
+def test_gauge_of_a_checkpoint_is_that_of_its_training_set(study: Path, tmp_path: Path) -> None:
+    """Given or known from the run, it is the same up to the binning of microstates."""
+    out, test = tmp_path / "result.json", str(study / "data/test.h5")
+    command = ["evaluate", str(study / "run"), "--ensemble", test, "--no-audits", "-q"]
+    results = []
+    for more in ([], ["--training", str(study / "data/train.h5")]):
+        assert main([*command, "--json", str(out), *more]) == 0
+        record = json.loads(out.read_text())
+        results.append(record["ensembles"]["test"]["errors_percent"]["controlled/internal"])
+    assert results[0] == pytest.approx(results[1], rel=1e-3)
+
+
+def test_export_carries_the_certificate(study: Path, tmp_path: Path) -> None:
+    law, test = tmp_path / "law", str(study / "data/test.h5")
+    assert main(["export", str(study / "run"), str(law), "--ensemble", test, "-q"]) == 0
+    manifest = json.loads((law / "manifest.json").read_text())
+    assert len(manifest["certificate"]) > 10
+    verdicts = {each["audit"]: each["verdict"] for each in manifest["certificate"]}
+    assert verdicts["Jarzynski equality"] == "not available"
+
+
+def test_strict_evaluation_fails_with_an_audit(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A law of thirty steps does not pass every audit."""
+    command = ["evaluate", str(study / "run"), "--ensemble", str(study / "data/test.h5")]
+    assert main([*command, "--strict"]) == 1
+    assert "audits that failed" in capsys.readouterr().out
+
+
+def test_another_seed_gives_another_law_and_resume_gives_the_same(
+    study: Path, tmp_path: Path
+) -> None:
+    config, data = str(study / "small.toml"), str(study / "data/train.h5")
+    command = ["train", config, "--data", data, "-q", "--out"]
+    assert main([*command, str(study / "run"), "--resume"]) == 0
+    assert main([*command, str(tmp_path), "--seed", "1"]) == 0
+    same, other = TrainedModel.load(study / "run"), TrainedModel.load(tmp_path)
+    assert (same.config.seed, other.config.seed) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["simulate", "none.toml"], "none.toml: no such file. Write one with `ibvonn init`"),
+        (["simulate", "{toml}", "--set", "tset"], "has no set 'tset'; its sets are"),
+        (["train", "{toml}", "--data", "none.h5"], "none.h5: no such file"),
+        (["evaluate", "{folder}", "--ensemble", "{test}"], "neither an exported model"),
+        (["evaluate", "{run}", "--ensemble", "{toml}"], "must be a readable HDF5 file"),
+        (["export", "{folder}/run/config.json", "law"], "is not a readable checkpoint"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_sentence(
+    study: Path, command: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = {
+        "toml": study / "small.toml",
+        "test": study / "data/test.h5",
+        "run": study / "run",
+        "folder": study,
+    }
+    assert main([part.format(**places) for part in command]) == 1
+    shown = capsys.readouterr()
+    assert shown.err.startswith("ibvonn: ")
+    assert message in shown.err
+    assert "Traceback" not in shown.err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("replicas = 200", "replcas = 200"), "unknown key 'replcas'; did you mean 'replicas'"),
+        (('kind = "ramp", rate', 'kind = "ramp", rat'), "unknown key 'rat'; did you mean 'rate'"),
+        (('kind = "ramp"', 'kind = "rump"'), "kind must be one of"),
+        (("seed = 3", "seed = 2"), "differ in name and in seed"),
+        (('"tethered_particle"', '"tethered"'), "'tethered' is not known"),
+        (('"tethered_particle"', '"none.py:System"'), "there is no file"),
+        (("duration = 3.0", "duration = 3.001"), "whole number of stored intervals"),
+    ],
+)
+def test_mistakes_in_a_study_are_named(
+    change: tuple[str, str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text(STUDY.replace(*change))
+    assert main(["simulate", str(path), "--out", str(tmp_path)]) == 1
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("template", sorted(TEMPLATES))
+def test_templates_are_valid_studies(template: str, tmp_path: Path) -> None:
+    assert main(["init", template, str(tmp_path), "-q"]) == 0
+    path = tmp_path / TEMPLATES[template][0]
+    config = SimulationConfig.from_toml(path)
+    assert build_system(config, tmp_path).friction > 0
+    for each in config.sets:
+        assert build_protocols(config, each)
+    assert TrainingConfig.from_toml(path).stages
+    assert set(tomllib.loads(path.read_text())) == {"simulation", "training"}
+
+
+def test_file_without_a_simulation_table_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text(STUDY[STUDY.index("[training]") :])
+    assert main(["simulate", str(path)]) == 1
+    assert "must have a [simulation] table; its tables are ['training']" in capsys.readouterr().err
+
+
+def test_init_overwrites_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "trap.toml").write_text("mine")
+    assert main(["init", "trap", str(tmp_path)]) == 1
+    assert "is there already" in capsys.readouterr().err
+    assert (tmp_path / "trap.toml").read_text() == "mine"
+
+
+def test_system_of_ones_own_is_simulated_and_its_energy_known(tmp_path: Path) -> None:
+    """The template in small: 20 replicas and a law of 3 steps."""
+    assert main(["init", "own", str(tmp_path), "-q"]) == 0
+    path = tmp_path / "own.toml"
+    text = path.read_text().replace("replicas = 1000", "replicas = 60\nstride = 5")
+    text = text.replace("[training.model]", "[training.data]\nnodes = 48\n\n[training.model]")
+    text = text.replace("steps = 1000", "steps = 3").replace("steps = 300", "steps = 1")
+    text = text.replace("steps = 100\n", "steps = 1\n").replace("steps = 200", "steps = 1")
+    path.write_text(text)
+    data, run = tmp_path / "data", tmp_path / "run"
+    assert main(["simulate", str(path), "--out", str(data), "-q"]) == 0
+    train = ["train", str(path), "--data", str(data / "train.h5"), "--out", str(run), "-q"]
+    assert main(train) == 0
+    verdicts = []
+    for more in ([], ["--system", f"{tmp_path / 'own_system.py'}:StiffeningWell"]):
+        out = tmp_path / "result.json"
+        command = ["evaluate", str(run), "--ensemble", str(data / "test.h5"), "-q"]
+        assert main([*command, "--json", str(out), *more]) == 0
+        found = json.loads(out.read_text())["certificate"]
+        verdicts.append({each["audit"]: each["verdict"] for each in found})
+    assert verdicts[0]["f against F_flow"] == "not available"
+    assert verdicts[1]["f against F_flow"] in ("pass", "fail")
+
+
+def test_numbers_that_json_has_not_become_null(tmp_path: Path) -> None:
+    write_json(tmp_path / "a/b.json", {"x": [1.0, float("nan")], "y": {"z": float("inf")}})
+    assert json.loads((tmp_path / "a/b.json").read_text()) == {"x": [1.0, None], "y": {"z": None}}
+
+
+def test_help_needs_neither_torch_nor_a_display() -> None:
+    script = (
+        "import sys; sys.modules['torch'] = None; sys.modules['matplotlib'] = None\n"
+        "from ibvonn_train.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit as stop: sys.exit(stop.code)"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "DISPLAY"}
+    found = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False
+    )
+    assert found.returncode == 0, found.stderr
+    for verb in ("init", "simulate", "train", "evaluate", "export"):
+        assert verb in found.stdout
+
+
+def test_wrong_arguments_exit_with_two() -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "a.toml"])
+    assert stop.value.code == 2
