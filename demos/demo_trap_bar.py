@@ -226,7 +226,7 @@ def draw(comparisons: list[Comparison], path: Path) -> None:
     plt.close(fig)
 
 
-def check(comparisons: list[Comparison]) -> None:
+def check(comparisons: list[Comparison], steps: int) -> None:
     """The second law (1), the order of the scheme, and the accuracy of the learned law."""
     for each in comparisons:
         assert each.learned.smallest_dissipation >= 0.0, (
@@ -235,7 +235,8 @@ def check(comparisons: list[Comparison]) -> None:
         assert 0.9 < each.order < 1.1, f"{each.test}: observed order {each.order:.2f}, expected 1"
         if each.test == "vibration":
             continue  # shown, with its own scheme error; the bounds are for the two step tests
-        assert each.exact_law.error < 0.1, f"{each.test}: scheme error {each.exact_law.error:.3f} %"
+        bound = 60.0 / steps  # first order: 0.1 % with 600 steps
+        assert each.exact_law.error < bound, f"{each.test}: {each.exact_law.error:.3f} % of scheme"
         assert each.learned.error < 0.5, f"{each.test}: error {each.learned.error:.3f} %"
 
 
@@ -247,7 +248,10 @@ def main() -> None:
     parser.add_argument("--exact", type=Path, default=root / "exported_models/exact_trap")
     parser.add_argument("--steps", type=int, default=600, help="time steps (default: 600)")
     parser.add_argument("--figure", type=Path, help="where to write the responses as PNG")
+    parser.add_argument("--short", action="store_true", help="half as many time steps")
     arguments = parser.parse_args()
+    if arguments.short:
+        arguments.steps = min(arguments.steps, 300)
 
     learned = ibvonn_fem.load_model(arguments.model)
     exact = ibvonn_fem.load_model(arguments.exact)
@@ -261,7 +265,7 @@ def main() -> None:
             )
         if arguments.figure is not None:
             draw(comparisons, arguments.figure)
-    check(comparisons)
+    check(comparisons, arguments.steps)
 
 
 if __name__ == "__main__":
