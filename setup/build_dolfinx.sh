@@ -13,7 +13,7 @@ provide_wheels() {
         say "  DOLFINx $dolfinx_version is in the cache ($(cache_entry))."
         return
     }
-    wait_for_lock "$cache_folder/lock" "DOLFINx" 20
+    wait_for_lock "$cache_folder/lock" "DOLFINx" 60
     cached_wheels_are_sound && return
     rm -rf "$cache_folder"/build.*
     require_space "$cache_folder" 2

@@ -49,7 +49,7 @@ trap clean_up EXIT
 trap 'printf "\nset-up interrupted; nothing half-made is left in use. Run the same command again.\n" >&2; exit 130' INT TERM HUP
 
 say "Set-up of IB-VONN for FEniCSx (at most 10 minutes from nothing, about one with a filled cache)"
-wait_for_lock "$log_folder/lock" "this checkout's .venv" 20
+wait_for_lock "$log_folder/lock" "this checkout's .venv" 60
 if is_ready; then
     say "  The other set-up has made it."
     exit 0
