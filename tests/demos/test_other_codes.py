@@ -1,4 +1,4 @@
-"""The law in C, Fortran, scikit-fem and DOLFINx: the same numbers. CalculiX: `make demo-calculix`."""
+"""The law in C, Fortran, scikit-fem, DOLFINx: the same numbers (CalculiX: make demo-calculix)."""
 
 import os
 import subprocess
