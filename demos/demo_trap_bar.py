@@ -91,11 +91,17 @@ def exact_creep(t: np.ndarray) -> np.ndarray:
 
 
 def exact_vibration(t: np.ndarray) -> np.ndarray:
-    """Stress under the strain A sin ωt from rest."""
+    """Stress under the strain ε₀ (1 − cos ωt)/2 from rest."""
     rate, ω = 2 * STIFFNESS / FRICTION, FREQUENCY  # η α̇ = k (ε − 2 α)
-    forcing = STIFFNESS / FRICTION * STEP_STRAIN / (rate**2 + ω**2)
-    α = forcing * (rate * np.sin(ω * t) - ω * np.cos(ω * t) + ω * np.exp(-rate * t))
-    return STIFFNESS * (STEP_STRAIN * np.sin(ω * t) - α)
+    decay, size = np.exp(-rate * t), rate**2 + ω**2
+    waves = (rate * np.cos(ω * t) + ω * np.sin(ω * t) - rate * decay) / size
+    α = 0.5 * STEP_STRAIN * STIFFNESS / FRICTION * ((1 - decay) / rate - waves)
+    return STIFFNESS * (vibration_strain(t) - α)
+
+
+def vibration_strain(t: np.ndarray) -> np.ndarray:
+    """ε₀ (1 − cos ωt)/2."""
+    return 0.5 * STEP_STRAIN * (1 - np.cos(FREQUENCY * t))
 
 
 # ### The bar
@@ -165,9 +171,7 @@ def creep(model: ibvonn_fem.ExportedModel, steps: int) -> Response:
 def vibration(model: ibvonn_fem.ExportedModel, steps: int) -> Response:
     """Sinusoidal strain from rest."""
     t = np.linspace(0.0, DURATION, steps + 1)
-    _, force, dissipation = run_bar(
-        model, t, strain=lambda s: STEP_STRAIN * float(np.sin(FREQUENCY * s))
-    )
+    _, force, dissipation = run_bar(model, t, strain=lambda s: float(vibration_strain(s)))
     return Response(t, force, exact_vibration(t), dissipation)
 
 

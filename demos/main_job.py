@@ -193,7 +193,7 @@ def main() -> None:
     figures.trap_report(out, law, unseen, test, linear, extrapolation, training_log=run)
     figures.certificate_page(out / "certificate.png", certificate)
     demo_trap_bar.draw(comparisons, out / "bar.png")
-    draw_overview(out / "overview.png", law, linear, extrapolation, comparisons)
+    draw_overview(out / "overview.png", law, unseen, test, comparisons)
     print(
         f"\n{table(rows)}\n"
         "floor: what the noise-free truth shows against the same ensembles; for the bar: what the\n"
