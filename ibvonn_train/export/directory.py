@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+DERIVED = ("constitutive.c", "constitutive.h", "constitutive.f90")
+"""Files that ``ibvonn-fem emit-c`` adds to a model; an export replaces the model without them."""
+
 
 @contextmanager
 def whole_directory(directory: str | Path) -> Iterator[Path]:
@@ -55,7 +58,7 @@ def require_replaceable(directory: Path) -> None:
         return
     try:
         manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
-        listed = {"manifest.json", *manifest["files"]}
+        listed = {"manifest.json", *manifest["files"], *DERIVED}
     except (OSError, ValueError, KeyError, TypeError):
         raise FileExistsError(
             f"{directory}: exists and is not an exported model (found: {sorted(found)[:8]}), so it "

@@ -2,10 +2,11 @@
 
     python -m ibvonn_train.export.verify DIRECTORY [--points N]
 
-Every runtime takes the same steps: those of reference.npz, compared with the values stored there,
-and random ones inside the envelope and beyond it, compared with torch. The measure is
-|value − reference| / max(|reference|, column scale). The table is stored in the manifest under
-``parity``.
+Runtimes: torch, ONNX Runtime, TorchScript, a torch program where there is one, and the C file of
+``ibvonn-fem emit-c`` where that is installed. Every runtime takes the same steps: those of
+reference.npz, compared with the values stored there, and random ones inside the envelope and beyond
+it, compared with torch. The measure is |value − reference| / max(|reference|, column scale). The
+table is stored in the manifest under ``parity``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +25,7 @@ import torch
 
 from . import manifest as manifests
 from . import torchscript
+from .c_runtime import c_runtimes, emit_c
 from .graph import INPUTS, OUTPUTS
 from .law import Law
 from .parameters import LawParameters
@@ -181,14 +184,25 @@ def _compare(
     )
 
 
+def verify_all(directory: str | Path, *, n_points: int = 100_000) -> list[Parity]:
+    """Compare all runtimes including the C file, which is written and compiled for the purpose."""
+    directory = Path(directory)
+    with tempfile.TemporaryDirectory() as name:
+        folder, compiled = Path(name), {}
+        if (directory / "parameters.npz").exists():
+            source = emit_c(directory, folder)
+            compiled = c_runtimes(source, folder) if source is not None else {}
+        return verify(directory, runtimes=compiled, n_points=n_points)
+
+
 def table(rows: Sequence[Parity]) -> str:
     """Return the table as text."""
     lines = [
-        f"{'runtime':<14}{'states':<11}{'points':>8}{'refused':>9}{'stress':>10}{'state':>10}"
+        f"{'runtime':<21}{'states':<11}{'points':>8}{'refused':>9}{'stress':>10}{'state':>10}"
         f"{'tangent':>10}  agrees"
     ]
     lines += [
-        f"{r.runtime:<14}{r.states:<11}{r.points:>8}{r.refused:>9}{r.stress:>10.1e}"
+        f"{r.runtime:<21}{r.states:<11}{r.points:>8}{r.refused:>9}{r.stress:>10.1e}"
         f"{r.statev_new:>10.1e}{r.tangent:>10.1e}  {'yes' if r.agrees else 'NO'}"
         for r in rows
     ]
@@ -220,7 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--points", type=int, default=100_000)
     parser.add_argument("--no-store", action="store_true", help="leave the manifest as it is")
     chosen = parser.parse_args(arguments)
-    rows = verify(chosen.directory, n_points=chosen.points)
+    rows = verify_all(chosen.directory, n_points=chosen.points)
     sys.stdout.write(table(rows))
     if not chosen.no_store:
         store(chosen.directory, rows)

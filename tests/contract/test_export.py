@@ -10,11 +10,12 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from untrained_description import untrained_description
 
 from ibvonn_fem.errors import ExportedModelError
 from ibvonn_fem.model import load_model
 from ibvonn_train.exact_laws import standard_linear_solid
-from ibvonn_train.export import Decoder, Description, LawParameters, export_law, manifest, model
+from ibvonn_train.export import Decoder, LawParameters, export_law, manifest, model
 from ibvonn_train.export.encoder import EncoderGraph
 from ibvonn_train.export.exact_models import (
     GaussianLogDensity,
@@ -32,26 +33,8 @@ SCHEMA = ROOT / "exported_models" / "manifest.schema.json"
 pytestmark = pytest.mark.export
 
 
-def description(m, n, **changes):
-    about = Description(
-        name="untrained",
-        text="A law with random weights.",
-        strain_kind="averaged",
-        strain=[f"strain_{i}" for i in range(m)],
-        strain_measure="some strain",
-        stress=[f"stress_{i}" for i in range(m)],
-        stress_measure="some stress",
-        internal=[f"alpha_{i}" for i in range(n)],
-        internal_meaning="nothing in particular",
-        units=dict.fromkeys(("length", "force", "time", "energy", "stress"), "1"),
-        strain_rate=[[-1.0, 1.0]] * m,
-        time_step=[1e-2, 1.0],
-    )
-    return replace(about, **changes)
-
-
 def export(directory, m=1, n=2, **changes):
-    return export_law(directory, untrained_law(m, n), description(m, n, **changes))
+    return export_law(directory, untrained_law(m, n), untrained_description(m, n, **changes))
 
 
 def read(directory):
@@ -85,7 +68,7 @@ def test_every_size_exports_and_loads_on_the_other_side(tmp_path, m, n):
 
 def test_encoder_gives_the_strain_where_it_is_averaged(tmp_path):
     encoder = EncoderGraph(MeanEncoder(), averaged=True, strain_shift=0.5, internal_scale=2.0)
-    export_law(tmp_path / "law", untrained_law(1, 1), description(1, 1), encoder=encoder)
+    export_law(tmp_path / "law", untrained_law(1, 1), untrained_description(1, 1), encoder=encoder)
     x = np.random.default_rng(0).normal(size=(3, 50, 1))
     found = run_onnx(tmp_path / "law" / "encoder.onnx", {"microstate": x})
     np.testing.assert_allclose(found["strain"], x.mean(1) - 0.5, atol=1e-15)
@@ -207,7 +190,10 @@ def test_failing_export_leaves_the_old_model_as_it_was(tmp_path, monkeypatch):
 
 def test_new_export_replaces_an_old_one_whole(tmp_path):
     export_law(
-        tmp_path / "law", untrained_law(1, 1), description(1, 1), extra_files={"README.md": "old"}
+        tmp_path / "law",
+        untrained_law(1, 1),
+        untrained_description(1, 1),
+        extra_files={"README.md": "old"},
     )
     directory = export(tmp_path / "law")
     assert not (directory / "README.md").exists()
@@ -247,7 +233,7 @@ def test_graph_that_differs_from_torch_is_not_written(tmp_path):
         export_law(
             tmp_path / "law",
             untrained_law(1, 1),
-            description(1, 1),
+            untrained_description(1, 1),
             decoder=decoder,
         )
     assert not list(tmp_path.iterdir())
@@ -285,7 +271,7 @@ def test_committed_exact_models_are_what_the_command_writes(tmp_path, name, writ
 
 def test_law_without_parameters_is_of_the_family_graph(tmp_path):
     law = replace(model.Law.of(standard_linear_solid()), parameters=None)
-    about = description(6, 6, strain_kind="controlled")
+    about = untrained_description(6, 6, strain_kind="controlled")
     directory = export_law(tmp_path / "law", law, about)
     assert read(directory)["family"] == "graph"
     assert not (directory / "parameters.npz").exists()

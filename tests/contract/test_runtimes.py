@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import warnings
@@ -11,8 +12,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from untrained_description import untrained_description
 
-from ibvonn_train.export import Law, program, torchscript, verify
+from ibvonn_train.export import Law, export_law, program, torchscript, verify
 from ibvonn_train.export.exact_models import export_trap
 from ibvonn_train.export.graph import INPUTS, OUTPUTS
 from ibvonn_train.export.reference import evaluate, graph_arrays, random_states
@@ -149,3 +151,13 @@ def test_stored_table_follows_the_schema_and_changes_nothing_else(exported):
 def test_command_prints_the_table_and_reports_by_its_exit_status(exported, capsys):
     assert verify.main([str(exported), "--points", "100", "--no-store"]) == 0
     assert "torchscript" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+def test_compiled_file_is_among_the_runtimes_that_agree(tmp_path):
+    """The C file of a law with networks: both entry points, with and without vectorisation."""
+    law, about = untrained_law(1, 2), untrained_description(1, 2)
+    rows = verify.verify_all(export_law(tmp_path / "law", law, about), n_points=300)
+    names = {"c -O2", "c -O3 native", "c scalar -O2", "c scalar -O3 native"}
+    assert {row.runtime for row in rows} == {"torch", "onnx", "torchscript"} | names
+    assert all(row.agrees for row in rows), verify.table(rows)
