@@ -33,6 +33,7 @@ def _text(cell: Cell) -> str:
 
 QUANTITIES = {
     "force": "external force",
+    "last_force": "force of the last spring",
     "stress": "spring force",
     "strain": "strain",
     "internal": "internal variables",

@@ -14,6 +14,8 @@ WINDOW = 10
 """Stored steps over which rates are averaged."""
 LAGS = (10, 20, 40)
 """How far back, in stored steps, the history is asked."""
+FEATURES = 100
+"""Random features of the present state, besides its products."""
 
 
 def markov_residual(law: Law, evidence: Evidence) -> Audit:
@@ -21,56 +23,69 @@ def markov_residual(law: Law, evidence: Evidence) -> Audit:
 
     The difference between measured increments of α over a window and those of the law along the
     measured states is regressed on the states within the window, without and with those before it,
-    on one half of the protocols and predicted on the other. What the past adds, over the standard
-    deviation of the increments, is the memory that the internal variables lack.
+    on one half of the trajectories and predicted on the other. What the past adds, over the
+    standard deviation of the increments, is the memory that the internal variables lack.
     """
-    name, band = "Markov residual", bands.MARKOV
+    name, band = "Markov residual", bands.CHAIN_MARKOV if law.averaged else bands.MARKOV
     data, measured = evidence.data, evidence.measured
-    cases, instants = len(data.control), len(data.time)
-    if cases < 2 or instants < LAGS[-1] + 2 * WINDOW:
-        return Audit.not_available(name, band, "needs two protocols and more stored instants")
+    instants, size = len(data.time), law.internal_size
+    trajectories = len(data.control) * measured.strain.shape[2]
+    if trajectories < 2 or instants < LAGS[-1] + 2 * WINDOW:
+        return Audit.not_available(name, band, "needs two trajectories and more stored instants")
     rate = law.rates(*evidence.all_states(law)).rate.reshape(measured.internal.shape)
-    steps = np.diff(data.time)[:, None, None]
-    residual = np.diff(measured.internal, axis=1) - rate[:, :-1] * steps
-    starts = np.arange(LAGS[-1], instants - WINDOW, WINDOW // 2)
-    scale = law.internal_scale
-    states = np.concatenate([measured.strain, measured.internal], -1)
-    states = (states - states.mean((0, 1, 2))) / states.std((0, 1, 2))
-    target = np.stack([residual[:, at : at + WINDOW].sum(1) for at in starts], 1) / scale
-    moved = np.stack(
-        [measured.internal[:, at + WINDOW] - measured.internal[:, at] for at in starts], 1
+    alpha, rate, strain = (
+        _by_trajectory(part) for part in (measured.internal, rate, measured.strain)
     )
-    features = _quadratic(states)  # a law's own error depends on the states within the window
+    starts = np.arange(LAGS[-1], instants - WINDOW, WINDOW // 2)
+    moved = (alpha[:, starts + WINDOW] - alpha[:, starts]) / law.internal_scale
+    steps = np.diff(data.time)[:, None]
+    rest: FloatArray = np.zeros((trajectories, 1, size))
+    modelled = np.cumsum(np.concatenate([rest, rate[:, :-1] * steps], 1), axis=1)
+    modelled = modelled / law.internal_scale
+    target = moved - (modelled[:, starts + WINDOW] - modelled[:, starts])
+    states = np.concatenate([strain, alpha], -1)
+    states = (states - states.mean((0, 1))) / states.std((0, 1))
+    features = _features(states)  # a law's own error depends on the states within the window
     present = np.stack([features[:, at : at + WINDOW].mean(1) for at in starts], 1)
     past = np.concatenate([states[:, starts - lag] - states[:, starts] for lag in LAGS], -1)
-    half = np.arange(cases) % 2 == 0
+    half = np.random.default_rng(7).permutation(trajectories) % 2 == 0
     known, asked = (
-        np.mean([_unexplained(given, target, mask) for mask in (half, ~half)])
+        0.5 * sum(_unexplained(given, target, mask) for mask in (half, ~half))
         for given in (present, np.concatenate([present, past], -1))
     )
-    spread = float(np.mean(np.var(moved / scale, axis=(0, 1, 2))))
-    gain = float(known - asked)
+    spread = float(np.mean(np.var(moved, axis=(0, 1))))
+    own = 100 * float(np.sqrt(np.mean(target**2) / spread))
     return Audit.judge(
         name,
-        100 * float(np.sqrt(max(gain, 0.0) / spread)),
+        100 * float(np.sqrt(max(known - asked, 0.0) / spread)),
         band,
         f"what states up to {LAGS[-1]} steps back add to the prediction of Δα over {WINDOW} steps, "
-        "in % of its sd, on protocols left out of the regression",
+        "in % of its sd, on trajectories left out of the regression; the law's own residual: "
+        f"{own:.3g} %",
     )
 
 
-def _quadratic(states: FloatArray) -> FloatArray:
-    """Return states with their products: features ``(..., n)``."""
+def _by_trajectory(values: FloatArray) -> FloatArray:
+    """Return ``(n_protocol · n_site, n_time, n)`` of ``(n_protocol, n_time, n_site, n)``."""
+    moved = np.swapaxes(values, 1, 2)
+    return moved.reshape(-1, *moved.shape[2:])
+
+
+def _features(states: FloatArray) -> FloatArray:
+    """Return products and random features of standardised states, ``(..., n)``."""
     size = states.shape[-1]
     pairs = [states[..., i] * states[..., j] for i in range(size) for j in range(i, size)]
-    return np.concatenate([np.ones_like(states[..., :1]), states, np.stack(pairs, -1)], -1)
+    rng = np.random.default_rng(8)
+    random = np.tanh(states @ rng.normal(size=(size, FEATURES)) + rng.normal(size=FEATURES))
+    one = np.ones_like(states[..., :1])
+    return np.concatenate([one, states, np.stack(pairs, -1), random], -1)
 
 
 def _unexplained(features: FloatArray, target: FloatArray, fit: npt.NDArray[np.bool_]) -> float:
-    """Return the mean square error, on protocols left out, of a ridge regression."""
+    """Return the mean square error, on trajectories left out, of a ridge regression."""
     size = features.shape[-1]
     x, y = features[fit].reshape(-1, size), target[fit].reshape(-1, target.shape[-1])
-    weights = np.linalg.solve(x.T @ x + 1e-6 * len(x) * np.eye(size), x.T @ y)
+    weights = np.linalg.solve(x.T @ x + 1e-4 * len(x) * np.eye(size), x.T @ y)
     miss = target[~fit] - features[~fit] @ weights
     return float(np.mean(miss**2))
 
@@ -118,7 +133,7 @@ def stress_defect(law: Law, evidence: Evidence, states: int = 300) -> Audit | No
     pick = np.random.default_rng(6).permutation(int(np.prod(shape)))[:states]
     at = np.unravel_index(pick, shape)
     x = data.microstate[at].astype(np.float64)
-    step = 1e-4 * float(x.std())
+    step = 1e-2 * float(x.std())
     slope = (law.encode(x + step)[1] - law.encode(x - step)[1]) / (2 * step)
     rates = law.rates(measured.strain[at], measured.internal[at])
     defect = (slope * rates.driving_force).sum(-1)

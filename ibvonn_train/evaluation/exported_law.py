@@ -80,7 +80,8 @@ class ExportedLaw:
         micro = self.manifest["microscopic"]
         if micro is None:
             return None
-        return physics_of(micro["system"], micro["parameters"], self._energy)
+        thermal = {key: micro[key] for key in ("thermal_energy", "effective_thermal_energy")}
+        return physics_of(micro["system"], {**thermal, **micro["parameters"]}, self._energy)
 
     @cached_property
     def potentials(self) -> Potentials | None:

@@ -1,0 +1,148 @@
+"""Audits that only chains have: momentum, the gauge, equilibrium; and the statistics behind."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import comb
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ibvonn_train.audits import Evidence, equilibrium, free_energy, kinetics
+from ibvonn_train.audits.boltzmann import Boltzmann
+from ibvonn_train.data import TrajectoryEnsemble
+from ibvonn_train.evaluation import ExportedLaw, Rates
+from ibvonn_train.evaluation.rollouts import encoded
+from ibvonn_train.export.exact_models import export_chain_twin
+from ibvonn_train.physics import physics_of
+from ibvonn_train.simulation import Preparation, SpringChain, simulate, smooth_pull
+
+CHAIN = SpringChain(springs=4, preparation=(Preparation(2000, 0.01),))
+
+
+@pytest.fixture(scope="module")
+def twin(tmp_path_factory: pytest.TempPathFactory) -> ExportedLaw:
+    """Closed-form law of these springs: its stress is exact."""
+    return ExportedLaw(export_chain_twin(tmp_path_factory.mktemp("models") / "twin"))
+
+
+@pytest.fixture(scope="module")
+def evidence(twin: ExportedLaw) -> Evidence:
+    data: TrajectoryEnsemble = simulate(
+        CHAIN, [smooth_pull(0.02, 0.05), smooth_pull(-0.02, 0.09)], duration=3.0, time_step=0.01,
+        replicas=1000, seed=3, progress=False,
+    )  # fmt: skip
+    return Evidence(data, encoded(twin, data))
+
+
+class Changed:
+    """The twin with some attributes replaced."""
+
+    def __init__(self, law: Any, **changes: Any) -> None:
+        self.law, self.changes = law, changes
+
+    def __getattr__(self, name: str) -> Any:
+        return self.changes[name] if name in self.changes else getattr(self.law, name)
+
+
+def test_mean_spring_force_of_the_twin_is_exact(twin: ExportedLaw, evidence: Evidence) -> None:
+    found = free_energy.stress(twin, evidence)
+    assert found.verdict == "pass"
+    assert found.value is not None
+    assert found.value < 1e-3  # float32 microstates
+
+
+def test_beads_move_as_the_exact_momentum_balance_says(
+    twin: ExportedLaw, evidence: Evidence
+) -> None:
+    found = kinetics.momentum(twin, evidence)
+    assert found is not None
+    assert found.verdict == "pass"
+    # 2 protocols x 300 steps x 3 beads independent squares: 0.01 is one standard deviation / 1.6.
+    assert found.value == pytest.approx(1.0, abs=0.06)
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_wrong_friction_breaks_the_momentum_balance(
+    twin: ExportedLaw, evidence: Evidence, factor: float
+) -> None:
+    assert twin.physics is not None
+    wrong = replace(twin.physics, friction=factor * twin.physics.friction)
+    found = kinetics.momentum(Changed(twin, physics=wrong), evidence)  # type: ignore[arg-type]
+    assert found is not None
+    assert found.verdict == "fail"
+
+
+def test_wrong_stress_breaks_the_momentum_balance(twin: ExportedLaw, evidence: Evidence) -> None:
+    def rates(strain: Any, internal: Any) -> Rates:
+        found = twin.rates(strain, internal)
+        # Twice the band of the stress, uncorrelated from spring to spring.
+        wrong = 0.5 * np.random.default_rng(0).normal(size=found.stress.shape)
+        return found._replace(stress=found.stress * (1 + wrong))
+
+    found = kinetics.momentum(Changed(twin, rates=rates), evidence)  # type: ignore[arg-type]
+    assert found is not None
+    assert found.verdict == "fail"
+
+
+def test_gauge_audit_sees_an_encoder_that_moves_with_the_springs(
+    twin: ExportedLaw, evidence: Evidence
+) -> None:
+    """The variance of the microstates is frozen under translation; their mean is not."""
+
+    def frozen(x: Any) -> tuple[Any, Any]:
+        return x.mean(-2), x.var(-2)
+
+    def moving(x: Any) -> tuple[Any, Any]:
+        return x.mean(-2), x.mean(-2)
+
+    verdicts = [
+        kinetics.stress_defect(Changed(twin, encode=encode), evidence)  # type: ignore[arg-type]
+        for encode in (frozen, moving)
+    ]
+    assert [each.verdict for each in verdicts if each is not None] == ["pass", "fail"]
+
+
+def test_energy_of_others_makes_no_equilibrium_audit(twin: ExportedLaw, evidence: Evidence) -> None:
+    assert equilibrium.response(twin, evidence).verdict == "not available"  # it has no decoder
+
+
+def two_wells() -> Boltzmann:
+    parameters = CHAIN.parameters()
+    physics = physics_of("double_well_chain", parameters)
+    assert physics.energy is not None
+    return Boltzmann(physics, physics.energy, -4.0, 6.0)
+
+
+def sharp_wells(strain: float, springs: int) -> float:
+    """Force of a chain with held ends, B = 10: P(n) ~ C(N, n) exp(−N B (ε − 2n/N)²)."""
+    n = np.arange(springs + 1)
+    weight = np.array([comb(springs, int(i)) for i in n], dtype=float)
+    weight *= np.exp(-springs * 10.0 * (strain - 2 * n / springs) ** 2)
+    return float(0.01 * (strain - 2 * (n @ weight) / weight.sum() / springs))
+
+
+@pytest.mark.parametrize("springs", [4, 10])
+def test_equilibrium_force_of_a_chain_is_that_of_its_occupations(springs: int) -> None:
+    strains = np.linspace(0.1, 1.9, 7)
+    found = two_wells().chain_force(strains, springs)
+    expected = [sharp_wells(float(strain), springs) for strain in strains]
+    # Wells that end at the crossing miss parts of order exp(−10) = 5e-5 of their Gaussians.
+    np.testing.assert_allclose(found, expected, atol=5e-5 * 0.01)
+
+
+def test_long_chain_has_the_force_of_one_spring_under_constant_force() -> None:
+    strains = np.linspace(0.1, 0.9, 5)
+    one, ten, forty = (two_wells().chain_force(strains, n) for n in (None, 10, 40))
+    assert np.max(np.abs(forty - one)) < 0.3 * np.max(np.abs(ten - one))
+    assert np.max(np.abs(ten - one)) > 0.01 * 0.01
+
+
+def test_equilibrium_of_linear_springs_is_their_law(tmp_path: Path) -> None:
+    physics = physics_of("double_well_chain", CHAIN.parameters())
+    linear = Boltzmann(physics, lambda x, strain: 0.005 * x[..., 0] ** 2, -3.0, 3.0)
+    strains = np.array([-0.5, 0.0, 0.3])
+    for springs in (None, 3):
+        np.testing.assert_allclose(linear.chain_force(strains, springs), 0.01 * strains, atol=1e-10)
