@@ -17,6 +17,7 @@ from ..audits import Audit, certify
 from ..data import TrajectoryEnsemble
 from ..evaluation import Evaluation, ExportedLaw, Gauge, open_law
 from ..evaluation import evaluate as judge
+from ..export import verify
 from ..free_energy import MicroscopicEnergy
 from ..physics import physics_of
 from ..report import certificate_table, errors_table
@@ -137,6 +138,12 @@ def export(options: argparse.Namespace) -> int:
         about["certificate"] = [audit.record() for audit in audits]
     path = model.to_export(options.directory, **about)
     _say(options, f"wrote {path}")
+    if options.verify:
+        rows = verify.verify_all(path)
+        verify.store(path, rows)
+        _say(options, verify.table(rows))
+        if not all(row.agrees for row in rows):
+            return 1
     _say(options, f"next: ibvonn-fem check {options.directory}")
     return 0
 
