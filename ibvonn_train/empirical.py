@@ -45,8 +45,9 @@ class EmpiricalMeasure:
 
     def select(self, index: Tensor) -> EmpiricalMeasure:
         """Return the measures of the states ``index``."""
-        nodes = self.nodes if self.shared else self.nodes[index]
-        return EmpiricalMeasure(nodes, self.weights[index])
+        if not self.shared:
+            return EmpiricalMeasure(self.nodes[index], self.weights[index])
+        return EmpiricalMeasure(self.nodes, self.weights.T[:, index].T)
 
     def positions(self) -> Tensor:
         """Return the nodes of every state, shape ``(n_state, n_node, n_x)``."""
@@ -64,6 +65,10 @@ class Measures:
 
     absolute: EmpiricalMeasure
     centred: EmpiricalMeasure
+
+    def select(self, index: Tensor) -> Measures:
+        """Return the measures of the states ``index``."""
+        return Measures(self.absolute.select(index), self.centred.select(index))
 
 
 def uniform_nodes(low: float, high: float, count: int) -> Tensor:

@@ -115,6 +115,7 @@ class StageConfig:
         trajectories: Trajectories in each Adam step; 0 = all.
         states: States on which the decoder is evaluated in each Adam step, or throughout L-BFGS.
         window: Length of the roll-outs, in stored steps; 0 = the whole duration.
+        starts: Random starts of windows in each Adam step; L-BFGS takes all, half a window apart.
     """
 
     name: str
@@ -126,6 +127,7 @@ class StageConfig:
     trajectories: int = 0
     states: int = 128
     window: int = 0
+    starts: int = 2
 
     def __post_init__(self) -> None:
         for part in self.train:
@@ -133,10 +135,10 @@ class StageConfig:
                 raise ConfigError(
                     f"stage {self.name!r}: train must name parts of {PARTS}; got {part!r}."
                 )
-        if self.steps < 1 or self.states < 1 or self.window < 0:
+        if min(self.steps, self.states, self.starts) < 1 or self.window < 0:
             raise ConfigError(
-                f"stage {self.name!r}: steps and states must be at least 1, window not negative; "
-                f"got {self.steps}, {self.states}, {self.window}."
+                f"stage {self.name!r}: steps, states and starts must be at least 1, window not "
+                f"negative; got {self.steps}, {self.states}, {self.starts}, {self.window}."
             )
         if self.loss.tie_gradient and {"encoder", "decoder"} & set(self.train):
             raise ConfigError(

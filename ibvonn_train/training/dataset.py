@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,10 @@ from ..empirical import EmpiricalMeasure, Measures, bin_cubic, uniform_nodes
 from ..model import StrainKind
 from .config import ConfigError, DataConfig
 
+ANCHOR_INSTANTS = 60
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Block:
     """Trajectories that share their instants; a trajectory is one site of one protocol.
 
@@ -55,10 +57,50 @@ class Block:
         """Return states ``(n_state, n)`` as ``(n_trajectory, n_time, n)``."""
         return flat.reshape(-1, len(self.time), flat.shape[-1])
 
-    def state_indices(self, trajectories: Tensor) -> Tensor:
-        """Return the indices of all states of some trajectories."""
-        steps = torch.arange(len(self.time), device=trajectories.device)
-        return (trajectories[:, None] * len(self.time) + steps).reshape(-1)
+    def pick(self, states: Tensor) -> Block:
+        """Return some states as a block of trajectories of one instant, each on its own."""
+        return Block(
+            time=self.time[:1],
+            strain=self.flat(self.strain)[states].unsqueeze(1),
+            stress=self.flat(self.stress)[states].unsqueeze(1),
+            measures=self.measures.select(states),
+            control=states.new_zeros(0),
+            control_rate=states.new_zeros(0),
+            force=states.new_zeros(0),
+            sites=1,
+        )
+
+    def trajectories_of(self, index: Tensor) -> Block:
+        """Return some trajectories, each on its own: what drives them is left out."""
+        steps = torch.arange(len(self.time), device=index.device)
+        states = (index[:, None] * len(self.time) + steps).reshape(-1)
+        return replace(
+            self.pick(states), time=self.time, strain=self.strain[index], stress=self.stress[index]
+        )
+
+    def windows(self, starts: Sequence[int], length: int) -> Block:
+        """Return windows of all protocols; instants must be equidistant if there are several."""
+        n_time = len(self.time)
+
+        def cut(series: Tensor) -> Tensor:
+            """(n_protocol, n_time, …) → (n_protocol · n_start, length, …)."""
+            return torch.stack([series[:, i : i + length] for i in starts], 1).flatten(0, 1)
+
+        def cut_sites(series: Tensor) -> Tensor:
+            return cut(self.by_site(series)).transpose(1, 2).flatten(0, 1)
+
+        index = torch.arange(self.states, device=self.strain.device)
+        states = cut_sites(index.reshape(-1, n_time, 1)).reshape(-1)
+        return Block(
+            time=self.time[starts[0] : starts[0] + length],
+            strain=cut_sites(self.strain),
+            stress=cut_sites(self.stress),
+            measures=self.measures.select(states),
+            control=cut(self.control),
+            control_rate=cut(self.control_rate),
+            force=cut(self.force),
+            sites=self.sites,
+        )
 
     def by_site(self, series: Tensor) -> Tensor:
         """Return a series as ``(n_protocol, n_time, n_site, n)``."""
@@ -82,11 +124,20 @@ class Scales:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Training and validation blocks with what they have in common."""
+    """Training and validation blocks with what they have in common.
+
+    Attributes:
+        strain_kind: Of all ensembles.
+        training, validation: Blocks, one for each duration.
+        anchors: About sixty instants of each training trajectory: the states over which α has zero
+            mean and unit variance.
+        scales: Of the training data.
+    """
 
     strain_kind: StrainKind
     training: tuple[Block, ...]
     validation: tuple[Block, ...]
+    anchors: tuple[Measures, ...]
     scales: Scales
 
     @property
@@ -146,7 +197,14 @@ def prepare(
         )
         for part in (train, list(config.validation))
     ]
-    return TrainingSet(kind, blocks[0], blocks[1], _scales(blocks[0], kind))
+    anchors = tuple(_anchor(block) for block in blocks[0])
+    return TrainingSet(kind, blocks[0], blocks[1], anchors, _scales(blocks[0], kind))
+
+
+def _anchor(block: Block) -> Measures:
+    index = torch.arange(block.states, device=block.strain.device)
+    stride = max(1, len(block.time) // ANCHOR_INSTANTS)
+    return block.measures.select(index.reshape(-1, len(block.time))[:, ::stride].reshape(-1))
 
 
 def _split(

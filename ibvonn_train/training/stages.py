@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ..model import LearnedLaw
 from ..physics import Physics
@@ -51,9 +50,7 @@ class StageRun:
         for part in PARTS:
             getattr(law, part).requires_grad_(part in train)
         self.parameters = [p for p in law.parameters() if p.requires_grad]
-        self.objective = Objective(
-            law, data, physics, config.loss, data_config.weak_widths, config.window
-        )
+        self.objective = Objective(law, data, physics, config.loss, data_config.weak_widths)
         self.optimiser: torch.optim.Optimizer
         if config.optimiser == "adam":
             self.optimiser = torch.optim.Adam(self.parameters, lr=config.learning_rate)
@@ -68,7 +65,12 @@ class StageRun:
                 line_search_fn="strong_wolfe",
             )
             self.total = math.ceil(config.steps / LBFGS_CHUNK)
-        self.fixed = [Batch(block, None, self._states(block)) for block in data.training]
+        loss = config.loss
+        self.wants_local = bool(loss.stress or loss.weak or loss.gauge)
+        self.wants_decoder = bool(
+            loss.likelihood or loss.tie or loss.tie_gradient or loss.fluctuation
+        )
+        self.fixed = [] if config.optimiser == "adam" else [self._fixed(b) for b in data.training]
 
     @property
     def done(self) -> bool:
@@ -84,7 +86,7 @@ class StageRun:
     def finish(self) -> None:
         """Store the gauge of the trained encoder."""
         with torch.no_grad():
-            self.law.encoder.store(self.objective.encode(self.data.training[0]).gauge)
+            self.law.encoder.store(self.objective.gauge())
 
     def state(self) -> dict[str, Any]:
         """Return what a resumed run needs, as tensors and plain values."""
@@ -111,13 +113,13 @@ class StageRun:
 
     def _lbfgs(self) -> dict[str, float]:
         records: list[dict[str, float]] = []
-        states = sum(batch.block.states for batch in self.fixed)
+        sizes = [block.states for block in self.data.training]
 
         def closure() -> float:
             self.optimiser.zero_grad()
             sums: dict[str, float] = {}
-            for batch in self.fixed:
-                share = batch.block.states / states
+            for batch, size in zip(self.fixed, sizes, strict=True):
+                share = size / sum(sizes)
                 record = self.objective.backward(batch, LBFGS_LOSS_SCALE * share)
                 for name, value in record.items():
                     sums[name] = sums.get(name, 0.0) + share * value
@@ -127,23 +129,38 @@ class StageRun:
         self.optimiser.step(closure)
         return records[0]
 
+    def _fixed(self, block: Block) -> Batch:
+        """Return all trajectories, some states and overlapping windows of a block."""
+        length = min(self.config.window or len(block.time), len(block.time))
+        starts = range(0, len(block.time) - length + 1, max(1, length // 2))
+        return Batch(
+            local=block if self.wants_local else None,
+            decoder=self._some_states(block),
+            windows=block.windows(starts, length) if self.config.loss.rollout else None,
+        )
+
     def _random_batch(self) -> Batch:
         blocks = self.data.training
         sizes = torch.tensor([float(block.states) for block in blocks])
         block = blocks[int(torch.multinomial(sizes, 1, generator=self.generator))]
-        pick = None
-        count = self.config.trajectories
-        if 0 < count < block.trajectories:
-            order = torch.randperm(block.trajectories, generator=self.generator)
-            pick = order[:count].to(block.strain.device)
-        return Batch(block, pick, self._states(block))
+        local, windows, count = None, None, self.config.trajectories
+        if self.wants_local:
+            local = block
+            if 0 < count < block.trajectories:
+                order = torch.randperm(block.trajectories, generator=self.generator)
+                local = block.trajectories_of(order[:count].to(block.strain.device))
+        if self.config.loss.rollout:
+            length = min(self.config.window or len(block.time), len(block.time))
+            last = len(block.time) - length + 1
+            starts = torch.randint(last, (self.config.starts,), generator=self.generator)
+            windows = block.windows(starts.tolist(), length)
+        return Batch(local, self._some_states(block), windows)
 
-    def _states(self, block: Block) -> Tensor | None:
-        loss = self.config.loss
-        if not (loss.likelihood or loss.tie or loss.tie_gradient):
+    def _some_states(self, block: Block) -> Block | None:
+        if not self.wants_decoder:
             return None
         order = torch.randperm(block.states, generator=self.generator)
-        return order[: self.config.states].to(block.strain.device)
+        return block.pick(order[: self.config.states].to(block.strain.device))
 
 
 def one_cycle(step: int, total: int, peak: float) -> float:

@@ -8,7 +8,7 @@ from torch import Tensor
 from ..model import LearnedLaw
 from ..physics import Physics
 from .dataset import Block, TrainingSet
-from .objective import rollouts
+from .rollouts import rollouts
 
 
 def relative_error(value: Tensor, reference: Tensor) -> float:

@@ -1,0 +1,57 @@
+"""Roll-outs of a law under what drove the data, in every drive mode of the system."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .. import dynamics
+from ..model import LearnedLaw
+from ..physics import Physics
+from .dataset import Block
+
+
+def rollouts(
+    law: LearnedLaw, block: Block, internal: Tensor, physics: Physics
+) -> dict[str, dynamics.Rollout]:
+    """Roll a block out from its first encoded states.
+
+    Args:
+        law: The law.
+        block: The data.
+        internal: Encoded α, shape ``(n_trajectory, n_time, n_α)``.
+        physics: Friction and reference length.
+
+    Returns:
+        Drive ("controlled", or "end" and "force") → trajectories with axes
+        ``(n_time, n_protocol, n_site, n)``.
+    """
+    strain, alpha = block.by_site(block.strain), block.by_site(internal)
+    rates = law.rates_function()
+    if law.strain_kind == "controlled":
+        strain = strain.transpose(0, 1)
+        return {"controlled": dynamics.controlled(rates, block.time, strain, alpha[:, 0])}
+    # The velocity that the data's own scheme gave to the end; its zero need not be known.
+    end = strain[..., 0].sum(-1) * physics.reference_length
+    velocity = torch.diff(end, dim=1) / torch.diff(block.time)
+    cases = len(velocity)
+    both = dynamics.chain(
+        rates,
+        block.time,
+        strain[:, 0].repeat(2, 1, 1),
+        alpha[:, 0].repeat(2, 1, 1),
+        moved=torch.arange(2 * cases, device=velocity.device) < cases,
+        end_velocity=torch.cat([velocity, block.control_rate[:, -1:]], 1).repeat(2, 1),
+        force=block.force.repeat(2, 1),
+        friction=physics.friction,
+        reference_length=physics.reference_length,
+    )
+    end_driven = dynamics.Rollout(
+        both.strain[:, :cases],
+        both.internal[:, :cases],
+        both.stress[:, :cases],
+        # F = σ_N + η λ̇ with the recorded rate, as in the data.
+        both.stress[:, :cases, -1, 0] + physics.friction * block.control_rate.T,
+    )
+    force_driven = dynamics.Rollout(*(series[:, cases:] for series in both))
+    return {"end": end_driven, "force": force_driven}
