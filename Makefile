@@ -1,7 +1,7 @@
 # `make demo` and `make test` first do whatever set-up is missing.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test lint test-newest clean
+.PHONY: help setup demo demo-calculix test lint test-newest clean
 PYTHON := .venv/bin/python
 
 help: ## List these targets
@@ -12,6 +12,10 @@ setup: ## Make .venv: DOLFINx, torch, the tools and this project (10 minutes at 
 
 demo: setup ## Simulate the optical trap, learn its law, run it in a FEniCSx bar (8 minutes)
 	$(PYTHON) demos/main_job.py
+
+demo-calculix: export OMP_NUM_THREADS := 1
+demo-calculix: setup ## Build CalculiX once, run a law in it, compare with DOLFINx (4 minutes at first)
+	ccx=$$(bash demos/other_codes/calculix/build_ccx.sh) && $(PYTHON) demos/other_codes/calculix/run.py "$$ccx"
 
 # One thread each: two ranks on two cores would wait for each other's threads.
 test: export OMP_NUM_THREADS := 1

@@ -28,8 +28,8 @@ def closed_form(time: np.ndarray) -> np.ndarray:
     return rate * (loading / 2 + (np.exp(-2 * rest) - np.exp(-2 * time)) / 4)
 
 
-def solve(problem, moving_bc, moved, steps: int) -> np.ndarray:
-    """Time and tension of the moving end, shape (steps, 2)."""
+def solve(problem, moving_bc, moved, steps: int, axis: int = 0) -> np.ndarray:
+    """Time and force on the moving end along ``axis``, shape (steps, 2)."""
     history = []
 
     def load(time: float) -> None:
@@ -37,7 +37,7 @@ def solve(problem, moving_bc, moved, steps: int) -> np.ndarray:
 
     def record(step) -> None:
         if step.time > 0.0:
-            history.append((step.time, problem.reaction(moving_bc)[0]))
+            history.append((step.time, problem.reaction(moving_bc)[axis]))
 
     stepping = ibvonn_fem.TimeStepping(problem, load)
     stepping.run(np.linspace(0.0, END, steps + 1), record)

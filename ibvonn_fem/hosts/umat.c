@@ -37,13 +37,25 @@ static int law_umat_kind(int ndi, int nshr, int ntens)
                            10 * ndi + nshr);
 }
 
-/* An increment of rotation betrays a large-displacement analysis. */
-static int law_umat_rotates(const double *drot)
+/* A large-displacement analysis shows in its increments of rotation, and, with -DLAW_JSTEP for hosts
+   that pass JSTEP(4) in place of KSTEP (CalculiX, Abaqus since 2016), in JSTEP(3). */
+static int law_umat_is_large(const double *drot, const int *step)
 {
     double largest = 0.0;
     for (int i = 0; drot && i < 9; i++)
         largest = fmax(largest, fabs(drot[i] - (i % 4 == 0 ? 1.0 : 0.0)));
+#ifdef LAW_JSTEP
+    if (step[2] == 1) return 1;
+#else
+    (void)step;
+#endif
     return largest > 1e-8;
+}
+
+/* PNEWDT comes as 1 or more from Abaqus, as -1 from CalculiX. */
+static void law_umat_halve(double *pnewdt)
+{
+    if (!(*pnewdt > 0.0 && *pnewdt < 0.5)) *pnewdt = 0.5;
 }
 
 void LAW_UMAT(double *stress, double *statev, double *ddsdde, double *sse, double *spd, double *scd,
@@ -62,7 +74,7 @@ void LAW_UMAT(double *stress, double *statev, double *ddsdde, double *sse, doubl
     double scale[3], f, released, residual, validity;
     (void)scd, (void)rpl, (void)ddsddt, (void)drplde, (void)drpldt, (void)time, (void)temp;
     (void)dtemp, (void)predef, (void)dpred, (void)cmname, (void)coords, (void)celent;
-    (void)dfgrd0, (void)dfgrd1, (void)noel, (void)npt, (void)layer, (void)kspt, (void)kstep;
+    (void)dfgrd0, (void)dfgrd1, (void)noel, (void)npt, (void)layer, (void)kspt;
     (void)kinc, (void)cmname_length;
 
     const int kind = law_umat_kind(*ndi, *nshr, *ntens);
@@ -83,9 +95,9 @@ void LAW_UMAT(double *stress, double *statev, double *ddsdde, double *sse, doubl
                         *nprops);
         return;
     }
-    if (law_umat_rotates(drot)) {
+    if (law_umat_is_large(drot, kstep)) {
         law_umat_refuse("the law is for small strains: switch off large displacements (NLGEOM); "
-                        "rotation increment in element", *noel);
+                        "first seen in element", *noel);
         return;
     }
 
@@ -97,7 +109,7 @@ void LAW_UMAT(double *stress, double *statev, double *ddsdde, double *sse, doubl
         double s, c;
         if (LAW_NAME(update_point)(&e, &e_old, statev, *dtime / scale[2], &s, states, &c, &f,
                                    &released, &residual, &validity) != 0) {
-            *pnewdt = fmin(*pnewdt, 0.5);
+            law_umat_halve(pnewdt);
             return;
         }
         stress[0] = scale[0] * s;
@@ -115,7 +127,7 @@ void LAW_UMAT(double *stress, double *statev, double *ddsdde, double *sse, doubl
         }
         if (LAW_NAME(solid)(kind, scale[0], scale[1], scale[2], e, e_old, statev, *dtime, s, states,
                             c, &f, &released, &residual, &validity) != 0) {
-            *pnewdt = fmin(*pnewdt, 0.5);
+            law_umat_halve(pnewdt);
             return;
         }
         for (int i = 0; i < n; i++) {

@@ -111,6 +111,7 @@ class Umat:
         self.stress, self.statev, self.ddsdde = np.zeros(n), np.zeros(nstatv), np.zeros((n, n))
         self.props = np.array(props, dtype=float)
         self.sse, self.spd, self.pnewdt, self.drot = np.zeros(1), np.zeros(1), np.ones(1), np.eye(3)
+        self.jstep = [1, 1, 0, 0]
 
     def __call__(self, stran, dstran, dtime):
         def real(values):
@@ -127,7 +128,8 @@ class Umat:
             own(self.stress), own(self.statev), own(self.ddsdde), own(self.sse), own(self.spd),
             *[none] * 5, real(stran), real(dstran), real([0.0, 0.0]), real([dtime]), *[none] * 4,
             b"LAW", *(whole(size) for size in self.sizes), own(self.props), whole(len(self.props)),
-            none, own(self.drot), own(self.pnewdt), *[none] * 3, *[one] * 6, 3,
+            none, own(self.drot), own(self.pnewdt), *[none] * 3, *[one] * 4,
+            self.ffi.new("int[4]", self.jstep), one, 3,
         )  # fmt: skip
 
 
@@ -205,11 +207,12 @@ def test_truss_is_the_law_itself(emitted):
     np.testing.assert_allclose(found, right, rtol=1e-13)
 
 
+@pytest.mark.parametrize("pnewdt", [1.0, -1.0, 0.9], ids=["Abaqus", "CalculiX", "asked before"])
 @pytest.mark.parametrize("sizes", [(1, 0, 2), (3, 3, 50), (3, 1, 30), (2, 1, 31)])
-def test_umat_asks_for_a_smaller_step_and_touches_nothing_else(emitted, sizes):
+def test_umat_asks_for_a_smaller_step_and_touches_nothing_else(emitted, sizes, pnewdt):
     ndi, nshr, count = sizes
     point = Umat(emitted, ndi, nshr, count)
-    point.stress[:], point.statev[:], point.sse[:] = 1.0, 0.25, 3.0
+    point.stress[:], point.statev[:], point.sse[:], point.pnewdt[:] = 1.0, 0.25, 3.0, pnewdt
     point(np.zeros(ndi + nshr), np.full(ndi + nshr, 1e200), 0.3)
     assert point.pnewdt[0] == 0.5
     assert np.all(point.stress == 1.0)
@@ -245,6 +248,26 @@ def test_umat_refuses_large_displacements_in_words(emitted, capfd):
     point(np.zeros(6), np.full(6, 0.1), 0.3)
     assert "switch off large displacements" in capfd.readouterr().err
     assert not point.stress.any()
+
+
+@pytest.mark.export
+def test_umat_reads_the_step_of_hosts_that_pass_jstep(tmp_path, capfd):
+    """JSTEP(3) = 1 says NLGEOM; only with -DLAW_JSTEP, because older hosts pass one number."""
+    emit_c(EXPORTED / "exact_sls", tmp_path)
+    for flags, refused in (((), False), (("-DLAW_JSTEP",), True)):
+        library = tmp_path / f"lib{len(flags)}.so"
+        subprocess.run(
+            [find_compiler(), "-O1", "-DLAW_STOP()=(void)0", *flags, "-fPIC", "-shared", "-o",
+             library, tmp_path / "constitutive.c", "-lm"],
+            check=True,
+        )  # fmt: skip
+        ffi = cffi.FFI()
+        ffi.cdef(DECLARATIONS.replace("two_", "exact_sls_"))
+        point = Umat((ffi, ffi.dlopen(str(library))), 3, 3, 6)
+        point.jstep = [1, 1, 1, 0]
+        point(np.zeros(6), np.full(6, 0.1), 0.3)
+        assert ("switch off large displacements" in capfd.readouterr().err) == refused
+        assert point.stress.any() != refused
 
 
 @pytest.mark.export

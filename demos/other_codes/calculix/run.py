@@ -1,0 +1,213 @@
+"""The trap law in CalculiX: one element under relaxation, and a block sheared at one face.
+
+A law of one strain becomes a solid through fibres in 55 directions. Both problems are solved by
+CalculiX with the emitted ``umat_`` and by DOLFINx with ``Microsphere``, on the same mesh with the
+same quadrature, and compared (1e-6: CalculiX prints seven digits); the element also with the closed
+form, σ(t) = ρ/6 ∫ E(t − s) ε̇ ds with E(t) = (1 + e⁻²ᵗ)/2, to first order in the time step::
+
+    make demo-calculix                              # builds CalculiX once, then runs this
+    python demos/other_codes/calculix/run.py CCX    # with a CalculiX of your own
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from mpi4py import MPI
+
+import numpy as np
+from dolfinx import fem, mesh
+
+import ibvonn_fem
+from ibvonn_fem.emit_c import emit_c
+from ibvonn_fem.kernels.compiler import find_compiler
+from ibvonn_fem.kinematics import Microsphere
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from dolfinx_reference import END, HELD, RAMP, closed_form, solve
+
+DENSITY = 6.0  # so that Young's modulus of the solid is the modulus of the law
+AGREEMENT = 1e-6
+
+# CalculiX numbers the midsides 12 23 13 14 24 34, DOLFINx 34 24 23 14 13 12.
+TET10 = [0, 1, 2, 3, 9, 6, 8, 7, 5, 4]
+# CalculiX goes around the faces of a brick, DOLFINx through it.
+HEX8 = [0, 1, 3, 2, 4, 5, 7, 6]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A unit cube whose face x = 1 moves along one axis.
+
+    Attributes:
+        name: Of the input deck.
+        cells: Elements along each edge.
+        degree: 1: one brick after the other; 2: quadratic tetrahedra.
+        axis: Along which the face x = 1 moves.
+        clamped: Whether the faces x = 0 and x = 1 are held in every direction; if not, the faces
+            through the origin slide.
+    """
+
+    name: str
+    cells: int
+    degree: int
+    axis: int
+    clamped: bool
+
+    def space(self) -> fem.FunctionSpace:
+        """The mesh and its nodes."""
+        kind = mesh.CellType.hexahedron if self.degree == 1 else mesh.CellType.tetrahedron
+        domain = mesh.create_unit_cube(MPI.COMM_SELF, *[self.cells] * 3, cell_type=kind)
+        return fem.functionspace(domain, ("Lagrange", self.degree, (3,)))
+
+    def held(self, x: np.ndarray) -> list[tuple[np.ndarray, int]]:
+        """Nodes and directions that are held, as masks over the nodes."""
+        if self.clamped:
+            right = [(np.isclose(x[0], 1.0), i) for i in range(3) if i != self.axis]
+            return [(np.isclose(x[0], 0.0), i) for i in range(3)] + right
+        return [(np.isclose(x[i], 0.0), i) for i in range(3)]
+
+
+def in_dolfinx(problem: Problem, models: Path, steps: int) -> np.ndarray:
+    """Time and force on the moving face."""
+    V = problem.space()
+    u = fem.Function(V)
+    model = ibvonn_fem.load_model(models / "exact_trap")
+    law = ibvonn_fem.InternalVariableLaw(model, Microsphere(density=DENSITY), u, 2)
+    zero, moved = fem.Constant(V.mesh, 0.0), fem.Constant(V.mesh, 0.0)
+    nodes = V.tabulate_dof_coordinates().T
+
+    def fixed(chosen: np.ndarray, axis: int, value: fem.Constant) -> fem.DirichletBC:
+        dofs = 3 * np.flatnonzero(chosen) + axis
+        return fem.dirichletbc(value, dofs.astype(np.int32), V.sub(axis))
+
+    bcs = [fixed(chosen, axis, zero) for chosen, axis in problem.held(nodes)]
+    bcs.append(fixed(np.isclose(nodes[0], 1.0), problem.axis, moved))
+    boundary_value_problem = ibvonn_fem.InternalVariableProblem(law, u, bcs)
+    return solve(boundary_value_problem, bcs[-1], moved, steps, problem.axis)
+
+
+def write_deck(problem: Problem, steps: int, path: Path) -> None:
+    """Input of CalculiX: the mesh of DOLFINx, the law, the same history."""
+    V = problem.space()
+    nodes, cells = np.round(V.tabulate_dof_coordinates(), 12), V.dofmap.list
+    cells = cells[:, HEX8 if problem.degree == 1 else TET10].copy()
+    if problem.degree == 2:  # CalculiX wants every tetrahedron the right way round
+        corner = nodes[cells[:, 0]]
+        volume = np.linalg.det(nodes[cells[:, 1:4]] - corner[:, np.newaxis])
+        mirrored = cells[volume < 0.0]
+        cells[volume < 0.0] = mirrored[:, [0, 2, 1, 3, 6, 5, 4, 7, 9, 8]]
+    lines = ["*NODE,NSET=ALL"]
+    lines += [f"{i + 1},{x:.12g},{y:.12g},{z:.12g}" for i, (x, y, z) in enumerate(nodes)]
+    lines.append(f"*ELEMENT,TYPE={'C3D8' if problem.degree == 1 else 'C3D10'},ELSET=SOLID")
+    lines += [f"{i + 1}," + ",".join(str(n + 1) for n in cell) for i, cell in enumerate(cells)]
+    moving = np.flatnonzero(np.isclose(nodes[:, 0], 1.0)) + 1
+    lines += ["*NSET,NSET=MOVING", *(f"{n}," for n in moving)]
+    lines += [
+        "*MATERIAL,NAME=@ABAQUS_TRAP",
+        "*USER MATERIAL,CONSTANTS=1",
+        f"{DENSITY}",
+        "*DEPVAR",
+        "55",
+        "*SOLID SECTION,ELSET=SOLID,MATERIAL=@ABAQUS_TRAP",
+        "*AMPLITUDE,NAME=RAMP",
+        f"0.,0.,{RAMP},{HELD},{END},{HELD}",
+        "*BOUNDARY",
+    ]
+    for chosen, axis in problem.held(nodes.T):
+        lines += [f"{n + 1},{axis + 1},{axis + 1}" for n in np.flatnonzero(chosen)]
+    lines += [
+        f"*STEP,NLGEOM=NO,INC={10 * steps}",
+        "*STATIC,DIRECT",
+        f"{END / steps:.12g},{END}",
+        "*CONTROLS,PARAMETERS=FIELD",
+        "1.E-9,1.E-9",
+        "*BOUNDARY,AMPLITUDE=RAMP",
+        f"MOVING,{problem.axis + 1},{problem.axis + 1},1.",
+        "*NODE PRINT,NSET=MOVING,TOTALS=ONLY",
+        "RF",
+        "*END STEP",
+    ]
+    path.write_text("\n".join(lines) + "\n", encoding="ascii")
+
+
+def in_calculix(problem: Problem, ccx: Path, steps: int, folder: Path) -> np.ndarray:
+    """Time and force on the moving face, from the printed file."""
+    write_deck(problem, steps, folder / f"{problem.name}.inp")
+    environment = {**os.environ, "LD_LIBRARY_PATH": str(folder), "OMP_NUM_THREADS": "1"}
+    run = subprocess.run(
+        [ccx, "-i", problem.name], cwd=folder, env=environment, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    text = (folder / f"{problem.name}.dat").read_text() if run.returncode == 0 else ""
+    number = r"\s+([-+.\dE]+)"
+    found = re.findall(
+        r"total force .* for set MOVING and time" + number + r"\s+" + number * 3, text
+    )
+    assert found, f"CalculiX failed:\n{run.stdout[-2000:]}{run.stderr[-2000:]}"
+    values = np.array(found, dtype=float)
+    return values[:, [0, 1 + problem.axis]]
+
+
+def build_library(models: Path, folder: Path) -> None:
+    """``libTRAP.so``, the name under which the input deck asks for the law."""
+    emit_c(models / "exact_trap", folder)
+    subprocess.run(
+        [find_compiler(), "-O2", "-DLAW_JSTEP", "-fPIC", "-shared", "-o", folder / "libTRAP.so",
+         folder / "constitutive.c", "-lm"],
+        check=True,
+    )  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("ccx", type=Path, help="CalculiX with external behaviours")
+    root = Path(__file__).resolve().parents[3]
+    parser.add_argument("--models", type=Path, default=root / "exported_models")
+    parser.add_argument("--steps", type=int, default=40)
+    arguments = parser.parse_args()
+    element = Problem("element", cells=1, degree=1, axis=0, clamped=False)
+    block = Problem("block", cells=2, degree=2, axis=1, clamped=True)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        build_library(arguments.models, folder)
+        runs = [
+            (element, arguments.steps),
+            (element, 2 * arguments.steps),
+            (block, arguments.steps // 2),
+        ]
+        errors = []
+        print(
+            f"{'problem':<9}{'steps':>6}{'CalculiX':>14}{'DOLFINx':>14}{'difference':>12}"
+            f"{'from closed form':>18}"
+        )
+        for problem, steps in runs:
+            found = in_calculix(problem, arguments.ccx, steps, folder)
+            right = in_dolfinx(problem, arguments.models, steps)
+            assert np.allclose(found[:, 0], right[:, 0], rtol=1e-6), "instants differ"
+            scale = np.abs(right[:, 1]).max()
+            gap = np.abs(found[:, 1] - right[:, 1]).max() / scale
+            row = (
+                f"{problem.name:<9}{steps:>6}{found[-1, 1]:>14.7f}{right[-1, 1]:>14.7f}{gap:>12.1e}"
+            )
+            if problem is element:
+                exact = DENSITY / 6.0 * closed_form(right[:, 0])
+                errors.append(np.abs(found[:, 1] - exact).max() / scale)
+                row += f"{errors[-1]:>18.2e}"
+            print(row)
+            assert gap < AGREEMENT, f"{problem.name}: CalculiX and DOLFINx differ by {gap:.1e}"
+    order = np.log2(errors[0] / errors[1])
+    print(f"observed order of the time step: {order:.2f}")
+    assert 0.9 < order < 1.1, f"observed order {order:.2f}, expected 1"
+
+
+if __name__ == "__main__":
+    main()
