@@ -75,7 +75,7 @@ def evaluate(
     data: TrajectoryEnsemble,
     *,
     gauge: Gauge | None = None,
-    noise_free: TrajectoryEnsemble | None = None,
+    noise_free: TrajectoryEnsemble | Trajectories | None = None,
 ) -> Evaluation:
     """Roll a law out on every protocol of an ensemble and compare.
 
@@ -87,7 +87,8 @@ def evaluate(
         data: An ensemble that the training has not seen.
         gauge: Of the training set; by default the one that the law knows, else that of ``data``.
         noise_free: Independent ensemble of many replicas from the same first microstates
-            (`simulation.repeat_from_first`). Not needed for the trap, whose exact mean is known.
+            (`simulation.repeat_from_first`), or its means as the law encodes them
+            (`noise_free_means`). Not needed for the trap, whose exact mean is known.
 
     Raises:
         ValueError: If law and data do not belong together.
@@ -125,16 +126,18 @@ def _truth(
     data: TrajectoryEnsemble,
     measured: Trajectories,
     predicted: dict[str, Trajectories],
-    noise_free: TrajectoryEnsemble | None,
+    noise_free: TrajectoryEnsemble | Trajectories | None,
 ) -> tuple[Trajectories | None, dict[str, Trajectories]]:
     """Return the noise-free truth and the roll-outs to compare with it.
 
     A chain that is driven by its measured force is driven by the noise-free force there.
     """
     if noise_free is not None:
-        truth = repeated_mean(law, noise_free, data)
-        driven = roll_out(law, replace(data, force=truth.force), measured)
-        return truth, {**predicted, **{k: v for k, v in driven.items() if k == "force"}}
+        truth = noise_free
+        if not isinstance(truth, Trajectories):
+            truth = repeated_mean(law, truth, data)
+        driven = roll_out(law, replace(data, force=truth.force), measured, drives=("force",))
+        return truth, {**predicted, **(driven if law.averaged else {})}
     if data.system == "tethered_particle":
         return exact_trap_mean(law, data, measured), predicted
     return None, predicted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -48,13 +49,19 @@ def reference_strain(law: Law) -> FloatArray:
     return zero
 
 
-def roll_out(law: Law, data: TrajectoryEnsemble, start: Trajectories) -> dict[str, Trajectories]:
+def roll_out(
+    law: Law,
+    data: TrajectoryEnsemble,
+    start: Trajectories,
+    drives: Sequence[str] = ("end", "force"),
+) -> dict[str, Trajectories]:
     """Roll every protocol out from its first state, in every drive mode of the system.
 
     Args:
         law: The law.
         data: Supplies the controls and forces.
         start: States whose first instants are the initial conditions.
+        drives: Drive modes of a chain: its end is moved, or pulled.
 
     Returns:
         "controlled" → trajectories, or "end" and "force" for chains.
@@ -82,7 +89,8 @@ def roll_out(law: Law, data: TrajectoryEnsemble, start: Trajectories) -> dict[st
     length = (eps[..., 0].sum(-1) + eps.shape[2]) * reference
     velocity = torch.diff(length, dim=1) / torch.diff(time)
     result = {}
-    for drive, moved in (("end", True), ("force", False)):
+    for drive in drives:
+        moved = drive == "end"
         run = dynamics.chain(
             rates,
             time,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..data import TrajectoryEnsemble
 from ..exact_trap import ExactTrap
+from ..simulation import repeat_from_first
 from .law import Law
 from .rollouts import Trajectories, encoded
 
@@ -68,3 +71,34 @@ def repeated_mean(law: Law, repeated: TrajectoryEnsemble, data: TrajectoryEnsemb
             "differ. Make it with simulation.repeat_from_first."
         )
     return encoded(law, repeated)
+
+
+def noise_free_means(
+    laws: Sequence[Law],
+    data: TrajectoryEnsemble,
+    *,
+    seed: int,
+    factor: int = 10,
+    progress: bool = True,
+) -> list[Trajectories]:
+    """Return, for each law, the means of a repetition of the ensemble from its first microstates.
+
+    One protocol is in memory at a time.
+
+    Args:
+        laws: Supply the encoders.
+        data: The ensemble that is judged.
+        seed: Of the repetition; protocol i takes ``seed + i``.
+        factor: Repetitions of each first microstate.
+        progress: Show progress bars.
+    """
+    parts: list[list[Trajectories]] = [[] for _ in laws]
+    for case in range(len(data.control)):
+        one = data.select([case])
+        many = repeat_from_first(one, factor=factor, seed=seed + case, progress=progress)
+        for law, found in zip(laws, parts, strict=True):
+            found.append(repeated_mean(law, many, one))
+    return [
+        Trajectories(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
+        for found in parts
+    ]
