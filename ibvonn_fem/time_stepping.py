@@ -157,10 +157,12 @@ class TimeStepping:
                     self._longest *= self.growth
                 continue
             cutbacks += 1
-            if cutbacks > self.max_cutbacks:
+            # Also where steps succeed in between: halving towards a jump would never arrive.
+            shortest = (stop - start) * self.cutback**self.max_cutbacks
+            if cutbacks > self.max_cutbacks or dt <= shortest * (1.0 + 1e-9):
                 raise StepError(
                     f"time stepping: the step from t = {time:.6g} failed with dt = {dt:.3g}, cut "
-                    f"{self.max_cutbacks} times ({message}). The state is that of "
+                    f"{cutbacks - 1} times ({message}). The state is that of "
                     f"t = {time:.6g}; check loads and supports."
                 )
             self._longest, self._successes = self.cutback * dt, 0

@@ -125,6 +125,17 @@ def test_a_step_that_cannot_be_cut_further_says_so_and_keeps_the_last_state(zene
     assert float(body.elongation.value) == 0.1  # the loading went back too
 
 
+def test_steps_do_not_creep_towards_a_jump_inside_an_interval(zener, bar):
+    """Halving succeeds until just before the jump, for ever; the shortest step ends it."""
+    body = bar(zener(fails_beyond=0.1))
+    stepping = TimeStepping(
+        body.problem, lambda t: pull(body, 0.05 if t < 0.7 else 1.0), max_cutbacks=4
+    )
+    with pytest.raises(StepError, match="cut"):
+        stepping.run([0.0, 1.0])
+    assert float(body.elongation.value) == 0.05
+
+
 def test_a_jump_that_is_too_large_says_what_to_do(zener, bar):
     body = bar(zener(fails_beyond=0.1))
     with pytest.raises(StepError, match=r"elastic step at t = 0 failed .* smaller jumps"):
