@@ -13,7 +13,7 @@ from .errors import Gauge, deviation, relative_error
 from .known import Agreement, agreement, known_variable
 from .law import FloatArray, Law
 from .likelihood import negative_log_likelihood
-from .rollouts import Trajectories, encoded, roll_out
+from .rollouts import Trajectories, encoded, reference_strain, roll_out
 from .truth import exact_trap_mean, exact_trap_of, repeated_mean
 
 QUANTITIES = {
@@ -98,14 +98,15 @@ def evaluate(
     gauge = gauge or law.training_gauge or Gauge.of(measured.internal)
     predicted = roll_out(law, data, measured)
     truth, ideal = _truth(law, data, measured, predicted, noise_free)
+    zero = reference_strain(law)
     errors, floor, exact = {}, {}, {}
     for drive, run in predicted.items():
         for name in QUANTITIES[drive]:
             key = f"{drive}/{name}"
-            errors[key] = _error(name, run, measured, gauge)
+            errors[key] = _error(name, run, measured, gauge, zero)
             if truth is not None:
-                floor[key] = _error(name, truth, measured, gauge)
-                exact[key] = _error(name, ideal[drive], truth, gauge)
+                floor[key] = _error(name, truth, measured, gauge, zero)
+                exact[key] = _error(name, ideal[drive], truth, gauge, zero)
     trap, known = exact_trap_of(data), known_variable(data)
     return Evaluation(
         errors,
@@ -143,7 +144,12 @@ def _truth(
     return None, predicted
 
 
-def _error(name: str, run: Trajectories, truth: Trajectories, gauge: Gauge) -> float:
+def _error(
+    name: str, run: Trajectories, truth: Trajectories, gauge: Gauge, zero: FloatArray
+) -> float:
+    """Return the error of one quantity; strains are in the measure of the data, as published."""
+    if name == "strain":
+        return relative_error(run.strain + zero, truth.strain + zero)
     if name == "internal":
         return relative_error(gauge(run.internal), gauge(truth.internal))
     if name == "last_force":

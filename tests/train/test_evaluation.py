@@ -249,6 +249,24 @@ def test_noise_free_truth_of_a_chain_lowers_the_error_of_the_mean(
     np.testing.assert_allclose(found.truth.strain[:, 0], chains.strain[:, 0], atol=1e-5)
 
 
+def test_errors_of_strain_do_not_depend_on_what_the_law_calls_zero(
+    chains: TrajectoryEnsemble,
+) -> None:
+    class Shifted(_Everything):
+        def encode(self, microstate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            strain, internal = super().encode(microstate)
+            return strain - 1.0, internal
+
+        def rates(self, strain: np.ndarray, internal: np.ndarray) -> Rates:
+            return super().rates(strain + 1.0, internal)
+
+    plain, shifted = (
+        evaluate(law, chains).errors  # type: ignore[arg-type]
+        for law in (_Everything(), Shifted())
+    )
+    assert shifted == pytest.approx(plain, rel=1e-9)
+
+
 def test_noise_free_truth_must_be_a_repetition(chains: TrajectoryEnsemble) -> None:
     law = _Everything()
     other = simulate(
