@@ -201,7 +201,8 @@ def draw(recording: Recording, ensembles: np.ndarray, found: Comparison, path: P
         axes[1].hist(ensembles[0, i], 40, density=True, color=colour, alpha=0.3)
         axes[1].plot(recording.grid, recording.density[i], color=colour, lw=1.5, label=f"t = {t:g}")
     axes[0].set(xlabel="time", ylabel="strain of the point")
-    axes[1].set(xlim=(0.0, 1.0), xlabel="position x", ylabel="density", title="bars: Langevin; lines: flow")
+    axes[1].set(xlim=(0.0, 1.0), xlabel="position x", ylabel="density")
+    axes[1].set_title("bars: Langevin; lines: flow")
     axes[1].legend()
     share = (np.arange(PAIRS) + 0.5) / PAIRS
     for i, colour in enumerate(colours):
