@@ -64,8 +64,7 @@ def imported_names(source: str) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif (
             isinstance(node, ast.Call)
-            and ast.unparse(node.func).split(".")[-1]
-            in {"import_module", "__import__", "find_spec", "version"}
+            and ast.unparse(node.func).split(".")[-1] in {"import_module", "__import__", "version"}
             and node.args
             and isinstance(node.args[0], ast.Constant)
         ):
