@@ -68,4 +68,4 @@ fi
 run_step sid-packages "Install or update its packages" "2 minutes" \
     "delete $root and run the same command again." update_root
 copy_project
-enter env PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root make --no-print-directory -C "$inside" test
+enter env PATH=/usr/sbin:/usr/bin:/sbin:/bin make --no-print-directory -C "$inside" test
