@@ -66,6 +66,16 @@ example:
   ibvonn export run trap_law --ensemble data/test.h5 --slow data/slow.h5
 """
 
+REPRODUCE = """\
+Repeat an example of the paper: simulate its split, train with several seeds, judge every
+law on the test sets and print one table: published errors, the floor of the sampling
+noise, the closed-form twin (chain), median and spread of the seeds, targets. What OUT
+holds already is used again, so an interrupted run goes on.
+
+example:
+  ibvonn reproduce trap --seeds 5 --out build/trap --json build/trap.json
+"""
+
 INIT = """\
 Write the files of a study to start from:
   trap    tethered particle in an optical trap: example 1 of the paper, minutes
@@ -137,6 +147,15 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="compare all runtimes on 200000 random steps; store the table in the manifest",
     )
+
+    repeat = verb("reproduce", "repeat an example of the paper with several seeds", REPRODUCE)
+    repeat.add_argument("example", choices=("trap", "chain"))
+    repeat.add_argument("--config", type=Path, help="other than the template's TOML")
+    repeat.add_argument("--seeds", type=int, default=5, help="number of seeds (default: 5)")
+    repeat.add_argument(
+        "--out", type=Path, help="folder of data and runs (default: reproduce_EXAMPLE)"
+    )
+    repeat.add_argument("--json", metavar="OUT", type=Path, help="write the numbers as JSON")
     return parser
 
 

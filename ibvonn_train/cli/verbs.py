@@ -21,6 +21,7 @@ from ..export import verify
 from ..free_energy import MicroscopicEnergy
 from ..physics import physics_of
 from ..report import certificate_table, errors_table
+from ..reproduction import reproduce as repeat_example
 from ..simulation.config import SimulationConfig
 from ..simulation.study import build_system, own_system, run_set
 from ..tables import ConfigError
@@ -145,6 +146,27 @@ def export(options: argparse.Namespace) -> int:
         if not all(row.agrees for row in rows):
             return 1
     _say(options, f"next: ibvonn-fem check {options.directory}")
+    return 0
+
+
+def reproduce(options: argparse.Namespace) -> int:
+    """Repeat an example of the paper."""
+    out = options.out or Path(f"reproduce_{options.example}")
+    if options.seeds < 1:
+        raise ValueError(f"reproduce: seeds must be at least 1; got {options.seeds}.")
+    template = files("ibvonn_train") / "templates" / f"{options.example}.toml"
+    with as_file(template) as packaged:
+        found = repeat_example(
+            options.example,
+            options.config or packaged,
+            out,
+            seeds=range(options.seeds),
+            progress=not options.quiet,
+        )
+    _say(options, found.table())
+    if options.json is not None:
+        write_json(options.json, found.record())
+        _say(options, f"wrote {options.json}")
     return 0
 
 

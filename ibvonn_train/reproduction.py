@@ -1,0 +1,237 @@
+"""The two examples of the paper, repeated with several seeds: one table for each."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import resource
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from .audits import Audit, certify
+from .data import TrajectoryEnsemble
+from .evaluation import Evaluation, ExportedLaw, Law, evaluate, open_law, published
+from .evaluation.errors import Gauge
+from .evaluation.rollouts import Trajectories, encoded
+from .evaluation.truth import noise_free_means
+from .evaluation.twin import Twin, fitted_twin
+from .report import Cell, text_table
+from .simulation.config import SimulationConfig
+from .simulation.study import run_set
+from .training import TrainingConfig, train
+
+logger = logging.getLogger(__name__)
+
+Example = Literal["trap", "chain"]
+NOISE_FREE_SEED = 90_001
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One line of the table.
+
+    Attributes:
+        label: In words.
+        ensemble: Set of the study.
+        key: "DRIVE/QUANTITY" of the errors, or a name among the potentials.
+        published: Key of the published figures.
+        target: Aim, in per cent.
+    """
+
+    label: str
+    ensemble: str
+    key: str
+    published: str
+    target: float
+
+
+QUANTITIES: dict[Example, tuple[Quantity, ...]] = {
+    "trap": (
+        Quantity("F_ex, test", "test", "controlled/force", "force/test", 0.09),
+        Quantity("F_ex, linear protocol", "linear", "controlled/force", "force/linear", 0.15),
+        Quantity("α, test", "test", "controlled/internal", "internal/test", 0.32),
+        Quantity("α, linear protocol", "linear", "controlled/internal", "internal/linear", 0.25),
+        Quantity("f, test", "test", "free_energy", "free_energy/test", 0.1),
+        Quantity("φ, test", "test", "dual_dissipation", "dual_dissipation/test", 0.5),
+    ),
+    "chain": (
+        Quantity("ε, force-driven, test", "test", "force/strain", "force/strain/test", 0.70),
+        Quantity("ε, end-driven, test", "test", "end/strain", "end/strain/test", 0.60),
+        Quantity("F_ex, end-driven, test", "test", "end/force", "end/force/test", 0.90),
+        Quantity("last spring, end-driven, test", "test", "end/last_force", "", np.nan),
+        Quantity("α, end-driven, test", "test", "end/internal", "end/internal/test", 2.5),
+        Quantity("ε, sinusoidal", "sinusoidal", "end/strain", "end/strain/sinusoidal", 0.75),
+        Quantity("F_ex, sinusoidal", "sinusoidal", "end/force", "end/force/sinusoidal", 0.90),
+    ),
+}
+PUBLISHED: dict[Example, dict[str, dict[str, float]]] = {
+    "trap": {"published": published.TRAP, "re-run": published.TRAP_AGAIN},
+    "chain": {
+        "published": published.CHAIN,
+        "re-run": published.CHAIN_AGAIN,
+        "mixture": published.CHAIN_MIXTURE,
+    },
+}
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What the runs gave.
+
+    Attributes:
+        example: Which.
+        runs: For each seed, set → evaluation.
+        baselines: Name → set → evaluation; the chain's twin, without and with a fit.
+        certificates: For each seed, its audits.
+        cpu_seconds: Of each training, on one core.
+        peak_gigabytes: Largest memory of the process, data included.
+    """
+
+    example: Example
+    runs: list[dict[str, Evaluation]]
+    baselines: dict[str, dict[str, Evaluation]]
+    certificates: list[list[Audit]]
+    cpu_seconds: list[float]
+    peak_gigabytes: float
+
+    def table(self) -> str:
+        """Return the table: published figures, baselines, floor, median and spread of the seeds."""
+        figures = PUBLISHED[self.example]
+        header = ["error in %", *figures, *self.baselines, "floor", "median", "spread", "target"]
+        header += ["of exact mean"]
+        rows: list[list[Cell]] = []
+        for line in QUANTITIES[self.example]:
+            ours = [_error(run[line.ensemble], line.key) for run in self.runs]
+            exact = [run[line.ensemble].noise_free.get(line.key) for run in self.runs]
+            rows.append(
+                [
+                    line.label,
+                    *(source.get(line.published) for source in figures.values()),
+                    *(_error(each[line.ensemble], line.key) for each in self.baselines.values()),
+                    self.runs[0][line.ensemble].floor.get(line.key),
+                    float(np.median(ours)),
+                    f"{min(ours):.3g} to {max(ours):.3g}",
+                    line.target if np.isfinite(line.target) else None,
+                    None if None in exact else float(np.median(np.array(exact, dtype=float))),
+                ]
+            )
+        seconds = self.cpu_seconds
+        return (
+            f"{text_table(header, rows)}\n"
+            f"{len(self.runs)} seeds; training {np.median(seconds):.0f} s of CPU time "
+            f"({min(seconds):.0f} to {max(seconds):.0f}), peak memory of the process "
+            f"{self.peak_gigabytes:.2g} GB"
+        )
+
+    def record(self) -> dict[str, Any]:
+        """Return the numbers, for JSON."""
+        return {
+            "example": self.example,
+            "runs": [{name: e.record() for name, e in run.items()} for run in self.runs],
+            "baselines": {
+                name: {ensemble: e.record() for ensemble, e in found.items()}
+                for name, found in self.baselines.items()
+            },
+            "certificates": [[audit.record() for audit in each] for each in self.certificates],
+            "training_cpu_seconds": self.cpu_seconds,
+            "peak_gigabytes": self.peak_gigabytes,
+        }
+
+
+def _error(found: Evaluation, key: str) -> float:
+    return found.errors[key] if key in found.errors else found.potentials[key]
+
+
+def reproduce(
+    example: Example,
+    config: Path,
+    out: Path,
+    *,
+    seeds: Sequence[int],
+    factor: int = 10,
+    progress: bool = True,
+) -> Reproduction:
+    """Simulate, train with several seeds, and judge every law on the test sets.
+
+    Data and trainings that are in ``out`` already are used again.
+
+    Args:
+        example: Which example of the paper.
+        config: TOML with the sets train, test and linear (trap) or sinusoidal (chain).
+        out: Folder.
+        seeds: Of the trainings.
+        factor: Replicas of the chain's noise-free truth over those of the test set.
+        progress: Show progress bars.
+    """
+    study = SimulationConfig.from_toml(config)
+    base = TrainingConfig.from_toml(config)
+    names = list(dict.fromkeys(line.ensemble for line in QUANTITIES[example]))
+    data = {
+        name: _simulated(study, name, config.parent, out, progress)
+        for name in ("train", *names, *(["slow"] if example == "trap" else []))
+    }
+    models = [
+        train(
+            dataclasses.replace(base, seed=seed),
+            data["train"],
+            out / f"run_{seed}",
+            resume=True,
+            progress=progress,
+            tensorboard=False,
+        )
+        for seed in seeds
+    ]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    laws = [open_law(out / f"run_{seed}") for seed in seeds]
+    twins = _twins(data["train"]) if example == "chain" else {}
+    truths = {name: _truths(example, laws, twins, data[name], factor, progress) for name in names}
+    runs, certificates = [], []
+    for i, law in enumerate(laws):
+        logger.info("judging %s, seed %d", law.name, seeds[i])
+        found = {name: evaluate(law, data[name], noise_free=truths[name][i]) for name in names}
+        runs.append(found)
+        certificates.append(certify(law, data["test"], found["test"], data.get("slow")))
+    baselines = {}
+    for i, (label, twin) in enumerate(twins.items(), start=len(laws)):
+        gauge = Gauge.of(encoded(twin, data["train"]).internal)
+        baselines[label] = {
+            name: evaluate(twin, data[name], gauge=gauge, noise_free=truths[name][i])
+            for name in names
+        }
+    seconds = [float(model.record["provenance"]["cpu_seconds"]) for model in models]
+    return Reproduction(example, runs, baselines, certificates, seconds, peak)
+
+
+def _simulated(
+    study: SimulationConfig, name: str, folder: Path, out: Path, progress: bool
+) -> TrajectoryEnsemble:
+    path = out / "data" / f"{name}.h5"
+    if not path.is_file():
+        run_set(study, study.pick(name), folder=folder, progress=progress).save(path)
+    return TrajectoryEnsemble.load(path)
+
+
+def _twins(training: TrajectoryEnsemble) -> dict[str, Twin]:
+    fitted = fitted_twin(training)
+    return {"twin, no fit": Twin(training), fitted.name: fitted}
+
+
+def _truths(
+    example: Example,
+    laws: Sequence[ExportedLaw],
+    twins: dict[str, Twin],
+    data: TrajectoryEnsemble,
+    factor: int,
+    progress: bool,
+) -> Sequence[Trajectories | None]:
+    """Return the noise-free means of each law and twin; those of the trap need no simulation."""
+    if example == "trap":
+        return [None] * len(laws)
+    every: list[Law] = [*laws, *twins.values()]
+    return noise_free_means(
+        every, data, seed=NOISE_FREE_SEED + data.seed, factor=factor, progress=progress
+    )
