@@ -26,6 +26,7 @@ from dolfinx import fem
 from dolfinx.fem import petsc as fem_petsc
 from numpy.typing import NDArray
 
+from . import _compat
 from .kernels.base import FloatArray
 from .law import InternalVariableLaw
 
@@ -127,8 +128,7 @@ class Drag:
     def _free(self, values: FloatArray) -> FloatArray:
         free = values[: self._owned].copy()
         for bc in self._bcs:
-            dofs, owned = bc.dof_indices()
-            free[dofs[:owned]] = 0.0
+            free[_compat.owned_dofs(bc, self._owned)] = 0.0
         return free
 
 

@@ -252,8 +252,7 @@ class InternalVariableProblem:
     def _sums(self, bc: Any, values: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Sum and number of the values at the dofs of a condition, one per component."""
         block = self.u.function_space.dofmap.index_map_bs
-        dofs, owned = bc.dof_indices()
-        dofs = dofs[:owned]
+        dofs = _compat.owned_dofs(bc, self._owned)
         sums = np.zeros((2, block))
         np.add.at(sums[0], dofs % block, values[dofs])
         np.add.at(sums[1], dofs % block, 1.0)
@@ -264,8 +263,8 @@ class InternalVariableProblem:
         """Loads, with the reactions added where u is prescribed."""
         applied = external.copy()
         for bc in self.bcs:
-            dofs, owned = bc.dof_indices()
-            applied[dofs[:owned]] = internal[dofs[:owned]]
+            dofs = _compat.owned_dofs(bc, self._owned)
+            applied[dofs] = internal[dofs]
         return applied
 
     def _assign(self, x: Any) -> None:
