@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..tables import ConfigError, build, read_table
 from .ensemble import Engine
@@ -61,6 +61,7 @@ class SimulationConfig:
         parameters: Parameters of the system other than its defaults.
         engine: "auto", "torch" or "compiled".
         device: Device of the torch engine.
+        dtype: "float32" or "float64".
         sets: Sets of protocols.
     """
 
@@ -72,6 +73,7 @@ class SimulationConfig:
     parameters: dict[str, Any] = field(default_factory=dict)
     engine: Engine = "auto"
     device: str = "cpu"
+    dtype: Literal["float32", "float64"] = "float32"
     sets: tuple[SetConfig, ...] = ()
 
     def __post_init__(self) -> None:

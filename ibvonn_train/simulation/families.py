@@ -46,14 +46,17 @@ def trap_of_paper() -> Split:
     return Split(tuple(pulls[::2]), tuple(pulls[1::2]), (smooth_pull(1.2),))
 
 
-def chain_of_paper() -> Split:
-    """Return example 2: lengths 0.12 … 0.28 train, 0.13 … 0.27 test; one sinusoidal pull."""
-    lengths = np.linspace(0.1, 0.3, 21)
-    pulls = [smooth_pull(0.05, float(length)) for length in lengths]
+def chain_of_paper(springs: int = 10) -> Split:
+    """Return example 2: lengths 0.12 … 0.28 train, 0.13 … 0.27 test; one sinusoidal pull.
+
+    For another number of springs the same mean strains: lengths and pulls grow with the chain.
+    """
+    size = springs / 10
+    pulls = [smooth_pull(0.05 * size, float(length) * size) for length in np.linspace(0.1, 0.3, 21)]
     return Split(
         tuple(pulls[2:19:2]),
         tuple(pulls[3:18:2]),
-        (smooth_pull(0.05, 0.2, sine=0.2, frequency=0.5),),
+        (smooth_pull(0.05 * size, 0.2 * size, sine=0.2, frequency=0.5),),
     )
 
 

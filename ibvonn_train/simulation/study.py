@@ -10,6 +10,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ..data import TrajectoryEnsemble
 from ..tables import ConfigError
 from . import families, protocols
@@ -62,6 +64,7 @@ def run_set(
         replicas=chosen.replicas or config.replicas,
         seed=chosen.seed,
         stride=chosen.stride or config.stride,
+        dtype=torch.float64 if config.dtype == "float64" else torch.float32,
         device=config.device,
         engine=config.engine,
         progress=progress,

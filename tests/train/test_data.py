@@ -41,8 +41,10 @@ def test_a_file_returns_what_was_saved(data, file):
 
 def test_a_changed_replica_changes_the_hash(data):
     microstate = data.microstate.copy()
-    microstate[0, 3, 0, 7, 0] += 1e-3
+    microstate[2, 3, 0, 7, 0] += 1e-3
     assert replace(data, microstate=microstate).sha256() != data.sha256()
+    assert replace(data, seed=data.seed + 1).sha256() != data.sha256()
+    assert replace(data, time=data.time * (1 + 1e-15)).sha256() != data.sha256()
 
 
 def test_slices_of_a_file_make_up_the_whole(data, file):

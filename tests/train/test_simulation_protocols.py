@@ -59,6 +59,14 @@ def test_a_function_of_ones_own_is_not_asked_for_negative_times():
     assert root.rate(np.array([0.0, 1.0])) == pytest.approx([0.0, 1.5], abs=4e-3)
 
 
+def test_at_a_kink_the_rate_is_that_of_the_step_ahead():
+    """The Euler step from t uses λ̇ ahead of t: its sum is the value where kinks are on the grid."""
+    t = np.arange(301) * 0.01
+    for protocol in (triangle(1.0, 1.0, 0.5), step_and_hold(1.0, 0.5, 0.25), ramp_and_hold(1, 2.0)):
+        summed = np.concatenate([[0.0], np.cumsum(protocol.rate(t)[:-1]) * 0.01])
+        np.testing.assert_allclose(summed, protocol.value(t), rtol=0, atol=1e-12)
+
+
 def test_the_paper_protocols_have_their_formulas():
     t = np.linspace(0, 3, 301)
     trap, chain = trap_of_paper(), chain_of_paper()
@@ -75,6 +83,7 @@ def test_the_paper_protocols_have_their_formulas():
             np.testing.assert_allclose(protocol.value(t), expected)
     expected = 0.2 + 0.05 * t * (1 - np.exp(-t)) * (1 + 0.2 * np.sin(np.pi * t))
     np.testing.assert_allclose(chain.extrapolation[0].value(t), expected)
+    np.testing.assert_allclose(chain_of_paper(20).extrapolation[0].value(t), 2 * expected)
 
 
 def test_the_splits_of_the_paper_have_their_sizes():
