@@ -1,0 +1,97 @@
+"""The table of an example, in small, and the twin that chains are compared with."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ibvonn_train.cli import main
+from ibvonn_train.data import TrajectoryEnsemble
+from ibvonn_train.evaluation import evaluate
+from ibvonn_train.evaluation.twin import Twin, fitted_twin
+from ibvonn_train.simulation import Preparation, SpringChain, simulate, smooth_pull
+
+STUDY = """
+[simulation]
+system = "tethered_particle"
+duration = 3.0
+time_step = 0.01
+stride = 5
+replicas = 100
+engine = "torch"
+sets = [
+    { name = "train", seed = 1, protocols = [{ kind = "paper", part = "train" }] },
+    { name = "test", seed = 2, protocols = [{ kind = "paper", part = "test" }] },
+    { name = "linear", seed = 3, protocols = [{ kind = "paper", part = "extrapolation" }] },
+    { name = "slow", seed = 4, protocols = [{ kind = "ramp", rate = 0.1 }] },
+]
+
+[training]
+name = "small"
+data = { nodes = 48, weak_widths = [4, 12] }
+model = { encoder_widths = [4], energy_widths = [4], context_widths = [4], ridges = 1 }
+
+[[training.stages]]
+name = "adam"
+optimiser = "adam"
+steps = 10
+states = 16
+loss = { stress = 1.0, weak = 0.1, likelihood = 1e-2 }
+"""
+
+
+def test_table_has_every_line_with_median_and_spread(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "study.toml"
+    config.write_text(STUDY)
+    command = ["reproduce", "trap", "--config", str(config), "--seeds", "2"]
+    command += ["--out", str(tmp_path / "out"), "--json", str(tmp_path / "table.json"), "-q"]
+    assert main(command) == 0
+    first = (tmp_path / "out/run_0/log.csv").read_text()
+    assert main([part for part in command if part != "-q"]) == 0  # from what is there
+    assert (tmp_path / "out/run_0/log.csv").read_text() == first
+    shown = capsys.readouterr().out
+    lines = [line for line in shown.splitlines() if ", test " in line or "linear pr" in line]
+    assert len(lines) == 6
+    assert "1.203" in shown
+    record = json.loads((tmp_path / "table.json").read_text())
+    errors = [run["test"]["errors_percent"]["controlled/force"] for run in record["runs"]]
+    assert len(set(errors)) == 2
+    row = next(line for line in lines if line.startswith("F_ex, test"))
+    assert f"{np.median(errors):.4g}" in row
+    assert f"{min(errors):.3g} to {max(errors):.3g}" in row
+    assert {each["audit"] for each in record["certificates"][0]} >= {"f against F_flow"}
+
+
+@pytest.fixture(scope="module")
+def chains() -> TrajectoryEnsemble:
+    """Four springs at three lengths, long enough to go over their barriers."""
+    system = SpringChain(springs=4, preparation=(Preparation(3000, 0.01),))
+    protocols = [smooth_pull(0.03, start) for start in (0.04, 0.06, 0.08)]
+    return simulate(
+        system, protocols, duration=3.0, time_step=0.01, replicas=500, seed=3, progress=False
+    )
+
+
+def test_one_fitted_friction_makes_the_twin_better(chains: TrajectoryEnsemble) -> None:
+    plain, fitted = Twin(chains), fitted_twin(chains)
+    errors = [evaluate(twin, chains).errors["end/strain"] for twin in (plain, fitted)]
+    assert errors[1] < 0.8 * errors[0]
+
+
+def test_twin_is_for_chains(chains: TrajectoryEnsemble) -> None:
+    parameters = {k: v for k, v in chains.parameters.items() if k != "springs"}
+    with pytest.raises(ValueError, match="must be a trap or a chain"):
+        Twin(replace(chains, parameters=parameters))
+
+
+def test_open_fraction_is_what_the_twin_encodes(chains: TrajectoryEnsemble) -> None:
+    known = evaluate(Twin(chains), chains).known
+    assert known is not None
+    assert known.name == "open fraction"
+    assert known.residual_percent < 1e-6
