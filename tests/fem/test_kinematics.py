@@ -179,6 +179,40 @@ def test_condensation_finds_its_way_from_far(material):
         assert (answer.measure[0, list(kinematics.condensed)] < 0.0).all()
 
 
+def test_what_condensation_leaves_is_removed_to_first_order(monkeypatch):
+    """Stopped early, the thickness strain is off by some 1e-2; the stress by far less than C δ."""
+    kinematics, law = PlaneStress(small()), TwoWells().model()
+    measure = [0.2, 0.05, 0.0, 0.1]
+    exact = Point(law, kinematics).respond(measure, 0.5)
+    monkeypatch.setattr("ibvonn_fem.kinematics.condensation.TOLERANCE", 0.3)
+    rough = Point(law, kinematics).respond(measure, 0.5)
+    left = abs(rough.measure[0, 2] - exact.measure[0, 2])
+    assert left > 1e-3
+    coupling = Point(law, small()).respond(embedded(kinematics, rough.measure[0]), 0.5)
+    uncorrected = np.abs(coupling.tangent[0, [0, 1], 2]).max() * left
+    assert np.abs(rough.stress - exact.stress)[0, [0, 1, 3]].max() < 0.05 * uncorrected
+
+
+def test_condensation_shortens_steps_that_go_too_far():
+    """A stress that saturates, where Newton's method alone jumps from side to side for ever."""
+    law = linear_law()
+
+    def saturating(strain, strain_old, statev, dt, *, guess=None, out=None):
+        ε = strain[:, 0]
+        out.stress[:, 0] = np.arctan(50.0 * ε) + 0.01 * ε
+        out.tangent[:, 0, 0] = 50.0 / (1.0 + (50.0 * ε) ** 2) + 0.01
+        out.statev_new[...] = statev
+        for values in (out.energy, out.dissipation, out.residual, out.validity):
+            values[...] = 0.0
+        return out
+
+    law.kernel.update = saturating
+    point = Point(law, PlaneStress(small()))
+    answer = point.respond([0.3, 0.2, 0.0, 0.0], 0.1)
+    assert answer.measure[0, 2] < 0.0
+    assert abs(answer.stress[0, 2]) < 1e-8
+
+
 def test_condensation_that_cannot_succeed_fails_the_point_and_only_it():
     law = linear_law()
     update = law.kernel.update

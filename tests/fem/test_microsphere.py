@@ -3,6 +3,8 @@
 Numbers in the names of the sections are those of the tests of the theory (T1 to T9).
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from derivatives import EPS, assert_is_derivative
@@ -10,6 +12,7 @@ from scipy.integrate import lebedev_rule
 from scipy.spatial.transform import Rotation
 from solid_laws import Point, TwoWells, linear_law, smooth_law
 
+from ibvonn_fem import ExportedModel
 from ibvonn_fem.kinematics import (
     Directions,
     LogarithmicVolumetric,
@@ -358,19 +361,23 @@ def test_directions_make_sharp_wells_isotropic():
 # ---- T8: one direction ------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("start", [0.0, 0.1])
 @pytest.mark.parametrize("finite", [False, True])
-def test_one_direction_alone_is_the_law_itself(law, finite):
+def test_one_direction_alone_is_the_law_itself(law, finite, start):
+    """With its strain measured from the declared equilibrium, at both ends of a step."""
+    initial = replace(law.manifest.initial_state, strain=np.array([start]))
+    law = ExportedModel(replace(law.manifest, initial_state=initial), law.kernel)
     axis = np.array([0.36, 0.48, 0.8])
     network = Microsphere(
         Directions(axis[np.newaxis], np.ones(1)), finite=finite, stress_free=False
     )
     point = Point(law, network)
-    strain_old, statev = np.zeros((1, 1)), law.initial_state()
+    strain_old, statev = np.array([[start]]), law.initial_state()
     for strain in (0.1, 0.25, 0.2, -0.1):
         square = strain * np.outer(axis, axis)
         answer = point.step(square.reshape(-1) if finite else mandel(square), 0.3)
-        expected = law.update([[strain]], strain_old, statev, 0.3)
-        strain_old, statev = np.array([[strain]]), expected.statev_new
+        expected = law.update([[start + strain]], strain_old, statev, 0.3)
+        strain_old, statev = np.array([[start + strain]]), expected.statev_new
         stress = answer.stress.reshape(3, 3) if finite else tensor(answer.stress[0])
         np.testing.assert_allclose(
             stress, expected.stress[0, 0] * np.outer(axis, axis), rtol=1e-9, atol=1e-14
