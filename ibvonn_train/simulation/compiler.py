@@ -17,8 +17,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import cffi
-
 SOURCE = Path(__file__).with_name("langevin.c")
 INCLUDED = Path(__file__).with_name("langevin_steps.h")
 FAST_FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math")
@@ -70,18 +68,22 @@ def cache_folder() -> Path:
 
 
 @cache
-def library() -> tuple[cffi.FFI, Any]:
-    """Return the compiled library, compiling it if this machine has not yet.
+def library() -> tuple[Any, Any]:
+    """Return cffi's interface and the library, compiled now if this machine has not yet.
 
     Raises:
-        CompilerError: If there is no compiler, it fails, or its product cannot be loaded.
+        CompilerError: If there is no cffi or compiler, it fails, or its product cannot be loaded.
     """
+    try:
+        from cffi import FFI
+    except ImportError as error:
+        raise CompilerError(f"the package cffi cannot be imported ({error})") from error
     compiler = find_compiler()
     try:
         path = _compiled(compiler, FAST_FLAGS)
     except CompilerError:
         path = _compiled(compiler, PLAIN_FLAGS)
-    ffi = cffi.FFI()
+    ffi = FFI()
     ffi.cdef(_DECLARATIONS)
     try:
         return ffi, ffi.dlopen(str(path))

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -246,6 +247,12 @@ def test_a_compiler_that_is_missing_or_fails_is_named(monkeypatch, tmp_path):
     with pytest.raises(compiler.CompilerError, match="failed with: out of order"):
         compiler.library.__wrapped__()
     assert [path.name for path in tmp_path.iterdir()] == ["cc"]
+
+
+def test_without_cffi_the_reason_is_given(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cffi", None)
+    with pytest.raises(compiler.CompilerError, match="cffi cannot be imported"):
+        compiler.library.__wrapped__()
 
 
 def test_a_compiler_without_native_code_is_asked_for_plain_code(monkeypatch, tmp_path):
