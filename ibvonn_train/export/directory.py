@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-DERIVED = ("constitutive.c", "constitutive.h", "constitutive.f90")
-"""Files that ``ibvonn-fem emit-c`` adds to a model; an export replaces the model without them."""
+from .manifest import DERIVED
 
 
 @contextmanager

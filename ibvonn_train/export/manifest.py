@@ -22,6 +22,9 @@ from .law import Law
 FORMAT = 1
 """Format of the directories that this package writes."""
 
+DERIVED = ("constitutive.c", "constitutive.h", "constitutive.f90")
+"""Files that ``ibvonn-fem emit-c`` adds to a model: they carry its hash, so it cannot list them."""
+
 REFERENCE_TOLERANCE = 1e-10
 """Largest relative difference between two runtimes inside the envelope."""
 
@@ -176,13 +179,26 @@ def text(manifest: dict[str, Any]) -> str:
 
 
 def write(manifest: dict[str, Any], directory: Path) -> None:
-    """Write ``manifest.json`` with the checksum of every other file in the directory."""
+    """Write ``manifest.json`` with the checksum of every other file in the directory.
+
+    It appears whole: a reader finds the old one or the new one.
+    """
     listed = {}
     for path in sorted(directory.iterdir()):
-        if path.name != "manifest.json":
+        if path.name not in ("manifest.json", *DERIVED):
             content = path.read_bytes()
             digest = hashlib.sha256(content).hexdigest()
             listed[path.name] = {"sha256": digest, "bytes": len(content)}
-    document = {**manifest, "files": listed}
+    replace({**manifest, "files": listed}, directory)
+
+
+def replace(document: dict[str, Any], directory: Path) -> None:
+    """Write a complete manifest in place of the one that is there.
+
+    Raises:
+        ValueError: If it does not follow the schema.
+    """
     check(document)
-    (directory / "manifest.json").write_text(text(document), encoding="utf-8")
+    partial = directory / ".manifest.json.part"
+    partial.write_text(text(document), encoding="utf-8")
+    partial.replace(directory / "manifest.json")

@@ -1,18 +1,29 @@
 """The update as an exported program of torch (``.pt2``), the successor of TorchScript.
 
-The loop uses torch's ``while_loop``, which is a prototype: a version of torch may refuse it.
+    python -m ibvonn_train.export.program DIRECTORY
+
+adds ``constitutive.pt2`` to an exported model. The loop uses torch's ``while_loop``, which is a
+prototype: a version of torch may refuse it. It takes some ten seconds and half a megabyte, so no
+export does it unasked.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
+import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
+from . import manifest as manifests
+from .law import Law
 from .newton import MAX_PASSES, initial_state
+from .parameters import LawParameters
 from .update import ConstitutiveUpdate
 
 
@@ -82,3 +93,35 @@ def _forget_source(module: fx.GraphModule) -> None:
     for node in module.graph.nodes:
         for key in ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn"):
             node.meta.pop(key, None)
+
+
+def add(directory: str | Path) -> Path:
+    """Add ``constitutive.pt2`` to an exported model and to the files of its manifest.
+
+    Raises:
+        ValueError: If the model has no ``parameters.npz``, or torch cannot export the loop.
+    """
+    directory = Path(directory)
+    if not (directory / "parameters.npz").exists():
+        raise ValueError(
+            f"{directory}: has no parameters.npz, from which torch rebuilds the law. Pass pt2=True "
+            "to export_law where the law is exported."
+        )
+    document = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+    law = Law.of(LawParameters.load(directory / "parameters.npz"))
+    save(law.update(), directory / "constitutive.pt2")
+    manifests.write(document, directory)
+    return directory / "constitutive.pt2"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry of ``python -m ibvonn_train.export.program``."""
+    parser = argparse.ArgumentParser(description="Add constitutive.pt2 to an exported model.")
+    parser.add_argument("directory", type=Path)
+    path = add(parser.parse_args(arguments).directory)
+    sys.stdout.write(f"wrote {path}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -221,10 +221,7 @@ def store(directory: str | Path, rows: Sequence[Parity]) -> None:
         for row in rows
     ]
     document["files"] = listed
-    manifests.check(document)
-    partial = path.with_name(".manifest.json.part")
-    partial.write_text(manifests.text(document), encoding="utf-8")
-    partial.replace(path)
+    manifests.replace(document, path.parent)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -201,6 +201,16 @@ def test_new_export_replaces_an_old_one_whole(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["law"]
 
 
+def test_emitted_c_file_neither_blocks_the_next_export_nor_enters_the_manifest(tmp_path):
+    directory = export(tmp_path / "law")
+    for name in manifest.DERIVED:
+        (directory / name).write_text("written by ibvonn-fem emit-c")
+    manifest.write({k: v for k, v in read(directory).items() if k != "files"}, directory)
+    assert not set(manifest.DERIVED) & set(read(directory)["files"])
+    export(directory)
+    assert not (directory / "constitutive.c").exists()
+
+
 @pytest.mark.parametrize("content", [None, "{}", "not json", '{"files": {}}'])
 def test_directory_that_is_not_an_exported_model_is_left_alone(tmp_path, content):
     target = tmp_path / "precious"

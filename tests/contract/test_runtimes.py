@@ -14,6 +14,7 @@ import pytest
 import torch
 from untrained_description import untrained_description
 
+from ibvonn_fem.model import load_model
 from ibvonn_train.export import Law, export_law, program, torchscript, verify
 from ibvonn_train.export.exact_models import export_trap
 from ibvonn_train.export.graph import INPUTS, OUTPUTS
@@ -78,10 +79,14 @@ def test_torchscript_carries_the_manifest(tmp_path):
 
 @pytest.mark.slow
 def test_torch_program_runs_in_a_process_without_our_packages(tmp_path):
-    law = Law.of(untrained_law(1, 2))
-    program.save(law.update(), tmp_path / "constitutive.pt2")
-    assert not holds_a_path_of_this_machine(tmp_path / "constitutive.pt2")
-    run_without_our_packages(tmp_path, tmp_path / "constitutive.pt2", law)
+    law = untrained_law(1, 2)
+    directory = export_law(tmp_path / "law", law, untrained_description(1, 2))
+    path = program.add(directory)
+    assert not holds_a_path_of_this_machine(path)
+    run_without_our_packages(tmp_path, path, Law.of(law))
+    load_model(directory, kernel="onnx")  # the manifest lists the new file
+    rows = verify.verify(directory, n_points=100)
+    assert [row.agrees for row in rows if row.runtime == "pt2"] == [True] * 3
 
 
 def test_torchscript_handles_bad_and_hard_points_as_torch_does():
