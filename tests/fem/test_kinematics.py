@@ -11,6 +11,7 @@ from solid_laws import Point, TwoWells, linear_law, smooth_law
 from ibvonn_fem import load_model
 from ibvonn_fem.kinematics import (
     Axisymmetric,
+    Directions,
     FullStrain,
     LogarithmicVolumetric,
     Microcircle,
@@ -207,10 +208,30 @@ def test_condensation_shortens_steps_that_go_too_far():
         return out
 
     law.kernel.update = saturating
+    axes = Microsphere(Directions(np.eye(3), np.full(3, 1.0 / 3.0)))
+    point = Point(law, PlaneStress(axes))
+    measure = np.array([[0.3, 0.2, 0.3, 0.0]])  # the third is the first iterate; the root is 0
+    found = point.evaluation(measure, 0.0 * measure, point.statev, 0.1)
+    assert (found.law.residual == 0.0).all()
+    assert abs(measure[0, 2]) < 1e-8
+
+
+def test_condensation_goes_on_from_the_last_iterate():
+    law = smooth_law()
+    update, calls = law.kernel.update, []
+
+    def counted(*arguments, **keywords):
+        calls.append(None)
+        return update(*arguments, **keywords)
+
+    law.kernel.update = counted
     point = Point(law, PlaneStress(small()))
-    answer = point.respond([0.3, 0.2, 0.0, 0.0], 0.1)
-    assert answer.measure[0, 2] < 0.0
-    assert abs(answer.stress[0, 2]) < 1e-8
+    measure = np.array([[0.1, 0.02, 0.0, 0.05]])
+    point.evaluation(measure, 0.0 * measure, point.statev, 0.1)
+    first = len(calls)
+    assert first > 1
+    point.evaluation(measure, 0.0 * measure, point.statev, 0.1)
+    assert len(calls) == first + 1
 
 
 def test_condensation_that_cannot_succeed_fails_the_point_and_only_it():

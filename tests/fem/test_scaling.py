@@ -42,6 +42,20 @@ def test_an_update_in_physical_units_is_the_same_update(law, scaled):
         )
 
 
+def test_first_iterates_are_passed_on(law, scaled):
+    seen = []
+    update = law.kernel.update
+
+    def watched(*arguments, guess=None, **keywords):
+        seen.append(guess)
+        return update(*arguments, guess=guess, **keywords)
+
+    law.kernel.update = watched
+    guess = np.array([[0.1, 0.2]])
+    scaled.update([[0.0]], [[0.0]], np.zeros((1, 2)), 1.0, guess=guess)
+    assert seen[0] is guess
+
+
 def test_rates_in_physical_units_dissipate_the_scaled_power(law, scaled):
     strain, state = np.array([[0.1]]), np.array([[0.2, -0.3]])
     here, there = law.rates(strain, state), scaled.rates(STRAIN * strain, state)

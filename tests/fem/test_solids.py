@@ -204,6 +204,25 @@ def test_residual_and_jacobian_of_a_finite_solid_agree_to_second_order():
     assert 3.5 < remainder[0] / remainder[1] < 4.5
 
 
+def test_an_update_without_a_change_needs_one_pass_of_the_law():
+    """The thickness strain of the last iterate is the first of the next."""
+    model = smooth_law()
+    pull, _, problem = pulled_block(model, PlaneStress(sphere()), mesh.CellType.triangle)
+    update, calls = model.kernel.update, []
+
+    def counted(*arguments, **keywords):
+        calls.append(None)
+        return update(*arguments, **keywords)
+
+    model.kernel.update = counted
+    pull.value[0] = 0.1
+    assert problem.solve(0.2).converged
+    blocks = -(-problem.laws[0].points.size // problem.laws[0]._evaluation.block)
+    calls.clear()
+    problem.laws[0].update(0.2)
+    assert len(calls) == blocks
+
+
 # ---- Settings against each other --------------------------------------------------------------
 
 
