@@ -89,7 +89,7 @@ class FieldWriter:
     def _average(self, law: InternalVariableLaw) -> None:
         points = law.points
         names = law.model.manifest.internal_components
-        internal = law.internal.mean(axis=1)
+        internal = law.kinematics.mean(law.internal)
         fields: list[tuple[str, FloatArray]] = [
             *_components("stress", points.rows(law.stress).get()),
             *((name, internal[:, i]) for i, name in enumerate(names)),

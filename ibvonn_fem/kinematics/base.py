@@ -70,3 +70,8 @@ class Kinematics(Protocol):
     def energy(self, measure: FloatArray, update: LocalUpdate, out: FloatArray) -> None:  # noqa: ARG002
         """Write W (n,): the law's energy, and what else S derives from."""
         self.average(update.energy, out)
+
+    def mean(self, values: FloatArray) -> FloatArray:
+        """Mean over the law points with their shares: (n, law_points, k) → (n, k)."""
+        mean: FloatArray = values.mean(axis=1)
+        return mean

@@ -156,6 +156,15 @@ class DirectionMap:
         np.matmul(c, self._outer, out=tangent)
 
 
+    def second_moment(self, values: FloatArray) -> FloatArray:
+        """⟨α n⊗n⟩ in the setting's Mandel components: (n, law_points, k) → (n, k, components).
+
+        Its trace over xx yy zz is the mean of α; the rest shows in which directions α is large.
+        """
+        rows = self.weights[:, np.newaxis] * self._rows
+        return np.asarray(np.einsum("nkj,ka->nja", values, rows))
+
+
 def mandel_squares(vectors: FloatArray) -> FloatArray:
     """n⊗n in the six Mandel components: (m, 3) → (m, 6)."""
     return np.column_stack(

@@ -346,8 +346,11 @@ def test_components_are_named():
 
 
 def test_means_over_directions_carry_their_weights():
+    """⟨n_x²⟩ = 1/3 and ⟨n_x⁴⟩ = 1/5, which plain means of 25 directions miss."""
     sphere = Microsphere(25)
-    vectors = sphere.strain_map.directions.vectors
-    squares = (vectors**2)[np.newaxis]
-    np.testing.assert_allclose(sphere.mean(squares), 1.0 / 3.0, rtol=1e-14)
-    assert np.abs(squares.mean(axis=1) - 1.0 / 3.0).max() < 1.0  # the plain mean need not be
+    squares = (sphere.strain_map.directions.vectors**2)[np.newaxis]
+    np.testing.assert_allclose(sphere.mean(squares**2), 0.2, rtol=1e-13)
+    assert np.abs((squares**2).mean(axis=1) - 0.2).max() > 1e-3
+    moment = sphere.strain_map.second_moment(squares[:, :, :1])[0, 0]
+    np.testing.assert_allclose(moment[:3], [1.0 / 5.0, 1.0 / 15.0, 1.0 / 15.0], rtol=1e-13)
+    np.testing.assert_allclose(moment[3:], 0.0, atol=1e-15)
