@@ -109,12 +109,15 @@ class Evaluation:
         stress, tangent = self._stress[:count], self._tangent[:count]
         kinematics.strains(measure_old, strain_old)
         strain_old += initial.strain
-        first = guess
+        start = statev if guess is None else guess
 
         def respond() -> tuple[FloatArray, FloatArray]:
+            nonlocal start
             kinematics.strains(measure, strain)
             np.add(strain, initial.strain, out=strain)
-            self.model.kernel.update(strain, strain_old, statev, dt, guess=first, out=law)
+            self.model.kernel.update(strain, strain_old, statev, dt, guess=start, out=law)
+            if self._condensation.size:  # the next pass is close by
+                start = np.where(np.isfinite(law.statev_new), law.statev_new, statev)
             if kinematics.stress_free and initial.stress.any():
                 law.energy[...] -= (strain - initial.strain) @ initial.stress
                 law.stress[...] -= initial.stress

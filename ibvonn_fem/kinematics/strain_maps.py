@@ -155,7 +155,6 @@ class DirectionMap:
         np.matmul(s, self._scaled, out=stress)
         np.matmul(c, self._outer, out=tangent)
 
-
     def second_moment(self, values: FloatArray) -> FloatArray:
         """⟨α n⊗n⟩ in the setting's Mandel components: (n, law_points, k) → (n, k, components).
 
