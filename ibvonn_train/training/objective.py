@@ -28,9 +28,10 @@ class Batch:
     """The data on which each group of terms is evaluated; None where it is not.
 
     Attributes:
-        local: Trajectories for stress, weak form and gauge.
+        local: Trajectories for stress and weak form.
         decoder: States for likelihood, ties and fluctuations.
-        windows: Trajectories, with all their sites, for roll-outs.
+        windows: Trajectories, with all their sites, for roll-outs. The gauge is judged on the local
+            trajectories, or else on these.
     """
 
     local: Block | None
@@ -92,6 +93,7 @@ class Objective:
         record: dict[str, float] = {}
         roots: list[Tensor] = []
         copies: list[Tensor] = []
+        slope: Tensor | None = None
 
         def collect(terms: dict[str, Tensor], share: float = 1.0) -> None:
             total = torch.zeros((), dtype=torch.float64, device=gauge.shift.device)
@@ -118,16 +120,18 @@ class Objective:
             ):
                 share = len(piece) / block.trajectories
                 collect(self._law_terms(block, block.series(alpha)[piece], piece), share)
-            if slope is not None:
-                term = self._gauge_term(gauge, slope)
-                record["gauge"] = float(term.detach())
-                roots.append(factor * w.gauge * term)
         if batch.decoder is not None:
             alpha = copy(self._encode(batch.decoder, gauge)[0])
             collect(self._decoder_terms(batch.decoder, alpha))
         if batch.windows is not None:
-            alpha = copy(self._encode(batch.windows, gauge)[0])
-            collect({"rollout": self._rollout_term(batch.windows, alpha)})
+            with_slope = bool(w.gauge) and slope is None
+            internal, own_slope = self._encode(batch.windows, gauge, with_slope=with_slope)
+            slope = own_slope if slope is None else slope
+            collect({"rollout": self._rollout_term(batch.windows, copy(internal))})
+        if slope is not None:
+            term = self._gauge_term(gauge, slope)
+            record["gauge"] = float(term.detach())
+            roots.append(factor * w.gauge * term)
         record["loss"] = sum(getattr(w, name) * value for name, value in record.items())
         self._to_encoder(roots, copies)
         return record

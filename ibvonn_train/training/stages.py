@@ -66,7 +66,7 @@ class StageRun:
             )
             self.total = math.ceil(config.steps / LBFGS_CHUNK)
         loss = config.loss
-        self.wants_local = bool(loss.stress or loss.weak or loss.gauge)
+        self.wants_local = bool(loss.stress or loss.weak or (loss.gauge and not loss.rollout))
         self.wants_decoder = bool(
             loss.likelihood or loss.tie or loss.tie_gradient or loss.fluctuation
         )
