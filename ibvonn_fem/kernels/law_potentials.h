@@ -82,10 +82,62 @@ static LAW_NOINLINE void tanh_layer(int n, vec *z)
     for (int i = 0; i < n; i++) z[i] = tangent_hyperbolic(z[i]);
 }
 
+/* What one layer adds to gradient and lower Hessian, gradient_c += sum_i skip_ic a_i and
+   hessian_ck += sum_i b_i t_ic t_ik with the tangents t in z; nc <= 3. The sums stay in registers. */
+LAW_INLINE void add_moments(int nc, int n, int d, const double *skip, const vec *a, const vec *b,
+                            const vec *z, vec *gradient, vec *hessian)
+{
+    vec g[3], h[9];
+    LAW_UNROLL for (int c = 0; c < nc; c++) {
+        g[c] = gradient[c];
+        LAW_UNROLL for (int k = 0; k <= c; k++) h[3 * c + k] = hessian[c * nc + k];
+    }
+    for (int i = 0; i < n; i++, skip += d, z += 1 + nc)
+        LAW_UNROLL for (int c = 0; c < nc; c++) {
+            const vec t = b[i] * z[1 + c];
+            g[c] += skip[c] * a[i];
+            LAW_UNROLL for (int k = 0; k <= c; k++) h[3 * c + k] += t * z[1 + k];
+        }
+    LAW_UNROLL for (int c = 0; c < nc; c++) {
+        gradient[c] = g[c];
+        LAW_UNROLL for (int k = 0; k <= c; k++) hessian[c * nc + k] = h[3 * c + k];
+    }
+}
+
+/* The same for any nc, four sums at a time; t: room for n blocks. */
+static LAW_NOINLINE void add_moments_any(int nc, int n, int d, const double *skip, const vec *a,
+                                         const vec *b, const vec *z, vec *gradient, vec *hessian,
+                                         vec *t)
+{
+    const int r = 1 + nc;
+    for (int c = 0; c < nc; c++) {
+        vec g = gradient[c];
+        for (int i = 0; i < n; i++) {
+            t[i] = b[i] * z[i * r + 1 + c];
+            g += skip[i * d + c] * a[i];
+        }
+        gradient[c] = g;
+        int k = 0;
+        for (; k + 4 <= c + 1; k += 4) {
+            vec *to = hessian + c * nc + k, h[4] = {to[0], to[1], to[2], to[3]};
+            for (int i = 0; i < n; i++)
+                LAW_UNROLL for (int e = 0; e < 4; e++) h[e] += t[i] * z[i * r + 1 + k + e];
+            LAW_UNROLL for (int e = 0; e < 4; e++) to[e] = h[e];
+        }
+        for (; k <= c; k++) {
+            vec h = hessian[c * nc + k];
+            for (int i = 0; i < n; i++) h += t[i] * z[i * r + 1 + k];
+            hessian[c * nc + k] = h;
+        }
+    }
+}
+
 /* f(x), and its gradient and Hessian in the components first .. d-1: gradient[c], hessian[c * nc
    + b] with nc = d - first. Tangents T = dz/dx run forward, the adjoint of h backward:
-   Hessian = Q + sum over layers of T' diag(bar s'') T. The value is right only if asked for. */
-LAW_INLINE vec energy_body(const law *m, const work *w, int d, int first, int want_value)
+   Hessian = Q + sum over layers of T' diag(bar s'') T. The value is right only if asked for.
+   known: d - first is a constant, at most 3. */
+LAW_INLINE vec energy_body(const law *m, const work *w, int d, int first, int want_value,
+                           int known)
 {
     const int nc = d - first, r = 1 + nc;
     const vec *x = w->x;
@@ -123,19 +175,17 @@ LAW_INLINE vec energy_body(const law *m, const work *w, int d, int first, int wa
     }
     for (int l = m->n_layers - 1; l >= 0 && nc > 0; l--) {
         const int n = m->width[l], last = l == m->n_layers - 1;
-        const vec *z = w->z[l];
+        vec *a = w->sig[l], *b = w->com[l];
         for (int i = 0; i < n; i++) {
-            const double *skip = m->skip[l] + i * d + first;
-            const vec a = (last ? splat(m->output[i]) : w->bar[i]) * w->sig[l][i];
-            const vec b = a * w->com[l][i];
-            w->sig[l][i] = a;
-            for (int c = 0; c < nc; c++) {
-                w->gradient[c] += skip[c] * a;
-                const vec t = b * z[i * r + 1 + c];
-                for (int k = 0; k <= c; k++) w->hessian[c * nc + k] += t * z[i * r + 1 + k];
-            }
+            a[i] = (last ? splat(m->output[i]) : w->bar[i]) * a[i];
+            b[i] = a[i] * b[i];
         }
-        if (l > 0) multiply_transposed(n, m->width[l - 1], m->hidden[l], w->sig[l], w->bar);
+        const double *skip = m->skip[l] + first;
+        if (known)
+            add_moments(nc, n, d, skip, a, b, w->z[l], w->gradient, w->hessian);
+        else
+            add_moments_any(nc, n, d, skip, a, b, w->z[l], w->gradient, w->hessian, w->in);
+        if (l > 0) multiply_transposed(n, m->width[l - 1], m->hidden[l], a, w->bar);
     }
     for (int c = 0; c < nc; c++)
         for (int k = 0; k < c; k++) w->hessian[k * nc + c] = w->hessian[c * nc + k];
@@ -145,13 +195,13 @@ LAW_INLINE vec energy_body(const law *m, const work *w, int d, int first, int wa
 /* The same for any sizes, compiled once. */
 static LAW_NOINLINE void energy_any(const law *m, const work *w, int first, int want_value, vec *value)
 {
-    *value = energy_body(m, w, m->n_strain + m->n_internal, first, want_value);
+    *value = energy_body(m, w, m->n_strain + m->n_internal, first, want_value, 0);
 }
 
 /* The same with loops unrolled where the sizes are known (ne > 0). */
 LAW_INLINE vec energy(const law *m, const work *w, int ne, int n, int first, int want_value)
 {
-    if (ne > 0 && first < ne + n) return energy_body(m, w, ne + n, first, want_value);
+    if (ne > 0 && first < ne + n) return energy_body(m, w, ne + n, first, want_value, 1);
     vec value;
     energy_any(m, w, first, want_value, &value);
     return value;
@@ -189,31 +239,32 @@ static LAW_NOINLINE void context(const law *m, const work *w)
 LAW_INLINE void dissipation(const law *m, const work *w, int n)
 {
     const vec *g = w->force;
-    for (int i = 0; i < n; i++) {
-        vec sum = splat(0.0);
-        for (int j = 0; j < n; j++) {
-            sum += w->mobility[i * n + j] * g[j];
-            w->curvature[i * n + j] = w->mobility[i * n + j];
-        }
-        w->rate[i] = sum;
-    }
-    for (int k = 0; k < m->n_ridge; k++) {
+    const int ridges = m->n_ridge;
+    vec *slope = w->ridge_sig, *bend = w->ridge_com;
+    for (int k = 0; k < ridges; k++) {
         vec u = w->bias[k];
         for (int i = 0; i < n; i++) u += m->ridge_weight[k * n + i] * g[i];
         w->ridge[k] = u;
     }
-    sigmoid_layer(m->n_ridge, 1, w->ridge, w->ridge_sig, w->ridge_com);
-    for (int k = 0; k < m->n_ridge; k++) {
-        const double *ridge = m->ridge_weight + k * n;
-        const vec a = w->amplitude[k], s = w->ridge_sig[k];
-        const vec slope = a * (s - w->rest_sig[k]), bend = a * (s * w->ridge_com[k]);
-        for (int i = 0; i < n; i++) {
-            w->rate[i] += ridge[i] * slope;
-            for (int j = 0; j <= i; j++) w->curvature[i * n + j] += (ridge[i] * ridge[j]) * bend;
+    sigmoid_layer(ridges, 1, w->ridge, slope, bend);
+    for (int k = 0; k < ridges; k++) {
+        const vec s = slope[k];
+        slope[k] = w->amplitude[k] * (s - w->rest_sig[k]);
+        bend[k] = w->amplitude[k] * (s * bend[k]);
+    }
+    for (int i = 0; i < n; i++) {
+        const double *ridge = m->ridge_weight;
+        vec rate = splat(0.0);
+        for (int j = 0; j < n; j++) rate += w->mobility[i * n + j] * g[j];
+        for (int k = 0; k < ridges; k++) rate += ridge[k * n + i] * slope[k];
+        w->rate[i] = rate;
+        for (int j = 0; j <= i; j++) {
+            vec curvature = w->mobility[i * n + j];
+            for (int k = 0; k < ridges; k++)
+                curvature += (ridge[k * n + i] * ridge[k * n + j]) * bend[k];
+            w->curvature[i * n + j] = w->curvature[j * n + i] = curvature;
         }
     }
-    for (int i = 0; i < n; i++)
-        for (int j = 0; j < i; j++) w->curvature[j * n + i] = w->curvature[i * n + j];
 }
 
 /* phi(g); no term is negative but by round-off. */
