@@ -3,6 +3,8 @@
 .NOTPARALLEL:
 .PHONY: help setup demo demo-calculix test lint test-newest clean
 PYTHON := .venv/bin/python
+# At exit the ranks clean pytest's common temporary folder at the same time; one may find it gone.
+RANKS_SHARE_TMP := -W ignore::pytest.PytestUnraisableExceptionWarning
 
 help: ## List these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -22,7 +24,7 @@ test: export OMP_NUM_THREADS := 1
 test: export MPLBACKEND := Agg
 test: setup ## Run the tests, then those marked mpi again on two ranks
 	$(PYTHON) -m pytest
-	bash setup/mpirun.sh 2 $(PYTHON) -m pytest -m mpi -p no:cacheprovider
+	bash setup/mpirun.sh 2 $(PYTHON) -m pytest -m mpi -p no:cacheprovider $(RANKS_SHARE_TMP)
 
 lint: setup ## Check style and types
 	$(PYTHON) -m ruff check

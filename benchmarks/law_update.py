@@ -2,9 +2,9 @@
 
     python benchmarks/law_update.py [--json FILE] [--figure FILE] [--repeats 7] [--no-compile]
 
-Laws with random weights, two hidden layers of 20 (energy and context network) and 8 ridges; float64,
-tolerance 1e-10. Every runtime takes the same steps from the same states; "cold" starts Newton's
-method at the old state, "warm" from the solution of a strain that differs by 1e-3, as in the second
+Laws with random weights, two hidden layers of 20 (energy and context network) and 8 ridges;
+float64, tolerance 1e-10. Every runtime takes the same steps from the same states; "cold" starts
+Newton's method at the old state, "warm" from the solution of a strain that differs by 1e-3, as in the second
 global iteration of a finite-element step. CPU time of the thread, median of the repeats; other
 jobs on the machine disturb it little. The baselines:
 
