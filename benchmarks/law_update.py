@@ -4,9 +4,10 @@
 
 Laws with random weights, two hidden layers of 20 (energy and context network) and 8 ridges;
 float64, tolerance 1e-10. Every runtime takes the same steps from the same states; "cold" starts
-Newton's method at the old state, "warm" from the solution of a strain that differs by 1e-3, as in the second
-global iteration of a finite-element step. CPU time of the thread, median of the repeats; other
-jobs on the machine disturb it little. The baselines:
+Newton's method at the old state, "warm" from the solution of a strain that differs by 1e-3, as in
+the second global iteration of a finite-element step. CPU time of the thread, median of the
+repeats; other jobs on the machine disturb it little.
+The baselines:
 
 * onnx: ``constitutive.onnx`` in ONNX Runtime, one thread;
 * torch eager, torch.compile, NumPy: derivatives written out by hand, with exactly as many plain
