@@ -217,8 +217,13 @@ class _Emission:
         if self.law.strain_size > 1:
             listed = _names([f"{name}" for name in names])
             return [f"#define LAW_SPACE_NAMES {listed}", f"#define LAW_PLANE_NAMES {listed}"]
-        from .kinematics.directions import lebedev
-
+        try:
+            from .kinematics.directions import lebedev
+        except ImportError as error:
+            raise RuntimeError(
+                f"emit_c: the directions of a solid need scipy >= 1.15 and ufl ({error}); install "
+                "them, or run where DOLFINx is."
+            ) from error
         rule = lebedev(self.directions)
         lines = []
         for place, kept in (("space", range(6)), ("plane", range(4))):
