@@ -3,9 +3,10 @@
 The equation is r(α) = α − α_n − Δt ∂φ/∂g(−∂f/∂α(ε, α); ε_n, α_n) = 0 with J = I + Δt Φ″F,
 F = f_αα and Φ″ = L Lᵀ, so that
 
-    J⁻¹ = I − Δt L (I + Δt Lᵀ F L)⁻¹ Lᵀ F.
+    J⁻¹ = L (I + Δt Lᵀ F L)⁻¹ L⁻¹.
 
-The bracket is symmetric with eigenvalues ≥ 1: no pivoting is needed at any Δt.
+The bracket is symmetric with eigenvalues ≥ 1: no pivoting is needed at any Δt, and nothing cancels
+where Δt Φ″F is large.
 """
 
 from __future__ import annotations
@@ -145,13 +146,14 @@ class NewtonPass(nn.Module):
         coupling = torch.abs(long_dt * torch.matmul(curvature, stiffness)) * self.scale_ratio
         size = 1.0 + torch.amax(torch.sum(coupling, 2), 1, keepdim=True)
         error = torch.amax(torch.abs(r) * self.inverse_scale, 1, keepdim=True)
-        lower, lower_t = lower_matrix(cholesky(curvature, self.size), self.size)
+        factor = cholesky(curvature, self.size)
+        lower, lower_t = lower_matrix(factor, self.size)
         columns = cholesky(inner_matrix(long_dt, lower, lower_t, stiffness, self.size), self.size)
-        force = torch.matmul(stiffness, r.unsqueeze(2))
-        solution = solve_upper(columns, solve_lower(columns, torch.matmul(lower_t, force)))
-        correction = (long_dt * torch.matmul(lower, solution)).reshape(-1, self.size)
-        direction = correction - r
-        slope = torch.sum(force.reshape(-1, self.size) * direction, 1, keepdim=True)
+        scaled = torch.cat(solve_lower(factor, r.unsqueeze(2)), 1)
+        solution = solve_upper(columns, solve_lower(columns, scaled))
+        direction = -torch.matmul(lower, solution).reshape(-1, self.size)
+        force = torch.matmul(stiffness, r.unsqueeze(2)).reshape(-1, self.size)
+        slope = torch.sum(force * direction, 1, keepdim=True)
         # A sum is not finite where any term is not; a maximum may drop a NaN.
         every = torch.sum(torch.abs(direction) + torch.abs(r), 1, keepdim=True)
         finite = every + torch.abs(dual) + torch.abs(slope) + size <= HUGE
