@@ -7,6 +7,7 @@ silenced here and nowhere else.
 from __future__ import annotations
 
 import warnings
+import zipfile
 from pathlib import Path
 
 import torch
@@ -78,6 +79,17 @@ def save(update: ConstitutiveUpdate, path: Path, metadata: dict[str, str] | None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.jit.save(script(update), str(path), _extra_files=dict(metadata or {}))
+    _forget_source(path)
+
+
+def _forget_source(path: Path) -> None:
+    """Drop the archive's debug records: they hold the paths of this machine, and half its size."""
+    shorter = path.with_name(f".{path.name}.part")
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(shorter, "w") as new:
+        for entry in old.infolist():
+            if not entry.filename.endswith(".debug_pkl"):
+                new.writestr(entry, old.read(entry), compress_type=entry.compress_type)
+    shorter.replace(path)
 
 
 def load(path: Path) -> torch.jit.ScriptModule:
