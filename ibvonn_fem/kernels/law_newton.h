@@ -135,27 +135,29 @@ LAW_INLINE vec correction_size(const law *m, const work *w, int ne, int n, doubl
 
        T(a) = dt phi(g) - g.(a - a_n) - f(e, a),   g = -f_a(e, a),   dT/da = f_aa r,
 
-   falls: it is least at the solution and falls along every Newton correction, while |r| may fall on
-   the way to nowhere. Close to the solution, and where the slope of T is lost in the round-off of its
-   terms, |r| decides. */
+   falls by 1e-4 of what its slope promises: T is least at the solution and falls along every Newton
+   correction, while |r| may fall on the way to nowhere. Where the promised decrease is below 1e-10 of
+   the terms of T, it no longer resolves it and |r| decides. */
 static LAW_NOINLINE void search(const law *m, const work *w, const vec *increment, mask hard)
 {
     const int ne = m->n_strain, n = m->n_internal;
     const vec dt = *increment, zero = splat(0.0), one = splat(1.0), huge = splat(LAW_HUGE);
     vec fraction = one, dual = huge, slope = -huge, noise = zero;
-    vec error = huge, backward = huge;
+    vec error = huge;
     for (int i = 0; i < n; i++) {
         w->x[ne + i] = choose(hard, w->old[ne + i], w->x[ne + i]);
         w->base[i] = w->old[ne + i];
         w->step[i] = zero;
     }
     for (int iteration = 0; iteration < LAW_SEARCH_STEPS && any(hard); iteration++) {
-        vec f, potential, trial_slope = zero;
+        vec f, potential, cancelled, trial_slope = zero;
         energy_any(m, w, ne, 1, &f);
         for (int i = 0; i < n; i++) w->force[i] = -w->gradient[i];
         const vec size = newton(m, w, 0, 0, w->hessian, n, dt);
+        dissipation_terms(m, w, &cancelled);
         dissipation_value(m, w, w->force, &potential);
-        vec trial = dt * potential - f, terms = magnitude(f) + dt * potential;
+        vec trial = dt * potential - f;
+        vec terms = magnitude(f) + fabs(m->constant) + dt * (potential + cancelled);
         for (int i = 0; i < n; i++) {
             vec turn = zero;
             for (int k = 0; k < n; k++) turn += w->hessian[i * n + k] * w->residual[k];
@@ -164,7 +166,7 @@ static LAW_NOINLINE void search(const law *m, const work *w, const vec *incremen
             trial -= released;
             terms += magnitude(released);
         }
-        const mask close = at_most(backward, splat(1e-6)) | at_most(magnitude(slope), 1e-12 * noise);
+        const mask close = at_most(-slope, 1e-10 * noise);
         const mask usable = hard & is_finite(size) & is_finite(trial) & is_finite(trial_slope);
         const mask lower = at_most(trial, dual + 1e-4 * fraction * slope + 1e-14 * noise);
         const mask accept = usable & ((lower & ~close) | (less(size, error) & close));
@@ -173,7 +175,6 @@ static LAW_NOINLINE void search(const law *m, const work *w, const vec *incremen
         slope = choose(accept, trial_slope, slope);
         noise = choose(accept, terms, noise);
         error = choose(accept, size, error);
-        backward = choose(accept, size / equation_size(m, w, n, w->hessian, n, dt), backward);
         const mask stuck = hard & ~accept & (less(fraction, splat(1e-9)) | at_most(huge, error));
         fraction = choose(accept, smaller(one, 4.0 * fraction), 0.25 * fraction);
         hard &= ~(small | stuck);

@@ -284,4 +284,14 @@ static LAW_NOINLINE void dissipation_value(const law *m, const work *w, const ve
     *value = sum;
 }
 
+/* Sum of the magnitudes of the terms that cancel in phi at the last force: its round-off is a
+   fraction of them. */
+static LAW_NOINLINE void dissipation_terms(const law *m, const work *w, vec *value)
+{
+    vec sum = splat(0.0);
+    for (int k = 0; k < m->n_ridge; k++)
+        sum += 2.0 * w->amplitude[k] * (w->rest_plus[k] + magnitude(w->ridge[k] - w->bias[k]));
+    *value = sum;
+}
+
 #endif
