@@ -52,6 +52,7 @@ class InternalVariableLaw:
         dissipation: Dissipation of the current step, g⁺·(α⁺ − α_n) ≥ 0.
         validity: Largest excursion from the training range in half widths, 0 inside.
         dissipated: Dissipation since the start, of committed steps, shape ``(points,)``.
+        worst_residual: Largest scaled residual of the last :meth:`update` on this rank.
         points: The quadrature points and their arrays.
         dx: The measure to integrate with.
 
@@ -153,6 +154,7 @@ class InternalVariableLaw:
         self._measure_of_u(self._measure)
         self._measure[:, condensed] = held
         failures, ranges = [], []
+        self.worst_residual = 0.0
         for start in range(0, self.points.size, self._evaluation.block):
             stop = min(start + self._evaluation.block, self.points.size)
             failed, outside = self._update_block(start, stop, dt)
@@ -172,6 +174,7 @@ class InternalVariableLaw:
             guess=self._statev[rows],
         )
         manifest = self.model.manifest
+        self.worst_residual = max(self.worst_residual, float(result.law.residual.max(initial=0.0)))
         failures = find_failures(result.law, result.strain, manifest.residual_tolerance, rows.start)
         np.copyto(self._statev[rows], result.law.statev_new)
         if failures.failed:  # a bad value must not become the next first iterate

@@ -62,12 +62,14 @@ class SolveReport:
         iterations: Newton iterations.
         residual_history: Norms of the residual at every iteration [force].
         message: Why it stopped.
+        local_residual: Largest scaled residual of the laws at the solution, of all ranks.
     """
 
     converged: bool
     iterations: int
     residual_history: tuple[float, ...]
     message: str
+    local_residual: float = 0.0
 
 
 class NewtonSolver:

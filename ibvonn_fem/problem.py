@@ -31,6 +31,7 @@ from .errors import LocalSolveError
 from .kernels.base import FloatArray
 from .law import InternalVariableLaw
 from .newton import NewtonSolver, SolveReport, mean_diagonal
+from .statistics import Statistics
 
 
 class InternalVariableProblem:
@@ -55,6 +56,7 @@ class InternalVariableProblem:
     Attributes:
         internal_force: Assembled ∫ σ · δε(v), a Function of u's space.
         external_force: Assembled loads.
+        statistics: Iterations, worst local residual and shares of time since the start.
         solver: Newton's method; ``solver.snes`` is the petsc4py object.
     """
 
@@ -98,6 +100,7 @@ class InternalVariableProblem:
         self._stored_old = self._stored()
         self._owned = space.dofmap.index_map.size_local * space.dofmap.index_map_bs
         self._dt = 0.0
+        self.statistics = Statistics()
         self._stiffness_scale = 0.0
         self._local_failure: LocalSolveError | None = None
         self._last_x = np.full(self._owned, np.nan)
@@ -127,12 +130,18 @@ class InternalVariableProblem:
         self._assemble_external()
         self.solver.x.array_w[:] = self.u.x.array[: self._owned]
         if self._stiffness_scale == 0.0 and not self._find_stiffness_scale():
+            self.statistics.count(iterations=0, converged=False)
             return SolveReport(False, 0, (), str(self._local_failure))
-        report = self.solver.solve()
+        with self.statistics.measure("solve"):
+            report = self.solver.solve()
+            if report.converged:
+                self._update_laws(self.solver.x)
         if report.converged:
-            self._update_laws(self.solver.x)
+            worst = self.comm.allreduce(max(law.worst_residual for law in self.laws), op=MPI.MAX)
+            report = replace(report, local_residual=worst)
         elif self._local_failure is not None:
             report = replace(report, message=f"{report.message}; {self._local_failure}")
+        self.statistics.count(report.iterations, report.converged, report.local_residual)
         return report
 
     def commit(self) -> EnergyBalance:
@@ -189,7 +198,10 @@ class InternalVariableProblem:
         self.restore()
 
     def balance(self) -> EnergyBalance:
-        """Energy balance between the committed state and the current solution. Collective."""
+        """Energy balance between the committed state and the current solution. Collective.
+
+        All ranks get the same bits: the length of the next step may depend on them.
+        """
         increment = self.u.x.array[: self._owned] - self._u_old[: self._owned]
         internal = self.internal_force.x.array[: self._owned]
         external = self._applied(internal, self.external_force.x.array[: self._owned])
@@ -212,7 +224,7 @@ class InternalVariableProblem:
             ]
         )
         self.comm.Allreduce(MPI.IN_PLACE, works, op=MPI.SUM)
-        return EnergyBalance(
+        found = EnergyBalance(
             external_work=float(works[0]),
             external_work_trapezoidal=float(works[1]),
             internal_work=float(works[2]),
@@ -220,6 +232,8 @@ class InternalVariableProblem:
             dissipated=sum(law.step_dissipation() for law in self.laws),
             dragged=float(works[3]),
         )
+        agreed: EnergyBalance = self.comm.bcast(found)  # a reduction does not promise equal bits
+        return agreed
 
     def _stored(self) -> float:
         return sum(law.stored_energy() for law in self.laws)
@@ -278,8 +292,9 @@ class InternalVariableProblem:
             return True
         self._assign(x)
         try:
-            for law in self.laws:
-                law.update(self._dt)
+            with self.statistics.measure("law"):
+                for law in self.laws:
+                    law.update(self._dt)
         except LocalSolveError as error:  # raised on all ranks or on none
             self._local_failure = error
             self._last_x[:] = np.nan
@@ -296,13 +311,13 @@ class InternalVariableProblem:
         if self._external_form is not None:
             self._assemble(self.external_force, self._external_form)
 
-    @staticmethod
-    def _assemble(force: Any, form: Any) -> None:
-        force.x.array[:] = 0.0
-        vector = force.x.petsc_vec
-        fem_petsc.assemble_vector(vector, form)
-        vector.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
-        force.x.scatter_forward()
+    def _assemble(self, force: Any, form: Any) -> None:
+        with self.statistics.measure("assembly"):
+            force.x.array[:] = 0.0
+            vector = force.x.petsc_vec
+            fem_petsc.assemble_vector(vector, form)
+            vector.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
+            force.x.scatter_forward()
 
     def _find_stiffness_scale(self) -> bool:
         """Mean diagonal of the tangent: weighs prescribed displacements as forces."""
@@ -348,8 +363,9 @@ class InternalVariableProblem:
     def _assemble_tangent(self, bcs: list[Any]) -> None:
         matrix = self.solver.matrix
         matrix.zeroEntries()
-        for form in self._tangent_forms:
-            _compat.add_to_matrix(matrix, form, bcs, self._stiffness_scale)
+        with self.statistics.measure("assembly"):
+            for form in self._tangent_forms:
+                _compat.add_to_matrix(matrix, form, bcs, self._stiffness_scale)
 
     def jacobian(self, x: Any) -> None:
         """Assemble the Jacobian at ``x`` into ``solver.matrix``. Collective."""

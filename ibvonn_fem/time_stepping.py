@@ -1,7 +1,8 @@
 """Stepping a problem through time, with smaller steps where a solve fails.
 
 A step is committed only after the global solve has converged at every point. A failed step leaves
-no trace: displacement and state go back, bit by bit, and a shorter step is tried.
+no trace: displacement and state go back, bit by bit, and a shorter step is tried. With a tolerance
+for the energy audit (:mod:`ibvonn_fem.step_control`) the steps follow the process.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from .diagnostics import EnergyBalance
 from .errors import StepError
 from .local_update import RangeReport
 from .problem import InternalVariableProblem
+from .step_control import SHORTEST_CUT, AuditControl
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +30,7 @@ class Step:
         time: Its end [time].
         dt: Its length; 0 for an elastic step.
         iterations: Newton iterations.
+        local_residual: Largest scaled residual of the law at any point.
         cutbacks: Failed attempts before it succeeded.
         balance: Its energy balance.
         ranges: For each law, the points outside the training range.
@@ -36,6 +39,7 @@ class Step:
     time: float
     dt: float
     iterations: int
+    local_residual: float
     cutbacks: int
     balance: EnergyBalance
     ranges: tuple[RangeReport, ...] = field(default=())
@@ -48,8 +52,16 @@ class TimeStepping:
         problem: The problem to step.
         loading: Called with the time before each attempt; sets loads and boundary values.
         cutback: Factor on the step after a failure, in (0, 1).
-        growth: Factor on a step that had been cut, after two successes in a row.
+        growth: Factor on a step that had been cut, after two successes in a row; with an audit
+            the largest factor from one step to the next.
         max_cutbacks: Attempts to shorten one step before giving up.
+        audit_tolerance: Choose the steps so that the numerical dissipation of each (the Bregman
+            audit, :attr:`EnergyBalance.numerical`, of second order in Δt) is at most this share of
+            the energy handled so far: change of the stored energy plus dissipation. None: take the
+            steps as they are given. The first step that handles energy sets the scale and is taken
+            as given, so let the instants begin closely, or give ``energy_scale``, which also suits
+            a load that grows from zero: a share of a small energy asks for small steps.
+        energy_scale: Energy to compare with instead [energy].
 
     Raises:
         ValueError: If a factor is out of its range.
@@ -63,6 +75,8 @@ class TimeStepping:
         cutback: float = 0.5,
         growth: float = 2.0,
         max_cutbacks: int = 10,
+        audit_tolerance: float | None = None,
+        energy_scale: float | None = None,
     ) -> None:
         if not 0.0 < cutback < 1.0:
             raise ValueError(f"TimeStepping: cutback must lie between 0 and 1; found {cutback}.")
@@ -73,6 +87,14 @@ class TimeStepping:
         self.cutback = cutback
         self.growth = growth
         self.max_cutbacks = max_cutbacks
+        self._audit: AuditControl | None = None
+        if audit_tolerance is not None:
+            self._audit = AuditControl(audit_tolerance, energy_scale)
+        elif energy_scale is not None:
+            raise ValueError(
+                f"TimeStepping: energy_scale = {energy_scale} has a meaning only with an "
+                "audit_tolerance. Give one, or leave it out."
+            )
         self._longest = math.inf
         self._successes = 0
 
@@ -126,20 +148,25 @@ class TimeStepping:
 
     def step_control(self) -> dict[str, float]:
         """What the length of the next step depends on."""
-        return {"longest": self._longest, "successes": float(self._successes)}
+        audit = {} if self._audit is None else self._audit.state()
+        return {"longest": self._longest, "successes": float(self._successes), **audit}
 
     def set_step_control(self, control: Mapping[str, float]) -> None:
         """Replace what :meth:`step_control` gave."""
         self._longest = control["longest"]
         self._successes = int(control["successes"])
+        if self._audit is not None:
+            self._audit.set_state(control)
 
     def _elastic_step(self, time: float) -> Step:
-        step, message = self._attempt(time, time, 0.0, 0)
+        step, message, _ = self._attempt(time, time, 0.0, 0)
         if step is None:
             raise StepError(
                 f"time stepping: the elastic step at t = {time:.6g} failed ({message}). "
                 "Apply the load in smaller jumps, or raise it over a short time."
             )
+        if self._audit is not None:
+            self._audit.account(step.balance)
         return step
 
     def _advance(self, start: float, stop: float) -> list[Step]:
@@ -148,26 +175,40 @@ class TimeStepping:
         time, cutbacks = start, 0
         while time < stop:
             end, dt = self._next(time, stop)
-            step, message = self._attempt(time, end, dt, cutbacks)
+            step, message, shorter = self._attempt(time, end, dt, cutbacks)
             if step is not None:
                 steps.append(step)
                 time, cutbacks = end, 0
-                self._successes += 1
-                if self._successes % 2 == 0:
-                    self._longest *= self.growth
+                self._grow(step)
                 continue
             cutbacks += 1
             # Also where steps succeed in between: halving towards a jump would never arrive.
-            shortest = (stop - start) * self.cutback**self.max_cutbacks
+            shortest = (stop - start) * self._shortest_share()
             if cutbacks > self.max_cutbacks or dt <= shortest * (1.0 + 1e-9):
                 raise StepError(
                     f"time stepping: the step from t = {time:.6g} failed with dt = {dt:.3g}, cut "
                     f"{cutbacks - 1} times ({message}). The state is that of "
                     f"t = {time:.6g}; check loads and supports."
                 )
-            self._longest, self._successes = self.cutback * dt, 0
+            self._longest, self._successes = shorter * dt, 0
             logger.info("t = %.6g: step of %.3g failed (%s); cut", time, dt, message)
         return steps
+
+    def _shortest_share(self) -> float:
+        """Shortest step as a share of a given interval; the audit resolves far shorter ones."""
+        return self.cutback ** (self.max_cutbacks * (1 if self._audit is None else 2))
+
+    def _grow(self, step: Step) -> None:
+        """Length of the steps to come after a success."""
+        self._successes += 1
+        if self._audit is None:
+            if self._successes % 2 == 0:
+                self._longest *= self.growth
+            return
+        # A given instant may have made the step shorter than the audit asked for.
+        longest = step.dt if math.isinf(self._longest) else max(step.dt, self._longest)
+        self._longest = min(self._audit.factor(step.balance) * step.dt, self.growth * longest)
+        self._audit.account(step.balance)
 
     def _next(self, time: float, stop: float) -> tuple[float, float]:
         """End and length of the next of the equal steps that reach ``stop`` exactly."""
@@ -179,8 +220,12 @@ class TimeStepping:
 
     def _attempt(
         self, start: float, end: float, dt: float, cutbacks: int
-    ) -> tuple[Step | None, str]:
-        """Try one step; commit it or leave no trace."""
+    ) -> tuple[Step | None, str, float]:
+        """Try one step; commit it or leave no trace.
+
+        Returns:
+            The step, or None with the reason and the factor on its length to try next.
+        """
         problem = self.problem
         committed = False
         try:
@@ -188,16 +233,27 @@ class TimeStepping:
                 self.loading(end)
             report = problem.solve(dt)
             if not report.converged:
-                return None, report.message
+                return None, report.message, self.cutback
+            balance = problem.balance()
+            if self._audit is not None and dt > 0.0 and (refusal := self._audit.refusal(balance)):
+                return None, refusal, max(SHORTEST_CUT, self._audit.factor(balance))
             ranges = tuple(law.range_report() for law in problem.laws)
             for law, found in zip(problem.laws, ranges, strict=True):
                 law.model.report_range(found)
-            balance = problem.commit()
+            problem.commit()
             committed = True
         finally:
             if not committed:
                 problem.restore()
                 if self.loading is not None:
                     self.loading(start)
-        logger.info("t = %.6g, dt = %.3g: %d iterations", end, dt, report.iterations)
-        return Step(end, dt, report.iterations, cutbacks, balance, ranges), report.message
+        logger.info(
+            "t = %.6g, dt = %.3g: %d iterations, local residual %.1e, numerical dissipation %.2e",
+            end,
+            dt,
+            report.iterations,
+            report.local_residual,
+            balance.numerical,
+        )
+        step = Step(end, dt, report.iterations, report.local_residual, cutbacks, balance, ranges)
+        return step, report.message, 1.0
