@@ -18,6 +18,7 @@ a first run, in an empty folder:
   ibvonn train trap.toml --data data/train.h5 --out run
   ibvonn evaluate run --ensemble data/test.h5 --training data/train.h5
   ibvonn export run trap_law           write the model that finite-element codes read
+  ibvonn verify trap_law               compare ONNX, TorchScript and C with torch
 
 One TOML holds the whole study: [simulation] and [training].
 exit codes: 0 all well; 1 the command failed (or an audit did, with --strict);
@@ -64,6 +65,16 @@ table of the runtimes that give the same numbers does.
 
 example:
   ibvonn export run trap_law --ensemble data/test.h5 --slow data/slow.h5
+"""
+
+VERIFY = """\
+Compare all runtimes of an exported model on the same steps: torch, TorchScript, ONNX and
+the C file (batched and scalar, two sets of compiler flags), on those of reference.npz
+and on random ones inside the envelope and three times beyond it. The table goes into
+manifest.json; the exit code is 1 where a runtime does not agree.
+
+example:
+  ibvonn verify trap_law
 """
 
 REPRODUCE = """\
@@ -145,8 +156,18 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument(
         "--verify",
         action="store_true",
-        help="compare all runtimes on 200000 random steps; store the table in the manifest",
+        help="as `ibvonn verify` does, after the export",
     )
+
+    verify = verb("verify", "compare the runtimes of an exported model", VERIFY)
+    verify.add_argument("directory", metavar="DIRECTORY", type=Path)
+    verify.add_argument(
+        "--points",
+        type=int,
+        default=100_000,
+        help="random steps inside the envelope, and again beyond it (default: 100000)",
+    )
+    verify.add_argument("--no-store", action="store_true", help="leave the manifest as it is")
 
     repeat = verb("reproduce", "repeat an example of the paper with several seeds", REPRODUCE)
     repeat.add_argument("example", choices=("trap", "chain"))

@@ -17,7 +17,7 @@ from ..audits import Audit, certify
 from ..data import TrajectoryEnsemble
 from ..evaluation import Evaluation, ExportedLaw, Gauge, open_law
 from ..evaluation import evaluate as judge
-from ..export import verify
+from ..export import verify as parity
 from ..free_energy import MicroscopicEnergy
 from ..physics import physics_of
 from ..report import certificate_table, errors_table
@@ -139,14 +139,26 @@ def export(options: argparse.Namespace) -> int:
         about["certificate"] = [audit.record() for audit in audits]
     path = model.to_export(options.directory, **about)
     _say(options, f"wrote {path}")
-    if options.verify:
-        rows = verify.verify_all(path)
-        verify.store(path, rows)
-        _say(options, verify.table(rows))
-        if not all(row.agrees for row in rows):
-            return 1
+    if options.verify and not _agree(path, options):
+        return 1
     _say(options, f"next: ibvonn-fem check {options.directory}")
     return 0
+
+
+def verify(options: argparse.Namespace) -> int:
+    """Compare the runtimes of an exported model."""
+    agree = _agree(options.directory, options, options.points, keep=not options.no_store)
+    return 0 if agree else 1
+
+
+def _agree(
+    path: Path, options: argparse.Namespace, n_points: int = 100_000, *, keep: bool = True
+) -> bool:
+    rows = parity.verify_all(path, n_points=n_points)
+    if keep:
+        parity.store(path, rows)
+    _say(options, parity.table(rows))
+    return all(row.agrees for row in rows)
 
 
 def reproduce(options: argparse.Namespace) -> int:

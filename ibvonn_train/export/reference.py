@@ -23,7 +23,8 @@ BEYOND = 1.5
 
 
 def random_states(
-    law: Law,
+    envelope: FloatArray,
+    strain_size: int,
     time_step: FloatArray,
     n_points: int,
     generator: np.random.Generator,
@@ -33,16 +34,17 @@ def random_states(
     """Draw inputs of the update: states uniform in the envelope, every eighth step of zero length.
 
     Args:
-        law: Gives the envelope.
+        envelope: Range of each component of (ε, α) in training, ``(d, 2)``.
+        strain_size: n_ε.
         time_step: Shortest and longest step of the training data; steps are log-uniform from a
             hundredth of the one to a hundred times the other.
         n_points: Number of points.
         generator: Source of randomness.
         reach: Half width of the box in units of the envelope's.
     """
-    low, high = law.envelope.T
+    low, high = envelope.T
     middle, half = 0.5 * (low + high), 0.5 * (high - low) * reach
-    m = law.strain_size
+    m = strain_size
     old = middle + half * generator.uniform(-1.0, 1.0, size=(n_points, len(low)))
     strain = middle[:m] + half[:m] * generator.uniform(-1.0, 1.0, size=(n_points, m))
     shortest, longest = np.log(time_step * np.array([1e-2, 1e2]))
@@ -54,8 +56,9 @@ def random_states(
 def law_reference(law: Law, time_step: FloatArray, n_points: int = 64, seed: int = 0) -> Arrays:
     """Values of ``constitutive`` and ``rates``, half of the points reaching beyond the envelope."""
     generator = np.random.default_rng(seed)
-    inside = random_states(law, time_step, n_points // 2, generator)
-    outside = random_states(law, time_step, n_points - n_points // 2, generator, reach=BEYOND)
+    box, half = (law.envelope, law.strain_size, time_step), n_points // 2
+    inside = random_states(*box, half, generator)
+    outside = random_states(*box, n_points - half, generator, reach=BEYOND)
     inputs = {key: np.concatenate([inside[key], outside[key]]) for key in inside}
     steps = evaluate("constitutive", law.update(), inputs, OUTPUTS)
     points = {key: inputs[key] for key in ("strain", "statev")}

@@ -1,19 +1,17 @@
-"""Parity of the runtimes of an exported model: the table of ``ibvonn export --verify``.
-
-    python -m ibvonn_train.export.verify DIRECTORY [--points N]
+"""Parity of the runtimes of an exported model: the table of ``ibvonn verify``.
 
 Runtimes: torch, ONNX Runtime, TorchScript, a torch program where there is one, and the C file of
 ``ibvonn-fem emit-c`` where that is installed. Every runtime takes the same steps: those of
 reference.npz, compared with the values stored there, and random ones inside the envelope and beyond
-it, compared with torch. The measure is |value − reference| / max(|reference|, column scale). The
-table is stored in the manifest under ``parity``.
+it, compared with torch. A model of the family ``graph`` has no weights from which torch would
+rebuild the law; there the TorchScript file takes the place of torch. The measure is
+|value − reference| / max(|reference|, column scale). The table is stored in the manifest under
+``parity``.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -92,10 +90,23 @@ def onnx_runtime(path: Path) -> Runtime:
 
 
 def runtimes_of(directory: Path) -> dict[str, Runtime]:
-    """The runtimes for which the directory holds a file."""
-    found = {"onnx": onnx_runtime(directory / "constitutive.onnx")}
+    """The runtimes for which the directory holds a file, first the one that judges the others.
+
+    Raises:
+        ValueError: If there is none that could judge.
+    """
+    found = {}
+    if (directory / "parameters.npz").exists():
+        law = Law.of(LawParameters.load(directory / "parameters.npz"))
+        found["torch"] = torch_runtime(law.update())
     if (directory / "constitutive.pt").exists():
         found["torchscript"] = torch_runtime(torchscript.load(directory / "constitutive.pt"))
+    if not found:
+        raise ValueError(
+            f"{directory}: has neither parameters.npz nor constitutive.pt, from which torch would "
+            "take the law that the others are compared with. Export the model again."
+        )
+    found["onnx"] = onnx_runtime(directory / "constitutive.onnx")
     if (directory / "constitutive.pt2").exists():
         found["pt2"] = torch_runtime(torch.export.load(directory / "constitutive.pt2").module())
     return found
@@ -104,7 +115,6 @@ def runtimes_of(directory: Path) -> dict[str, Runtime]:
 def verify(
     directory: str | Path,
     *,
-    law: Law | None = None,
     runtimes: dict[str, Runtime] | None = None,
     n_points: int = 100_000,
     seed: int = 2,
@@ -113,46 +123,41 @@ def verify(
 
     Args:
         directory: The model.
-        law: The law, needed where the directory has no ``parameters.npz``.
         runtimes: Further runtimes by name, such as a compiled kernel.
         n_points: Number of random steps inside, and again beyond the envelope.
         seed: Seed of the states.
 
     Raises:
-        ValueError: If there is neither ``law`` nor ``parameters.npz``.
+        ValueError: If there is neither ``parameters.npz`` nor ``constitutive.pt``.
     """
     directory = Path(directory)
-    if law is None:
-        if not (directory / "parameters.npz").exists():
-            raise ValueError(
-                f"{directory}: has no parameters.npz, from which torch rebuilds the law. Verify "
-                "laws of the family 'graph' where they are exported, passing the law."
-            )
-        law = Law.of(LawParameters.load(directory / "parameters.npz"))
     manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
-    span = np.asarray(manifest["envelope"]["time_step"], dtype=np.float64)
+    ranges = {key: np.asarray(value) for key, value in manifest["envelope"].items()}
+    box = np.concatenate([ranges["strain"], ranges["statev"]]), len(ranges["strain"])
     tolerance = float(manifest["tolerances"]["reference"])
+    converged_at = float(manifest["tolerances"]["residual"])
+    compared = runtimes_of(directory)
+    judge = next(iter(compared.values()))
     generator = np.random.default_rng(seed)
     with np.load(directory / "reference.npz", allow_pickle=False) as archive:
         reference = dict(archive)
     steps = {
         "reference": graph_arrays(reference, "constitutive", "in"),
-        "inside": random_states(law, span, n_points, generator),
-        "beyond": random_states(law, span, n_points, generator, reach=BEYOND_REACH),
+        "inside": random_states(*box, ranges["time_step"], n_points, generator),
+        "beyond": random_states(*box, ranges["time_step"], n_points, generator, reach=BEYOND_REACH),
     }
-    eager = torch_runtime(law.update())
-    compared = {"torch": eager} | runtimes_of(directory) | (runtimes or {})
+    compared |= runtimes or {}
     rows = []
     for states, inputs in steps.items():
         stored = states == "reference"
         expected = (
-            graph_arrays(reference, "constitutive", "out") if stored else _in_blocks(eager, inputs)
+            graph_arrays(reference, "constitutive", "out") if stored else _in_blocks(judge, inputs)
         )
         allowed = BEYOND_FACTOR * tolerance if states == "beyond" else tolerance
         for name, runtime in compared.items():
-            if stored or runtime is not eager:
+            if stored or runtime is not judge:
                 found = _in_blocks(runtime, inputs)
-                row = _compare(name, states, found, expected, allowed, law.residual_tolerance)
+                row = _compare(name, states, found, expected, allowed, converged_at)
                 rows.append(row)
     return sorted(rows, key=lambda row: list(compared).index(row.runtime))
 
@@ -222,21 +227,3 @@ def store(directory: str | Path, rows: Sequence[Parity]) -> None:
     ]
     document["files"] = listed
     manifests.replace(document, path.parent)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry of ``python -m ibvonn_train.export.verify``; 1 where a runtime does not agree."""
-    parser = argparse.ArgumentParser(description="Compare the runtimes of an exported model.")
-    parser.add_argument("directory", type=Path)
-    parser.add_argument("--points", type=int, default=100_000)
-    parser.add_argument("--no-store", action="store_true", help="leave the manifest as it is")
-    chosen = parser.parse_args(arguments)
-    rows = verify_all(chosen.directory, n_points=chosen.points)
-    sys.stdout.write(table(rows))
-    if not chosen.no_store:
-        store(chosen.directory, rows)
-    return 0 if all(row.agrees for row in rows) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

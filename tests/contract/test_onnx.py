@@ -27,9 +27,8 @@ BEYOND = 1e-8
 
 
 def random_inputs(law, n_points, reach=1.0):
-    return random_states(
-        Law.of(law), np.array([1e-2, 1.0]), n_points, np.random.default_rng(7), reach=reach
-    )
+    span, generator = np.array([1e-2, 1.0]), np.random.default_rng(7)
+    return random_states(law.envelope, law.strain_size, span, n_points, generator, reach=reach)
 
 
 def largest_gap(law, model, inputs):

@@ -16,8 +16,9 @@ from untrained_description import untrained_description
 
 import ibvonn_train
 from ibvonn_fem.model import load_model
+from ibvonn_train.cli.parser import main
 from ibvonn_train.export import Law, export_law, program, torchscript, verify
-from ibvonn_train.export.exact_models import export_trap
+from ibvonn_train.export.exact_models import export_chain_twin, export_trap
 from ibvonn_train.export.graph import INPUTS, OUTPUTS
 from ibvonn_train.export.reference import evaluate, graph_arrays, random_states
 from ibvonn_train.untrained import untrained_law
@@ -47,7 +48,8 @@ with torch.no_grad():
 
 
 def run_without_our_packages(tmp_path, path, law):
-    inputs = random_states(law, np.array([1e-2, 1.0]), 200, np.random.default_rng(0))
+    span, generator = np.array([1e-2, 1.0]), np.random.default_rng(0)
+    inputs = random_states(law.envelope, law.strain_size, span, 200, generator)
     values = graph_arrays(evaluate("c", law.update(), inputs, OUTPUTS), "c", "out")
     outputs = {f"out{i}": values[name] for i, name in enumerate(OUTPUTS)}
     np.savez(tmp_path / "steps.npz", **inputs, **outputs)
@@ -95,7 +97,8 @@ def test_torch_program_runs_in_a_process_without_our_packages(tmp_path):
 def test_torchscript_handles_bad_and_hard_points_as_torch_does():
     law = Law.of(untrained_law(1, 2))
     module = torchscript.script(law.update())
-    inputs = random_states(law, np.array([1e-6, 1e6]), 300, np.random.default_rng(0), reach=1e3)
+    span, generator = np.array([1e-6, 1e6]), np.random.default_rng(0)
+    inputs = random_states(law.envelope, law.strain_size, span, 300, generator, reach=1e3)
     inputs["strain"][0], inputs["dt"][1] = np.nan, -1.0
     tensors = [torch.tensor(inputs[name]) for name in INPUTS]
     with torch.no_grad():
@@ -158,8 +161,27 @@ def test_stored_table_follows_the_schema_and_changes_nothing_else(exported):
 
 def test_command_prints_the_table_and_reports_by_its_exit_status(exported, capsys, monkeypatch):
     monkeypatch.setattr(verify, "emit_c", lambda *_: None)  # as without the other package
-    assert verify.main([str(exported), "--points", "100", "--no-store"]) == 0
+    before = (exported / "manifest.json").read_bytes()
+    assert main(["verify", str(exported), "--points", "100", "--no-store"]) == 0
     assert "torchscript" in capsys.readouterr().out
+    assert (exported / "manifest.json").read_bytes() == before
+    bad = {"bad": lambda inputs: {name: inputs["dt"] for name in verify.OUTPUTS}}
+    monkeypatch.setattr(verify, "emit_c", lambda *_: exported)
+    monkeypatch.setattr(verify, "c_runtimes", lambda *_: bad)
+    assert main(["verify", str(exported), "--points", "100", "--no-store"]) == 1
+
+
+def test_a_law_of_graphs_only_is_judged_by_its_torchscript_file(tmp_path):
+    directory = export_chain_twin(tmp_path / "chain")
+    rows = verify.verify_all(directory, n_points=300)
+    assert [(row.runtime, row.states) for row in rows] == [
+        ("torchscript", "reference"),
+        *(("onnx", states) for states in ("reference", "inside", "beyond")),
+    ]
+    assert all(row.agrees for row in rows)
+    (directory / "constitutive.pt").unlink()
+    with pytest.raises(ValueError, match="neither"):
+        verify.verify(directory, n_points=10)
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")

@@ -21,7 +21,7 @@ def steps(law, n_points, *, reach=1.0, decades=(-4.0, 2.0), seed=5):
     """Random states in the envelope times ``reach``, steps log-uniform over ``decades``."""
     span = 10.0 ** np.array(decades) * np.array([1e2, 1e-2])
     generator = np.random.default_rng(seed)
-    return random_states(Law.of(law), span, n_points, generator, reach=reach)
+    return random_states(law.envelope, law.strain_size, span, n_points, generator, reach=reach)
 
 
 def run(law, inputs):
