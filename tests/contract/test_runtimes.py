@@ -171,6 +171,17 @@ def test_command_prints_the_table_and_reports_by_its_exit_status(exported, capsy
     assert main(["verify", str(exported), "--points", "100", "--no-store"]) == 1
 
 
+@pytest.mark.parametrize(
+    ("model", "runtimes"), [("exact_trap", 7), ("exact_sls", 7), ("chain_twin", 2)]
+)
+def test_shipped_models_carry_a_table_of_all_runtimes_that_agree(model, runtimes):
+    path = Path(__file__).parents[2] / "exported_models" / model / "manifest.json"
+    table = json.loads(path.read_text(encoding="utf-8"))["parity"]
+    assert len({row["runtime"] for row in table}) == runtimes
+    assert {row["points"] for row in table if row["states"] != "reference"} == {100_000}
+    assert all(row["agrees"] for row in table)
+
+
 def test_a_law_of_graphs_only_is_judged_by_its_torchscript_file(tmp_path):
     directory = export_chain_twin(tmp_path / "chain")
     rows = verify.verify_all(directory, n_points=300)
