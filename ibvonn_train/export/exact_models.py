@@ -9,8 +9,10 @@ import argparse
 import math
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -135,27 +137,75 @@ class OpenFractionEncoder(nn.Module):
 
 def export_chain_twin(directory: str | Path) -> Path:
     """Twin of the paper's chain, its strain counted from 1, where the wells balance."""
-    spring = TwoWellSpring()
-    length, thermal_energy, friction = 0.01, 5e-6, 0.1
-    law = chain_twin(
-        spring,
-        reference_length=length,
-        thermal_energy=thermal_energy,
-        friction=0.5 * friction,
+    return _export_twin(
+        directory,
+        "chain_twin",
+        "Closed-form twin of a chain of bistable springs: exact stress for any open fraction, "
+        "Kramers kinetics (drag η/2 on each spring, nothing fitted).",
+        TwoWellSpring(),
+        reference_length=0.01,
+        thermal_energy=5e-6,
+        friction=0.1,
         reference_strain=1.0,
         strain_range=(-1.5, 3.0),
     )
+
+
+def export_unfolding_twin(directory: str | Path) -> Path:
+    """Twin of a chain of units that unfold, at rest without force: barriers 10 and 2.9 k_BT."""
+    spring = TwoWellSpring(stiffness=1.0, well_distance=0.3, offset=0.0135)
+    thermal_energy = 0.0019
+    at_rest = 1.0 / (1.0 + math.exp(spring.offset / thermal_energy))
+    return _export_twin(
+        directory,
+        "unfolding_twin",
+        "Closed-form twin of a chain of units that unfold under tension and fold back: exact "
+        "stress for any open fraction, Kramers kinetics (drag η/2 on each spring, nothing "
+        "fitted). Free of stress at rest, where nearly all units are folded.",
+        spring,
+        reference_length=1.0,
+        thermal_energy=thermal_energy,
+        friction=1.0,
+        reference_strain=spring.well_distance * at_rest,
+        strain_range=(-0.25, 0.6),
+    )
+
+
+def _export_twin(
+    directory: str | Path,
+    name: str,
+    text: str,
+    spring: TwoWellSpring,
+    *,
+    reference_length: float,
+    thermal_energy: float,
+    friction: float,
+    reference_strain: float,
+    strain_range: tuple[float, float],
+) -> Path:
+    """Export the twin of a chain with drag ``friction`` on each bead."""
+    law = chain_twin(
+        spring,
+        reference_length=reference_length,
+        thermal_energy=thermal_energy,
+        friction=0.5 * friction,
+        reference_strain=reference_strain,
+        strain_range=strain_range,
+    )
+    open_fraction = -float(law.envelope[1, 0])
+    # Where all springs are open, p passes 1 by less than this: the entropy goes on as a parabola.
+    law = replace(law, envelope=law.envelope + np.array([[0.0, 0.0], [-1e-6, 1e-6]]))
     about = Description(
-        name="chain_twin",
-        text="Closed-form twin of a chain of bistable springs: exact stress for any open fraction, "
-        "Kramers kinetics (drag η/2 on each spring, nothing fitted).",
+        name=name,
+        text=text,
         strain_kind="averaged",
         strain=["strain"],
-        strain_measure="mean elongation of a spring over its reference length, minus 1",
+        strain_measure="mean elongation of a spring over its reference length, minus "
+        f"{reference_strain:.6g}",
         stress=["stress"],
         stress_measure="mean spring force",
         internal=["open_fraction"],
-        internal_meaning="fraction of springs in the second well, minus 1/2",
+        internal_meaning=f"fraction of springs in the second well, minus {open_fraction:.6g}",
         units=DIMENSIONLESS,
         strain_rate=[[-10.0, 10.0]],
         time_step=[1e-3, 1.0],
@@ -168,12 +218,14 @@ def export_chain_twin(directory: str | Path) -> Path:
                 "stiffness": spring.stiffness,
                 "well_distance": spring.well_distance,
                 "crossing": spring.crossing,
-                "reference_length": length,
+                "reference_length": reference_length,
                 "friction": friction,
             },
         },
     )
-    encoder = OpenFractionEncoder(spring.crossing / length, 0.5, 1.0)
+    encoder = OpenFractionEncoder(
+        spring.crossing / reference_length, open_fraction, reference_strain
+    )
     return export_law(directory, law, about, encoder=encoder)
 
 
@@ -181,6 +233,7 @@ EXPORTS: dict[str, Callable[[str | Path], Path]] = {
     "trap": export_trap,
     "sls": export_standard_linear_solid,
     "chain": export_chain_twin,
+    "unfolding": export_unfolding_twin,
 }
 
 

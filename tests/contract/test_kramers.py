@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ibvonn_fem.model import load_model
-from ibvonn_train.export.exact_models import export_chain_twin
+from ibvonn_train.export.exact_models import export_chain_twin, export_unfolding_twin
 from ibvonn_train.kramers import (
     HIGHEST_BARRIER,
     chain_twin,
@@ -172,3 +172,33 @@ def test_exported_twin_loads_as_any_other_model(tmp_path):
     assert model.manifest.family == "graph"
     np.testing.assert_allclose(model.manifest.initial_state.stress, 0.0, atol=1e-15)
     assert not (directory / "parameters.npz").exists()
+
+
+def cycle(model, strains, dt):
+    """Stress along a path of strains, and the open fraction beyond that at rest."""
+    old, state, found = np.zeros((1, 1)), model.initial_state(), []
+    for strain in strains:
+        step = model.update(np.array([[strain]]), old, state, dt)
+        assert step.residual[0] <= 1e-10
+        old, state = np.array([[strain]]), step.statev_new.copy()
+        found.append((step.stress[0, 0], state[0, 0]))
+    return np.array(found).T
+
+
+def test_unfolding_twin_is_at_rest_without_force_and_its_loop_shrinks_when_slow(tmp_path):
+    model = load_model(export_unfolding_twin(tmp_path / "unfolding"), kernel="onnx")
+    initial = model.manifest.initial_state
+    rest = model.rates(initial.strain[None], initial.statev[None])
+    np.testing.assert_allclose(rest.stress, 0.0, atol=1e-15)
+    np.testing.assert_allclose(rest.driving_force, 0.0, atol=1e-12)
+    half = np.linspace(0.0, 0.5, 101)
+    strains = np.concatenate([half, half[-2::-1]])
+    areas = []
+    for duration in (10.0, 1000.0):
+        stress, opened = cycle(model, strains, duration / 200)
+        areas.append(np.trapezoid(stress, strains))
+        assert opened[100] > 0.95  # nearly all unfold
+        assert model.manifest.envelope.statev[0, 0] <= opened.min()
+        assert opened.max() <= model.manifest.envelope.statev[0, 1]
+    assert areas[0] > 5.0 * areas[1] > 0.0
+    assert abs(opened[-1]) < 0.03  # slowly pulled, they fold again
