@@ -79,6 +79,12 @@ class TrajectoryEnsemble:
         _check_attributes(self)
 
     @property
+    def stride(self) -> int:
+        """Steps of the integrator between stored instants, at least one."""
+        interval = float(np.median(np.diff(self.time))) if len(self.time) > 1 else 0.0
+        return max(1, round(interval / self.time_step))
+
+    @property
     def strain(self) -> FloatArray:
         """ε, shape ``(n_protocol, n_time, n_site, n_ε)``."""
         if self.strain_kind == "controlled":

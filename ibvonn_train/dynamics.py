@@ -28,7 +28,9 @@ class Rollout(NamedTuple):
     force: Tensor
 
 
-def controlled(rates: Rates, time: Tensor, strain: Tensor, internal: Tensor) -> Rollout:
+def controlled(
+    rates: Rates, time: Tensor, strain: Tensor, internal: Tensor, *, stride: int = 1
+) -> Rollout:
     """Integrate α̇ = ∂φ/∂g under a given strain: α_{n+1} = α_n + Δt_n α̇(ε_n, α_n).
 
     Args:
@@ -36,6 +38,7 @@ def controlled(rates: Rates, time: Tensor, strain: Tensor, internal: Tensor) -> 
         time: Instants, shape ``(n_time,)``.
         strain: ε(t), shape ``(n_time, ..., n_ε)``.
         internal: α at the first instant, shape ``(..., n_α)``.
+        stride: Steps between instants; the strain is interpolated linearly.
     """
     states, stresses = [], []
     for step, eps in enumerate(strain):
@@ -43,7 +46,11 @@ def controlled(rates: Rates, time: Tensor, strain: Tensor, internal: Tensor) -> 
         states.append(internal)
         stresses.append(stress)
         if step + 1 < len(time):
-            internal = internal + (time[step + 1] - time[step]) * rate
+            dt = (time[step + 1] - time[step]) / stride
+            internal = internal + dt * rate
+            for part in range(1, stride):
+                between = torch.lerp(eps, strain[step + 1], part / stride)
+                internal = internal + dt * rates(between, internal)[1]
     stress = torch.stack(stresses)
     return Rollout(strain, torch.stack(states), stress, stress[..., 0])
 
@@ -59,6 +66,7 @@ def chain(
     force: Tensor,
     friction: float,
     reference_length: float,
+    stride: int = 1,
 ) -> Rollout:
     """Roll chains out; the end of each is moved or pulled.
 
@@ -78,6 +86,7 @@ def chain(
         force: External force, shape ``(n_case, n_time)``; read where the end is pulled.
         friction: η.
         reference_length: L0.
+        stride: Steps between instants; velocity and force are held.
 
     Returns:
         Trajectories; `force` is the given one where it is given.
@@ -89,8 +98,12 @@ def chain(
         strains.append(strain)
         states.append(internal)
         stresses.append(stress)
-        if step + 1 < len(time):
-            dt = time[step + 1] - time[step]
+        if step + 1 == len(time):
+            break
+        dt = (time[step + 1] - time[step]) / stride
+        for part in range(stride):
+            if part:
+                stress, rate = rates(strain, internal)
             pulled = (force[:, step] - stress[:, -1, 0]) / friction
             end = torch.where(moved, end_velocity[:, step], pulled)[:, None, None]
             inner = torch.diff(stress, dim=1) / friction

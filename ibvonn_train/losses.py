@@ -19,20 +19,24 @@ def bump(width: int) -> Tensor:
 
 
 def weak_form(
-    internal: Tensor, rate: Tensor, time: Tensor, widths: Sequence[int]
+    internal: Tensor, rate: Tensor, time: Tensor, widths: Sequence[int], *, stride: int = 1
 ) -> list[tuple[Tensor, Tensor]]:
     """Return the mean rates of α and of r under bump functions, a pair for each width.
 
     With the forward-Euler scheme of the data, Σ_n v_n [α_{n+1} − α_n − Δt_n r_n] = 0 for every test
     function v. Summation by parts, Σ_n v_n (α_{n+1} − α_n) = −Σ_n (v_n − v_{n−1}) α_n for a v that
     vanishes at its ends, is exact and takes the difference off the noisy α. Both sides are
-    divided by the time that the bump spans: they are rates.
+    divided by the time that the bump spans: they are rates. Where only every m-th step of the
+    scheme is stored, r between the stored instants is interpolated: Δt_n r_n becomes
+    Δt_n [(1 − θ) r_n + θ r_{n+1}] with θ = (m − 1)/2m, which is exact for m = 1 and the trapezoidal
+    rule for many steps.
 
     Args:
         internal: α of the encoder, shape ``(n_trajectory, n_time, n_α)``.
         rate: r = ∂φ/∂g at the same states, same shape.
         time: Instants, shape ``(n_time,)``.
         widths: Numbers of interior points of the bumps; those that do not fit are left out.
+        stride: m, steps of the integrator between stored instants.
 
     Returns:
         Observed and modelled mean rates, each ``(n_trajectory, n_bump, n_α)``.
@@ -41,7 +45,9 @@ def weak_form(
     n_trajectory, n_time, n_internal = internal.shape
     # One row for each trajectory and variable, the layout of conv1d.
     alpha = internal.transpose(1, 2).reshape(-1, 1, n_time)
-    flow = (rate[:, :-1] * dt[:, None]).transpose(1, 2).reshape(-1, 1, n_time - 1)
+    late = 0.5 * (stride - 1) / stride
+    mean_rate = (1.0 - late) * rate[:, :-1] + late * rate[:, 1:]
+    flow = (mean_rate * dt[:, None]).transpose(1, 2).reshape(-1, 1, n_time - 1)
     span = dt.reshape(1, 1, -1)
     pairs = []
     for width in widths:

@@ -78,7 +78,9 @@ def roll_out(
         return stress, torch.from_numpy(result.rate).reshape(internal.shape)
 
     if not law.averaged:
-        run = dynamics.controlled(rates, time, eps.transpose(0, 1), alpha[:, 0])
+        run = dynamics.controlled(
+            rates, time, eps.transpose(0, 1), alpha[:, 0], stride=data.stride
+        )
         return {"controlled": _arrays(run, data)}
     if law.physics is None:
         raise ValueError(
@@ -101,6 +103,7 @@ def roll_out(
             force=torch.from_numpy(data.force),
             friction=friction,
             reference_length=reference,
+            stride=data.stride,
         )
         found = _arrays(run, data)
         if moved and data.drive == "end":  # the record holds the rate itself

@@ -103,22 +103,22 @@ def rich_family(
 
 
 def unseen_family(
-    low: float, high: float, duration: float, *, start: float
+    low: float, high: float, duration: float, *, start: float, rise: float = 0.01
 ) -> tuple[Protocol, ...]:
     """Return protocols of other shapes over the same range, to judge a law trained on a family.
 
-    For each end of the range that differs from the start: a sudden step (over a hundredth of the
-    duration) and a hold, and loading with reversal through the start; then raised cosines of a
-    short and of a long period.
+    For each end of the range that differs from the start: a sudden step and a hold, and loading
+    with reversal through the start; then raised cosines of a short and of a long period.
 
-    Arguments as in :func:`rich_family`.
+    Arguments as in :func:`rich_family`, and ``rise``, the part of the duration that the step takes:
+    a chain needs time, or its drag tears the end spring.
     """
     targets = _targets("unseen_family", low, high, start)
     protocols: list[Protocol] = []
     for target in targets:
         beyond = min(max(start - 0.5 * (target - start), low), high)
         protocols += [
-            step_and_hold(start + 0.8 * (target - start), 0.1 * duration, 0.01 * duration, start),
+            step_and_hold(start + 0.8 * (target - start), 0.1 * duration, rise * duration, start),
             piecewise_linear(
                 [0.0, 0.35 * duration, 0.75 * duration, duration],
                 [start, start + 0.9 * (target - start), beyond, start],

@@ -28,6 +28,8 @@ class Block:
         measures: Of each state, trajectory-major: n_state = n_trajectory · n_time.
         control, control_rate, force: Shape ``(n_protocol, n_time)``.
         sites: Number of sites of a protocol.
+        stride: Steps of the integrator between stored instants.
+        slowness: Duration over that of the shortest block: rates of α shrink by about as much.
     """
 
     time: Tensor
@@ -38,6 +40,8 @@ class Block:
     control_rate: Tensor
     force: Tensor
     sites: int
+    stride: int = 1
+    slowness: float = 1.0
 
     @property
     def trajectories(self) -> int:
@@ -68,6 +72,8 @@ class Block:
             control_rate=states.new_zeros(0),
             force=states.new_zeros(0),
             sites=1,
+            stride=self.stride,
+            slowness=self.slowness,
         )
 
     def trajectories_of(self, index: Tensor) -> Block:
@@ -100,6 +106,8 @@ class Block:
             control_rate=cut(self.control_rate),
             force=cut(self.force),
             sites=self.sites,
+            stride=self.stride,
+            slowness=self.slowness,
         )
 
     def by_site(self, series: Tensor) -> Tensor:
@@ -190,15 +198,23 @@ def prepare(
             uniform_nodes(low[1], high[1], config.nodes),
         )
     generator = np.random.default_rng(seed)
+    shortest = min(_duration(ensemble) for ensemble in ensembles)
     blocks = [
         tuple(
-            _block(ensemble, rows, kind, nodes, config.samples, generator, device)
+            replace(
+                _block(ensemble, rows, kind, nodes, config.samples, generator, device),
+                slowness=_duration(ensemble) / shortest if shortest else 1.0,
+            )
             for ensemble, rows in _split(ensembles, part)
         )
         for part in (train, list(config.validation))
     ]
     anchors = tuple(_anchor(block) for block in blocks[0])
     return TrainingSet(kind, blocks[0], blocks[1], anchors, _scales(blocks[0], kind))
+
+
+def _duration(ensemble: TrajectoryEnsemble) -> float:
+    return float(ensemble.time[-1] - ensemble.time[0])
 
 
 def _anchor(block: Block) -> Measures:
@@ -284,6 +300,7 @@ def _block(
         control_rate=tensor(ensemble.control_rate)[rows],
         force=force,
         sites=sites,
+        stride=ensemble.stride,
     )
 
 

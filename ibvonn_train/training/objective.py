@@ -166,8 +166,11 @@ class Objective:
         scale = self.data.scales.stress_scale
         terms = {"stress": losses.normalised_square(values.stress, block.stress[piece], scale)}
         if self.law.internal_size:
-            pairs = losses.weak_form(internal, values.rate, block.time, self.weak_widths)
-            terms["weak"] = losses.weak_form_loss(pairs, self.law.dissipation.time_scale)
+            pairs = losses.weak_form(
+                internal, values.rate, block.time, self.weak_widths, stride=block.stride
+            )
+            scale = block.slowness * self.law.dissipation.time_scale
+            terms["weak"] = losses.weak_form_loss(pairs, scale)
         return terms
 
     def _decoder_terms(self, block: Block, internal: Tensor) -> dict[str, Tensor]:

@@ -30,7 +30,8 @@ def rollouts(
     rates = law.rates_function()
     if law.strain_kind == "controlled":
         strain = strain.transpose(0, 1)
-        return {"controlled": dynamics.controlled(rates, block.time, strain, alpha[:, 0])}
+        run = dynamics.controlled(rates, block.time, strain, alpha[:, 0], stride=block.stride)
+        return {"controlled": run}
     # The velocity that the data's own scheme gave to the end; its zero need not be known.
     end = strain[..., 0].sum(-1) * physics.reference_length
     velocity = torch.diff(end, dim=1) / torch.diff(block.time)
@@ -45,6 +46,7 @@ def rollouts(
         force=block.force.repeat(2, 1),
         friction=physics.friction,
         reference_length=physics.reference_length,
+        stride=block.stride,
     )
     end_driven = dynamics.Rollout(
         both.strain[:, :cases],
