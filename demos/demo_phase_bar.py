@@ -57,7 +57,7 @@ DURATION = 3.0
 INTERVAL = 0.02  # between the instants that are compared
 # Kinks lie between those instants, where the rate has one value.
 HOLD = simulation.piecewise_linear(
-    [0.05, 0.95, 1.95, 2.95], [0.18, 0.28, 0.28, 0.2], "load, hold, unload"
+    [0.05, 1.05, 1.95, 2.95], [0.2, 0.26, 0.26, 0.2], "load, hold, unload"
 )
 PULLS = tuple(simulation.smooth_pull(0.05, start) for start in (0.13, 0.19, 0.25))
 SINUSOID = simulation.smooth_pull(0.05, 0.2, sine=0.2, frequency=0.5)
@@ -346,7 +346,7 @@ def main() -> None:
         "--bounds",
         type=float,
         nargs=2,
-        default=(7.0, 9.0),
+        default=(7.0, 11.0),
         help="allowed error in per cent of strain and force: of the twin, by default",
     )
     parser.add_argument("--figure", type=Path, help="where to write the curves as PNG")

@@ -41,6 +41,9 @@ class InternalVariableLaw:
         kinematics: How strains follow from the displacement, for instance ``Uniaxial()``.
         u: Displacement: a Function, or a part of one (``ufl.split``) [length].
         quadrature_degree: Degree of the rule; 2 (p − 1) for Lagrange elements of order p.
+        eigenstrain: Strain that bears no stress, such as αΔT: a UFL expression of the UFL shape of
+            the kinematics' measure, at small strain. The law sees the measure without it; its
+            Constants and Functions are read at every :meth:`update`.
         subdomain: Cell tags and the tag of the cells made of this material (default: all cells).
         mesh: Only needed where it cannot be found from ``u``.
         name: Used in messages and output (default: the model's name).
@@ -68,6 +71,7 @@ class InternalVariableLaw:
         u: Any,
         quadrature_degree: int,
         *,
+        eigenstrain: Any = None,
         subdomain: tuple[Any, int] | None = None,
         mesh: Any = None,
         name: str | None = None,
@@ -92,7 +96,14 @@ class InternalVariableLaw:
             for name in ("stress", "tangent", "energy", "dissipation", "validity")
         }
         self._weight = kinematics.weight(mesh)
-        self._measure_of_u = self.points.evaluator(kinematics.measure(u))
+        measure = kinematics.measure(u)
+        self._eigenstrain = None
+        if eigenstrain is not None:
+            eigenstrain = _checked_eigenstrain(ufl.as_ufl(eigenstrain), measure, kinematics)
+            self._eigenstrain = self.points.evaluator(eigenstrain)
+            self._eigenstrain_old = np.zeros((self.points.size, self._eigenstrain.size))
+            measure -= eigenstrain
+        self._measure_of_u = self.points.evaluator(measure)
         self.volumes = self.points.volumes(self._weight)
         self._allocate()
         self.update(0.0)
@@ -128,7 +139,10 @@ class InternalVariableLaw:
 
     @property
     def measure(self) -> FloatArray:
-        """Committed measure of deformation, shape ``(points, size)``; a read-only view."""
+        """Committed measure of deformation without eigenstrain, shape ``(points, size)``.
+
+        A read-only view.
+        """
         view = self._measure_old.view()
         view.flags.writeable = False
         return view
@@ -210,6 +224,8 @@ class InternalVariableLaw:
 
     def commit(self) -> None:
         """Accept the trial state: it becomes the start of the next step."""
+        if self._eigenstrain is not None:
+            self._eigenstrain(self._eigenstrain_old)
         np.copyto(self._statev_old, self._statev)
         np.copyto(self._measure_old, self._measure)
         np.copyto(self._stress_old, self._rows["stress"].get())
@@ -229,13 +245,16 @@ class InternalVariableLaw:
 
     def committed(self) -> dict[str, FloatArray]:
         """The committed state by name; these are the law's own arrays, not copies."""
-        return {
+        state = {
             "internal": self._statev_old,
             "measure": self._measure_old,
             "stress": self._stress_old,
             "energy": self._energy_old,
             "dissipated": self.dissipated,
         }
+        if self._eigenstrain is not None:
+            state["eigenstrain"] = self._eigenstrain_old
+        return state
 
     def set_committed(self, state: Mapping[str, FloatArray]) -> None:
         """Replace the committed state by one of :meth:`committed`, and drop the trial state."""
@@ -378,9 +397,40 @@ class InternalVariableLaw:
         """∫ g⁺·(α⁺ − α_n) dx over all ranks at the last :meth:`update` [energy]."""
         return self._integrate("dissipation")
 
+    def eigenstrain_work(self) -> tuple[float, float]:
+        """Work −∫ σ · Δε* dx that a change of eigenstrain since the last commit did on the body.
+
+        Returns:
+            With the stress at the end of the step, and with the mean of both ends [energy].
+        """
+        if self._eigenstrain is None:
+            return 0.0, 0.0
+        change = (self._eigenstrain() - self._eigenstrain_old) * self.volumes[:, None]
+        end = float(np.vdot(self._rows["stress"].get(), change))
+        start = float(np.vdot(self._stress_old, change))
+        end, start = self.comm.allreduce(end, op=MPI.SUM), self.comm.allreduce(start, op=MPI.SUM)
+        return -end, -0.5 * (end + start)
+
     def _integrate(self, name: str) -> float:
         values = self._rows[name].get()[:, 0]
         return float(self.comm.allreduce(float(values @ self.volumes), op=MPI.SUM))
+
+
+def _checked_eigenstrain(eigenstrain: Any, measure: Any, kinematics: Kinematics) -> Any:
+    if getattr(kinematics, "finite", False):
+        raise ValueError(
+            "eigenstrain: is subtracted from small strains; the kinematics is of finite strain. "
+            "Use finite=False."
+        )
+    if eigenstrain.ufl_shape != measure.ufl_shape:
+        raise ValueError(
+            f"eigenstrain: must have the shape {measure.ufl_shape} of the measure of "
+            f"{type(kinematics).__name__}; found {eigenstrain.ufl_shape}."
+        )
+    unknowns = set(ufl.algorithms.extract_coefficients(measure))
+    if unknowns & set(ufl.algorithms.extract_coefficients(eigenstrain)):
+        raise ValueError("eigenstrain: must not depend on the displacement; it is data.")
+    return eigenstrain
 
 
 def _mesh_of(u: Any) -> Any:

@@ -46,7 +46,7 @@ class InternalVariableProblem:
         u: Unknown; its current value is the first guess of a solve.
         bcs: Dirichlet conditions; their values are read at every solve.
         loads: External virtual work as a UFL form linear in ``ufl.TestFunction(u.function_space)``;
-            it may depend on ``u`` (springs, follower loads).
+            it may depend on ``u`` (follower loads; Robin conditions: ``-k * u * v * ds``).
         body_force: Force per unit volume, added as ∫ b · v weight dx.
         drag: Drag coefficient c per unit volume, a number or a UFL expression; needs linear
             elements. For a chain of beads with friction η at distances L0 it is η/L0.
@@ -224,6 +224,9 @@ class InternalVariableProblem:
             ]
         )
         self.comm.Allreduce(MPI.IN_PLACE, works, op=MPI.SUM)
+        # An eigenstrain acts on the body as loads do.
+        eigen = np.sum([law.eigenstrain_work() for law in self.laws], axis=0)
+        works[:3] += eigen[[0, 1, 0]]
         found = EnergyBalance(
             external_work=float(works[0]),
             external_work_trapezoidal=float(works[1]),
