@@ -7,7 +7,8 @@ one call runs once, for the smallest law and the Loop only: it needs several GB:
     python benchmarks/onnx_update.py
 
 An unrolled graph refuses the points that need more passes than it has; the Loop has up to 100 and
-stops when the last point has converged.
+stops when the last point has converged. The second table is that of the blocks in which
+``ibvonn_fem`` passes a large batch to the Loop.
 """
 
 from __future__ import annotations
@@ -20,13 +21,16 @@ import time
 import numpy as np
 import onnxruntime
 
+from ibvonn_fem.kernels import onnx as kernel
 from ibvonn_train.export import Law
-from ibvonn_train.export.onnx import constitutive_model
+from ibvonn_train.export.onnx import constitutive_model, rates_model
 from ibvonn_train.export.runtime import session
 from ibvonn_train.untrained import untrained_law
 
 SIZES = ((1, 1), (1, 2), (6, 2))
 BATCHES = (1, 100, 2_000, 20_000, 1_000_000)
+BLOCKS = (512, 2_048, 8_192, 50_000)
+IN_BLOCKS = 50_000
 VARIANTS = {"loop": None, "unrolled 5": 5, "unrolled 8": 8}
 
 
@@ -40,6 +44,29 @@ def steps(
         "statev": rng.uniform(-1.0, 1.0, size=(n, n_internal)),
         "dt": 10.0 ** rng.uniform(-2.0, 0.0, size=(n, 1)),
     }
+
+
+def print_blocks(repeats: int) -> None:
+    """Nanoseconds per point of ``OnnxKernel`` at one batch, by points per call of the runtime."""
+    print(f"\nOnnxKernel at {IN_BLOCKS} points, ns per point by points per block")
+    print(f"{'sizes':<10}" + "".join(f"{block:>10}" for block in BLOCKS))
+    for n_strain, n_internal in SIZES:
+        law = Law.of(untrained_law(n_strain, n_internal))
+        opened = kernel.OnnxKernel(
+            constitutive_model(law.update()).SerializeToString(),
+            rates_model(law.rates(), n_internal).SerializeToString(),
+        )
+        inputs = steps(np.random.default_rng(0), IN_BLOCKS, n_strain, n_internal)
+        dt = inputs.pop("dt")[:, 0]
+        times: dict[int, list[float]] = {block: [] for block in BLOCKS}
+        for _ in range(repeats):  # interleaved: a disturbance meets all sizes of block alike
+            for block in BLOCKS:
+                kernel.BLOCK = block
+                start = time.process_time()
+                opened.update(**inputs, dt=dt)
+                times[block].append(time.process_time() - start)
+        cells = "".join(f"{np.median(t) / IN_BLOCKS * 1e9:>10.0f}" for t in times.values())
+        print(f"{f'({n_strain}, {n_internal})':<10}" + cells)
 
 
 def main() -> None:
@@ -72,6 +99,7 @@ def main() -> None:
                     refused = f"{np.sum(~(residual <= 1e-10))} of {n}"
             sizes = f"({n_strain}, {n_internal})"
             print(f"{sizes:<8}{name:<12}{len(model) / 1e3:>6.0f}" + "".join(cells) + f"  {refused}")
+    print_blocks(chosen.repeats)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(f"peak memory {peak:.1f} GB")
 

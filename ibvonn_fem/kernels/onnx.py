@@ -5,6 +5,7 @@ One thread per rank and no spinning: otherwise two MPI ranks on two cores stall 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,10 @@ CONSTITUTIVE_OUTPUTS = (
 )
 RATES_INPUTS = ("strain", "statev")
 RATES_OUTPUTS = ("energy", "stress", "driving_force", "rate")
+
+BLOCK = 2048
+"""Points per call of the runtime. Newton's loop of a block ends with its own slowest point, and the
+intermediate arrays take tens of MB, not GB; ``benchmarks/onnx_update.py`` measures other sizes."""
 
 
 class Graph:
@@ -114,29 +119,31 @@ class OnnxKernel:
         n_points = len(strain)
         if out is None:
             out = LocalUpdate.empty(n_points, self.strain_size, self.internal_size)
-        if n_points == 0:  # a loop over no points has no well-defined length in the graph
-            return out
         increment = np.broadcast_to(np.asarray(dt, dtype=np.float64), (n_points,))
-        values = self._constitutive.run(
-            CONSTITUTIVE_OUTPUTS,
-            {
-                "strain": strain,
-                "strain_old": strain_old,
-                "statev": statev,
-                "dt": increment[:, np.newaxis],
-            },
-        )
-        for name, value in zip(CONSTITUTIVE_OUTPUTS, values, strict=True):
-            target: FloatArray = getattr(out, name)
-            target[...] = value.reshape(target.shape)
+        inputs = (strain, strain_old, statev, increment[:, np.newaxis])
+        for block in _blocks(n_points):
+            feed = {k: v[block] for k, v in zip(CONSTITUTIVE_INPUTS, inputs, strict=True)}
+            values = self._constitutive.run(CONSTITUTIVE_OUTPUTS, feed)
+            for name, value in zip(CONSTITUTIVE_OUTPUTS, values, strict=True):
+                target: FloatArray = getattr(out, name)[block]
+                target[...] = value.reshape(target.shape)
         return out
 
     def rates(self, strain: FloatArray, statev: FloatArray) -> Rates:
         """Evaluate the law in continuous time."""
-        if len(strain) == 0:
-            empty = np.empty((0, self.internal_size))
-            return Rates(np.empty(0), np.empty((0, self.strain_size)), empty, empty.copy())
-        energy, stress, driving_force, rate = self._rates.run(
-            RATES_OUTPUTS, {"strain": strain, "statev": statev}
-        )
+        n_points = len(strain)
+        sizes = (1, self.strain_size, self.internal_size, self.internal_size)
+        found = [np.empty((n_points, size)) for size in sizes]
+        for block in _blocks(n_points):
+            feed = {"strain": strain[block], "statev": statev[block]}
+            for target, value in zip(found, self._rates.run(RATES_OUTPUTS, feed), strict=True):
+                target[block] = value
+        energy, stress, driving_force, rate = found
         return Rates(energy.reshape(-1), stress, driving_force, rate)
+
+
+def _blocks(n_points: int) -> Iterator[slice]:
+    """Ranges of at most :data:`BLOCK` points, as equal as they can be; none for no points."""
+    count = -(-n_points // BLOCK)
+    for i in range(count):
+        yield slice(i * n_points // count, (i + 1) * n_points // count)
