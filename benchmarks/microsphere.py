@@ -26,9 +26,9 @@ from distilled import distil
 from law_update import cpu_time
 from machine import describe_machine
 
+from ibvonn_fem.directions import lebedev
 from ibvonn_fem.emit_c import merged_directions
 from ibvonn_fem.kernels.c_library import CLibraryKernel
-from ibvonn_fem.kinematics.directions import lebedev
 from ibvonn_train.export.parameters import LawParameters
 from ibvonn_train.untrained import untrained_law
 

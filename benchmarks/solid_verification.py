@@ -30,8 +30,8 @@ from solid_cases import (
 )
 from solid_laws import Point, TwoWells, linear_law, smooth_law
 
+from ibvonn_fem.directions import LEBEDEV
 from ibvonn_fem.kinematics import Axisymmetric, Microsphere, PlaneStrain, PlaneStress, lebedev
-from ibvonn_fem.kinematics.directions import LEBEDEV
 from ibvonn_fem.kinematics.strain_maps import mandel_squares
 
 TRACE = np.array([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])

@@ -7,7 +7,6 @@ directions; UMAT; the generic behaviour of MFront.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import textwrap
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .directions import lebedev
 from .errors import ExportedModelError
 from .kernels.base import FloatArray
 from .kernels.compiler import SOURCES
@@ -119,8 +119,8 @@ class _Emission:
 
     @property
     def hash(self) -> str:
-        content = (self.manifest.directory / "manifest.json").read_bytes()
-        return hashlib.sha256(content).hexdigest()
+        """Of the weights alone: a new model card or parity table leaves the C file as it is."""
+        return self.manifest.sha256["parameters.npz"]
 
     def fill(self, text: str, **more: str) -> str:
         """Replace the @PLACES@ of a template."""
@@ -172,7 +172,7 @@ class _Emission:
             + "\n   ".join(textwrap.wrap(about, 92))
             + f"""
 
-   Model sha256 {self.hash}, format {FORMAT}, licence {_ascii(m.raw["licence"])}.
+   parameters.npz sha256 {self.hash}, format {FORMAT}, licence {_ascii(m.raw["licence"])}.
    Written by `ibvonn-fem emit-c`. One C99 file, nothing but libm:
 
        cc -O3 -march=native -fno-math-errno -fno-trapping-math -c constitutive.c
@@ -218,13 +218,11 @@ class _Emission:
             listed = _names([f"{name}" for name in names])
             return [f"#define LAW_SPACE_NAMES {listed}", f"#define LAW_PLANE_NAMES {listed}"]
         try:
-            from .kinematics.directions import lebedev
+            rule = lebedev(self.directions)
         except ImportError as error:
             raise RuntimeError(
-                f"emit_c: the directions of a solid need scipy >= 1.15 and ufl ({error}); install "
-                "them, or run where DOLFINx is."
+                f"emit_c: the directions of a solid need scipy >= 1.15 ({error}); install it."
             ) from error
-        rule = lebedev(self.directions)
         lines = []
         for place, kept in (("space", range(6)), ("plane", range(4))):
             projection, weight = merged_directions(rule.vectors, rule.weights, list(kept))

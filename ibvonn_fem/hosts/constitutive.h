@@ -23,7 +23,7 @@
 
 #define @UPPER@_STRAIN_SIZE @STRAINS@
 #define @UPPER@_INTERNAL_SIZE @INTERNALS@
-#define @UPPER@_MODEL_SHA256 "@HASH@"
+#define @UPPER@_PARAMETERS_SHA256 "@HASH@"
 #define @UPPER@_MODEL_FORMAT @FORMAT@
 
 #ifdef __cplusplus

@@ -9,7 +9,7 @@ module @NAME@_law
 
     integer, parameter, public :: dp = c_double
     integer, parameter, public :: strain_size = @STRAINS@, internal_size = @INTERNALS@
-    character(len=*), parameter, public :: model_hash = &
+    character(len=*), parameter, public :: parameters_sha256 = &
         "@HASH@"
 
     interface

@@ -1,10 +1,10 @@
 """Maps between displacement gradients and the strains of a law."""
 
+from ..directions import Directions as Directions
+from ..directions import around_axis as around_axis
+from ..directions import equispaced as equispaced
+from ..directions import lebedev as lebedev
 from .base import Kinematics as Kinematics
-from .directions import Directions as Directions
-from .directions import around_axis as around_axis
-from .directions import equispaced as equispaced
-from .directions import lebedev as lebedev
 from .full_strain import FullStrain as FullStrain
 from .networks import Microcircle as Microcircle
 from .networks import Microsphere as Microsphere

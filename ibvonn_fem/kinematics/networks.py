@@ -18,8 +18,8 @@ from __future__ import annotations
 import logging
 from typing import Any, Self
 
+from ..directions import Directions, Orientation, equispaced, lebedev
 from ..model import ExportedModel
-from .directions import Directions, Orientation, equispaced, lebedev
 from .settings import PLANE, SPACE, Setting
 from .solid import Solid
 from .strain_maps import DirectionMap

@@ -15,8 +15,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..directions import Directions
 from ..kernels.base import FloatArray, LocalUpdate
-from .directions import Directions
 from .settings import MANDEL, ROOT2, Setting
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import shutil
 import subprocess
@@ -14,12 +15,12 @@ import pytest
 from model_directory import EXPORTED, write_model
 
 from ibvonn_fem.cli import main
+from ibvonn_fem.directions import lebedev
 from ibvonn_fem.emit_c import emit_c, symbol, workspace_vectors
 from ibvonn_fem.errors import ExportedModelError
 from ibvonn_fem.kernels.c_library import CLibraryKernel, load_library
 from ibvonn_fem.kernels.compiler import find_compiler
 from ibvonn_fem.kernels.packing import pack
-from ibvonn_fem.kinematics.directions import lebedev
 from ibvonn_fem.manifest import read_manifest
 
 STRICT = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wshadow", "-Werror")
@@ -342,7 +343,7 @@ def test_workspace_is_what_the_kernel_lays_out(sizes):
 
 def test_files_carry_hash_format_and_exact_weights(emitted):
     folder, _, _ = emitted
-    content = (folder.parent / "Two-state.law" / "manifest.json").read_bytes()
+    content = (folder.parent / "Two-state.law" / "parameters.npz").read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     text = (folder / "constitutive.c").read_text()
     for path in folder.glob("constitutive.*"):
@@ -351,6 +352,17 @@ def test_files_carry_hash_format_and_exact_weights(emitted):
     listed = re.search(r"law_weights\[\] = \{(.*?)\};", text, re.DOTALL).group(1)
     found = np.array([float(item) for item in listed.split(",")])
     assert np.array_equal(found, pack(RANDOM).weights)
+
+
+def test_another_certificate_leaves_the_files_as_they_are(emitted, tmp_path):
+    folder, _, _ = emitted
+    shutil.copytree(folder.parent / "Two-state.law", tmp_path / "law")
+    path = tmp_path / "law" / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest["provenance"]["created"] = "another day"
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    for new in emit_c(tmp_path / "law", tmp_path, directions=25):
+        assert new.read_bytes() == (folder / new.name).read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -158,9 +158,28 @@ def test_points_need_neither_dolfinx_nor_torch():
         "import sys\n"
         "for name in ('dolfinx', 'petsc4py', 'mpi4py', 'ufl', 'torch', 'onnx', 'ibvonn_train'):\n"
         "    sys.modules[name] = None\n"
-        "import ibvonn_fem, ibvonn_fem.cli\n"
+        "import ibvonn_fem\n"
         f"model = ibvonn_fem.load_model({str(EXACT_TRAP)!r}, kernel='onnx')\n"
         "print(model.update([[0.2]], [[0.0]], [[0.0]], 0.5).stress[0, 0])\n"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     np.testing.assert_allclose(float(run.stdout), 0.15)
+
+
+def test_command_line_needs_neither_dolfinx_nor_torch(tmp_path):
+    """`emit-c` of a law that becomes a solid, and `run-point`, where only NumPy and SciPy are."""
+    (tmp_path / "history.csv").write_text("0, 0.1\n1, 0.1\n")
+    code = (
+        "import sys\n"
+        "for name in ('dolfinx', 'basix', 'petsc4py', 'mpi4py', 'ufl', 'torch', 'onnx',\n"
+        "             'ibvonn_train'):\n"
+        "    sys.modules[name] = None\n"
+        "from ibvonn_fem.cli import main\n"
+        f"model, folder = {str(EXACT_TRAP)!r}, {str(tmp_path)!r}\n"
+        "history = folder + '/history.csv'\n"
+        "point = ['run-point', model, '--strain-history', history, '--no-figure']\n"
+        "sys.exit(main(['emit-c', model, '--output', folder]) or main(point))\n"
+    )
+    subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written >= {"constitutive.c", "constitutive.h", "history_response.csv"}

@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation
 from solid_laws import Point, TwoWells, linear_law, smooth_law
 
 from ibvonn_fem import ExportedModel
+from ibvonn_fem.directions import LEBEDEV
 from ibvonn_fem.kinematics import (
     Directions,
     LogarithmicVolumetric,
@@ -25,7 +26,6 @@ from ibvonn_fem.kinematics import (
     lebedev,
     reference_modulus,
 )
-from ibvonn_fem.kinematics.directions import LEBEDEV
 from ibvonn_fem.kinematics.settings import MANDEL, ROOT2
 from ibvonn_fem.kinematics.strain_maps import mandel_squares
 

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from ..kernels.base import FloatArray
+from .kernels.base import FloatArray
 
 LEBEDEV: Mapping[int, int] = MappingProxyType(
     {
