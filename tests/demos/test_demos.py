@@ -26,6 +26,22 @@ def test_a_demo_asserts_what_it_shows(demo):
     assert any(isinstance(node, ast.Assert) for node in ast.walk(tree))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["demo_plate_with_hole", "demo_torsion"])
+def test_a_demo_runs_on_two_ranks(name, tmp_path):
+    script = [sys.executable, ROOT / "demos" / f"{name}.py", "--short"]
+    run = subprocess.run(
+        ["bash", ROOT / "setup" / "mpirun.sh", "2", *script, "--figure", tmp_path / "figure.png"],
+        cwd=tmp_path,
+        env={**os.environ, "MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert (tmp_path / "figure.png").stat().st_size > 5000
+
+
 @pytest.mark.parametrize("demo", DEMOS, ids=lambda path: path.stem)
 def test_a_demo_runs_in_short_mode(demo, tmp_path):
     model = NEEDS.get(demo.name)
