@@ -23,7 +23,7 @@ from . import _compat
 from .errors import LocalSolveError
 from .kernels.base import FloatArray
 from .kinematics import Kinematics
-from .kinematics.evaluation import BLOCK, Evaluation
+from .kinematics.evaluation import Evaluation, block_size
 from .local_update import FailureReport, RangeReport, find_excursions, find_failures
 from .microstates import Decoder, equilibrium_state
 from .model import ExportedModel
@@ -120,7 +120,7 @@ class InternalVariableLaw:
         self.dissipated = np.zeros(size)
         self._statev = np.tile(initial.statev, (size * law_points, 1))
         self._statev_old = self._statev.copy()
-        block = max(1, min(BLOCK // law_points, size))
+        block = max(1, min(block_size(law_points), size))
         self._evaluation = Evaluation(self.model, self.kinematics, self._measure_size, block)
         self._range = RangeReport(0, size * law_points)
 

@@ -104,7 +104,7 @@ def test_work_arrays_do_not_grow_with_the_mesh(zener, bar, monkeypatch):
     """A law evaluated in many blocks gives the same numbers as in one."""
     results = []
     for block in (4096, 3):
-        monkeypatch.setattr("ibvonn_fem.law.BLOCK", block)
+        monkeypatch.setattr("ibvonn_fem.kinematics.evaluation.BLOCK", block)
         body = bar(zener(quartic=1.0), body_force=0.2)
         body.elongation.value = 0.3
         body.problem.solve(0.1)
