@@ -35,6 +35,7 @@ from ibvonn_train import audits, figures
 from ibvonn_train.data import TrajectoryEnsemble
 from ibvonn_train.evaluation import Evaluation, ExportedLaw, Gauge, evaluate
 from ibvonn_train.evaluation.published import TRAP
+from ibvonn_train.report import errors_entry
 from ibvonn_train.simulation import Protocol, TetheredParticle, simulate, trap_of_paper
 from ibvonn_train.simulation.protocols import ramp
 from ibvonn_train.training.config import TrainingConfig
@@ -180,7 +181,11 @@ def main() -> None:
         value = "" if audit.value is None else f"{audit.value:.4g}"
         print(f"     {audit.verdict:<14}{audit.audit:<28}{value:>12}   {audit.detail}")
 
-    exported = model.to_export(out / "trap", certificate=[a.record() for a in certificate])
+    exported = model.to_export(
+        out / "trap",
+        certificate=[audit.record() for audit in certificate],
+        errors=errors_entry({"test": test, "linear": extrapolation}),
+    )
     print(f"5/6  exported to {exported}")
 
     print("6/6  a bar in FEniCSx with the learned law at every quadrature point")

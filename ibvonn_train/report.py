@@ -1,8 +1,11 @@
-"""Tables as text: the one place that aligns numbers for a person."""
+"""Tables of results: as text for a person, as entries of the manifest for the model card."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
 
 from .audits import Audit
 from .evaluation import Evaluation
@@ -52,9 +55,7 @@ def errors_table(
     rows: list[list[Cell]] = []
     for name, each in found.items():
         for key, error in each.errors.items():
-            drive, quantity = key.split("/")
-            label = QUANTITIES[quantity]
-            label += "" if drive == "controlled" else f", {drive}-driven"
+            label = _label(key)
             rows.append(
                 [
                     name,
@@ -66,13 +67,76 @@ def errors_table(
                 ]
             )
         rows += [
-            [name, f"{key.replace('_', ' ')}, along the data", None, None, value, None]
-            for key, value in each.potentials.items()
+            [name, _label(key), None, None, value, None] for key, value in each.potentials.items()
         ]
     header = ["ensemble", "error in %", "of ensemble", "floor", "of exact mean", "published"]
     if published is None:
         header, rows = header[:-1], [row[:-1] for row in rows]
     return text_table(header, rows)
+
+
+def _label(key: str) -> str:
+    """Return words for a key of `Evaluation`: "DRIVE/QUANTITY", or the name of a potential."""
+    if "/" not in key:
+        return f"{key.replace('_', ' ')}, along the data"
+    drive, quantity = key.split("/")
+    return QUANTITIES[quantity] + ("" if drive == "controlled" else f", {drive}-driven")
+
+
+def errors_entry(found: Mapping[str, Evaluation]) -> list[dict[str, Any]]:
+    """Return the manifest's ``errors``: of all quantities, in per cent."""
+    return [
+        {
+            "ensemble": name,
+            "quantity": _label(key),
+            "error": float(error),
+            "floor": each.floor.get(key),
+        }
+        for name, each in found.items()
+        for key, error in {**each.errors, **each.potentials}.items()
+    ]
+
+
+def seeds_entry(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the manifest's ``seeds``: the errors of several laws that were trained alike.
+
+    Args:
+        records: What ``ibvonn evaluate --json`` wrote of each law, or ``ibvonn reproduce --json``
+            of all.
+
+    Raises:
+        ValueError: If there are fewer than two laws, or they were judged on different ensembles.
+    """
+    runs: list[Mapping[str, Any]] = []
+    for record in records:
+        runs += record["runs"] if "runs" in record else [record["ensembles"]]
+    if len(runs) < 2:
+        raise ValueError(f"seeds: needs the results of at least 2 laws; found {len(runs)}.")
+    errors = [
+        {
+            (name, key): float(error)
+            for name, each in run.items()
+            for key, error in {**each["errors_percent"], **each["potentials_percent"]}.items()
+        }
+        for run in runs
+    ]
+    if any(set(each) != set(errors[0]) for each in errors):
+        names = [sorted(run) for run in runs]
+        raise ValueError(
+            f"seeds: the laws were judged on different ensembles or quantities: {names}."
+        )
+    return [
+        {
+            "ensemble": name,
+            "quantity": _label(key),
+            "seeds": len(runs),
+            "median": float(np.median(values)),
+            "lowest": min(values),
+            "highest": max(values),
+        }
+        for (name, key) in errors[0]
+        for values in [[each[name, key] for each in errors]]
+    ]
 
 
 def certificate_table(audits: Sequence[Audit]) -> str:

@@ -19,6 +19,7 @@ a first run, in an empty folder:
   ibvonn evaluate run --ensemble data/test.h5 --training data/train.h5
   ibvonn export run trap_law           write the model that finite-element codes read
   ibvonn verify trap_law               compare ONNX, TorchScript and C with torch
+  ibvonn card trap_law                 write its README.md again
 
 One TOML holds the whole study: [simulation] and [training].
 exit codes: 0 all well; 1 the command failed (or an audit did, with --strict);
@@ -60,8 +61,9 @@ example:
 
 EXPORT = """\
 Write a trained law as the directory that finite-element codes read. With --ensemble, the
-certificate of its audits on these unseen data goes into the manifest. With --verify, the
-table of the runtimes that give the same numbers does.
+certificate of its audits on these unseen data and the errors of its roll-outs go into the
+manifest. With --verify, the table of the runtimes that give the same numbers does. The
+model card (README.md) says it all in words.
 
 example:
   ibvonn export run trap_law --ensemble data/test.h5 --slow data/slow.h5
@@ -75,6 +77,16 @@ manifest.json; the exit code is 1 where a runtime does not agree.
 
 example:
   ibvonn verify trap_law
+"""
+
+CARD = """\
+Write the model card of an exported directory again: README.md, made of manifest.json, and
+response.png, a cycle of strain at three rates. With --seeds, the median and spread of the
+errors of laws that were trained alike go into the manifest first.
+
+examples:
+  ibvonn card trap_law
+  ibvonn card trap_law --seeds seed_0.json seed_1.json seed_2.json
 """
 
 REPRODUCE = """\
@@ -168,6 +180,16 @@ def build_parser() -> argparse.ArgumentParser:
         help="random steps inside the envelope, and again beyond it (default: 100000)",
     )
     verify.add_argument("--no-store", action="store_true", help="leave the manifest as it is")
+
+    card = verb("card", "write the model card of an exported model again", CARD)
+    card.add_argument("directory", metavar="DIRECTORY", type=Path)
+    card.add_argument(
+        "--seeds",
+        metavar="FILE",
+        type=Path,
+        nargs="+",
+        help="JSON of `ibvonn evaluate`, one per seed, or that of `ibvonn reproduce`",
+    )
 
     repeat = verb("reproduce", "repeat an example of the paper with several seeds", REPRODUCE)
     repeat.add_argument("example", choices=("trap", "chain"))

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import shutil
 import sys
+from collections.abc import Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ from ..audits import Audit, certify
 from ..data import TrajectoryEnsemble
 from ..evaluation import Evaluation, ExportedLaw, Gauge, open_law
 from ..evaluation import evaluate as judge
+from ..export import manifest as manifests
 from ..export import verify as parity
 from ..free_energy import MicroscopicEnergy
 from ..physics import physics_of
-from ..report import certificate_table, errors_table
+from ..report import certificate_table, errors_entry, errors_table, seeds_entry
 from ..reproduction import reproduce as repeat_example
 from ..simulation.config import SimulationConfig
 from ..simulation.study import build_system, own_system, run_set
@@ -137,10 +139,12 @@ def export(options: argparse.Namespace) -> int:
         audits = _audits(law, data, found, options)
         _say(options, certificate_table(audits))
         about["certificate"] = [audit.record() for audit in audits]
+        about["errors"] = errors_entry(found)
     path = model.to_export(options.directory, **about)
     _say(options, f"wrote {path}")
     if options.verify and not _agree(path, options):
         return 1
+    _write_card(path)
     _say(options, f"next: ibvonn-fem check {options.directory}")
     return 0
 
@@ -149,6 +153,28 @@ def verify(options: argparse.Namespace) -> int:
     """Compare the runtimes of an exported model."""
     agree = _agree(options.directory, options, options.points, keep=not options.no_store)
     return 0 if agree else 1
+
+
+def card(options: argparse.Namespace) -> int:
+    """Write the card of an exported model, after adding the spread over seeds to its manifest."""
+    added: dict[str, Any] = {}
+    if options.seeds is not None:
+        records = [json.loads(path.read_text(encoding="utf-8")) for path in options.seeds]
+        added["seeds"] = seeds_entry(records)
+    path = _write_card(options.directory, added)
+    _say(options, f"wrote {path}")
+    return 0
+
+
+def _write_card(directory: Path, added: Mapping[str, Any] | None = None) -> Path:
+    """Draw the figure of the card and write it, with new entries for the manifest."""
+    from ..figures import response  # matplotlib is slow to import and not always wanted
+
+    manifest = manifests.read(directory)
+    response(directory / manifests.RESPONSE, directory)
+    listed = manifest.pop("files")
+    manifests.replace({**manifest, **(added or {}), "files": listed}, directory)
+    return directory / manifests.CARD
 
 
 def _agree(

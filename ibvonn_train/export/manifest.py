@@ -1,4 +1,7 @@
-"""``manifest.json``: what a finite-element code must know of a law besides its numbers."""
+"""``manifest.json``: what a finite-element code must know of a law besides its numbers.
+
+Whoever writes it here writes the model card too, so that the two never disagree.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,18 @@ from typing import Any
 import jsonschema
 import numpy as np
 
+from .card import markdown
 from .law import Law
 
 FORMAT = 1
 """Format of the directories that this package writes."""
 
-DERIVED = ("constitutive.c", "constitutive.h", "constitutive.f90")
-"""Files that ``ibvonn-fem emit-c`` adds to a model: they carry its hash, so it cannot list them."""
+CARD, RESPONSE = "README.md", "response.png"
+"""The model card and its figure."""
+
+DERIVED = ("constitutive.c", "constitutive.h", "constitutive.f90", CARD, RESPONSE)
+"""Files that may come later or be written again, so that no manifest lists them: those of
+``ibvonn-fem emit-c``, and the model card, which is made of the manifest."""
 
 REFERENCE_TOLERANCE = 1e-10
 """Largest relative difference between two runtimes inside the envelope."""
@@ -51,6 +59,8 @@ class Description:
             ``effective_thermal_energy``, ``time_step``, ``parameters``.
         certificate: Audits, or None: a list of ``audit``, ``value``, ``band``, ``verdict``,
             ``detail``.
+        errors: Errors of roll-outs in per cent, or None: a list of ``ensemble``, ``quantity``,
+            ``error``, ``floor``.
         config: Resolved configuration of the run.
         seed: Seed of the run.
         data_sha256: Checksum of the training data, or one per file.
@@ -71,6 +81,7 @@ class Description:
     licence: str = "MIT"
     microscopic: dict[str, Any] | None = None
     certificate: list[dict[str, Any]] | None = None
+    errors: list[dict[str, Any]] | None = None
     config: dict[str, Any] | None = None
     seed: int | None = None
     data_sha256: str | dict[str, str] | None = None
@@ -142,6 +153,7 @@ def build(law: Law, about: Description) -> dict[str, Any]:
         "tolerances": {"residual": law.residual_tolerance, "reference": REFERENCE_TOLERANCE},
         "microscopic": about.microscopic,
         "certificate": about.certificate,
+        **({} if about.errors is None else {"errors": about.errors}),
         "provenance": {
             "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "config": about.config,
@@ -178,6 +190,23 @@ def text(manifest: dict[str, Any]) -> str:
     return json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def read(directory: Path) -> dict[str, Any]:
+    """Read ``manifest.json`` of an exported model.
+
+    Raises:
+        ValueError: If there is none, or it does not follow the schema.
+    """
+    try:
+        content = (directory / "manifest.json").read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(
+            f"{directory}: not an exported model, no manifest.json ({error})."
+        ) from None
+    manifest: dict[str, Any] = json.loads(content)
+    check(manifest)
+    return manifest
+
+
 def write(manifest: dict[str, Any], directory: Path) -> None:
     """Write ``manifest.json`` with the checksum of every other file in the directory.
 
@@ -193,12 +222,14 @@ def write(manifest: dict[str, Any], directory: Path) -> None:
 
 
 def replace(document: dict[str, Any], directory: Path) -> None:
-    """Write a complete manifest in place of the one that is there.
+    """Write a complete manifest in place of the one that is there, and the model card after it.
 
     Raises:
         ValueError: If it does not follow the schema.
     """
     check(document)
+    card = markdown(document, RESPONSE if (directory / RESPONSE).is_file() else None)
     partial = directory / ".manifest.json.part"
     partial.write_text(text(document), encoding="utf-8")
     partial.replace(directory / "manifest.json")
+    (directory / CARD).write_text(card, encoding="utf-8")

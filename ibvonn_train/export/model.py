@@ -55,7 +55,6 @@ def export_law(
     encoder: nn.Module | None = None,
     decoder: Decoder | None = None,
     microstate_size: int = 1,
-    extra_files: dict[str, str] | None = None,
     pt2: bool = False,
 ) -> Path:
     """Write an exported model, format 1, whole or not at all.
@@ -68,7 +67,6 @@ def export_law(
             strain.
         decoder: The distribution of microstates.
         microstate_size: n_x of encoder and decoder.
-        extra_files: Further text files, such as a model card: name → content.
         pt2: Write ``constitutive.pt2`` too, which takes torch some ten seconds.
 
     Returns:
@@ -103,8 +101,6 @@ def export_law(
             law.parameters.save(folder / "parameters.npz")
         with (folder / "reference.npz").open("wb") as stream:
             np.savez(stream, **reference)  # type: ignore[arg-type]
-        for name, content in (extra_files or {}).items():
-            (folder / name).write_text(content, encoding="utf-8")
         manifests.write(document, folder)
     logger.info("wrote %s (%s)", directory, ", ".join(f"{name}.onnx" for name in models))
     return Path(directory)

@@ -6,5 +6,6 @@ from .microscopic import internal_variable as internal_variable
 from .potentials import potentials as potentials
 from .report import report as report
 from .report import trap_report as trap_report
+from .response import response as response
 from .training import training_history as training_history
 from .trajectories import trajectories as trajectories

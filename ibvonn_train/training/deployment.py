@@ -82,7 +82,7 @@ def deploy(
     initial_strain: npt.ArrayLike = 0.0,
     internal_meaning: str = "ensemble means of learned features of the microstate",
     certificate: list[dict[str, Any]] | None = None,
-    extra_files: dict[str, str] | None = None,
+    errors: list[dict[str, Any]] | None = None,
 ) -> Path:
     """Write an exported model whose zero state is the law's equilibrium at the initial strain.
 
@@ -94,7 +94,7 @@ def deploy(
         initial_strain: Strain of the training measure that the exported law calls zero.
         internal_meaning: What the internal variables are, in words.
         certificate: Audits for the manifest.
-        extra_files: Further text files.
+        errors: Errors of roll-outs for the manifest.
 
     Returns:
         The directory.
@@ -146,6 +146,7 @@ def deploy(
             "parameters": record["parameters"],
         },
         certificate=certificate,
+        errors=errors,
         config=model.config.resolved(),
         seed=model.config.seed,
         data_sha256=record["provenance"]["data_sha256"],
@@ -165,7 +166,6 @@ def deploy(
         encoder=EncoderGraph(model.law.encoder, **gauge),
         decoder=decoder,
         microstate_size=record["microstate_size"],
-        extra_files=extra_files,
     )
 
 

@@ -46,6 +46,7 @@ def test_export_holds_the_files_of_the_conventions(tmp_path):
     names = {path.name for path in directory.iterdir()}
     assert names == {
         "manifest.json",
+        "README.md",
         "constitutive.pt",
         "parameters.npz",
         "reference.npz",
@@ -53,7 +54,7 @@ def test_export_holds_the_files_of_the_conventions(tmp_path):
         *(f"{name}.onnx" for name in ("decoder_log_density", "decoder_sample")),
     }
     listed = read(directory)["files"]
-    assert set(listed) == names - {"manifest.json"}
+    assert set(listed) == names - {"manifest.json", "README.md"}
     for name, entry in listed.items():
         content = (directory / name).read_bytes()
         assert entry == {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
@@ -89,11 +90,10 @@ def test_trap_decoder_is_the_equilibrium_distribution_around_the_mean(tmp_path):
     np.testing.assert_allclose(sample, 0.2 + np.sqrt(0.005) * noise, atol=1e-15)
 
 
-def test_metadata_of_every_graph_repeats_the_manifest_without_files_and_parity(tmp_path):
+def test_metadata_of_every_graph_repeats_the_manifest_without_what_is_added_later(tmp_path):
     directory = export_trap(tmp_path / "trap")
-    expected = {
-        key: value for key, value in read(directory).items() if key not in {"files", "parity"}
-    }
+    later = {"files", "parity", "seeds"}
+    expected = {key: value for key, value in read(directory).items() if key not in later}
     for path in directory.glob("*.onnx"):
         metadata = {entry.key: entry.value for entry in onnx.load(str(path)).metadata_props}
         assert json.loads(metadata["ibvonn_manifest"]) == expected, path.name
@@ -189,24 +189,21 @@ def test_failing_export_leaves_the_old_model_as_it_was(tmp_path, monkeypatch):
 
 
 def test_new_export_replaces_an_old_one_whole(tmp_path):
-    export_law(
-        tmp_path / "law",
-        untrained_law(1, 1),
-        untrained_description(1, 1),
-        extra_files={"README.md": "old"},
-    )
+    export_trap(tmp_path / "law")
     directory = export(tmp_path / "law")
-    assert not (directory / "README.md").exists()
+    assert not (directory / "encoder.onnx").exists()
     assert read(directory)["internal"]["components"] == ["alpha_0", "alpha_1"]
     assert [path.name for path in tmp_path.iterdir()] == ["law"]
 
 
-def test_emitted_c_file_neither_blocks_the_next_export_nor_enters_the_manifest(tmp_path):
+def test_derived_files_neither_block_the_next_export_nor_enter_the_manifest(tmp_path):
+    """The C files of `ibvonn-fem emit-c` and the model card."""
     directory = export(tmp_path / "law")
     for name in manifest.DERIVED:
-        (directory / name).write_text("written by ibvonn-fem emit-c")
+        (directory / name).write_text("written later")
     manifest.write({k: v for k, v in read(directory).items() if k != "files"}, directory)
     assert not set(manifest.DERIVED) & set(read(directory)["files"])
+    load_model(directory)
     export(directory)
     assert not (directory / "constitutive.c").exists()
 

@@ -165,6 +165,9 @@ def test_export_carries_the_certificate(study: Path, tmp_path: Path) -> None:
     assert len(manifest["certificate"]) > 10
     verdicts = {each["audit"]: each["verdict"] for each in manifest["certificate"]}
     assert verdicts["Jarzynski equality"] == "not available"
+    assert {"external force", "internal variables"} <= {e["quantity"] for e in manifest["errors"]}
+    assert "## Errors of trajectories" in (law / "README.md").read_text(encoding="utf-8")
+    assert (law / "response.png").is_file()
 
 
 def test_strict_evaluation_fails_with_an_audit(

@@ -1,0 +1,143 @@
+"""The model card says what the manifest says, in whatever state the manifest is."""
+
+import json
+from pathlib import Path
+
+import pytest
+from untrained_description import untrained_description
+
+from ibvonn_fem.model import load_model
+from ibvonn_train.cli import main
+from ibvonn_train.export import export_law
+from ibvonn_train.export.card import markdown
+from ibvonn_train.export.exact_models import export_trap
+from ibvonn_train.untrained import untrained_law
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = sorted(path.parent for path in (ROOT / "exported_models").glob("*/manifest.json"))
+
+pytestmark = pytest.mark.export
+
+AUDIT = {
+    "audit": "f against F_flow",
+    "value": 0.25,
+    "band": [0.0, 0.5],
+    "verdict": "pass",
+    "detail": "sd(f − F_flow) | all states",
+}
+SEED = {
+    "ensemble": "test",
+    "quantity": "spring force",
+    "seeds": 3,
+    "median": 0.5,
+    "lowest": 0.25,
+    "highest": 0.75,
+}
+
+
+def read(directory):
+    return json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def manifest():
+    return read(ROOT / "exported_models" / "exact_trap")
+
+
+def rows(text, heading):
+    """Cells of the table under a heading, without header and rule."""
+    section = text.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    lines = [line for line in section.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
+
+
+def test_card_of_a_closed_form_claims_no_audit_and_no_data(manifest):
+    text = markdown({**manifest, "parity": None})
+    assert text.startswith("# exact_trap\n")
+    assert "no audit of this model is on record" in text
+    assert "Learned" not in text
+    for absent in ("## Errors", "## Spread", "## Runtimes", "!["):
+        assert absent not in text
+
+
+def test_every_audit_is_a_row_with_value_band_and_verdict(manifest):
+    failed = {**AUDIT, "audit": "Jarzynski equality", "verdict": "fail", "value": 3.0}
+    unknown = {**AUDIT, "value": None, "verdict": "not available", "band": [None, 0.5]}
+    text = markdown({**manifest, "certificate": [AUDIT, failed, unknown]})
+    assert "3 audits: 1 pass, 1 fail, 1 not available." in text
+    found = rows(text, "Certificate")
+    assert [row[:4] for row in found] == [
+        ["pass", "f against F_flow", "0.25", "0 to 0.5"],
+        ["fail", "Jarzynski equality", "3", "0 to 0.5"],
+        ["not available", "f against F_flow", "-", "… to 0.5"],
+    ]
+    assert r"F_flow) \| all" in text  # a bar in a cell does not end it
+
+
+def test_errors_and_seeds_have_tables_where_the_manifest_has_them(manifest):
+    errors = [{"ensemble": "test", "quantity": "spring force", "error": 0.5, "floor": None}]
+    text = markdown({**manifest, "errors": errors, "seeds": [SEED]})
+    assert rows(text, "Errors of trajectories") == [["test", "spring force", "0.5", "-"]]
+    assert rows(text, "Spread over seeds") == [["test", "spring force", "3", "0.5", "0.25", "0.75"]]
+
+
+def test_a_law_with_stress_at_rest_says_so(manifest):
+    start = {**manifest["initial_state"], "stress": [-0.125]}
+    assert "not free of stress at rest" not in markdown(manifest)
+    assert "largest component is 0.125" in markdown({**manifest, "initial_state": start})
+
+
+def test_python_of_a_card_runs_and_gives_the_shapes_of_the_law(tmp_path, monkeypatch):
+    directory = export_law(tmp_path / "law", untrained_law(6, 2), untrained_description(6, 2))
+    document = read(directory)
+    document["name"] = "law"
+    block = next(
+        part.split("\n```", 1)[0]
+        for part in markdown(document).split("```python\n")
+        if "onnxruntime" in part
+    )
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(compile(block, "card", "exec"), names)
+    assert names["tangent"].shape == (1, 6, 6)
+    assert names["statev"].shape == (1, 2)
+
+
+def test_card_verb_draws_adds_seeds_and_leaves_a_model_that_loads(tmp_path):
+    directory = export_trap(tmp_path / "trap")
+    before = read(directory)
+    results = []
+    for seed, error in enumerate((0.5, 0.25, 0.75)):
+        numbers = {"errors_percent": {"controlled/force": error}, "potentials_percent": {}}
+        results.append(tmp_path / f"{seed}.json")
+        results[-1].write_text(json.dumps({"ensembles": {"test": numbers}}))
+    assert main(["card", str(directory), "-q", "--seeds", *map(str, results)]) == 0
+    after = read(directory)
+    assert after.pop("seeds") == [{**SEED, "quantity": "external force"}]
+    assert after == before
+    assert 5_000 < (directory / "response.png").stat().st_size < 150_000
+    card = (directory / "README.md").read_text(encoding="utf-8")
+    assert card == markdown(read(directory), "response.png")
+    assert "response.png" not in after["files"]
+    load_model(directory)  # neither the card nor the figure is checked by the loader
+
+
+def test_seeds_of_one_law_or_of_other_ensembles_are_refused(tmp_path, capsys):
+    directory = export_trap(tmp_path / "trap")
+    numbers = {"errors_percent": {"controlled/force": 1.0}, "potentials_percent": {}}
+    paths = []
+    for name in ("test", "linear"):
+        paths.append(tmp_path / f"{name}.json")
+        paths[-1].write_text(json.dumps({"ensembles": {name: numbers}}))
+    assert main(["card", str(directory), "--seeds", str(paths[0])]) == 1
+    assert "at least 2 laws" in capsys.readouterr().err
+    assert main(["card", str(directory), "--seeds", *map(str, paths)]) == 1
+    assert "different ensembles" in capsys.readouterr().err
+    assert "seeds" not in read(directory)
+
+
+@pytest.mark.parametrize("directory", SHIPPED, ids=lambda path: path.name)
+def test_shipped_cards_are_those_of_their_manifests(directory):
+    card = (directory / "README.md").read_text(encoding="utf-8")
+    assert card == markdown(read(directory), "response.png")
+    assert (directory / "response.png").stat().st_size < 150_000
