@@ -2,7 +2,7 @@
 
 Plain Newton steps for all points at once, as many as the slowest point needs (told beforehand: no
 safeguard and no test of convergence inside), then one evaluation of everything. The same text runs
-on NumPy arrays, on torch tensors, and under ``torch.compile``.
+on NumPy arrays, on torch tensors, under ``torch.compile`` and under ``jax.jit``.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import numpy as np
 
 
 class HandWritten:
-    """A law of ``parameters.npz`` on arrays of ``xp`` (``numpy`` or ``torch``)."""
+    """A law of ``parameters.npz`` on arrays of ``xp``: ``numpy``, ``torch`` or ``jax.numpy``."""
 
     def __init__(self, parameters: dict[str, Any], xp: Any) -> None:
         self.xp = xp
 
         def array(key: str) -> Any:
             value = np.ascontiguousarray(parameters[key], dtype=np.float64)
-            return value if xp is np else xp.from_numpy(value)
+            return xp.asarray(value)
 
         p = parameters
         self.ne, self.n = int(p["strain_size"]), int(p["internal_size"])
@@ -156,7 +156,7 @@ class HandWritten:
     ) -> Any:
         """Stress, new state, tangent, energy, dissipation, residual, validity."""
         xp, n, ne = self.xp, range(self.n), self.ne
-        join = np.concatenate if xp is np else xp.cat
+        join = xp.concatenate
         frozen = self.frozen(join([strain_old, statev], 1))
         alpha = statev
         for _ in range(newton_steps):
@@ -187,6 +187,6 @@ class HandWritten:
         residual = xp.where(stable, worst, worst + np.inf)
         half = 0.5 * (self.box[:, 1] - self.box[:, 0])
         outside = abs(x - 0.5 * (self.box[:, 1] + self.box[:, 0])) / half - 1.0
-        largest = outside.max(1) if xp is np else outside.amax(1)
+        largest = xp.amax(outside, 1)
         validity = xp.where(largest > 0.0, largest, 0.0 * largest)
         return gradient[:, :ne], alpha, tangent, energy, dissipation, residual, validity

@@ -1,18 +1,22 @@
-"""What one update of a law costs: C against ONNX Runtime, torch and NumPy, on one core.
+"""What one update of a law costs: C against ONNX Runtime, torch, NumPy and JAX, on one core.
 
-    python benchmarks/law_update.py [--json FILE] [--figure FILE] [--repeats 7] [--no-compile]
+    python benchmarks/law_update.py [--json FILE] [--figure FILE] [--rounds 7] [--no-compile]
 
 Laws with random weights, two hidden layers of 20 (energy and context network) and 8 ridges;
 float64, tolerance 1e-10. Every runtime takes the same steps from the same states; "cold" starts
 Newton's method at the old state, "warm" from the solution of a strain that differs by 1e-3, as in
-the second global iteration of a finite-element step. CPU time of the thread, median of the
-repeats; other jobs on the machine disturb it little.
+the second global iteration of a finite-element step. CPU time of the process, bound to one core;
+the runtimes take turns, and the median of the rounds counts.
 The baselines:
 
-* onnx: ``constitutive.onnx`` in ONNX Runtime, one thread;
-* torch eager, torch.compile, NumPy: derivatives written out by hand, with exactly as many plain
-  Newton steps as the slowest point needs (``hand_written.py``), in the best of several block sizes;
+* onnx: ``constitutive.onnx`` as ``ibvonn_fem`` runs it in ONNX Runtime, one thread;
+* torch eager, torch.compile, numpy, jax (where it is installed): derivatives written out by hand,
+  with exactly as many plain Newton steps as the slowest point needs (``hand_written.py``), in the
+  best of several block sizes;
 * torch export: the module that is exported, in eager mode.
+
+Each baseline is held against a figure measured elsewhere with other code for the same sizes, after
+scaling by the peak of fused multiply-adds of both cores, so that none is a straw man.
 """
 
 from __future__ import annotations
@@ -20,136 +24,48 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cffi
-import numpy as np
 import torch
-from hand_written import HandWritten
+from law_runtimes import COMPILED, Runtimes
 from machine import describe_machine
+from timing import interleaved, pin
 
-from ibvonn_fem.kernels.base import LocalUpdate
 from ibvonn_fem.kernels.c_library import CLibraryKernel
 from ibvonn_fem.kernels.compiler import FAST_FLAGS, PLAIN_FLAGS, find_compiler, source_directory
-from ibvonn_fem.kernels.onnx import OnnxKernel
-from ibvonn_train.export.law import Law
-from ibvonn_train.export.onnx import constitutive_model, rates_model
-from ibvonn_train.untrained import untrained_law
 
 SIZES = ((1, 1), (6, 2))
 BATCHES = (1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
 MAIN_BATCH = 10_000
-LARGEST_BASELINE = 10_000
-TIME_STEP = 0.05
+LARGEST_BASELINE = 100_000
 BLOCKS = (512, 2048, 10_000)
+POINTS = 300_000
+"""Points per runtime after which a large batch is not repeated any more."""
 
+LINEAR = 1.3
+"""Growth of the cost per point from the main batch to the largest that still counts as linear."""
 
-def cpu_time(run: Callable[[], object], repeats: int) -> float:
-    """Median CPU nanoseconds of one call; short calls are repeated until they are measurable."""
-    run()
-    start = time.thread_time_ns()
-    run()
-    count = max(1, int(2e6 / max(time.thread_time_ns() - start, 1)))
-    found = []
-    for _ in range(repeats):
-        start = time.thread_time_ns()
-        for _ in range(count):
-            run()
-        found.append((time.thread_time_ns() - start) / count)
-    return statistics.median(found)
+ELSEWHERE = {
+    "c": (1770, 2540),
+    "torch.compile": (9740, None),
+    "jax": (13600, 18700),
+    "onnx": (19800, 23400),
+    "numpy": (21900, 29000),
+    "torch eager": (30600, 22800),
+}
+"""Nanoseconds per point at 1e4 points by size of the law, measured elsewhere with other code."""
 
+ELSEWHERE_EVALUATION = 411.0
+ELSEWHERE_SHARE = 0.30
+"""Nanoseconds of one evaluation of that C code, and its share of that core's peak: together with
+the products of an evaluation they give the peak."""
 
-def random_steps(sizes: tuple[int, int], n: int) -> tuple[np.ndarray, ...]:
-    """States of the training box, strain increments of 5 per cent of its half width."""
-    rng = np.random.default_rng(1)
-    strain_old = 0.5 * rng.normal(size=(n, sizes[0]))
-    statev = 0.5 * rng.normal(size=(n, sizes[1]))
-    return strain_old + 0.05 * rng.normal(size=strain_old.shape), strain_old, statev
-
-
-def newton_steps(law: HandWritten, states: tuple[np.ndarray, ...]) -> int:
-    """Plain Newton steps after which every point has converged to 1e-10."""
-    for count in range(1, 30):
-        if np.all(law.update(*states, TIME_STEP, count)[5] <= 1e-10):
-            return count
-    raise ArithmeticError("plain Newton steps do not converge")
-
-
-class Runtimes:
-    """Every runtime of one law.
-
-    Args:
-        sizes: n_ε and n_α.
-        compile_torch: Include ``torch.compile`` (a minute).
-    """
-
-    def __init__(self, sizes: tuple[int, int], compile_torch: bool) -> None:
-        self.sizes = sizes
-        parameters = untrained_law(*sizes, context=(20, 20), seed=3)
-        arrays = parameters.arrays()
-        law = Law.of(parameters)
-        self.fast = CLibraryKernel(arrays)
-        self.plain = CLibraryKernel(arrays, flags=PLAIN_FLAGS)
-        self.onnx = OnnxKernel(
-            constitutive_model(law.update()).SerializeToString(),
-            rates_model(law.rates(), sizes[1]).SerializeToString(),
-        )
-        self.export = law.update()
-        self.numpy, self.torch = HandWritten(arrays, np), HandWritten(arrays, torch)
-        self.steps = newton_steps(self.numpy, random_steps(sizes, 1000))
-        self.compiled = torch.compile(self.torch.update, dynamic=True) if compile_torch else None
-
-    def runs(self, n: int, block: int | None = None) -> dict[str, Callable[[], object]]:
-        """Name and one call of each runtime at ``n`` points; baselines in blocks."""
-        strain, old, statev = states = random_steps(self.sizes, n)
-        dt, out = np.array(TIME_STEP), LocalUpdate.empty(n, *self.sizes)
-        near = self.fast.update(strain - 1e-3, old, statev, dt).statev_new
-        exact = self.fast.update(*states, dt).statev_new.copy()
-
-        def cold(kernel: CLibraryKernel | OnnxKernel) -> Callable[[], object]:
-            return lambda: kernel.update(*states, dt, out=out)
-
-        runs: dict[str, Callable[[], object]] = {
-            "c": cold(self.fast),
-            "c warm": lambda: self.fast.update(*states, dt, guess=near, out=out),
-            "c converged guess": lambda: self.fast.update(*states, dt, guess=exact, out=out),
-            "c one evaluation": lambda: self.fast.rates(strain, statev),
-            "c -O2": cold(self.plain),
-        }
-        if n > LARGEST_BASELINE:
-            return runs
-        pieces = [slice(i, i + (block or n)) for i in range(0, n, block or n)]
-        tensors = [torch.from_numpy(array) for array in states]
-        column = torch.full((n, 1), TIME_STEP, dtype=torch.float64)
-
-        def by_hand(update: Callable[..., object], arrays: object) -> Callable[[], object]:
-            return lambda: [update(*(a[p] for a in arrays), TIME_STEP, self.steps) for p in pieces]
-
-        def exported() -> None:
-            with torch.no_grad():
-                for p in pieces:
-                    self.export(*(t[p] for t in tensors), column[p])
-
-        def in_onnx() -> None:
-            for p in pieces:
-                self.onnx.update(*(a[p] for a in states), dt)
-
-        runs |= {
-            "onnx": in_onnx,
-            "torch eager": by_hand(self.torch.update, tensors),
-            "torch export": exported,
-            "numpy": by_hand(self.numpy.update, states),
-        }
-        if self.compiled is not None:
-            runs["torch.compile"] = by_hand(self.compiled, tensors)
-        return runs
+TOLERANCE = 1.3
 
 
 def evaluation_products(law: CLibraryKernel) -> int:
@@ -195,46 +111,102 @@ def compile_seconds(flags: tuple[str, ...]) -> float:
     return spent + after.children_system - before.children_system
 
 
-def measure(sizes: tuple[int, int], repeats: int, compile_torch: bool, peak: float) -> dict:
+def best_blocks(runtimes: Runtimes) -> dict[str, int]:
+    """Points per call with which each baseline is fastest."""
+    trials = {
+        (name, block): call
+        for block in BLOCKS
+        for name, call in runtimes.calls(MAIN_BATCH, block, baselines=True).items()
+        if name not in COMPILED
+    }
+    spent = interleaved(trials, 2)
+    names = {name for name, _ in trials}
+    return {name: min(BLOCKS, key=lambda block: spent[name, block]) for name in names}
+
+
+def measure(sizes: tuple[int, int], rounds: int, compile_torch: bool, peak: float) -> dict:
     """Nanoseconds per point of every runtime, by batch size."""
     runtimes = Runtimes(sizes, compile_torch)
+    blocks = best_blocks(runtimes)
     found: dict[str, dict[int, float]] = {}
     for n in BATCHES:
-        for name, run in runtimes.runs(n).items():
-            found.setdefault(name, {})[n] = cpu_time(run, repeats) / n
+        baselines = n <= LARGEST_BASELINE
+        calls = runtimes.calls(n, None, baselines)
+        if n >= MAIN_BATCH:
+            for block in set(blocks.values()) if baselines else ():
+                chosen = runtimes.calls(n, block, baselines)
+                calls |= {name: call for name, call in chosen.items() if blocks.get(name) == block}
+        repeats = rounds if n <= MAIN_BATCH else max(1, min(rounds, POINTS // n))
+        for name, spent in interleaved(calls, repeats).items():
+            found.setdefault(name, {})[n] = spent / n
         print(f"  {n} points done", flush=True)
-    for block in BLOCKS:  # baselines may choose the block that suits their cache best
-        for name, run in runtimes.runs(MAIN_BATCH, block).items():
-            if not name.startswith("c"):
-                best = min(found[name][MAIN_BATCH], cpu_time(run, repeats) / MAIN_BATCH)
-                found[name][MAIN_BATCH] = best
     products = evaluation_products(runtimes.fast)
-    share = products / peak / found["c one evaluation"][MAIN_BATCH]
     return {
         "sizes": sizes,
         "newton_steps_of_baselines": runtimes.steps,
+        "blocks": blocks,
+        "compile_seconds": runtimes.compile_seconds,
         "ns_per_point": found,
         "products_of_one_evaluation": products,
-        "share_of_fma_peak": share,
+        "share_of_fma_peak": products / peak / found["c one evaluation"][MAIN_BATCH],
     }
 
 
-def print_table(results: list[dict]) -> None:
-    print(f"\nns per point at {MAIN_BATCH} points" + " " * 13 + "times the cold C kernel")
-    header = "".join(f"{r['sizes']!s:>10}" for r in results)
-    print(f"{'runtime':<20}{header}{'':>8}{header}")
-    for name in results[0]["ns_per_point"]:
-        times = [r["ns_per_point"][name][MAIN_BATCH] for r in results]
-        ratios = [
-            t / r["ns_per_point"]["c"][MAIN_BATCH] for t, r in zip(times, results, strict=True)
-        ]
-        row = "".join(f"{t:>10.0f}" for t in times)
-        print(f"{name:<20}{row}{'':>8}" + "".join(f"{x:>10.2f}" for x in ratios))
-    for r in results:
-        print(
-            f"{r['sizes']}: matrix-vector products of one evaluation at "
-            f"{100 * r['share_of_fma_peak']:.0f} % of the measured FMA peak"
+def rows_of(result: dict) -> list[str]:
+    """Names of the runtimes, those that are not installed among them."""
+    names = list(result["ns_per_point"])
+    return names + [name for name in ELSEWHERE if name not in names]
+
+
+def print_batches(result: dict) -> None:
+    """Cost by batch size, its growth beyond the main batch, and ratios to the C kernel."""
+    m, n = result["sizes"]
+    print(f"\n{m} strain, {n} internal: CPU ns per point by points per call")
+    head = "".join(f"{batch:>9.0e}" for batch in BATCHES)
+    print(f"{'runtime':<18}{head}{'growth':>8}{'linear':>7}{'to c':>7}{'to c warm':>10}")
+    for name in rows_of(result):
+        series = result["ns_per_point"].get(name)
+        if series is None:
+            print(f"{name:<18}  not installed, or left out")
+            continue
+        cells = "".join(
+            f"{series[batch]:>9.0f}" if batch in series else f"{'-':>9}" for batch in BATCHES
         )
+        main, fast = series[MAIN_BATCH], result["ns_per_point"]
+        growth = series[max(series)] / main
+        print(
+            f"{name:<18}{cells}{growth:>8.2f}{'yes' if growth <= LINEAR else 'NO':>7}"
+            f"{main / fast['c'][MAIN_BATCH]:>7.2f}{main / fast['c warm'][MAIN_BATCH]:>10.2f}"
+        )
+    print(
+        f"one evaluation: {result['products_of_one_evaluation']} multiply-adds in matrix-vector "
+        f"products, {100 * result['share_of_fma_peak']:.0f} % of the measured FMA peak"
+    )
+    listed = ", ".join(f"{name} {s:.1f} s" for name, s in result["compile_seconds"].items())
+    print(f"time to the first result: {listed}; Newton steps {result['newton_steps_of_baselines']}")
+
+
+def print_elsewhere(results: list[dict], peak: float) -> None:
+    """Every runtime against the figure from elsewhere, scaled by the peaks of both cores."""
+    products = results[0]["products_of_one_evaluation"]
+    scale = products / (ELSEWHERE_SHARE * ELSEWHERE_EVALUATION) / peak
+    print(f"\nagainst figures from elsewhere, scaled by {scale:.2f}, the ratio of the FMA peaks")
+    print(f"{'runtime':<18}{'sizes':<8}{'here':>8}{'scaled':>8}{'ratio':>7}  verdict")
+    for name, figures in ELSEWHERE.items():
+        for result, figure in zip(results, figures, strict=True):
+            series = result["ns_per_point"].get(name)
+            if series is None or figure is None:
+                continue
+            here, there = series[MAIN_BATCH], scale * figure
+            ratio = here / there
+            verdict = f"within {TOLERANCE}"
+            if ratio < 1.0 / TOLERANCE:
+                verdict = "faster here than elsewhere: no straw man"
+            elif ratio > TOLERANCE:
+                steps = result["newton_steps_of_baselines"]
+                verdict = f"slower here; takes {steps} Newton steps for its slowest point"
+            sizes = f"({result['sizes'][0]}, {result['sizes'][1]})"
+            print(f"{name:<18}{sizes:<8}{here:>8.0f}{there:>8.0f}{ratio:>7.2f}  {verdict}")
 
 
 def draw(results: list[dict], path: Path) -> None:
@@ -243,12 +215,12 @@ def draw(results: list[dict], path: Path) -> None:
     figure, axes = plt.subplots(1, len(results), figsize=(10, 4), sharey=True, layout="constrained")
     for ax, r in zip(axes, results, strict=True):
         for name, series in r["ns_per_point"].items():
-            style = "-o" if name.startswith("c") and "." not in name else "--s"
+            style = "-o" if name in COMPILED else "--s"
             ax.loglog(list(series), [t * 1e-3 for t in series.values()], style, ms=3, label=name)
         ax.set(title=f"{r['sizes'][0]} strain, {r['sizes'][1]} internal", xlabel="points per call")
     axes[0].set_ylabel("CPU time per point [µs]")
     axes[0].legend(fontsize=7)
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=110)
     plt.close(figure)
 
 
@@ -256,25 +228,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path)
     parser.add_argument("--figure", type=Path)
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--core", type=int, help="default: the last that is allowed")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     arguments = parser.parse_args()
+    core = pin(arguments.core)
     torch.set_num_threads(1)
     peak = peak_fma()
     document = {
         "machine": describe_machine(),
         "peak_fma_per_ns": peak,
         "compile_seconds": {" ".join(f): compile_seconds(f) for f in (FAST_FLAGS, PLAIN_FLAGS)},
-        "repeats": arguments.repeats,
+        "rounds": arguments.rounds,
         "results": [],
     }
     print(json.dumps(document["machine"], indent=1))
-    print(f"FMA peak {peak:.2f} per ns; compile seconds {document['compile_seconds']}")
+    print(f"core {core}, FMA peak {peak:.2f} per ns")
+    for flags, seconds in document["compile_seconds"].items():
+        print(f"compiling the C kernel: {seconds:.2f} s of CPU with {flags}")
     for sizes in SIZES:
         print(f"{sizes}:")
-        result = measure(sizes, arguments.repeats, not arguments.no_compile, peak)
+        result = measure(sizes, arguments.rounds, not arguments.no_compile, peak)
         document["results"].append(result)
-    print_table(document["results"])
+    for result in document["results"]:
+        print_batches(result)
+    print_elsewhere(document["results"], peak)
     if arguments.json:
         arguments.json.write_text(json.dumps(document, indent=1) + "\n")
     if arguments.figure:

@@ -1,13 +1,20 @@
 """What a microsphere costs per quadrature point in C, and what makes it cheaper.
 
-    python benchmarks/microsphere.py [--json FILE] [--repeats 5]
+    python benchmarks/microsphere.py [--json FILE] [--rounds 5]
 
 Fibres in many directions, each with a law of one strain: random weights, two hidden layers of 20
 and 8 ridges, one and two internal variables. "warm" starts from the solution of a strain that
-differs by 1e-3, as in the second global iteration of a finite-element step. Rows: batching (one
-point per call against 200), plane symmetry (mirror directions merged), fewer directions, and a
-smaller law distilled from the first (one hidden layer of 6, 2 ridges) with its error in stress and
-state on steps it has not seen. CPU time of the thread, one core, median of the repeats.
+differs by 1e-3, as in the second global iteration of a finite-element step. Rows:
+
+* batching: 200 quadrature points per call against one;
+* plane symmetry: the mirror directions of plane strain merged;
+* fewer directions: 25 in place of 55;
+* float32: Newton's method in float32 first (``float32.c``: the kernel's own text with twice the
+  lanes), its result as the first iterate of the kernel, which judges the residual in float64;
+* distillation: a smaller law fitted to the first (one hidden layer of 6, 2 ridges).
+
+Errors are those of the stress after one step, relative, L2: of a set of directions against 385, of
+a distilled law against the law. CPU time, one core, median of interleaved rounds.
 """
 
 from __future__ import annotations
@@ -23,16 +30,21 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 from distilled import distil
-from law_update import cpu_time
 from machine import describe_machine
+from single_precision import FloatNewton
+from timing import interleaved, pin
 
 from ibvonn_fem.directions import lebedev
 from ibvonn_fem.emit_c import merged_directions
+from ibvonn_fem.kernels.base import LocalUpdate
 from ibvonn_fem.kernels.c_library import CLibraryKernel
 from ibvonn_train.export.parameters import LawParameters
 from ibvonn_train.untrained import untrained_law
 
 TIME_STEP = 0.05
+POINTS = 200
+FINEST = 385
+BASE = "55 directions, 200 points per call"
 
 
 class Solid:
@@ -52,57 +64,106 @@ class Solid:
         self.projection, self.weight = merged_directions(rule.vectors, rule.weights, kept)
         self.old = 0.3 * rng.normal(size=(n_points, components))
         self.new = self.old + 0.03 * rng.normal(size=self.old.shape)
-        states = (n_points, len(self.weight), law.internal_size)
-        self.statev = 0.3 * rng.normal(size=states)
+        # The same function of the direction whatever the set, so that sets can be compared.
+        fibre = 0.5 * self.old @ self.projection.T
+        self.statev = np.repeat(fibre[:, :, None], law.internal_size, axis=2)
 
-    def update(self, shift: float = 0.0, guess: np.ndarray | None = None):
+    def update(self, shift: float = 0.0, guess: np.ndarray | None = None) -> LocalUpdate:
         """One step to the new strain, moved by ``shift``."""
         return self.kernel.update_directions(
             self.projection, self.weight, self.new + shift, self.old, self.statev, TIME_STEP,
             guess=guess,
         )  # fmt: skip
 
-    def microseconds(self, repeats: int) -> tuple[float, float]:
-        """Per quadrature point, cold and warm."""
+    def calls(self) -> tuple[Callable[[], object], Callable[[], object]]:
+        """One step from the old state, and from the solution of another global iteration."""
         near = self.update(shift=-1e-3).statev_new
         assert np.all(self.update().residual <= 1e-10)
-        runs: list[Callable[[], object]] = [self.update, lambda: self.update(guess=near)]
-        cold, warm = (cpu_time(run, repeats) / len(self.new) * 1e-3 for run in runs)
-        return cold, warm
+        return self.update, lambda: self.update(guess=near)
+
+    def with_float32(self) -> Callable[[], object]:
+        """One step from a first iterate in float32; projected strains are given for nothing."""
+        single = FloatNewton(self.kernel.law)
+        new, old = (np.ascontiguousarray(e @ self.projection.T) for e in (self.new, self.old))
+        out = np.empty_like(self.statev)
+
+        def call() -> LocalUpdate:
+            return self.update(guess=single.guess(new, old, self.statev, TIME_STEP, out))
+
+        found, right = call(), self.update().statev_new
+        assert np.all(found.residual <= 1e-10)
+        assert np.abs(out - right).max() <= 1e-3 * np.abs(right).max()
+        return call
+
+
+def relative(found: np.ndarray, right: np.ndarray) -> float:
+    return float(np.linalg.norm(found - right) / np.linalg.norm(right))
+
+
+def measure(n: int, rounds: int) -> list[dict]:
+    """Rows of the table for laws with ``n`` internal variables."""
+    law = untrained_law(1, n, context=(20, 20), seed=3)
+    small, _ = distil(law)
+    solids = {
+        "55 directions, 1 point per call": Solid(law, 55, 6, 1),
+        BASE: Solid(law, 55, 6, POINTS),
+        "  plane strain, mirrors merged": Solid(law, 55, 4, POINTS),
+        "  25 directions": Solid(law, 25, 6, POINTS),
+        "  distilled": Solid(small, 55, 6, POINTS),
+        "  distilled, plane strain": Solid(small, 55, 4, POINTS),
+        "  distilled, 25 directions": Solid(small, 25, 6, POINTS),
+    }
+    calls = {}
+    for name, solid in solids.items():
+        calls[name, "cold"], calls[name, "warm"] = solid.calls()
+    calls["  float32 first", "cold"] = solids[BASE].with_float32()
+    spent = interleaved(calls, rounds)
+    finest = Solid(law, FINEST, 6, POINTS).update().stress
+    right = {6: finest, 4: Solid(law, FINEST, 4, POINTS).update().stress}
+    rows = []
+    for name in [*solids, "  float32 first"]:
+        solid = solids.get(name, solids[BASE])
+        count = len(solid.weight)
+        row = {"internal": n, "case": name.strip(), "directions": count, "title": name}
+        for start in ("cold", "warm"):
+            if (name, start) in spent:
+                row[f"{start}_us"] = spent[name, start] / len(solid.new) * 1e-3
+        if len(solid.new) == POINTS:
+            row["stress_error"] = relative(solid.update().stress, right[solid.new.shape[1]])
+        rows.append(row)
+    return rows
+
+
+def print_table(rows: list[dict]) -> None:
+    print(
+        f"\n{'internal':>8}  {'case':<36}{'evaluated':>9}{'cold us':>9}{'gain':>7}{'warm us':>9}"
+        f"{'gain':>7}{'error':>9}"
+    )
+    base = {row["internal"]: row for row in rows if row["case"] == BASE}
+    for row in rows:
+        line = f"{row['internal']:>8}  {row['title']:<36}{row['directions']:>9}"
+        for key in ("cold_us", "warm_us"):
+            cell = f"{'-':>9}{'-':>7}"
+            if key in row:
+                cell = f"{row[key]:>9.1f}{base[row['internal']][key] / row[key]:>7.2f}"
+            line += cell
+        error = f"{100 * row['stress_error']:.3f} %" if "stress_error" in row else "-"
+        print(f"{line}{error:>9}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--core", type=int, help="default: the last that is allowed")
     arguments = parser.parse_args()
+    pin(arguments.core)
     torch.set_num_threads(1)
-    document = {"machine": describe_machine(), "rows": []}
+    document = {"machine": describe_machine(), "rounds": arguments.rounds, "rows": []}
     print(json.dumps(document["machine"], indent=1))
-    print(f"{'internal':>8} {'case':<44}{'directions':>11}{'cold [us]':>11}{'warm [us]':>11}")
     for n in (1, 2):
-        law = untrained_law(1, n, context=(20, 20), seed=3)
-        small, error = distil(law)
-        cases = [
-            ("space, 200 points per call", law, 55, 6, 200),
-            ("space, 1 point per call", law, 55, 6, 1),
-            ("plane strain, mirror directions merged", law, 55, 4, 200),
-            ("space, fewer directions", law, 25, 6, 200),
-            ("space, distilled law", small, 55, 6, 200),
-            ("plane strain, distilled law", small, 55, 4, 200),
-        ]
-        for name, used, directions, components, points in cases:
-            solid = Solid(used, directions, components, points)
-            cold, warm = solid.microseconds(arguments.repeats)
-            count = len(solid.weight)
-            print(f"{n:>8} {name:<44}{count:>11}{cold:>11.1f}{warm:>11.1f}", flush=True)
-            row = {"internal": n, "case": name, "directions": count, "cold_us": cold}
-            document["rows"].append({**row, "warm_us": warm})
-        print(
-            f"{'':>8} distilled law, relative L2 error of a step: stress "
-            f"{100 * error['stress']:.2f} %, state increment {100 * error['increment']:.2f} %"
-        )
-        document["rows"].append({"internal": n, "case": "distilled law, error", **error})
+        document["rows"] += measure(n, arguments.rounds)
+    print_table(document["rows"])
     if arguments.json:
         arguments.json.write_text(json.dumps(document, indent=1) + "\n")
 
