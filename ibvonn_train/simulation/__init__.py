@@ -1,5 +1,6 @@
 """Overdamped Langevin microsimulations: systems, protocols and ensembles."""
 
+from .affine_chain import AffineChain as AffineChain
 from .chain import PAPER_PREPARATION as PAPER_PREPARATION
 from .chain import SpringChain as SpringChain
 from .chain import unfolding_chain as unfolding_chain
