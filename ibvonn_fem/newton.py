@@ -6,7 +6,8 @@ the solution it is round-off. It is therefore compared with the forces in the bo
     ‖residual‖ ≤ rtol × (largest norm of internal or external forces seen so far),
 
 which depends neither on the first guess nor on the units. On fine meshes round-off in the residual
-is larger than that, of the order of ε_machine × stiffness × displacement; there it suffices.
+is larger than that, of the order of ε_machine × stiffness × displacement; there it suffices, as
+does the round-off of the laws in a body without load.
 """
 
 from __future__ import annotations

@@ -112,6 +112,26 @@ def test_a_fine_mesh_converges_to_round_off(zener, bar):
     assert report.residual_history[-1] > 1e-10 * body.problem.force_norm()
 
 
+def test_a_body_without_load_is_in_equilibrium_though_the_law_has_round_off(
+    zener, bar, monkeypatch
+):
+    """Terms of a network are of the size of its range, and so is their round-off."""
+    model = zener()
+    exact = model.kernel.update
+
+    def noisy(*arguments, **options):
+        out = exact(*arguments, **options)
+        noise = np.random.default_rng(0).uniform(-1.0, 1.0, out.stress.shape)
+        out.stress[...] += 0.1 * np.finfo(np.float64).eps * noise
+        return out
+
+    monkeypatch.setattr(model.kernel, "update", noisy)
+    body = bar(model)
+    steps = TimeStepping(body.problem).run([0.0, 0.1])
+    assert [step.iterations for step in steps] == [0, 0]
+    assert body.problem.force_norm() > 0.0
+
+
 def test_a_dropped_problem_is_freed_at_once(zener, bar):
     """Its PETSc objects are destroyed collectively: the garbage collector must have no say."""
     body = bar(zener())
