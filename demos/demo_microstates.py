@@ -201,7 +201,9 @@ def draw(recording: Recording, ensembles: np.ndarray, found: Comparison, path: P
         axes[1].hist(ensembles[0, i], 40, density=True, color=colour, alpha=0.3)
         axes[1].plot(recording.grid, recording.density[i], color=colour, lw=1.5, label=f"t = {t:g}")
     axes[0].set(xlabel="time", ylabel="strain of the point")
-    axes[1].set(xlim=(0.0, 1.0), xlabel="position x", ylabel="density")
+    axes[1].set(
+        xlim=(ensembles[0].min(), ensembles[0].max()), xlabel="microstate x", ylabel="density"
+    )
     axes[1].set_title("bars: Langevin; lines: flow")
     axes[1].legend()
     share = (np.arange(PAIRS) + 0.5) / PAIRS
@@ -223,6 +225,17 @@ def check(found: Comparison, allowance: float) -> None:
     assert (flow <= found.limit + allowance).all(), f"flow {flow}, two ensembles {found.limit}"
     wrong = np.median(found.wrong_history, axis=0)
     assert (wrong > 2.0 * found.limit + allowance).all(), f"the comparison cannot fail: {wrong}"
+
+
+def print_distances(found: Comparison) -> None:
+    """One line for each snapshot."""
+    print(f"{'time':>6}{'flow, median':>14}{'pairs, median':>15}{'95 %':>8}{'wrong history':>15}")
+    for i, t in enumerate(SNAPSHOTS):
+        medians = [np.median(each[:, i]) for each in (found.flow, found.pairs)]
+        print(
+            f"{t:>6.2f}{medians[0]:>14.4f}{medians[1]:>15.4f}{found.limit[i]:>8.4f}"
+            f"{np.median(found.wrong_history[:, i]):>15.4f}"
+        )
 
 
 def main() -> None:
@@ -250,13 +263,7 @@ def main() -> None:
     constant = recording.time, np.full_like(recording.strain, recording.strain.mean())
     wrong = langevin(model, constant, arguments.replicas, arguments.seed + 1)
     found = compare(recording, ensembles, wrong)
-    print(f"{'time':>6}{'flow, median':>14}{'pairs, median':>15}{'95 %':>8}{'wrong history':>15}")
-    for i, t in enumerate(SNAPSHOTS):
-        medians = [np.median(each[:, i]) for each in (found.flow, found.pairs)]
-        print(
-            f"{t:>6.2f}{medians[0]:>14.4f}{medians[1]:>15.4f}{found.limit[i]:>8.4f}"
-            f"{np.median(found.wrong_history[:, i]):>15.4f}"
-        )
+    print_distances(found)
     if arguments.figure is not None:
         draw(recording, ensembles, found, arguments.figure)
     check(found, arguments.allowance)

@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.demo, pytest.mark.fem]
 ROOT = Path(__file__).resolve().parents[2]
 DEMOS = sorted((ROOT / "demos").glob("demo_*.py"))
 # What a demo loads by default; it is left out only where this was not exported yet.
-NEEDS = {"demo_trap_bar.py": "trap"}
+NEEDS = {"demo_trap_bar.py": "trap", "demo_microstates_chain.py": "double_well_chain"}
 
 
 def test_there_are_demos():
@@ -57,3 +57,17 @@ def test_a_demo_runs_in_short_mode(demo, tmp_path):
     )
     assert run.returncode == 0, run.stdout + run.stderr
     assert (tmp_path / "figure.png").stat().st_size > 5000
+
+
+def test_the_flow_of_the_learned_trap_is_an_ensemble_among_ensembles(tmp_path):
+    """The default of this demo is the exact law; here the learned one, without allowance."""
+    demo, model = ROOT / "demos/demo_microstates.py", ROOT / "exported_models/trap"
+    run = subprocess.run(
+        [sys.executable, demo, "--short", "--model", model],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
