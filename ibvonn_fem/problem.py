@@ -401,7 +401,7 @@ def _range_norm(laws: Sequence[InternalVariableLaw], space: Any) -> float:
     dim = domain.topology.dim
     cells = np.arange(domain.topology.index_map(dim).size_local, dtype=np.int32)
     sizes = domain.comm.allreduce(float(domain.h(dim, cells).sum()), op=MPI.SUM)
-    length = sizes / domain.topology.index_map(dim).size_global
+    length: float = sizes / domain.topology.index_map(dim).size_global
     strain = max(float(np.abs(law.model.manifest.envelope.strain).max()) for law in laws)
     return float(np.sqrt(dofmap.index_map.size_global * dofmap.index_map_bs)) * length * strain
 
