@@ -358,7 +358,7 @@ def main() -> None:
     if arguments.short:
         cases = {"load, hold, unload": (HOLD,)}
         arguments.replicas, arguments.dt = min(arguments.replicas, 1000), INTERVAL / 2
-        meshes, steps, duration = [10, 20, 80], [0.02, 0.01, 0.005], 0.6
+        meshes, steps, duration = [10, 20, 80], [0.02, 0.01, 0.005], 1.0
     torch.set_num_threads(1)
 
     model = ibvonn_fem.load_model(arguments.model)
