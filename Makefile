@@ -1,7 +1,7 @@
 # `make demo` and `make test` first do whatever set-up is missing.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo demo-calculix test lint test-newest clean
+.PHONY: help setup demo demo-calculix docs test lint test-newest clean
 PYTHON := .venv/bin/python
 # At exit the ranks clean pytest's common temporary folder at the same time; one may find it gone.
 RANKS_SHARE_TMP := -W ignore::pytest.PytestUnraisableExceptionWarning
@@ -19,6 +19,13 @@ demo-calculix: export OMP_NUM_THREADS := 1
 demo-calculix: setup ## Build CalculiX once, run a law in it, compare with DOLFINx (4 minutes at first)
 	ccx=$$(bash demos/other_codes/calculix/build_ccx.sh) && $(PYTHON) demos/other_codes/calculix/run.py "$$ccx"
 
+docs: export NO_MKDOCS_2_WARNING := 1
+docs: setup ## Build the documentation into site/ (4 seconds; more the first time)
+	@$(PYTHON) -c 'import material, mkdocstrings_handlers.python' 2>/dev/null || \
+		$(PYTHON) -m pip install --no-build-isolation -e '.[docs]'
+	$(PYTHON) -m mkdocs build --strict
+	@echo "open site/index.html"
+
 # One thread each: two ranks on two cores would wait for each other's threads.
 test: export OMP_NUM_THREADS := 1
 test: export MPLBACKEND := Agg
@@ -34,5 +41,5 @@ lint: setup ## Check style and types
 test-newest: ## Run the tests with the newest DOLFINx, in a Debian sid root (as root; informs only)
 	bash setup/test_newest.sh
 
-clean: ## Remove .venv and build/ (the cached wheels stay)
-	rm -rf .venv build
+clean: ## Remove .venv, build/ and site/ (the cached wheels stay)
+	rm -rf .venv build site

@@ -1,0 +1,139 @@
+"""The Python on the pages of the documentation runs, and its API pages name all public names."""
+
+import ast
+import importlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "exported_models/README.md", *sorted(DOCS.rglob("*.md"))]
+FENCE = re.compile(r"^```(?:python|\{\.python\})\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+SNIPPET = re.compile(r'^--8<-- "(.*)"$', re.MULTILINE)
+SLOW = {"README.md", "docs/tutorials/train.md", "docs/how-to/number_of_variables.md"}
+"""Pages that train a law: compiled in the default run, executed among the slow tests."""
+
+SUBPACKAGES = ("simulation", "training", "evaluation", "audits", "export", "figures")
+
+
+def blocks(page):
+    text = page.read_text(encoding="utf-8")
+    return [
+        SNIPPET.sub(lambda found: (ROOT / found[1]).read_text(encoding="utf-8"), block)
+        for block in FENCE.findall(text)
+    ]
+
+
+def name_of(page):
+    return page.relative_to(ROOT).as_posix()
+
+
+WITH_CODE = [page for page in PAGES if blocks(page)]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder that looks like the repository, in which a page may write."""
+    for name in ("exported_models", "configs"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(page):
+    """Execute the blocks of a page one after the other, as a reader does."""
+    names = {"__name__": name_of(page)}
+    for number, block in enumerate(blocks(page), start=1):
+        exec(compile(block, f"{name_of(page)}, block {number}", "exec"), names)
+
+
+def test_pages_with_code_are_found():
+    assert len(WITH_CODE) >= 8
+    assert {name_of(page) for page in WITH_CODE} >= SLOW
+
+
+@pytest.mark.demo
+@pytest.mark.fem
+@pytest.mark.parametrize(
+    "page", [page for page in WITH_CODE if name_of(page) not in SLOW], ids=name_of
+)
+def test_python_of_a_page_runs(page, folder):
+    run(page)
+
+
+@pytest.mark.slow
+@pytest.mark.demo
+@pytest.mark.fem
+@pytest.mark.parametrize("page", [page for page in WITH_CODE if name_of(page) in SLOW], ids=name_of)
+def test_python_of_a_page_that_trains_runs(page, folder):
+    run(page)
+
+
+@pytest.mark.fem
+@pytest.mark.parametrize("page", WITH_CODE, ids=name_of)
+def test_imports_of_a_page_exist(page):
+    for block in blocks(page):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("ibvonn"):
+                module = importlib.import_module(node.module)
+                for alias in node.names:
+                    assert hasattr(module, alias.name), f"{node.module}.{alias.name}"
+
+
+def exported_names(package):
+    """Names that a package hands on as `from .x import y as y`, also for type checkers only."""
+    tree = ast.parse((ROOT / package.replace(".", "/") / "__init__.py").read_text("utf-8"))
+    imports = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
+    return {a.asname for node in imports for a in node.names if a.asname and a.asname == a.name}
+
+
+@pytest.mark.parametrize(
+    ("page", "packages"),
+    [
+        ("fem", ("ibvonn_fem",)),
+        ("train", tuple(f"ibvonn_train.{name}" for name in SUBPACKAGES)),
+    ],
+)
+def test_api_page_has_every_public_name(page, packages):
+    text = (DOCS / "api" / f"{page}.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"^::: (\S+)$", text, re.MULTILINE))
+    public = {f"{package}.{name}" for package in packages for name in exported_names(package)}
+    assert public
+    assert public <= shown
+
+
+def test_commands_of_the_pages_exist():
+    """Verbs of `ibvonn` and `ibvonn-fem` on the pages are those of the parsers."""
+    from ibvonn_fem.cli import build_parser as fem_parser
+    from ibvonn_train.cli.parser import build_parser as train_parser
+
+    known = {
+        "ibvonn": train_parser().format_help(),
+        "ibvonn-fem": fem_parser().format_help(),
+    }
+    for page in PAGES:
+        for program, verb in re.findall(
+            r"(?:^|`)(ibvonn(?:-fem)?) ([a-z-]+)", page.read_text("utf-8"), re.MULTILINE
+        ):
+            assert re.search(rf"^\s+{verb}\s", known[program], re.MULTILINE), (page, program, verb)
+
+
+def test_site_builds_without_a_warning(tmp_path):
+    pytest.importorskip("mkdocs")
+    pytest.importorskip("mkdocstrings_handlers.python")
+    built = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path],
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+    for page in ("index", "theory/learning", "demos/demo_trap_bar", "models/trap", "api/fem"):
+        assert (tmp_path / f"{page}.html").is_file(), page
