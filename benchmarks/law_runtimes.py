@@ -16,6 +16,7 @@ from ibvonn_fem.kernels.c_library import CLibraryKernel
 from ibvonn_fem.kernels.compiler import PLAIN_FLAGS
 from ibvonn_fem.kernels.onnx import OnnxKernel
 from ibvonn_train.export.law import Law
+from ibvonn_train.export.newton import initial_state
 from ibvonn_train.export.onnx import constitutive_model, rates_model
 from ibvonn_train.untrained import untrained_law
 
@@ -112,6 +113,17 @@ class Runtimes:
 
         calls["torch export"] = exported
         return calls | {name: self._hand_written(name, states, pieces) for name in self.by_hand}
+
+    def graph_passes(self, n: int = 2000) -> int:
+        """Passes of the exported loop, each over all ``n`` points, until the last one stops."""
+        inputs = [torch.from_numpy(array) for array in random_steps(self.sizes, n)]
+        column = torch.full((n, 1), TIME_STEP, dtype=torch.float64)
+        with torch.no_grad():
+            prepared = self.export.prepare(*inputs, column)
+            state, count = initial_state(prepared[1]), 0
+            while torch.any(state[-1] > 0.5):
+                state, count = self.export.newton(*prepared[:5], *state), count + 1
+        return count
 
     def _hand_written(self, name: str, states: tuple[np.ndarray, ...], pieces: list[slice]) -> Call:
         update, convert = self.by_hand[name]
