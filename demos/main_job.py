@@ -186,6 +186,7 @@ def main() -> None:
         certificate=[audit.record() for audit in certificate],
         errors=errors_entry({"test": test, "linear": extrapolation}),
     )
+    figures.write_card(exported)
     print(f"5/6  exported to {exported}")
 
     print("6/6  a bar in FEniCSx with the learned law at every quadrature point")

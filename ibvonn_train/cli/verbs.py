@@ -7,7 +7,6 @@ import dataclasses
 import json
 import shutil
 import sys
-from collections.abc import Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from ..audits import Audit, certify
 from ..data import TrajectoryEnsemble
 from ..evaluation import Evaluation, ExportedLaw, Gauge, open_law
 from ..evaluation import evaluate as judge
-from ..export import manifest as manifests
 from ..export import verify as parity
 from ..free_energy import MicroscopicEnergy
 from ..physics import physics_of
@@ -129,6 +127,8 @@ def evaluate(options: argparse.Namespace) -> int:
 
 def export(options: argparse.Namespace) -> int:
     """Write an exported model, with its certificate where there are unseen data."""
+    from ..figures import write_card  # matplotlib is slow to import and not always wanted
+
     model = TrainedModel.load(options.run)
     about: dict[str, Any] = {"name": options.name, "text": options.text}
     about["initial_strain"] = options.initial_strain
@@ -144,7 +144,7 @@ def export(options: argparse.Namespace) -> int:
     _say(options, f"wrote {path}")
     if options.verify and not _agree(path, options):
         return 1
-    _write_card(path)
+    write_card(path)
     _say(options, f"next: ibvonn-fem check {options.directory}")
     return 0
 
@@ -157,24 +157,15 @@ def verify(options: argparse.Namespace) -> int:
 
 def card(options: argparse.Namespace) -> int:
     """Write the card of an exported model, after adding the spread over seeds to its manifest."""
-    added: dict[str, Any] = {}
+    from ..figures import write_card  # matplotlib is slow to import and not always wanted
+
+    seeds = None
     if options.seeds is not None:
         records = [json.loads(path.read_text(encoding="utf-8")) for path in options.seeds]
-        added["seeds"] = seeds_entry(records)
-    path = _write_card(options.directory, added)
+        seeds = seeds_entry(records)
+    path = write_card(options.directory, seeds)
     _say(options, f"wrote {path}")
     return 0
-
-
-def _write_card(directory: Path, added: Mapping[str, Any] | None = None) -> Path:
-    """Draw the figure of the card and write it, with new entries for the manifest."""
-    from ..figures import response  # matplotlib is slow to import and not always wanted
-
-    manifest = manifests.read(directory)
-    response(directory / manifests.RESPONSE, directory)
-    listed = manifest.pop("files")
-    manifests.replace({**manifest, **(added or {}), "files": listed}, directory)
-    return directory / manifests.CARD
 
 
 def _agree(

@@ -1,5 +1,6 @@
 """Figures for a person: PNG files, drawn without a display."""
 
+from .card import write_card as write_card
 from .certificate import certificate_page as certificate_page
 from .microscopic import densities as densities
 from .microscopic import internal_variable as internal_variable
