@@ -108,10 +108,11 @@ def _envelope(manifest: Manifest) -> str:
         for name, (low, high) in zip(names, ranges[key], strict=True)
     ]
     rows.append(["time step", *(_n(end) for end in ranges["time_step"])])
+    learned = manifest["provenance"]["config"] is not None
+    source = "Ranges of the training data." if learned else "Ranges that the closed form declares."
     return (
-        "## Envelope\n\nRanges in which the law is supported by data, or was tested where it is "
-        "known in closed form. The output `validity` is zero inside those of strain and internal "
-        "variables, and the excursion in half widths outside.\n\n"
+        f"## Envelope\n\n{source} The output `validity` is zero inside those of strain and "
+        "internal variables, and the excursion in half widths outside.\n\n"
         + _table(["component", "from", "to"], rows)
     )
 
