@@ -18,6 +18,7 @@ from ..data import TrajectoryEnsemble
 from ..evaluation import Evaluation, ExportedLaw, Gauge, open_law
 from ..evaluation import evaluate as judge
 from ..export import verify as parity
+from ..export.manifest import CARD
 from ..free_energy import MicroscopicEnergy
 from ..physics import physics_of
 from ..report import certificate_table, errors_entry, errors_table, seeds_entry
@@ -151,7 +152,11 @@ def export(options: argparse.Namespace) -> int:
 
 def verify(options: argparse.Namespace) -> int:
     """Compare the runtimes of an exported model."""
+    from ..figures import write_card  # matplotlib is slow to import and not always wanted
+
     agree = _agree(options.directory, options, options.points, keep=not options.no_store)
+    if not options.no_store and (options.directory / CARD).is_file():
+        write_card(options.directory)  # it shows the table
     return 0 if agree else 1
 
 

@@ -171,8 +171,18 @@ def test_command_prints_the_table_and_reports_by_its_exit_status(exported, capsy
     assert main(["verify", str(exported), "--points", "100", "--no-store"]) == 1
 
 
+def test_verified_model_shows_the_table_in_its_card(tmp_path, monkeypatch):
+    monkeypatch.setattr(verify, "emit_c", lambda *_: None)
+    directory = export_trap(tmp_path / "trap")
+    assert main(["card", str(directory)]) == 0
+    assert "## Runtimes" not in (directory / "README.md").read_text(encoding="utf-8")
+    assert main(["verify", str(directory), "--points", "50"]) == 0
+    assert "## Runtimes" in (directory / "README.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
-    ("model", "runtimes"), [("exact_trap", 7), ("exact_sls", 7), ("chain_twin", 2)]
+    ("model", "runtimes"),
+    [("exact_trap", 7), ("exact_sls", 7), ("chain_twin", 2), ("unfolding_twin", 2)],
 )
 def test_shipped_models_carry_a_table_of_all_runtimes_that_agree(model, runtimes):
     path = Path(__file__).parents[2] / "exported_models" / model / "manifest.json"
