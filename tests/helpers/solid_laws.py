@@ -86,14 +86,17 @@ def smooth_law(internal_size: int = 1, *, scale: float = 10.0, seed: int = 3) ->
 class TwoWells:
     """Springs that unfold, in closed form: p is the open fraction less that of the start.
 
-    f = ½ (ε − h p)² + D p + θ [p ln p + (1 − p) ln(1 − p)] up to a constant, with the stress exact
-    for any p, and φ = 4 θ κ [cosh(g/2θ) − 1], κ = rate √(p (1 − p)) at the start of the step.
+    f = ½ (ε − h p)² + D p + θ [p ln p + (1 − p) ln(1 − p)] − ½ J (p − ½)² up to a constant, with
+    the stress exact for any p, and φ = 4 θ κ [cosh(g/2θ) − 1], κ = rate √(p (1 − p)) at the start
+    of the step.
 
     Args:
         theta: θ, thermal energy.
         jump: h, elongation of an open spring.
         offset: D, energy of an open spring.
         rate: Attempts per time.
+        cooperation: J, gain of open springs in company; above 4 θ the relaxed modulus is negative
+            around p = ½.
     """
 
     codename = "closed form"
@@ -101,14 +104,21 @@ class TwoWells:
     internal_size = 1
 
     def __init__(
-        self, theta: float = 0.0019, jump: float = 0.3, offset: float = 0.0135, rate: float = 1.0
+        self,
+        theta: float = 0.0019,
+        jump: float = 0.3,
+        offset: float = 0.0135,
+        rate: float = 1.0,
+        cooperation: float = 0.0,
     ) -> None:
         self.theta, self.jump, self.offset, self.rate = theta, jump, offset, rate
-        # Equilibrium at ε = 0: h (ε − h p) = D + θ ln(p/(1 − p)).
+        self.cooperation = cooperation
+        # Equilibrium at ε = 0: h (ε − h p) = D + θ ln(p/(1 − p)) − J (p − ½).
         y = -offset / theta
         for _ in range(50):
             p = _sigmoid(y)
-            y -= (jump**2 * p + offset + theta * y) / (jump**2 * p * (1.0 - p) + theta)
+            residual = jump**2 * p + offset + theta * y - cooperation * (p - 0.5)
+            y -= residual / ((jump**2 - cooperation) * p * (1.0 - p) + theta)
         self.start = float(_sigmoid(y))
         self.start_stress = -jump * self.start
         self.constant = self._energy(np.zeros(1), np.array([y]))[0]
@@ -121,20 +131,22 @@ class TwoWells:
         """Free energy at the logit y of p."""
         p = _sigmoid(y)
         entropy = -p * np.logaddexp(0.0, -y) - (1.0 - p) * np.logaddexp(0.0, y)
-        return 0.5 * (ε - self.jump * p) ** 2 + self.offset * p + self.theta * entropy
+        company = -0.5 * self.cooperation * (p - 0.5) ** 2
+        return 0.5 * (ε - self.jump * p) ** 2 + self.offset * p + self.theta * entropy + company
 
     def update(self, strain, strain_old, statev, dt, *, guess=None, out=None):
         """Backward Euler by safeguarded Newton in the logit of p, where the residual falls."""
         n = len(strain)
         out = LocalUpdate.empty(n, 1, 1) if out is None else out
-        θ, h, ε = self.theta, self.jump, strain[:, 0]
+        θ, h, J, ε = self.theta, self.jump, self.cooperation, strain[:, 0]
         old = np.clip(statev[:, 0] + self.start, 1e-14, 1.0 - 1e-14)
         κ = np.asarray(dt) * self.rate * np.sqrt(old * (1.0 - old)) + np.zeros(n)
         y = np.log(old / (1.0 - old))
         low, high = np.full(n, -60.0), np.full(n, 60.0)
 
         def force(y):
-            return h * (ε - h * _sigmoid(y)) - self.offset - θ * y
+            p = _sigmoid(y)
+            return h * (ε - h * p) - self.offset - θ * y + J * (p - 0.5)
 
         def asinh_residual(y):
             """(g − 2θ asinh((p − p_n)/2κ)): the same root, and nearly linear."""
@@ -148,7 +160,7 @@ class TwoWells:
             p = _sigmoid(y)
             with np.errstate(divide="ignore", invalid="ignore"):
                 v = (p - old) / (2.0 * κ)
-                slope = h**2 * p * (1 - p) + θ + θ * p * (1 - p) / (κ * np.sqrt(1.0 + v**2))
+                slope = (h**2 - J) * p * (1 - p) + θ + θ * p * (1 - p) / (κ * np.sqrt(1.0 + v**2))
                 new = y + r / slope
             new = np.where((new > low) & (new < high), new, 0.5 * (low + high))
             new = np.where(moving, new, y)
@@ -159,7 +171,8 @@ class TwoWells:
         p, g = _sigmoid(y), force(y)
         p = np.where(moving, p, old)
         stiff = κ * np.cosh(g / (2.0 * θ)) / θ  # Δt φ''
-        curvature = h**2 + θ / (p * (1.0 - p))  # f_pp
+        spread = np.where(moving, _sigmoid(y) * _sigmoid(-y), old * (1.0 - old))  # p (1 − p)
+        curvature = h**2 - J + θ / spread  # f_pp
         out.stress[:, 0] = ε - h * p
         out.statev_new[:, 0] = p - self.start
         out.tangent[:, 0, 0] = 1.0 - h**2 * stiff / (1.0 + stiff * curvature)

@@ -1,0 +1,75 @@
+"""A bar that changes phase while it is pulled: the force curve converges with mesh and time step.
+
+With cooperation of the springs the relaxed modulus is negative around half open: the pattern of
+phases inside the bar depends on the mesh, the force that the grip feels does not.
+"""
+
+from mpi4py import MPI
+
+import numpy as np
+import pytest
+from dolfinx import fem, mesh
+from solid_laws import TwoWells
+
+from ibvonn_fem import InternalVariableLaw, InternalVariableProblem, TimeStepping, Uniaxial
+
+pytestmark = pytest.mark.fem
+
+LENGTH, DURATION, RECORDED = 10.0, 60.0, 30
+THETA = 0.0019
+
+
+def force_curve(law_of_springs, elements, steps):
+    """Reaction of the grip at even instants; the end is pulled to a mean strain of 0.4."""
+    bar = mesh.create_interval(MPI.COMM_SELF, elements, [0.0, LENGTH])
+    V = fem.functionspace(bar, ("Lagrange", 1))
+    u, end = fem.Function(V), fem.Constant(bar, 0.0)
+    clamp, grip = (
+        fem.dirichletbc(
+            value, fem.locate_dofs_geometrical(V, lambda x, at=at: np.isclose(x[0], at)), V
+        )
+        for value, at in ((fem.Constant(bar, 0.0), 0.0), (end, LENGTH))
+    )
+    law = InternalVariableLaw(law_of_springs.model(), Uniaxial(), u, 0)
+    problem = InternalVariableProblem(law, u, [clamp, grip], drag=1.0)
+    forces, opened = [], []
+
+    def pull(t):
+        end.value = 0.4 * LENGTH * t / DURATION
+
+    def record(step):
+        if abs(step.time / DURATION * RECORDED % 1.0 - 0.5) > 0.49:
+            forces.append(problem.reaction(grip)[0])
+            opened.append(law.internal[:, 0, 0] + law_of_springs.start)
+
+    TimeStepping(problem, pull).run(np.linspace(0.0, DURATION, steps + 1), record)
+    return np.array(forces[1:]), opened
+
+
+def changes(curves):
+    """Distance of each curve from the last, in per cent."""
+    *rest, finest = curves
+    return [100 * float(np.linalg.norm(each - finest) / np.linalg.norm(finest)) for each in rest]
+
+
+@pytest.mark.parametrize("cooperation", [0.0, 6.0 * THETA], ids=["convex", "relaxed softening"])
+def test_the_force_curve_converges_with_the_mesh(cooperation):
+    law = TwoWells(THETA, cooperation=cooperation)
+    relaxed = 1.0 - law.jump**2 / (law.jump**2 + 4.0 * THETA - cooperation)
+    assert (relaxed < 0.0) == (cooperation > 0.0)
+    curves, opened = zip(
+        *(force_curve(law, elements, 60) for elements in (10, 20, 40, 80)), strict=True
+    )
+    found = changes(curves)
+    assert found[1] < 0.5 * found[0]
+    assert found[2] < 0.4 * found[1]
+    assert found[2] < 0.3, f"per cent with 40 elements: {found}"
+    profile = opened[-1][20]
+    assert np.ptp(profile) > 0.5, "both phases are in the bar"
+
+
+def test_the_force_curve_converges_with_the_time_step():
+    law = TwoWells(THETA, cooperation=6.0 * THETA)
+    found = changes([force_curve(law, 20, steps)[0] for steps in (60, 120, 240)])
+    assert found[1] < 0.4 * found[0]  # a third, for first order
+    assert found[1] < 0.5
