@@ -132,3 +132,7 @@ def test_quadrature_gives_the_free_energy_of_a_gaussian() -> None:
     entropy = torch.log(s * math.sqrt(2.0 * math.pi * math.e))
     exact = (0.5 * k * (m**2 + s**2) + m - thermal * entropy)[:, 0]
     assert (value - exact).abs().max() < 1e-12
+    # The density is normalised on the nodes: a factor on it changes nothing.
+    spacing = float(nodes[1] - nodes[0])
+    twice = flow_free_energy(log_density + math.log(2.0), energy, spacing, thermal)
+    assert (twice - exact).abs().max() < 1e-12

@@ -1,0 +1,253 @@
+"""Mutants of the physics: each must be killed by the default tests.
+
+`python tests/mutants.py [NAME ...]` changes one line in a temporary copy of the tree, runs the
+tests that should notice there, and prints a table. Exit status 1 if a mutant survives.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One wrong line.
+
+    Attributes:
+        name: What is wrong.
+        file: Relative to the root.
+        old, new: Text, and what stands in its place; ``old`` occurs once in the file.
+        tests: Arguments of pytest.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+SIMULATION = ("tests/train/test_simulation.py", "tests/train/test_simulation_random.py")
+CHAIN = ("tests/train/test_simulation_chain.py",)
+LOSSES = ("tests/train/test_rollouts_and_losses.py",)
+KERNEL = ("tests/fem/test_c_kernel.py",)
+
+MUTANTS = (
+    Mutant(
+        "noise amplitude without friction",
+        "ibvonn_train/simulation/langevin.py",
+        "2 * system.thermal_energy * time_step / system.friction",
+        "2 * system.thermal_energy * time_step",
+        SIMULATION + CHAIN,
+    ),
+    Mutant(
+        "noise amplitude without the 2 (compiled)",
+        "ibvonn_train/simulation/compiled.py",
+        "2 * self.thermal_energy * time_step / self.friction",
+        "self.thermal_energy * time_step / self.friction",
+        SIMULATION + CHAIN,
+    ),
+    Mutant(
+        "control of the end of the step",
+        "ibvonn_train/simulation/langevin.py",
+        "control[:, index : index + 1]",
+        "control[:, index + 1 : index + 2]",
+        SIMULATION + CHAIN,
+    ),
+    Mutant(
+        "force of the last spring but one",
+        "ibvonn_train/simulation/chain.py",
+        "return self.site_force(x, control)[:, -1] + self.friction",
+        "return self.site_force(x, control)[:, -2] + self.friction",
+        CHAIN,
+    ),
+    Mutant(
+        "weak form: weights of the old and new rate exchanged",
+        "ibvonn_train/losses.py",
+        "(1.0 - late) * rate[:, :-1] + late * rate[:, 1:]",
+        "late * rate[:, :-1] + (1.0 - late) * rate[:, 1:]",
+        LOSSES,
+    ),
+    Mutant(
+        "flow's free energy without its norm",
+        "ibvonn_train/free_energy.py",
+        "return mean - thermal_energy * torch.log(total)",
+        "return mean",
+        ("tests/train/test_flow.py", *LOSSES),
+    ),
+    Mutant(
+        "Hessian of f scaled once",
+        "ibvonn_train/free_energy.py",
+        "scale * hessian * scale.unsqueeze(-1)",
+        "scale * hessian",
+        ("tests/train/test_potentials.py",),
+    ),
+    Mutant(
+        "mobility: time scale on the wrong side",
+        "ibvonn_train/dissipation.py",
+        "scale = self.energy_scale * self.time_scale",
+        "scale = self.energy_scale / self.time_scale",
+        ("tests/train/test_potentials.py",),
+    ),
+    Mutant(
+        "thermal energy not per reference length",
+        "ibvonn_train/physics.py",
+        "return Physics(energy, thermal / length,",
+        "return Physics(energy, thermal,",
+        ("tests/train/test_chain_training.py", "tests/train/test_training.py"),
+    ),
+    Mutant(
+        "gauge: sign of the strain that becomes zero",
+        "ibvonn_train/training/deployment.py",
+        "shift=np.concatenate([(strain - centre) / scale, internal])",
+        "shift=np.concatenate([(-strain - centre) / scale, internal])",
+        ("tests/train/test_training.py", "tests/train/test_chain_training.py"),
+    ),
+    Mutant(
+        "export: ridge amplitudes without the time scale",
+        "ibvonn_train/export/folding.py",
+        "last_bias[len(rows) :] += math.log(energy_scale / time_scale)",
+        "last_bias[len(rows) :] += math.log(energy_scale)",
+        ("tests/contract/test_law_parameters.py", "tests/contract/test_export.py"),
+    ),
+    Mutant(
+        "C kernel: relaxation added to the tangent",
+        "ibvonn_fem/kernels/law.c",
+        "h[c * d + b] - 0.5 * sum",
+        "h[c * d + b] + 0.5 * sum",
+        KERNEL,
+    ),
+    Mutant(
+        "C kernel: dissipation potential at the new strain",
+        "ibvonn_fem/kernels/law.c",
+        "gather(io->strain_old, begin, count, ne, w->old, ne);",
+        "gather(io->strain, begin, count, ne, w->old, ne);",
+        KERNEL,
+    ),
+    Mutant(
+        "finite strain: no geometric stiffness",
+        "ibvonn_fem/kinematics/green_lagrange.py",
+        "np.matmul(stress, self._quadratic, out=stiffness)",
+        "np.matmul(0.0 * stress, self._quadratic, out=stiffness)",
+        ("tests/fem/test_kinematics.py", "tests/fem/test_microsphere.py"),
+    ),
+    Mutant(
+        "microsphere: directions on the equator counted twice",
+        "ibvonn_fem/directions.py",
+        "half = (z > 0.0) |",
+        "half = (z >= 0.0) |",
+        ("tests/fem/test_microsphere.py",),
+    ),
+    Mutant(
+        "microsphere: stiffness of a direction with the stress added",
+        "ibvonn_fem/kinematics/strain_maps.py",
+        "c = (c - s) / square",
+        "c = (c + s) / square",
+        ("tests/fem/test_kinematics.py", "tests/fem/test_microsphere.py"),
+    ),
+    Mutant(
+        "residual: external force added",
+        "ibvonn_fem/problem.py",
+        "b.axpy(-1.0, self.external_force.x.petsc_vec)",
+        "b.axpy(1.0, self.external_force.x.petsc_vec)",
+        ("tests/fem/test_patch.py", "tests/fem/test_zener_bar.py"),
+    ),
+    Mutant(
+        "tangent: drag without 1/Δt",
+        "ibvonn_fem/drag.py",
+        "self._free(self.diagonal) / dt",
+        "self._free(self.diagonal)",
+        ("tests/fem/test_drag.py",),
+    ),
+    Mutant(
+        "pulled end: all of a bead's drag",
+        "ibvonn_fem/drag.py",
+        "problem.reaction(bc) + 0.5 * friction",
+        "problem.reaction(bc) + friction",
+        ("tests/fem/test_drag.py",),
+    ),
+    Mutant(
+        "energy balance: trapezoidal work with the new force alone",
+        "ibvonn_fem/problem.py",
+        "0.5 * (external + external_old) @ increment",
+        "external @ increment",
+        ("tests/fem/test_energy.py",),
+    ),
+)
+
+
+def mutated(mutant: Mutant, copy: Path) -> None:
+    """Apply a mutant to a copy.
+
+    Raises:
+        SystemExit: If the line to change is not there exactly once.
+    """
+    path = copy / mutant.file
+    text = path.read_text(encoding="utf-8")
+    if text.count(mutant.old) != 1:
+        raise SystemExit(
+            f"{mutant.name}: {mutant.file} must hold {mutant.old!r} once; "
+            f"found it {text.count(mutant.old)} times. Bring the mutant up to date."
+        )
+    path.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+
+
+def killer(mutant: Mutant, copy: Path) -> str | None:
+    """Return the first test that fails on the mutant, or None."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *mutant.tests]
+    environment = {**os.environ, "PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}
+    run = subprocess.run(
+        command, cwd=copy, env=environment, capture_output=True, text=True, check=False
+    )
+    if run.returncode == 0:
+        return None
+    found = re.search(r"^(?:FAILED|ERROR) (\S+::.*?)(?: - .*)?$", run.stdout, re.MULTILINE)
+    if run.returncode != 1 or found is None:
+        raise SystemExit(f"{mutant.name}: the tests did not run:\n{run.stdout}{run.stderr}")
+    return found.group(1)
+
+
+def copied(folder: Path) -> None:
+    """Copy what git does not ignore."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="words of the names of the mutants to run; all")
+    words = parser.parse_args().names
+    chosen = [m for m in MUTANTS if not words or any(word in m.name for word in words)]
+    survivors = 0
+    print("| mutant | file | killed by | s |\n| --- | --- | --- | --- |")
+    for mutant in chosen:
+        with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
+            copy = Path(folder)
+            copied(copy)
+            mutated(mutant, copy)
+            began = time.perf_counter()
+            test = killer(mutant, copy)
+            took = time.perf_counter() - began
+        survivors += test is None
+        verdict = "**survives**" if test is None else f"`{test.removeprefix('tests/')}`"
+        print(f"| {mutant.name} | `{mutant.file}` | {verdict} | {took:.0f} |", flush=True)
+    return int(survivors > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
