@@ -36,6 +36,7 @@ from ibvonn_train.data import TrajectoryEnsemble
 from ibvonn_train.evaluation import Evaluation, ExportedLaw, Gauge, evaluate
 from ibvonn_train.evaluation.published import TRAP
 from ibvonn_train.report import errors_entry
+from ibvonn_train.export import verify
 from ibvonn_train.simulation import Protocol, TetheredParticle, simulate, trap_of_paper
 from ibvonn_train.simulation.protocols import ramp
 from ibvonn_train.training.config import TrainingConfig
@@ -186,8 +187,11 @@ def main() -> None:
         certificate=[audit.record() for audit in certificate],
         errors=errors_entry({"test": test, "linear": extrapolation}),
     )
+    parity = verify.verify_all(exported)
+    verify.store(exported, parity)
     figures.write_card(exported)
-    print(f"5/6  exported to {exported}")
+    agree = "yes" if all(row.agrees for row in parity) else "NO"
+    print(f"5/6  exported to {exported}; torch, TorchScript, ONNX and C agree: {agree}")
 
     print("6/6  a bar in FEniCSx with the learned law at every quadrature point")
     learned = ibvonn_fem.load_model(exported)
