@@ -35,8 +35,8 @@ from ibvonn_train import audits, figures
 from ibvonn_train.data import TrajectoryEnsemble
 from ibvonn_train.evaluation import Evaluation, ExportedLaw, Gauge, evaluate
 from ibvonn_train.evaluation.published import TRAP
-from ibvonn_train.report import errors_entry
 from ibvonn_train.export import verify
+from ibvonn_train.report import errors_entry
 from ibvonn_train.simulation import Protocol, TetheredParticle, simulate, trap_of_paper
 from ibvonn_train.simulation.protocols import ramp
 from ibvonn_train.training.config import TrainingConfig
