@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import json
 import math
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .data_file import FORMAT, StoredMicrostate, located, open_fields, require_finite, write_file
+from .tables import shown
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -146,7 +148,7 @@ class TrajectoryEnsemble:
                 return data.select(protocols)
             except ValueError as error:
                 raise located(path, error) from error
-            except OSError as error:
+            except (OSError, RuntimeError) as error:
                 raise ValueError(
                     f"{path}: microstate must be readable; it is damaged ({error}). "
                     "Write the file again."
@@ -243,7 +245,7 @@ def _check_attributes(data: TrajectoryEnsemble) -> None:
     for name, allowed in (("drive", ("end", "force")), ("strain_kind", ("controlled", "averaged"))):
         value = getattr(data, name)
         if value not in allowed:
-            raise ValueError(f"{name} must be one of {allowed}; found {value!r}.")
+            raise ValueError(f"{name} must be one of {allowed}; found {shown(value)}.")
     if not (data.time_step > 0 and math.isfinite(data.time_step)):
         raise ValueError(f"time_step must be positive; found {data.time_step}.")
     parameters = data.parameters
@@ -260,11 +262,13 @@ def _check_attributes(data: TrajectoryEnsemble) -> None:
     ]:
         if key in parameters and not _is_number(parameters[key], least == "positive"):
             raise ValueError(
-                f"parameters: {key} must be a number that is {least}; found {parameters[key]!r}."
+                f"parameters: {key} must be a number that is {least}; found "
+                f"{shown(parameters[key])}."
             )
 
 
 def _is_number(value: Any, positive: bool) -> bool:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
-    return value > 0 if positive else value >= 0
+    # Integers of JSON may be beyond every float.
+    return (0 < value if positive else 0 <= value) and value <= sys.float_info.max

@@ -14,6 +14,8 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from .tables import shown
+
 FORMAT = 1
 REQUIRED_DATASETS = ("time", "control", "control_rate", "microstate", "force")
 REQUIRED_ATTRIBUTES = (
@@ -71,7 +73,9 @@ class StoredMicrostate:
 def require_finite(place: str, values: npt.NDArray[Any]) -> None:
     """Raise :class:`ValueError` naming the first value that is not finite."""
     # A sum is finite only where every term is (or overflows, which is as bad).
-    if not np.isfinite(values.sum(dtype=np.float64)):
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = values.sum(dtype=np.float64)
+    if not np.isfinite(total):
         bad = np.argwhere(~np.isfinite(values))
         where = tuple(int(i) for i in bad[0]) if len(bad) else "its sum"
         raise ValueError(f"{place} must be finite; found {len(bad)} bad values, first at {where}.")
@@ -158,7 +162,7 @@ def _unreadable(path: Path) -> Iterator[None]:
     """Turn what HDF5 says of a broken file into a sentence."""
     try:
         yield
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # h5py has both for damaged files
         raise ValueError(
             f"{path}: must be a readable HDF5 file; it is not, perhaps it is truncated ({error}). "
             "Write it again."
@@ -190,6 +194,8 @@ def _fields(file: h5py.File, group: str, path: Path) -> dict[str, Any]:
     for name in names:
         if part[name].dtype.kind not in "fiu":
             raise ValueError(f"{name} must hold numbers; found the type {part[name].dtype}.")
+        if part[name].shape is None:
+            raise ValueError(f"{name} must hold numbers; found an empty dataset.")
     arrays = {
         name: np.asarray(part[name][()], np.float64) for name in names if name != "microstate"
     }
@@ -213,19 +219,18 @@ def _text(part: h5py.Group, name: str) -> str:
 
 
 def _number(part: h5py.Group, name: str, kind: type[int] | type[float]) -> Any:
-    try:
-        return kind(part.attrs[name])
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"attribute {name} must be a number; found {part.attrs[name]!r}."
-        ) from error
+    found = part.attrs[name]
+    values = np.asarray(found)  # some programs write a number as an array of one
+    if values.dtype.kind not in "fiu" or values.size != 1 or not np.isfinite(values).all():
+        raise ValueError(f"attribute {name} must be a number; found {shown(found)}.")
+    return kind(values.item())
 
 
 def _json(part: h5py.Group, name: str) -> dict[str, Any]:
     try:
         value = json.loads(_text(part, name))
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"attribute {name} must be a JSON object ({error}).") from error
     if not isinstance(value, dict):
-        raise ValueError(f"attribute {name} must be a JSON object; found {value!r}.")
+        raise ValueError(f"attribute {name} must be a JSON object; found {shown(value)}.")
     return value

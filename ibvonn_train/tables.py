@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import math
+import sys
 import tomllib
 import typing
 from dataclasses import MISSING, Field, fields, is_dataclass
@@ -26,7 +28,9 @@ def read_table(path: str | Path, name: str) -> dict[str, Any]:
         content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file. Write one with `ibvonn init`.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}).") from None
+    except (ValueError, RecursionError) as error:  # a TOMLDecodeError, or what Python limits
         raise ConfigError(f"{path}: must be TOML; {error}.") from None
     table = content.get(name)
     if not isinstance(table, dict):
@@ -42,7 +46,7 @@ def build(cls: type[T], table: object, place: str) -> T:
             value of the wrong type.
     """
     if not isinstance(table, dict):
-        raise ConfigError(f"[{place}]: must be a table; got {table!r}.")
+        raise ConfigError(f"[{place}]: must be a table; got {shown(table)}.")
     hints = typing.get_type_hints(cls)
     known = {item.name for item in fields(cls)}  # type: ignore[arg-type]
     values: dict[str, Any] = {}
@@ -50,7 +54,7 @@ def build(cls: type[T], table: object, place: str) -> T:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
             raise ConfigError(
-                f"[{place}]: unknown key {key!r}; did you mean {near!r}? "
+                f"[{place}]: unknown key {shown(key)}; did you mean {near!r}? "
                 f"Known keys: {sorted(known)}."
             )
         values[key] = _convert(hints[key], value, f"{place}.{key}")
@@ -63,6 +67,12 @@ def build(cls: type[T], table: object, place: str) -> T:
             if item.name not in values and not _has_default(item)
         )
         raise ConfigError(f"[{place}]: the keys {missing} are required.") from None
+
+
+def shown(value: object) -> str:
+    """Return a value as a message shows it: one line, not a long one."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def plain(value: Any) -> Any:
@@ -86,19 +96,21 @@ def _convert(hint: Any, value: Any, place: str) -> Any:
     if origin is tuple:
         item = typing.get_args(hint)[0]
         if not isinstance(value, list | tuple):
-            raise ConfigError(f"{place}: must be a list; got {value!r}.")
+            raise ConfigError(f"{place}: must be a list; got {shown(value)}.")
         return tuple(_convert(item, v, f"{place}[{i}]") for i, v in enumerate(value))
     if origin is dict:
         if not isinstance(value, dict):
-            raise ConfigError(f"{place}: must be a table; got {value!r}.")
+            raise ConfigError(f"{place}: must be a table; got {shown(value)}.")
         return value
     if origin is Literal:
         choices = typing.get_args(hint)
         if value not in choices:
-            raise ConfigError(f"{place}: must be one of {list(choices)}; got {value!r}.")
+            raise ConfigError(f"{place}: must be one of {list(choices)}; got {shown(value)}.")
         return value
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and type(value) is int and abs(value) <= sys.float_info.max:
         return float(value)
     if type(value) is not hint:
-        raise ConfigError(f"{place}: must be of type {hint.__name__}; got {value!r}.")
+        raise ConfigError(f"{place}: must be of type {hint.__name__}; got {shown(value)}.")
+    if hint is float and not math.isfinite(value):
+        raise ConfigError(f"{place}: must be finite; got {value}.")
     return value

@@ -167,26 +167,28 @@ def test_untrained_energy_is_zero_with_its_force_at_the_exported_reference(whole
 
 
 @pytest.mark.export
+@pytest.mark.parametrize("initial", [0.0, 0.2])
 def test_exported_law_is_the_trained_one(
-    ensemble: TrajectoryEnsemble, whole: Path, tmp_path: Path
+    ensemble: TrajectoryEnsemble, whole: Path, tmp_path: Path, initial: float
 ) -> None:
+    """Its zero is the equilibrium at the initial strain."""
     from ibvonn_train.export.runtime import run_onnx
 
     model = TrainedModel.load(whole)
-    directory = model.to_export(tmp_path / "law")
-    zero = model.equilibrium(np.zeros(1))
+    directory = model.to_export(tmp_path / "law", initial_strain=initial)
+    zero = model.equilibrium(np.full(1, initial))
     microstate = np.asarray(ensemble.microstate[0, ::50, 0], dtype=np.float64)
     strain = ensemble.control[0, ::50, None]
     internal = model.encode(microstate)
     statev = run_onnx(directory / "encoder.onnx", {"microstate": microstate})["statev"]
     assert np.abs(statev - (internal - zero)).max() < 1e-12
-    found = run_onnx(directory / "rates.onnx", {"strain": strain, "statev": statev})
+    state = {"strain": strain - initial, "statev": statev}
+    found = run_onnx(directory / "rates.onnx", state)
     expected = model.rates(strain, internal)
-    reference = model.rates(np.zeros(1), zero).energy
+    reference = model.rates(np.full(1, initial), zero).energy
     assert np.abs(found["energy"][:, 0] - (expected.energy - reference)).max() < 1e-10
     assert np.abs(found["stress"] - expected.stress).max() < 1e-10
     assert np.abs(found["rate"] - expected.rate).max() < 1e-9 * np.abs(expected.rate).max()
-    state = {"strain": strain, "statev": statev}
     points = microstate[:, :20]
     density = run_onnx(directory / "decoder_log_density.onnx", {"microstate": points, **state})[
         "log_density"
