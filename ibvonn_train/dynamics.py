@@ -12,6 +12,10 @@ Rates = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """(strain, internal) → (stress, rate), shapes ``(..., n_ε)`` and ``(..., n_α)``."""
 
 
+StiffRates = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor, Tensor]]
+"""(strain, internal) → (stress, rate, φ'', ∂²f/∂α²): also what α relaxes with."""
+
+
 class Rollout(NamedTuple):
     """Trajectories of a law.
 
@@ -51,6 +55,36 @@ def controlled(
             for part in range(1, stride):
                 between = torch.lerp(eps, strain[step + 1], part / stride)
                 internal = internal + dt * rates(between, internal)[1]
+    stress = torch.stack(stresses)
+    return Rollout(strain, torch.stack(states), stress, stress[..., 0])
+
+
+def tracking(
+    rates: StiffRates, time: Tensor, strain: Tensor, internal: Tensor, *, substeps: int = 1
+) -> Rollout:
+    """Integrate α under a given strain with linearly implicit Euler steps, stable for any step.
+
+    (I + Δt φ'' ∂²f/∂α²) (α_{n+1} − α_n) = Δt α̇(ε_{n+1}, α_n): one Newton iteration of the update
+    that hosts make. For records that are coarse against the relaxation of α.
+
+    Args:
+        rates: The law.
+        time: Instants, shape ``(n_time,)``.
+        strain: ε(t), shape ``(n_time, ..., n_ε)``, interpolated linearly.
+        internal: α at the first instant, shape ``(..., n_α)``.
+        substeps: Steps between instants.
+    """
+    states, stresses = [internal], [rates(strain[0], internal)[0]]
+    identity = torch.eye(internal.shape[-1], dtype=internal.dtype, device=internal.device)
+    for step in range(len(time) - 1):
+        dt = (time[step + 1] - time[step]) / substeps
+        for part in range(1, substeps + 1):
+            eps = torch.lerp(strain[step], strain[step + 1], part / substeps)
+            stress, rate, mobility, stiffness = rates(eps, internal)
+            left = identity + dt * mobility @ stiffness
+            internal = internal + torch.linalg.solve(left, dt * rate)
+        states.append(internal)
+        stresses.append(stress)
     stress = torch.stack(stresses)
     return Rollout(strain, torch.stack(states), stress, stress[..., 0])
 

@@ -66,10 +66,10 @@ def weak_form(
 
 
 def weak_form_loss(pairs: Sequence[tuple[Tensor, Tensor]], time_scale: Tensor) -> Tensor:
-    """Return (τ |observed − modelled|)², averaged over everything.
+    """Return (τ |observed − modelled|)², averaged over everything; τ of shape ``(n_α,)``.
 
-    The scale τ is fixed: a scale that followed the encoder would have to be differentiated too, and
-    would reward fast variables.
+    The scales τ are fixed: scales that followed the encoder would have to be differentiated too,
+    and would reward fast variables.
     """
     return torch.stack([(time_scale * (a - b)).square().mean() for a, b in pairs]).mean()
 

@@ -40,7 +40,9 @@ def markov_residual(law: Law, evidence: Evidence) -> Audit:
     moved = (alpha[:, starts + WINDOW] - alpha[:, starts]) / law.internal_scale
     steps = np.diff(data.time)[:, None]
     rest: FloatArray = np.zeros((trajectories, 1, size))
-    modelled = np.cumsum(np.concatenate([rest, rate[:, :-1] * steps], 1), axis=1)
+    late = 0.5 * (data.stride - 1) / data.stride  # as in the weak form of the training
+    mean_rate = (1.0 - late) * rate[:, :-1] + late * rate[:, 1:]
+    modelled = np.cumsum(np.concatenate([rest, mean_rate * steps], 1), axis=1)
     modelled = modelled / law.internal_scale
     target = moved - (modelled[:, starts + WINDOW] - modelled[:, starts])
     states = np.concatenate([strain, alpha], -1)

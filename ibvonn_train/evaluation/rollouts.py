@@ -78,9 +78,7 @@ def roll_out(
         return stress, torch.from_numpy(result.rate).reshape(internal.shape)
 
     if not law.averaged:
-        run = dynamics.controlled(
-            rates, time, eps.transpose(0, 1), alpha[:, 0], stride=data.stride
-        )
+        run = dynamics.controlled(rates, time, eps.transpose(0, 1), alpha[:, 0], stride=data.stride)
         return {"controlled": _arrays(run, data)}
     if law.physics is None:
         raise ValueError(

@@ -89,6 +89,9 @@ class LossWeights:
         fluctuation: |φ'' − M⟨ψ'ψ'ᵀ⟩Mᵀ/η|², relative: the mobility that the noise of α implies. For
             controlled strain and a frozen encoder.
         rollout: Roll-outs from encoded states over windows of the data, in all drive modes.
+        internal: Weight of the error of α within roll-outs, against those of strain and stress.
+        tracking: Roll-outs of α over windows under the measured strain, by implicit steps: for
+            records that are coarse against the relaxation of α.
     """
 
     stress: float = 1.0
@@ -99,6 +102,8 @@ class LossWeights:
     gauge: float = 0.0
     fluctuation: float = 0.0
     rollout: float = 0.0
+    internal: float = 1.0
+    tracking: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,10 @@ class StageConfig:
         loss: Weights.
         trajectories: Trajectories in each Adam step; 0 = all.
         states: States on which the decoder is evaluated in each Adam step, or throughout L-BFGS.
+        recentre: Before the stage, fit the elastic part of the strain to the measured stress and
+            make it the origin of the centred features; ψ is frozen from then on.
         window: Length of the roll-outs, in stored steps; 0 = the whole duration.
+        substeps: Implicit steps between stored instants, for loss.tracking.
         starts: Random starts of windows in each Adam step; L-BFGS takes all, half a window apart.
     """
 
@@ -126,8 +134,10 @@ class StageConfig:
     loss: LossWeights = field(default_factory=LossWeights)
     trajectories: int = 0
     states: int = 128
+    recentre: bool = False
     window: int = 0
     starts: int = 2
+    substeps: int = 2
 
     def __post_init__(self) -> None:
         for part in self.train:
@@ -135,10 +145,11 @@ class StageConfig:
                 raise ConfigError(
                     f"stage {self.name!r}: train must name parts of {PARTS}; got {part!r}."
                 )
-        if min(self.steps, self.states, self.starts) < 1 or self.window < 0:
+        if min(self.steps, self.states, self.starts, self.substeps) < 1 or self.window < 0:
             raise ConfigError(
-                f"stage {self.name!r}: steps, states and starts must be at least 1, window not "
-                f"negative; got {self.steps}, {self.states}, {self.starts}, {self.window}."
+                f"stage {self.name!r}: steps, states, starts and substeps must be at least 1, "
+                f"window not negative; got {self.steps}, {self.states}, {self.starts}, "
+                f"{self.substeps}, {self.window}."
             )
         if self.loss.tie_gradient and {"encoder", "decoder"} & set(self.train):
             raise ConfigError(

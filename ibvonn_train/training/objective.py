@@ -9,13 +9,13 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from .. import losses
+from .. import dynamics, losses
 from ..empirical import EmpiricalMeasure
 from ..encoder import Gauge, whitening
 from ..free_energy import flow_free_energy
 from ..model import LawValues, LearnedLaw
 from ..physics import Physics
-from .config import ConfigError, LossWeights
+from .config import ConfigError, StageConfig
 from .dataset import Block, TrainingSet
 from .rollouts import rollouts
 
@@ -46,7 +46,7 @@ class Objective:
         law: The law in training.
         data: Training data.
         physics: What is known of the system.
-        weights: Weights of the terms.
+        stage: Weights of the terms, and how windows are integrated.
         weak_widths: Widths of the test functions.
     """
 
@@ -55,17 +55,19 @@ class Objective:
         law: LearnedLaw,
         data: TrainingSet,
         physics: Physics,
-        weights: LossWeights,
+        stage: StageConfig,
         weak_widths: Sequence[int],
     ) -> None:
         self.law = law
         self.data = data
         self.physics = physics
-        self.weights = weights
+        self.weights = weights = stage.loss
+        self.substeps = stage.substeps
         self.weak_widths = weak_widths
         self.encoder_frozen = not any(p.requires_grad for p in law.encoder.parameters())
         self.decoder_frozen = not any(p.requires_grad for p in law.decoder.parameters())
         # What frozen parts give for a block is computed once, and forgotten with the block.
+        self.time_scale = self._times()
         self._internal: WeakKeyDictionary[Block, Tensor] = WeakKeyDictionary()
         self._flow: WeakKeyDictionary[Block, tuple[Tensor, Tensor]] = WeakKeyDictionary()
         self._noise: WeakKeyDictionary[Block, Tensor] = WeakKeyDictionary()
@@ -81,6 +83,19 @@ class Objective:
         if self.encoder_frozen or not self.law.internal_size:
             return encoder.gauge
         return whitening(torch.cat([encoder.raw_mean(anchor) for anchor in self.data.anchors]))
+
+    @torch.no_grad()
+    def _times(self) -> Tensor:
+        """Return the times in which each α changes by one standard deviation, as it is now."""
+        if not (self.weights.weak and self.law.internal_size):
+            return self.data.scales.strain_scale.new_ones(self.law.internal_size)
+        gauge, squares = self.gauge(), []
+        for block in self.data.training:
+            internal = block.series(gauge(self.law.encoder.raw_mean(block.measures)))
+            rest = torch.zeros_like(internal)
+            pairs = losses.weak_form(internal, rest, block.time, self.weak_widths)
+            squares += [(block.slowness * seen).square().mean((0, 1)) for seen, _ in pairs]
+        return torch.stack(squares).mean(0).rsqrt()
 
     def backward(self, batch: Batch, factor: float = 1.0) -> dict[str, float]:
         """Add the gradient of ``factor`` times the loss; return the loss and its unweighted terms.
@@ -127,7 +142,9 @@ class Objective:
             with_slope = bool(w.gauge) and slope is None
             internal, own_slope = self._encode(batch.windows, gauge, with_slope=with_slope)
             slope = own_slope if slope is None else slope
-            collect({"rollout": self._rollout_term(batch.windows, copy(internal))})
+            alpha = copy(internal)
+            terms = {"rollout": self._rollout_term, "tracking": self._tracking_term}
+            collect({n: f(batch.windows, alpha) for n, f in terms.items() if getattr(w, n)})
         if slope is not None:
             term = self._gauge_term(gauge, slope)
             record["gauge"] = float(term.detach())
@@ -169,8 +186,7 @@ class Objective:
             pairs = losses.weak_form(
                 internal, values.rate, block.time, self.weak_widths, stride=block.stride
             )
-            scale = block.slowness * self.law.dissipation.time_scale
-            terms["weak"] = losses.weak_form_loss(pairs, scale)
+            terms["weak"] = losses.weak_form_loss(pairs, block.slowness * self.time_scale)
         return terms
 
     def _decoder_terms(self, block: Block, internal: Tensor) -> dict[str, Tensor]:
@@ -261,7 +277,18 @@ class Objective:
         error = alpha.new_zeros(())
         results = rollouts(self.law, block, series[1], self.physics)
         for result in results.values():
-            error = error + (result.internal - alpha).square().mean()
+            error = error + self.weights.internal * (result.internal - alpha).square().mean()
             error = error + losses.normalised_square(result.stress, stress, scales.stress_scale)
             error = error + losses.normalised_square(result.strain, strain, scales.strain_scale)
         return error / len(results)
+
+    def _tracking_term(self, block: Block, internal: Tensor) -> Tensor:
+        """Return the mean square error of α and σ over windows under the measured strain."""
+        series = (block.strain, block.series(internal), block.stress)
+        strain, alpha, stress = (s.transpose(0, 1) for s in series)
+        result = dynamics.tracking(
+            self.law.stiff_rates, block.time, strain, alpha[0], substeps=self.substeps
+        )
+        scale = self.data.scales.stress_scale
+        error = (result.internal - alpha).square().mean()
+        return error + losses.normalised_square(result.stress, stress, scale)

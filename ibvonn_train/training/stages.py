@@ -49,8 +49,10 @@ class StageRun:
         train = _usable(law, config.train)
         for part in PARTS:
             getattr(law, part).requires_grad_(part in train)
+        if law.encoder.recentred and law.encoder.net is not None:
+            law.encoder.net.requires_grad_(False)
         self.parameters = [p for p in law.parameters() if p.requires_grad]
-        self.objective = Objective(law, data, physics, config.loss, data_config.weak_widths)
+        self.objective = Objective(law, data, physics, config, data_config.weak_widths)
         self.optimiser: torch.optim.Optimizer
         if config.optimiser == "adam":
             self.optimiser = torch.optim.Adam(self.parameters, lr=config.learning_rate)
@@ -66,7 +68,8 @@ class StageRun:
             )
             self.total = math.ceil(config.steps / LBFGS_CHUNK)
         loss = config.loss
-        self.wants_local = bool(loss.stress or loss.weak or (loss.gauge and not loss.rollout))
+        self.wants_windows = bool(loss.rollout or loss.tracking)
+        self.wants_local = bool(loss.stress or loss.weak or (loss.gauge and not self.wants_windows))
         self.wants_decoder = bool(
             loss.likelihood or loss.tie or loss.tie_gradient or loss.fluctuation
         )
@@ -94,6 +97,7 @@ class StageRun:
             "step": self.step,
             "optimiser": self.optimiser.state_dict(),
             "generator": self.generator.get_state(),
+            "time_scale": self.objective.time_scale,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -101,6 +105,7 @@ class StageRun:
         self.step = state["step"]
         self.optimiser.load_state_dict(state["optimiser"])
         self.generator.set_state(state["generator"])
+        self.objective.time_scale = state["time_scale"].to(self.objective.time_scale)
 
     def _adam(self) -> dict[str, float]:
         rate = one_cycle(self.step, self.total, self.config.learning_rate)
@@ -136,7 +141,7 @@ class StageRun:
         return Batch(
             local=block if self.wants_local else None,
             decoder=self._some_states(block),
-            windows=block.windows(starts, length) if self.config.loss.rollout else None,
+            windows=block.windows(starts, length) if self.wants_windows else None,
         )
 
     def _random_batch(self) -> Batch:
@@ -149,7 +154,7 @@ class StageRun:
             if 0 < count < block.trajectories:
                 order = torch.randperm(block.trajectories, generator=self.generator)
                 local = block.trajectories_of(order[:count].to(block.strain.device))
-        if self.config.loss.rollout:
+        if self.wants_windows:
             length = min(self.config.window or len(block.time), len(block.time))
             last = len(block.time) - length + 1
             starts = torch.randint(last, (self.config.starts,), generator=self.generator)

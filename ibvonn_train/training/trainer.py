@@ -23,6 +23,7 @@ from .config import TrainingConfig
 from .dataset import TrainingSet, prepare
 from .interrupt import Interruption
 from .log import RunLog, write_json
+from .recentring import recentre, seen_by
 from .stages import StageRun
 from .trained import TrainedModel
 from .validation import validation_record
@@ -87,8 +88,12 @@ def train(
     with Interruption() as interruption:
         for index in range(start.stage, len(config.stages)):
             stage = config.stages[index]
+            resumed = index == start.stage and bool(start.run)
+            if stage.recentre and not resumed:
+                recentre(law, data)
+            data = seen_by(law.encoder, data)
             run = StageRun(law, data, physics, stage, config.data, config.seed * 1009 + index)
-            if index == start.stage and start.run:
+            if resumed:
                 run.restore(start.run)
             bar = tqdm(total=run.total, initial=run.step, desc=stage.name, disable=not progress)
             while not run.done:
