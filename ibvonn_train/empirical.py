@@ -56,23 +56,19 @@ class EmpiricalMeasure:
 
 @dataclass(frozen=True)
 class Measures:
-    """The same ensembles seen from the origin, from their own mean and from the encoder's origin.
+    """The same ensembles seen from the origin and from their own mean.
 
     Attributes:
         absolute: Measures of x.
         centred: Measures of x − ⟨x⟩.
-        relative: Measures of x − o, o the origin of the encoder's centred features; None as long
-            as that is ⟨x⟩.
     """
 
     absolute: EmpiricalMeasure
     centred: EmpiricalMeasure
-    relative: EmpiricalMeasure | None = None
 
     def select(self, index: Tensor) -> Measures:
         """Return the measures of the states ``index``."""
-        relative = None if self.relative is None else self.relative.select(index)
-        return Measures(self.absolute.select(index), self.centred.select(index), relative)
+        return Measures(self.absolute.select(index), self.centred.select(index))
 
 
 def uniform_nodes(low: float, high: float, count: int) -> Tensor:
@@ -124,30 +120,3 @@ def bin_cubic(samples: npt.NDArray[np.floating], nodes: Tensor) -> Tensor:
             total += np.bincount(flat + offset, weight.ravel(), len(total))
         weights[start : start + chunk] = total.reshape(len(block), count) / n_replica
     return torch.from_numpy(weights)
-
-
-def shifted(measure: EmpiricalMeasure, shift: Tensor, nodes: Tensor) -> EmpiricalMeasure:
-    """Return the measures of x + shift, shift differing from state to state, on new nodes.
-
-    Weights move with those of four-point Lagrange interpolation: moments up to the third are exact.
-
-    Args:
-        measure: On shared equidistant nodes.
-        shift: Shape ``(n_state,)``.
-        nodes: Equidistant, shape ``(n_new,)``; they must hold all mass.
-    """
-    step = float(nodes[1] - nodes[0])
-    result = torch.zeros(len(nodes), len(shift), dtype=torch.float64, device=shift.device)
-    for node, mass in zip(measure.nodes[:, 0], measure.weights.T, strict=True):
-        place = (node + shift - nodes[1]) / step
-        cell = place.floor().clamp(0, len(nodes) - 4)
-        t = place - cell
-        lagrange = (
-            -t * (t - 1.0) * (t - 2.0) / 6.0,
-            (t + 1.0) * (t - 1.0) * (t - 2.0) / 2.0,
-            -(t + 1.0) * t * (t - 2.0) / 2.0,
-            (t + 1.0) * t * (t - 1.0) / 6.0,
-        )
-        for offset, part in enumerate(lagrange):
-            result.scatter_add_(0, (cell.long() + offset)[None], (mass * part)[None])
-    return EmpiricalMeasure(nodes[:, None], result.T)

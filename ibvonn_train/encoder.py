@@ -51,13 +51,11 @@ def whitening(raw: Tensor) -> Gauge:
 class Encoder(nn.Module):
     """Permutation-invariant map from an ensemble of microstates to internal variables.
 
-    α = M(a − m) with raw means a = (⟨ψ(x)⟩, ⟨χ(x − o)⟩); ψ and χ are tanh networks of one
+    α = M(a − m) with raw means a = (⟨ψ(x)⟩, ⟨χ(x − ⟨x⟩)⟩); ψ and χ are tanh networks of one
     microstate. The first are linear in the distribution of x. The others are frozen under rigid
-    translation by construction, as an averaged strain requires; they come after the first and
-    describe the shape of the distribution only: all springs folded and all springs open look the
-    same to them. Their origin is o = ⟨x⟩, or, once :meth:`recentre` was called, the elastic part
-    of the strain o = ⟨x⟩ − A⟨ψ⟩ − b: then the wells of a transforming spring stand still whatever
-    its strain and open fraction, and χ sees how they are filled.
+    translation by construction, as an averaged strain requires, and linear in the distribution of
+    x − ε, so f stays convex in α; they come after the first and describe the shape of the
+    distribution only: all springs folded and all springs open look the same to them.
 
     Args:
         microstate_size: n_x.
@@ -71,9 +69,6 @@ class Encoder(nn.Module):
     input_centre: Tensor
     input_scale: Tensor
     centred_scale: Tensor
-    origin_matrix: Tensor
-    origin_shift: Tensor
-    recentred: Tensor
     shift: Tensor
     matrix: Tensor
 
@@ -98,10 +93,6 @@ class Encoder(nn.Module):
         self.register_buffer("input_centre", torch.zeros(microstate_size, dtype=torch.float64))
         self.register_buffer("input_scale", torch.ones(microstate_size, dtype=torch.float64))
         self.register_buffer("centred_scale", torch.ones(microstate_size, dtype=torch.float64))
-        matrix = torch.zeros(microstate_size, sizes[0], dtype=torch.float64)
-        self.register_buffer("origin_matrix", matrix)
-        self.register_buffer("origin_shift", torch.zeros(microstate_size, dtype=torch.float64))
-        self.register_buffer("recentred", torch.zeros((), dtype=torch.bool))
         self.register_buffer("shift", torch.zeros(internal_size, dtype=torch.float64))
         self.register_buffer("matrix", torch.eye(internal_size, dtype=torch.float64))
 
@@ -115,32 +106,13 @@ class Encoder(nn.Module):
         self.shift.copy_(gauge.shift.detach())
         self.matrix.copy_(gauge.matrix.detach())
 
-    def recentre(self, matrix: Tensor, shift: Tensor, scale: Tensor) -> None:
-        """Set the origin of χ to ⟨x⟩ − A⟨ψ⟩ − b; ψ must not be trained any more.
-
-        Args:
-            matrix: A, shape ``(n_x, n_ψ)``.
-            shift: b, shape ``(n_x,)``.
-            scale: Standard deviation of x − o, shape ``(n_x,)``.
-        """
-        self.origin_matrix.copy_(matrix)
-        self.origin_shift.copy_(shift)
-        self.centred_scale.copy_(scale)
-        self.recentred.fill_(True)
-
-    def from_mean(self, absolute: EmpiricalMeasure) -> Tensor:
-        """Return ⟨x⟩ − o = A⟨ψ⟩ + b, shape ``(n_state, n_x)``."""
-        return self.absolute_mean(absolute) @ self.origin_matrix.T + self.origin_shift
-
-    def absolute_mean(self, absolute: EmpiricalMeasure) -> Tensor:
-        """Return ⟨ψ⟩, shape ``(n_state, n_ψ)``."""
-        if self.net is None:
-            return absolute.weights.new_zeros(len(absolute.weights), 0)
-        return absolute.mean(self.net(self._scaled(absolute.nodes)))
-
     def raw_mean(self, measures: Measures) -> Tensor:
         """Return the raw means a of each ensemble, shape ``(n_state, n_α)``."""
-        return self._with_centred([self.absolute_mean(measures.absolute)], measures)
+        parts = []
+        if self.net is not None:
+            nodes = measures.absolute.nodes
+            parts.append(measures.absolute.mean(self.net(self._scaled(nodes))))
+        return self._with_centred(parts, measures)
 
     def noise(self, measure: EmpiricalMeasure) -> Tensor:
         """Return M⟨ψ'ψ'ᵀ⟩Mᵀ, shape ``(n_state, n_α, n_α)``: what independent noise of x does to α.
@@ -160,7 +132,7 @@ class Encoder(nn.Module):
         Shapes ``(n_state, n_α)`` and ``(n_state, n_α, n_x)``; the slope of centred means is zero.
         """
         measure = measures.absolute
-        parts, slopes = [measure.weights.new_zeros(len(measure.weights), 0)], []
+        parts, slopes = [], []
         n_x = measure.nodes.shape[-1]
         if self.net is not None:
             value, slope = self.net.value_and_jacobian(self._scaled(measure.nodes))
@@ -179,11 +151,8 @@ class Encoder(nn.Module):
         if self.net is not None:
             parts.append(torch.mean(self.net(self._scaled(microstate)), -2))
         if self.centred_net is not None:
-            origin = torch.mean(microstate, -2) - self.origin_shift
-            if parts:
-                origin = origin - parts[0] @ self.origin_matrix.T
-            relative = (microstate - origin.unsqueeze(-2)) / self.centred_scale
-            parts.append(torch.mean(self.centred_net(relative), -2))
+            centred = microstate - torch.mean(microstate, -2, keepdim=True)
+            parts.append(torch.mean(self.centred_net(centred / self.centred_scale), -2))
         if not parts:
             return microstate.new_zeros(*microstate.shape[:-2], 0)
         return self.gauge(torch.cat(parts, -1))
@@ -193,7 +162,8 @@ class Encoder(nn.Module):
 
     def _with_centred(self, parts: list[Tensor], measures: Measures) -> Tensor:
         if self.centred_net is not None:
-            relative = measures.centred if measures.relative is None else measures.relative
-            nodes = relative.nodes / self.centred_scale
-            parts = [*parts, relative.mean(self.centred_net(nodes))]
-        return torch.cat(parts, -1) if len(parts) > 1 else parts[0]
+            nodes = measures.centred.nodes / self.centred_scale
+            parts = [*parts, measures.centred.mean(self.centred_net(nodes))]
+        if not parts:
+            return measures.absolute.weights.new_zeros(len(measures.absolute.weights), 0)
+        return torch.cat(parts, -1)

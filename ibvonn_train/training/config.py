@@ -119,8 +119,6 @@ class StageConfig:
         loss: Weights.
         trajectories: Trajectories in each Adam step; 0 = all.
         states: States on which the decoder is evaluated in each Adam step, or throughout L-BFGS.
-        recentre: Before the stage, fit the elastic part of the strain to the measured stress and
-            make it the origin of the centred features; ψ is frozen from then on.
         window: Length of the roll-outs, in stored steps; 0 = the whole duration.
         substeps: Implicit steps between stored instants, for loss.tracking.
         starts: Random starts of windows in each Adam step; L-BFGS takes all, half a window apart.
@@ -134,7 +132,6 @@ class StageConfig:
     loss: LossWeights = field(default_factory=LossWeights)
     trajectories: int = 0
     states: int = 128
-    recentre: bool = False
     window: int = 0
     starts: int = 2
     substeps: int = 2

@@ -49,8 +49,6 @@ class StageRun:
         train = _usable(law, config.train)
         for part in PARTS:
             getattr(law, part).requires_grad_(part in train)
-        if law.encoder.recentred and law.encoder.net is not None:
-            law.encoder.net.requires_grad_(False)
         self.parameters = [p for p in law.parameters() if p.requires_grad]
         self.objective = Objective(law, data, physics, config, data_config.weak_widths)
         self.optimiser: torch.optim.Optimizer

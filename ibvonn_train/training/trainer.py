@@ -23,7 +23,6 @@ from .config import TrainingConfig
 from .dataset import TrainingSet, prepare
 from .interrupt import Interruption
 from .log import RunLog, write_json
-from .recentring import recentre, seen_by
 from .stages import StageRun
 from .trained import TrainedModel
 from .validation import validation_record
@@ -89,9 +88,6 @@ def train(
         for index in range(start.stage, len(config.stages)):
             stage = config.stages[index]
             resumed = index == start.stage and bool(start.run)
-            if stage.recentre and not resumed:
-                recentre(law, data)
-            data = seen_by(law.encoder, data)
             run = StageRun(law, data, physics, stage, config.data, config.seed * 1009 + index)
             if resumed:
                 run.restore(start.run)

@@ -11,7 +11,7 @@ from ibvonn_train.losses import weak_form
 
 
 def relaxation(strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """f = (ε − α)²/2 + α²/2, φ = g²/2: α̇ = ε − 2α."""
+    """Law with f = (ε − α)²/2 + α²/2, φ = g²/2: α̇ = ε − 2α."""
     one = torch.ones(*internal.shape, 1, dtype=torch.float64)
     return strain - internal, strain - 2.0 * internal, one, 2.0 * one
 
