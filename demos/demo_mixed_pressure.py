@@ -105,10 +105,10 @@ def main():
     for when, (u, p) in (("first", at_first[1]), ("t = 1", at_end[1][2])):
         print(f"errors at {when}: u {u:.2e}, p {p:.2e}")
     print(f"orders in the mesh: u {mesh_u:.2f}, p {mesh_p:.2f}; in the time step: u {time:.2f}")
+    p = at_end[1][0].sub(1).collapse()
     if arguments.figure is not None and MPI.COMM_WORLD.rank == 0:
         import matplotlib.pyplot as plt
 
-        p = at_end[1][0].sub(1).collapse()
         x = p.function_space.tabulate_dof_coordinates()
         plt.colorbar(plt.tricontourf(x[:, 0], x[:, 1], p.x.array, 20), label="p")
         plt.savefig(arguments.figure, dpi=150)
