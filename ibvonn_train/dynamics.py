@@ -12,8 +12,8 @@ Rates = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """(strain, internal) → (stress, rate), shapes ``(..., n_ε)`` and ``(..., n_α)``."""
 
 
-StiffRates = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor, Tensor]]
-"""(strain, internal) → (stress, rate, φ'', ∂²f/∂α²): also what α relaxes with."""
+Relaxation = Callable[[Tensor, Tensor], Tensor]
+"""(strain, internal) → φ'' ∂²f/∂α², the rates with which α relaxes: ``(..., n_α, n_α)``."""
 
 
 class Rollout(NamedTuple):
@@ -60,15 +60,23 @@ def controlled(
 
 
 def tracking(
-    rates: StiffRates, time: Tensor, strain: Tensor, internal: Tensor, *, substeps: int = 1
+    rates: Rates,
+    relaxation: Relaxation,
+    time: Tensor,
+    strain: Tensor,
+    internal: Tensor,
+    *,
+    substeps: int = 1,
 ) -> Rollout:
     """Integrate α under a given strain with linearly implicit Euler steps, stable for any step.
 
     (I + Δt φ'' ∂²f/∂α²) (α_{n+1} − α_n) = Δt α̇(ε_{n+1}, α_n): one Newton iteration of the update
-    that hosts make. For records that are coarse against the relaxation of α.
+    that hosts make. For records that are coarse against the relaxation of α. The matrix on the left
+    is held in differentiation: what it adds to a gradient vanishes with the rate.
 
     Args:
         rates: The law.
+        relaxation: Its matrix φ'' ∂²f/∂α².
         time: Instants, shape ``(n_time,)``.
         strain: ε(t), shape ``(n_time, ..., n_ε)``, interpolated linearly.
         internal: α at the first instant, shape ``(..., n_α)``.
@@ -80,11 +88,12 @@ def tracking(
         dt = (time[step + 1] - time[step]) / substeps
         for part in range(1, substeps + 1):
             eps = torch.lerp(strain[step], strain[step + 1], part / substeps)
-            stress, rate, mobility, stiffness = rates(eps, internal)
-            left = identity + dt * mobility @ stiffness
-            internal = internal + torch.linalg.solve(left, dt * rate)
+            with torch.no_grad():
+                inverse = torch.linalg.inv(identity + dt * relaxation(eps, internal))
+            rate = rates(eps, internal)[1]
+            internal = internal + (inverse @ (dt * rate).unsqueeze(-1)).squeeze(-1)
         states.append(internal)
-        stresses.append(stress)
+        stresses.append(rates(strain[step + 1], internal)[0])
     stress = torch.stack(stresses)
     return Rollout(strain, torch.stack(states), stress, stress[..., 0])
 

@@ -85,20 +85,14 @@ class LearnedLaw(nn.Module):
 
         return rates
 
-    def stiff_rates(
-        self, strain: Tensor, internal: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return σ, α̇, φ'' and ∂²f/∂α², for implicit steps."""
+    def relaxation(self, strain: Tensor, internal: Tensor) -> Tensor:
+        """Return φ'' ∂²f/∂α², the rates with which α relaxes, shape ``(..., n_α, n_α)``."""
         state = self.energy.state(strain, internal)
         _, slope, curvature = self.energy.net.value_gradient_hessian(state)
         n, scale = self.strain_size, self.energy.energy_scale
-        force = -scale * slope[..., n:]
-        return (
-            scale / self.energy.strain_scale * slope[..., :n],
-            self.dissipation.rate(force, state),
-            self.dissipation.hessian(force, state),
-            scale * curvature[..., n:, n:],
-        )
+        mobility = self.dissipation.hessian(-scale * slope[..., n:], state)
+        matrix: Tensor = mobility @ (scale * curvature[..., n:, n:])
+        return matrix
 
     def dual_dissipation(self, driving_force: Tensor, strain: Tensor, internal: Tensor) -> Tensor:
         """Return φ(g; ε, α), shape ``(...)``."""

@@ -286,8 +286,9 @@ class Objective:
         """Return the mean square error of α and σ over windows under the measured strain."""
         series = (block.strain, block.series(internal), block.stress)
         strain, alpha, stress = (s.transpose(0, 1) for s in series)
+        rates, relaxation = self.law.rates_function(), self.law.relaxation
         result = dynamics.tracking(
-            self.law.stiff_rates, block.time, strain, alpha[0], substeps=self.substeps
+            rates, relaxation, block.time, strain, alpha[0], substeps=self.substeps
         )
         scale = self.data.scales.stress_scale
         error = (result.internal - alpha).square().mean()

@@ -10,17 +10,21 @@ from ibvonn_train import dynamics
 from ibvonn_train.losses import weak_form
 
 
-def relaxation(strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def rates(strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor]:
     """Law with f = (ε − α)²/2 + α²/2, φ = g²/2: α̇ = ε − 2α."""
-    one = torch.ones(*internal.shape, 1, dtype=torch.float64)
-    return strain - internal, strain - 2.0 * internal, one, 2.0 * one
+    return strain - internal, strain - 2.0 * internal
+
+
+def relaxation(strain: Tensor, internal: Tensor) -> Tensor:
+    """Return φ'' ∂²f/∂α² = 2."""
+    return torch.full((*(strain + internal).shape, 1), 2.0, dtype=torch.float64)
 
 
 def tracked(instants: int, substeps: int) -> dynamics.Rollout:
     time = torch.linspace(0.0, 2.0, instants, dtype=torch.float64)
     strain = time[:, None, None].expand(-1, 3, 1)
     start = torch.zeros(3, 1, dtype=torch.float64)
-    return dynamics.tracking(relaxation, time, strain, start, substeps=substeps)
+    return dynamics.tracking(rates, relaxation, time, strain, start, substeps=substeps)
 
 
 def test_tracking_converges_to_the_ramp_response_with_order_one() -> None:
@@ -35,7 +39,7 @@ def test_tracking_is_stable_for_steps_far_beyond_the_relaxation_time() -> None:
     time = torch.tensor([0.0, 1e6, 2e6], dtype=torch.float64)
     strain = torch.ones(3, 1, 1, dtype=torch.float64)
     start = torch.full((1, 1), 9.0, dtype=torch.float64)
-    run = dynamics.tracking(relaxation, time, strain, start)
+    run = dynamics.tracking(rates, relaxation, time, strain, start)
     assert float(run.internal[-1, 0, 0]) == pytest.approx(0.5, abs=1e-5)
 
 
