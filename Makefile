@@ -1,7 +1,7 @@
 # `make demo` and `make test` first do whatever set-up is missing.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo demo-calculix docs test lint test-newest clean
+.PHONY: help setup demo demo-calculix docs test reliability lint test-newest clean
 PYTHON := .venv/bin/python
 # At exit the ranks clean pytest's common temporary folder at the same time; one may find it gone.
 RANKS_SHARE_TMP := -W ignore::pytest.PytestUnraisableExceptionWarning
@@ -32,6 +32,10 @@ test: export MPLBACKEND := Agg
 test: setup ## Run the tests, then those marked mpi again on two ranks
 	$(PYTHON) -m pytest
 	bash setup/mpirun.sh 2 $(PYTHON) -m pytest -m mpi -p no:cacheprovider $(RANKS_SHARE_TMP)
+
+reliability: export OMP_NUM_THREADS := 1
+reliability: setup ## Kills, full disks, odd folders, eight ranks, a long run; prints a table
+	$(PYTHON) -m tests.reliability
 
 lint: setup ## Check style and types
 	$(PYTHON) -m ruff check

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -165,6 +166,7 @@ def read_manifest(directory: str | Path) -> Manifest:
     _check_format(directory, raw)
     _check_schema(directory, raw)
     _check_sizes(directory, raw)
+    _check_numbers(directory, raw)
     initial, envelope = raw["initial_state"], raw["envelope"]
     return Manifest(
         directory=directory,
@@ -274,3 +276,14 @@ def _check_sizes(directory: Path, raw: dict[str, Any]) -> None:
                     f"{directory}/manifest.json: envelope/{place} must hold pairs [low, high] with "
                     f"low <= high; found [{low}, {high}]. Export the model again."
                 )
+
+
+def _check_numbers(directory: Path, node: Any, place: str = "") -> None:
+    """JSON as Python reads it has NaN, Infinity, and integers beyond every float."""
+    if isinstance(node, dict | list):
+        for key, child in node.items() if isinstance(node, dict) else enumerate(node):
+            _check_numbers(directory, child, f"{place}/{key}" if place else str(key))
+    elif isinstance(node, int | float) and not abs(node) <= sys.float_info.max:
+        raise ExportedModelError(
+            f"{directory}/manifest.json: {place} must be a finite number. Export the model again."
+        )

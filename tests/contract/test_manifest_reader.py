@@ -117,9 +117,10 @@ def test_a_missing_key_is_refused_by_name(copy):
 def test_every_single_wrong_value_is_refused(copy):
     """Fuzz: each value in turn is replaced by others; the reader accepts or says what is wrong."""
     original = json.loads((copy / "manifest.json").read_text())
+    others = (None, -1, "x\ny", [None], {}, 1e400, 10**400, "x" * 5000)
     refused: list[str] = []
     for path in list(_places(original)):
-        for value in (None, -1, "x", [None], 1e400):
+        for value in others:
             document = json.loads(json.dumps(original))
             target = document
             for key in path[:-1]:
@@ -132,6 +133,40 @@ def test_every_single_wrong_value_is_refused(copy):
                 refused.append(str(error))
     assert len(refused) > 100
     assert all(message.endswith(".") for message in refused)
+    assert not any("\n" in message or len(message) > 800 for message in refused)
+
+
+def test_changed_bytes_of_a_manifest_are_refused_or_read(copy):
+    original = (copy / "manifest.json").read_bytes()
+    rng = np.random.default_rng(0)
+    refused: list[str] = []
+    for _ in range(60):
+        content = bytearray(original)
+        for _ in range(rng.integers(1, 6)):
+            content[rng.integers(len(content))] = rng.integers(256)
+        (copy / "manifest.json").write_bytes(content[: rng.integers(len(content) * 2)])
+        try:
+            read_manifest(copy)
+        except ExportedModelError as error:
+            refused.append(str(error))
+    assert len(refused) > 20
+    assert not any("\n" in message for message in refused)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe", b"null", b"[" * 200_000, b'{"format":' + b"9" * 5000 + b"}"]
+)
+def test_a_manifest_that_is_no_json_object_is_refused(copy, content):
+    (copy / "manifest.json").write_bytes(content)
+    with pytest.raises(ExportedModelError, match=r"valid JSON|JSON object"):
+        read_manifest(copy)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**400])
+def test_a_number_that_no_float_holds_is_refused_with_its_place(copy, value):
+    edit_manifest(copy, lambda document: document["initial_state"].update(energy=value))
+    with pytest.raises(ExportedModelError, match="initial_state/energy must be a finite number"):
+        read_manifest(copy)
 
 
 def _places(node, path=()):
