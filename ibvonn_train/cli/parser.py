@@ -99,6 +99,16 @@ example:
   ibvonn reproduce trap --seeds 5 --out build/trap --json build/trap.json
 """
 
+SCAN = """\
+Train the law of CONFIG with several numbers of internal variables and judge each on unseen
+data: likelihood, information that the variables retain of a microstate (nats), memory that
+they lack (Markov residual), errors of roll-outs. Take the smallest number after which these
+no longer improve.
+
+example:
+  ibvonn scan trap.toml --data data/train.h5 --ensemble data/test.h5 --figure scan.png
+"""
+
 INIT = """\
 Write the files of a study to start from:
   trap    tethered particle in an optical trap: example 1 of the paper, minutes
@@ -170,6 +180,21 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="as `ibvonn verify` does, after the export",
     )
+
+    scan = verb("scan", "train with several numbers of internal variables", SCAN)
+    scan.add_argument("config", metavar="CONFIG", type=Path, help="TOML with [training]")
+    scan.add_argument(
+        "--data", metavar="FILE", type=Path, nargs="+", required=True, help="one per duration"
+    )
+    scan.add_argument(
+        "--ensemble", metavar="FILE", type=Path, required=True, help="unseen data to judge on"
+    )
+    scan.add_argument(
+        "--sizes", type=int, nargs="+", default=[0, 1, 2, 3], help="numbers (default: 0 1 2 3)"
+    )
+    scan.add_argument("--out", type=Path, default=Path("scan"), help="folder (default: scan)")
+    scan.add_argument("--json", metavar="OUT", type=Path, help="write the numbers as JSON")
+    scan.add_argument("--figure", metavar="PNG", type=Path, help="draw them")
 
     verify = verb("verify", "compare the runtimes of an exported model", VERIFY)
     verify.add_argument("directory", metavar="DIRECTORY", type=Path)

@@ -23,6 +23,8 @@ from ..free_energy import MicroscopicEnergy
 from ..physics import physics_of
 from ..report import certificate_table, errors_entry, errors_table, seeds_entry
 from ..reproduction import reproduce as repeat_example
+from ..scan import scan as scan_sizes
+from ..scan import scan_table
 from ..simulation.config import SimulationConfig
 from ..simulation.study import build_system, own_system, run_set
 from ..tables import ConfigError
@@ -124,6 +126,26 @@ def evaluate(options: argparse.Namespace) -> int:
     if failed:
         _say(options, f"audits that failed: {', '.join(failed)}")
     return 1 if failed and options.strict else 0
+
+
+def scan(options: argparse.Namespace) -> int:
+    """Train with several numbers of internal variables."""
+    entries = scan_sizes(
+        TrainingConfig.from_toml(options.config),
+        [TrajectoryEnsemble.load(path) for path in options.data],
+        TrajectoryEnsemble.load(options.ensemble),
+        options.out,
+        sizes=options.sizes,
+        progress=not options.quiet,
+    )
+    _say(options, scan_table(entries))
+    if options.json is not None:
+        write_json(options.json, {"entries": [dataclasses.asdict(each) for each in entries]})
+    if options.figure is not None:
+        from ..figures.scan import scan_figure  # matplotlib is slow to import
+
+        scan_figure(options.figure, entries)
+    return 0
 
 
 def export(options: argparse.Namespace) -> int:

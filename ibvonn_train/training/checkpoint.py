@@ -19,7 +19,7 @@ class CheckpointError(ValueError):
 def save(path: Path, content: dict[str, Any]) -> None:
     """Write a checkpoint; a reader sees the old file or the new one, never half of one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part{os.getpid()}")
+    part = path.with_name(f"{path.name}.part")  # one name: what a killed run left is overwritten
     try:
         with part.open("wb") as stream:
             torch.save({"format": FORMAT, **content}, stream)

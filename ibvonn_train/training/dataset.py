@@ -59,7 +59,7 @@ class Block:
 
     def series(self, flat: Tensor) -> Tensor:
         """Return states ``(n_state, n)`` as ``(n_trajectory, n_time, n)``."""
-        return flat.reshape(-1, len(self.time), flat.shape[-1])
+        return flat.reshape(len(flat) // len(self.time), len(self.time), flat.shape[-1])
 
     def pick(self, states: Tensor) -> Block:
         """Return some states as a block of trajectories of one instant, each on its own."""
@@ -112,7 +112,7 @@ class Block:
 
     def by_site(self, series: Tensor) -> Tensor:
         """Return a series as ``(n_protocol, n_time, n_site, n)``."""
-        shape = (-1, self.sites, *series.shape[1:])
+        shape = (len(series) // self.sites, self.sites, *series.shape[1:])
         return series.reshape(shape).transpose(1, 2)
 
 

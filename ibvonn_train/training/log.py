@@ -31,10 +31,13 @@ class RunLog:
             with path.open(newline="", encoding="utf-8") as stream:
                 kept = list(csv.reader(stream))[1 : rows + 1]
         self.rows = len(kept)
-        self._stream = path.open("w", newline="", encoding="utf-8")
+        # Put in its place by rename: a run that is killed here still has its old log.
+        part = path.with_name(f"{path.name}.part")
+        with part.open("w", newline="", encoding="utf-8") as stream:
+            csv.writer(stream).writerows([COLUMNS, *kept])
+        part.replace(path)
+        self._stream = path.open("a", newline="", encoding="utf-8")
         self._csv = csv.writer(self._stream)
-        self._csv.writerow(COLUMNS)
-        self._csv.writerows(kept)
         self._board: Any = None
         if tensorboard:
             try:

@@ -26,11 +26,13 @@ def validation_record(law: LearnedLaw, data: TrainingSet, physics: Physics) -> d
     for split, blocks in (("train", data.training), ("validation", data.validation)):
         for number, block in enumerate(blocks):
             name = split if len(blocks) == 1 else f"{split}{number}"
-            record |= {f"{name}/{key}": v for key, v in _errors(law, block, physics).items()}
+            record |= {f"{name}/{key}": v for key, v in rollout_errors(law, block, physics).items()}
     return record
 
 
-def _errors(law: LearnedLaw, block: Block, physics: Physics) -> dict[str, float]:
+@torch.no_grad()
+def rollout_errors(law: LearnedLaw, block: Block, physics: Physics) -> dict[str, float]:
+    """Return relative errors of roll-outs from encoded first states, keys ``DRIVE/QUANTITY``."""
     internal = block.series(law.encoder.gauge(law.encoder.raw_mean(block.measures)))
     truth = {"stress": block.by_site(block.stress)}
     if law.internal_size:
