@@ -55,13 +55,25 @@ from ibvonn_train.data import TrajectoryEnsemble
 SPRINGS = 10
 DURATION = 3.0
 INTERVAL = 0.02  # between the instants that are compared
+
+
 # Kinks lie between those instants, where the rate has one value.
-HOLD = simulation.piecewise_linear(
-    [0.05, 1.05, 1.95, 2.95], [0.2, 0.26, 0.26, 0.2], "load, hold, unload"
-)
+def hold(slower: float) -> simulation.Protocol:
+    """Load, hold and unload."""
+    times = [0.05 * slower, 1.05 * slower, 1.95 * slower, 2.95 * slower]
+    return simulation.piecewise_linear(times, [0.2, 0.26, 0.26, 0.2], "load, hold, unload")
+
+
 PULLS = tuple(simulation.smooth_pull(0.05, start) for start in (0.13, 0.19, 0.25))
 SINUSOID = simulation.smooth_pull(0.05, 0.2, sine=0.2, frequency=0.5)
-CASES = {"pull": PULLS, "load, hold, unload": (HOLD,), "sinusoidal": (SINUSOID,)}
+SLOWER = 10.0
+CASES: dict[str, tuple[float, tuple[simulation.Protocol, ...]]] = {
+    "pull": (1.0, PULLS),
+    "load, hold, unload": (1.0, (hold(1.0),)),
+    "load, hold, unload slowly": (SLOWER, (hold(SLOWER),)),
+    "sinusoidal": (1.0, (SINUSOID,)),
+}
+"""Protocols of each case, and how many times DURATION and INTERVAL they take."""
 
 
 # ### The chains
@@ -147,9 +159,15 @@ class Bar:
             drag=self.friction / self.L0 if body_force is None else None,
         )
 
-    def run(self, protocol: simulation.Protocol, dt: float, duration: float = DURATION) -> Response:
-        """Move the end; returns the response at multiples of INTERVAL."""
-        every = max(1, round(INTERVAL / dt))
+    def run(
+        self,
+        protocol: simulation.Protocol,
+        dt: float,
+        duration: float = DURATION,
+        interval: float = INTERVAL,
+    ) -> Response:
+        """Move the end; returns the response at multiples of the interval."""
+        every = max(1, round(interval / dt))
         strains, forces = [], []
 
         def set_load(t: float) -> None:
@@ -157,14 +175,14 @@ class Bar:
             self.end.value = position - (1.0 + self.zero) * self.length
 
         def record(step: ibvonn_fem.Step) -> None:
-            if len(strains) * INTERVAL > step.time + 1e-9:
+            if len(strains) * interval > step.time + 1e-9 * duration:
                 return
             strain = self.law.measure[:, 0] + self.zero
             of_spring = np.bincount(self.spring, strain) / np.bincount(self.spring)
             strains.append(of_spring)
             forces.append(self.end_force())
 
-        times = np.linspace(0.0, duration, every * round(duration / INTERVAL) + 1)
+        times = np.linspace(0.0, duration, every * round(duration / interval) + 1)
         ibvonn_fem.TimeStepping(self.problem, set_load).run(times, record)
         return Response(np.array(strains), np.array(forces))
 
@@ -217,23 +235,29 @@ def run_case(
     replicas: int,
     seed: int,
     dt: float,
+    slower: float,
 ) -> Run:
     """Simulate one protocol with chains and with bars."""
+    duration, interval = DURATION * slower, INTERVAL * slower
     chain, time_step = chain_of(models[0])
     data = simulation.simulate(
         chain,
         [protocol],
-        duration=DURATION,
+        duration=duration,
         time_step=time_step,
         replicas=replicas,
         seed=seed,
-        stride=round(INTERVAL / time_step),
+        stride=round(interval / time_step),
         progress=False,
     )
     many = simulation.repeat_from_first(data, factor=5, seed=seed + 1000, progress=False)
     first = np.asarray(data.microstate[0, 0])
-    bar, half_step = (Bar(models[0], first).run(protocol, step) for step in (dt, 0.5 * dt))
-    twin = bar if models[1] is models[0] else Bar(models[1], first).run(protocol, dt)
+
+    def run(model: ibvonn_fem.ExportedModel, step: float) -> Response:
+        return Bar(model, first).run(protocol, step * slower, duration, interval)
+
+    bar, half_step = run(models[0], dt), run(models[0], 0.5 * dt)
+    twin = bar if models[1] is models[0] else run(models[1], dt)
     return Run(means(data), means(many), bar, half_step, twin)
 
 
@@ -311,7 +335,7 @@ def draw(runs: dict[str, list[Run]], path: Path) -> None:
         below.plot(time, run.bar.force, "C3", label="bar")
         below.plot(time, run.twin.force, "C4--", lw=1, label="bar, twin")
         above.set(title=case, ylabel="strain")
-        below.set(xlabel="time", ylabel="end force")
+        below.set(xlabel=f"time / {CASES[case][0]:g}", ylabel="end force")
     axes.flat[0].legend()
     axes.T.flat[1].legend()
     fig.savefig(path, dpi=150)
@@ -353,10 +377,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where to write the numbers")
     parser.add_argument("--short", action="store_true", help="few chains, for a quick look")
     arguments = parser.parse_args()
-    cases: dict[str, tuple[simulation.Protocol, ...]] = CASES
+    cases = CASES
     meshes, steps, duration = [10, 20, 40, 80, 160], [0.02, 0.01, 0.005, 0.0025, 0.00125], DURATION
     if arguments.short:
-        cases = {"load, hold, unload": (HOLD,)}
+        cases = {name: CASES[name] for name in ["load, hold, unload"]}
         arguments.replicas, arguments.dt = min(arguments.replicas, 1000), INTERVAL / 2
         meshes, steps, duration = [10, 20, 80], [0.02, 0.01, 0.005], 1.0
     torch.set_num_threads(1)
@@ -366,10 +390,10 @@ def main() -> None:
     models = model, model if same else ibvonn_fem.load_model(arguments.twin)
     runs = {
         case: [
-            run_case(models, each, arguments.replicas, arguments.seed + i, arguments.dt)
+            run_case(models, each, arguments.replicas, arguments.seed + i, arguments.dt, slower)
             for i, each in enumerate(protocols)
         ]
-        for case, protocols in cases.items()
+        for case, (slower, protocols) in cases.items()
     }
     rows = [row for case, found in runs.items() for row in rows_of(case, found)]
     columns = ("bar", "floor", "noise-free", "twin", "scheme")
