@@ -49,7 +49,7 @@ def write_checkpoint(path: str | Path, stepping: TimeStepping, time: float) -> N
     share = _state(problem), _fingerprints(problem)
     if comm.rank > 0:
         comm.send(share, dest=0)
-        failure: OSError | None = comm.bcast(None)
+        failure: Exception | None = comm.bcast(None)
     else:
         scalars = {
             "ibvonn_checkpoint": FORMAT,
@@ -128,7 +128,7 @@ def _collect(comm: Any, own: Any) -> Iterator[tuple[int, Any]]:
 
 def _write(
     path: Path, scalars: Mapping[str, float], shares: Iterator[tuple[int, Any]]
-) -> OSError | None:
+) -> Exception | None:
     """Write all shares; takes every share even after a failure, so that no rank waits."""
     part = path.with_name(path.name + ".part")
     try:
@@ -140,7 +140,7 @@ def _write(
                 for name, values in arrays.items():
                     group.create_dataset(name, data=values)
         part.replace(path)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # h5py has both where a disk is full
         for _ in shares:
             pass
         part.unlink(missing_ok=True)

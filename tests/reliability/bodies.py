@@ -16,12 +16,13 @@ from ibvonn_fem import (
     Uniaxial,
     load_model,
 )
+from ibvonn_fem.model import ExportedModel
 
 MODEL = Path(__file__).parents[2] / "exported_models" / "exact_trap"
 
 
 def pulled_bar(
-    model: Path = MODEL, cells: int = 4, comm: MPI.Intracomm = MPI.COMM_SELF
+    model: ExportedModel | None = None, cells: int = 4, comm: MPI.Intracomm = MPI.COMM_SELF
 ) -> TimeStepping:
     """A bar of length 1 under its weight, whose end follows a sine."""
     bar = mesh.create_interval(comm, cells, [0.0, 1.0])
@@ -34,6 +35,6 @@ def pulled_bar(
         )
         for value, a in ((fem.Constant(bar, 0.0), 0.0), (end, 1.0))
     ]
-    law = InternalVariableLaw(load_model(model), Uniaxial(), u, 2)
+    law = InternalVariableLaw(model or load_model(MODEL), Uniaxial(), u, 2)
     problem = InternalVariableProblem(law, u, bcs, body_force=fem.Constant(bar, 0.1))
     return TimeStepping(problem, lambda t: setattr(end, "value", 0.3 * np.sin(4.0 * t)))

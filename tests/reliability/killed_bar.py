@@ -40,7 +40,7 @@ def kill_after_a_checkpoint(checkpoint: Path, delay: float) -> bool:
     before = written(checkpoint)
     child = subprocess.Popen([sys.executable, "-m", __spec__.name, str(checkpoint)])
     while written(checkpoint) == before and child.poll() is None:
-        time.sleep(0.001)
+        time.sleep(0.01)
     time.sleep(delay)
     killed = child.poll() is None
     child.kill()

@@ -47,7 +47,7 @@ def kill_after_checkpoints(out: Path, delay: float) -> bool:
     before = written(out)
     child = subprocess.Popen([sys.executable, "-m", __spec__.name, str(out)])
     while written(out) == before and child.poll() is None:
-        time.sleep(0.001)
+        time.sleep(0.01)
     time.sleep(delay)
     killed = child.poll() is None
     child.kill()

@@ -15,6 +15,7 @@ from ibvonn_train.data import TrajectoryEnsemble
 from ibvonn_train.simulation import TetheredParticle, simulate, trap_of_paper
 from ibvonn_train.training import CheckpointError, TrainedModel, TrainingConfig, train
 from ibvonn_train.training.config import ConfigError
+from ibvonn_train.training.log import RunLog
 from ibvonn_train.training.stages import StageRun
 
 LOSS = {"stress": 1.0, "weak": 0.1, "likelihood": 1e-2, "tie": 1e-2}
@@ -91,6 +92,17 @@ def test_interrupted_and_resumed_run_equals_the_uninterrupted_one(
     for name, value in expected.law.state_dict().items():
         assert torch.equal(resumed.law.state_dict()[name], value), name
     assert (tmp_path / "log.csv").read_text() == (whole / "log.csv").read_text()
+
+
+def test_a_run_that_is_killed_as_it_resumes_still_has_its_log(tmp_path: Path) -> None:
+    first = RunLog(tmp_path, tensorboard=False, rows=0)
+    for step in range(5):
+        first.write("adam", step, step, {"loss": 0.1 * step})
+    first.close()
+    whole = (tmp_path / "log.csv").read_text().splitlines()
+    resumed = RunLog(tmp_path, tensorboard=False, rows=3)
+    assert (tmp_path / "log.csv").read_text().splitlines() == whole[:4]
+    resumed.close()
 
 
 def test_another_seed_gives_another_law(
