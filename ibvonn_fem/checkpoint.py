@@ -14,6 +14,7 @@ place and then moved there, so an interrupted write leaves the previous file who
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from . import _compat
 from .errors import CheckpointError
 from .kernels.base import FloatArray
 from .law import InternalVariableLaw
@@ -131,16 +133,19 @@ def _write(
 ) -> Exception | None:
     """Write all shares; takes every share even after a failure, so that no rank waits."""
     part = path.with_name(path.name + ".part")
+    # HDF5 itself may crash where a disk is full: it writes to memory, and Python to the disk.
+    memory = io.BytesIO()
     try:
-        with h5py.File(part, "w") as file:
+        with h5py.File(memory, "w") as file:
             file.attrs.update(scalars)
             for rank, (arrays, fingerprints) in shares:
                 group = file.create_group(f"rank_{rank}")
                 group.attrs.update(fingerprints)
                 for name, values in arrays.items():
                     group.create_dataset(name, data=values)
+        part.write_bytes(memory.getbuffer())
         part.replace(path)
-    except (OSError, RuntimeError) as error:  # h5py has both where a disk is full
+    except OSError as error:
         for _ in shares:
             pass
         part.unlink(missing_ok=True)
@@ -171,7 +176,10 @@ def _fingerprints(problem: InternalVariableProblem) -> dict[str, str]:
     """What a state belongs to, by name, as checksums of this rank's part."""
     space = problem.u.function_space
     geometry = space.mesh.geometry
-    prints = {"mesh": _digest(geometry.x, geometry.dofmap), "element": _digest(space.dofmap.list)}
+    prints = {
+        "mesh": _digest(geometry.x, _compat.geometry_nodes(geometry)),
+        "element": _digest(space.dofmap.list),
+    }
     for i, law in enumerate(problem.laws):
         prints[f"law (number {i + 1})"] = _law_digest(law)
     prints["drag"] = _digest(np.zeros(0) if problem.drag is None else problem.drag.diagonal)
