@@ -62,6 +62,12 @@ def evaluate_expression(
         expression.eval(mesh, cells, out.reshape(shape))
 
 
+def geometry_nodes(geometry: Any) -> NDArray[np.int32]:
+    """Nodes of every cell, shape (cells, nodes): ``dofmap``, deprecated in 0.11 for ``dofmaps``."""
+    nodes: NDArray[np.int32] = geometry.dofmap if _VERSION < (0, 11) else geometry.dofmaps[0]
+    return nodes
+
+
 def owned_dofs(bc: Any, owned: int) -> NDArray[np.int32]:
     """Dofs of a Dirichlet condition that this rank owns; ``owned`` is how many it has in all.
 

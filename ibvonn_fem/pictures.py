@@ -18,6 +18,7 @@ import basix
 import numpy as np
 from dolfinx import fem, mesh
 
+from . import _compat
 from .kernels.base import FloatArray
 from .law import InternalVariableLaw
 
@@ -62,7 +63,8 @@ def deformed_shape(
     at_cells[law.points.cells] = law.points.cell_average(values[:, None], law.volumes)[:, 0]
     nodal = fem.Function(fem.functionspace(domain, ("Lagrange", 1, u.function_space.value_shape)))
     nodal.interpolate(u)
-    place = domain.geometry.x[np.take_along_axis(domain.geometry.dofmap[cells], corners, axis=1)]
+    nodes = _compat.geometry_nodes(domain.geometry)[cells]
+    place = domain.geometry.x[np.take_along_axis(nodes, corners, axis=1)]
     dofs = np.take_along_axis(nodal.function_space.dofmap.list[cells], corners, axis=1)
     move = nodal.x.array.reshape(-1, u.function_space.dofmap.index_map_bs)[dofs]
     place[..., : move.shape[-1]] += factor * move

@@ -88,7 +88,7 @@ class QuadraturePoints:
     def place(self, point: int) -> str:
         """Midpoint of the cell of a point, for messages."""
         geometry = self.mesh.geometry
-        nodes = geometry.dofmap[self.cells[point // self.per_cell]]
+        nodes = _compat.geometry_nodes(geometry)[self.cells[point // self.per_cell]]
         midpoint = geometry.x[nodes].mean(axis=0)[: geometry.dim]
         return "x = (" + ", ".join(f"{x:.4g}" for x in midpoint) + ")"
 
