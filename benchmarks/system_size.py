@@ -70,10 +70,8 @@ def main():
         training, test = ensembles(springs, arguments.replicas)
         friction = float(fitted_twin(training).name.split()[-2])
         first = friction if first is None else first
-        rows.append(
-            [springs, friction, *errors(friction, test), *errors(first, test)]
-            + [*errors(0.5, test), equilibrium_difference(test)]
-        )
+        found = [*errors(friction, test), *errors(first, test), *errors(0.5, test)]
+        rows.append([springs, friction, *found, equilibrium_difference(test)])
     header = ["springs", "friction / η", "ε", "F_ex", f"ε at {first:.3g}", f"F_ex at {first:.3g}"]
     header += ["ε, no fit", "F_ex, no fit", "equilibrium"]
     print(text_table(header, rows))
