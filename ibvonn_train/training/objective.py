@@ -245,7 +245,9 @@ class Objective:
                 points = measure.nodes.expand(len(eps), *measure.nodes.shape)
                 log_density = self.law.decoder.log_density(points, some)
                 value = self._flow_energy(measure, log_density, eps)
-                (slope,) = torch.autograd.grad(value.sum(), some)
+                slope = torch.zeros_like(some)
+                if self.law.internal_size:
+                    (slope,) = torch.autograd.grad(value.sum(), some)
                 values.append(value.detach())
                 forces.append(-slope)
             self._flow[block] = torch.cat(values), torch.cat(forces)

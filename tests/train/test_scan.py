@@ -22,6 +22,8 @@ TABLE = {
          "train": ["encoder", "energy", "dissipation"]},
         {"name": "flow", "optimiser": "lbfgs", "steps": 40, "train": ["decoder"], "states": 100,
          "loss": {"stress": 0.0, "weak": 0.0, "likelihood": 1.0}},
+        {"name": "tie", "optimiser": "lbfgs", "steps": 20, "train": ["energy", "dissipation"],
+         "states": 100, "loss": {"tie": 0.1, "tie_gradient": 1e-2, "fluctuation": 1e-2}},
     ],
 }  # fmt: skip
 CONFIG = TrainingConfig.from_dict(TABLE)
