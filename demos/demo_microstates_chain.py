@@ -112,7 +112,7 @@ def main() -> None:
     """Run the bar and the chains, print the distances, draw them, check the claims."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     root = Path(__file__).resolve().parents[1]
-    parser.add_argument("--model", type=Path, default=root / "exported_models/double_well_chain")
+    parser.add_argument("--model", type=Path, default=root / "exported_models/chain_paper")
     parser.add_argument("--replicas", type=int, default=1000, help="chains of an ensemble")
     parser.add_argument("--steps", type=int, default=600, help="time steps of the bar")
     parser.add_argument(

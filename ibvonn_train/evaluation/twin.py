@@ -97,11 +97,11 @@ class Twin:
         self, microstate: FloatArray, strain: FloatArray, internal: FloatArray
     ) -> FloatArray:
         """Raise: the twin has no decoder."""
-        raise NotImplementedError("Twin: has no decoder.")
+        raise NotImplementedError(f"{self.name}: has no decoder; ask `has_decoder` first.")
 
     def sample(self, noise: FloatArray, strain: FloatArray, internal: FloatArray) -> FloatArray:
         """Raise: the twin has no decoder."""
-        raise NotImplementedError("Twin: has no decoder.")
+        raise NotImplementedError(f"{self.name}: has no decoder; ask `has_decoder` first.")
 
 
 def fitted_twin(training: TrajectoryEnsemble) -> Twin:

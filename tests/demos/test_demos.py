@@ -12,8 +12,6 @@ pytestmark = [pytest.mark.demo, pytest.mark.fem]
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMOS = sorted((ROOT / "demos").glob("demo_*.py"))
-# What a demo loads by default; it is left out only where this was not exported yet.
-NEEDS = {"demo_trap_bar.py": "trap", "demo_microstates_chain.py": "double_well_chain"}
 
 
 def test_there_are_demos():
@@ -44,9 +42,6 @@ def test_a_demo_runs_on_two_ranks(name, tmp_path):
 
 @pytest.mark.parametrize("demo", DEMOS, ids=lambda path: path.stem)
 def test_a_demo_runs_in_short_mode(demo, tmp_path):
-    model = NEEDS.get(demo.name)
-    if model and not (ROOT / "exported_models" / model).is_dir():
-        pytest.skip(f"exported_models/{model} is not there")
     run = subprocess.run(
         [sys.executable, demo, "--short", "--figure", tmp_path / "figure.png"],
         cwd=tmp_path,

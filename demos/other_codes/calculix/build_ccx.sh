@@ -4,8 +4,8 @@
 #
 #   bash build_ccx.sh
 #
-# Needs apt with deb.debian.org or a mirror of it, a C and a Fortran compiler; installs the packages
-# below if they are missing and it may. Takes two minutes on two cores.
+# Needs apt with a source of Debian packages configured, a C and a Fortran compiler; installs the
+# packages below if they are missing and it may. Takes two minutes on two cores.
 set -euo pipefail
 
 version=2.20
