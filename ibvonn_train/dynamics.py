@@ -16,6 +16,25 @@ Relaxation = Callable[[Tensor, Tensor], Tensor]
 """(strain, internal) → φ'' ∂²f/∂α², the rates with which α relaxes: ``(..., n_α, n_α)``."""
 
 
+class Linearised(NamedTuple):
+    """A law at given states, and what a change of state adds to first order.
+
+    Attributes:
+        stress, rate: σ ``(..., n_ε)`` and α̇ ``(..., n_α)``.
+        stiffness: ∂²f/∂ε², shape ``(..., n_ε, n_ε)``.
+        coupling: ∂²f/∂ε∂α, shape ``(..., n_ε, n_α)``.
+        curvature: ∂²f/∂α², shape ``(..., n_α, n_α)``.
+        mobility: φ'', shape ``(..., n_α, n_α)``.
+    """
+
+    stress: Tensor
+    rate: Tensor
+    stiffness: Tensor
+    coupling: Tensor
+    curvature: Tensor
+    mobility: Tensor
+
+
 class Rollout(NamedTuple):
     """Trajectories of a law.
 
@@ -129,7 +148,7 @@ def chain(
         force: External force, shape ``(n_case, n_time)``; read where the end is pulled.
         friction: η.
         reference_length: L0.
-        stride: Steps between instants; velocity and force are held.
+        stride: Steps between instants; the velocity is held, the force interpolated linearly.
 
     Returns:
         Trajectories; `force` is the given one where it is given.
@@ -147,12 +166,93 @@ def chain(
         for part in range(stride):
             if part:
                 stress, rate = rates(strain, internal)
-            pulled = (force[:, step] - stress[:, -1, 0]) / friction
+            held = force[:, step]
+            if part:
+                held = torch.lerp(held, force[:, step + 1], part / stride)
+            pulled = (held - stress[:, -1, 0]) / friction
             end = torch.where(moved, end_velocity[:, step], pulled)[:, None, None]
             inner = torch.diff(stress, dim=1) / friction
             velocity = torch.cat([wall, inner, end], 1)
             strain = strain + dt / reference_length * torch.diff(velocity, dim=1)
             internal = internal + dt * rate
+    stress = torch.stack(stresses)
+    drag = stress[..., -1, 0] + friction * end_velocity.T
+    return Rollout(
+        torch.stack(strains), torch.stack(states), stress, torch.where(moved, drag, force.T)
+    )
+
+
+def implicit_chain(
+    linearised: Callable[[Tensor, Tensor], Linearised],
+    time: Tensor,
+    strain: Tensor,
+    internal: Tensor,
+    *,
+    moved: Tensor,
+    end_velocity: Tensor,
+    force: Tensor,
+    friction: float,
+    reference_length: float,
+    substeps: int = 1,
+) -> Rollout:
+    """Roll chains out by linearly implicit Euler steps, stable for any step.
+
+    The balance of :func:`chain` with σ and α̇ at the new time, both to first order in the change of
+    state and φ'' frozen: α is eliminated at each site, (I + Δt φ'' ∂²f/∂α²) Δα =
+    Δt (α̇ − φ'' ∂²f/∂α∂ε Δε), and the strains of a chain follow from one tridiagonal system. One
+    Newton iteration of the step that hosts make: for records that are coarse against the modes of
+    the chain.
+
+    Args:
+        linearised: The law with its derivatives, of one strain component.
+        time: Instants, shape ``(n_time,)``.
+        strain: ε at the first instant, shape ``(n_case, n_site, 1)``.
+        internal: α at the first instant, shape ``(n_case, n_site, n_α)``.
+        moved: Whether the end is moved, shape ``(n_case,)``.
+        end_velocity: Velocity of a moved end during each interval, shape ``(n_case, n_time)``.
+        force: Force on a pulled end, shape ``(n_case, n_time)``, interpolated linearly.
+        friction: η.
+        reference_length: L0.
+        substeps: Steps between instants.
+    """
+    sites = strain.shape[1]
+    # ε̇ = (B + T σ)/(η L0): bead i feels σ_{i+1} − σ_i, the wall is at rest, and the end has its
+    # velocity (η v_N stands in B) or carries its force.
+    ones = torch.ones(sites, dtype=strain.dtype, device=strain.device)
+    laplacian = torch.diag(-2.0 * ones) + torch.diag(ones[1:], 1) + torch.diag(ones[1:], -1)
+    laplacian[0, 0] = -1.0
+    end_moved = laplacian.clone()
+    end_moved[-1, -1] += 1.0
+    balance = torch.where(moved[:, None, None], end_moved, laplacian)
+    unit = torch.eye(sites, dtype=strain.dtype, device=strain.device)
+    identity = torch.eye(internal.shape[-1], dtype=strain.dtype, device=strain.device)
+    strains, states, stresses = [], [], []
+    for step in range(len(time)):
+        law = linearised(strain, internal)
+        strains.append(strain)
+        states.append(internal)
+        stresses.append(law.stress)
+        if step + 1 == len(time):
+            break
+        dt = (time[step + 1] - time[step]) / substeps
+        for part in range(substeps):
+            pull = torch.lerp(force[:, step], force[:, step + 1], (part + 1) / substeps)
+            drive = torch.where(moved, friction * end_velocity[:, step], pull)
+            if part:
+                law = linearised(strain, internal)
+            # α̇ of the step, and what one unit of Δε takes away from it.
+            softening = torch.cat([law.rate.unsqueeze(-1), law.mobility @ law.coupling.mT], -1)
+            solved = torch.linalg.solve(
+                identity + dt * law.mobility @ law.curvature, dt * softening
+            )
+            relaxed = law.stress + (law.coupling @ solved[..., :1]).squeeze(-1)
+            tangent = (law.stiffness - law.coupling @ solved[..., 1:])[..., 0]
+            factor = dt / (friction * reference_length)
+            right = balance @ relaxed
+            right[:, -1, 0] = right[:, -1, 0] + drive
+            change = torch.linalg.solve(unit - factor * balance * tangent.mT, factor * right)
+            strain = strain + change
+            internal = internal + solved[..., 0] - solved[..., 1] * change
     stress = torch.stack(stresses)
     drag = stress[..., -1, 0] + friction * end_velocity.T
     return Rollout(

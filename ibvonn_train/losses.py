@@ -55,10 +55,10 @@ def weak_form(
             continue
         v = bump(width).to(internal)
         slope = F.pad(v, (0, 1)) - F.pad(v, (1, 0))  # v_n − v_{n−1}, n over width + 1 points
-        stride = max(1, width // 4)
-        change = -F.conv1d(alpha, slope[None, None], stride=stride)
-        moved = F.conv1d(flow, v[None, None], stride=stride)
-        duration = F.conv1d(span, v[None, None], stride=stride)
+        hop = max(1, width // 4)
+        change = -F.conv1d(alpha, slope[None, None], stride=hop)
+        moved = F.conv1d(flow, v[None, None], stride=hop)
+        duration = F.conv1d(span, v[None, None], stride=hop)
         shape = (n_trajectory, n_internal, -1)
         observed = (change / duration).reshape(shape).transpose(1, 2)
         pairs.append((observed, (moved / duration).reshape(shape).transpose(1, 2)))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .decoder import Decoder
 from .dissipation import DualDissipation
+from .dynamics import Linearised
 from .encoder import Encoder
 from .free_energy import FreeEnergy
 
@@ -93,6 +94,22 @@ class LearnedLaw(nn.Module):
         mobility = self.dissipation.hessian(-scale * slope[..., n:], state)
         matrix: Tensor = mobility @ (scale * curvature[..., n:, n:])
         return matrix
+
+    def linearised(self, strain: Tensor, internal: Tensor) -> Linearised:
+        """Return σ, α̇ and their derivatives: what an implicit step needs."""
+        energy, n = self.energy, self.strain_size
+        state = energy.state(strain, internal)
+        _, slope, hessian = energy.net.value_gradient_hessian(state)
+        scale, per_strain = energy.energy_scale, 1.0 / energy.strain_scale
+        force = -scale * slope[..., n:]
+        return Linearised(
+            stress=scale * per_strain * slope[..., :n],
+            rate=self.dissipation.rate(force, state),
+            stiffness=scale * per_strain * per_strain.unsqueeze(-1) * hessian[..., :n, :n],
+            coupling=scale * per_strain.unsqueeze(-1) * hessian[..., :n, n:],
+            curvature=scale * hessian[..., n:, n:],
+            mobility=self.dissipation.hessian(force, state),
+        )
 
     def dual_dissipation(self, driving_force: Tensor, strain: Tensor, internal: Tensor) -> Tensor:
         """Return φ(g; ε, α), shape ``(...)``."""

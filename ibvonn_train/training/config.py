@@ -120,7 +120,8 @@ class StageConfig:
         trajectories: Trajectories in each Adam step; 0 = all.
         states: States on which the decoder is evaluated in each Adam step, or throughout L-BFGS.
         window: Length of the roll-outs, in stored steps; 0 = the whole duration.
-        substeps: Implicit steps between stored instants, for loss.tracking.
+        substeps: Implicit steps between stored instants: for loss.tracking, and for loss.rollout of
+            chains whose records are coarse against the scheme.
         starts: Random starts of windows in each Adam step; L-BFGS takes all, half a window apart.
     """
 

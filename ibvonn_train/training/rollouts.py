@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +15,12 @@ from .dataset import Block
 
 
 def rollouts(
-    law: LearnedLaw, block: Block, internal: Tensor, physics: Physics
+    law: LearnedLaw,
+    block: Block,
+    internal: Tensor,
+    physics: Physics,
+    *,
+    implicit_steps: int = 0,
 ) -> dict[str, dynamics.Rollout]:
     """Roll a block out from its first encoded states.
 
@@ -23,6 +29,8 @@ def rollouts(
         block: The data.
         internal: Encoded α, shape ``(n_trajectory, n_time, n_α)``.
         physics: Friction and reference length.
+        implicit_steps: Linearly implicit steps of a chain between stored instants; 0 for the data's
+            own forward Euler scheme.
 
     Returns:
         Drive ("controlled", or "end" and "force") → trajectories with axes
@@ -38,18 +46,21 @@ def rollouts(
     end = strain[..., 0].sum(-1) * physics.reference_length
     velocity = torch.diff(end, dim=1) / torch.diff(block.time)
     cases = len(velocity)
-    both = dynamics.chain(
-        rates,
-        block.time,
-        strain[:, 0].repeat(2, 1, 1),
-        alpha[:, 0].repeat(2, 1, 1),
-        moved=torch.arange(2 * cases, device=velocity.device) < cases,
-        end_velocity=torch.cat([velocity, block.control_rate[:, -1:]], 1).repeat(2, 1),
-        force=block.force.repeat(2, 1),
-        friction=physics.friction,
-        reference_length=physics.reference_length,
-        stride=_substeps(law, block, physics),
-    )
+    start = strain[:, 0].repeat(2, 1, 1), alpha[:, 0].repeat(2, 1, 1)
+    drive: dict[str, Any] = {
+        "moved": torch.arange(2 * cases, device=velocity.device) < cases,
+        "end_velocity": torch.cat([velocity, block.control_rate[:, -1:]], 1).repeat(2, 1),
+        "force": block.force.repeat(2, 1),
+        "friction": physics.friction,
+        "reference_length": physics.reference_length,
+    }
+    if implicit_steps:
+        both = dynamics.implicit_chain(
+            law.linearised, block.time, *start, **drive, substeps=implicit_steps
+        )
+    else:
+        steps = _substeps(law, block, physics)
+        both = dynamics.chain(rates, block.time, *start, **drive, stride=steps)
     end_driven = dynamics.Rollout(
         both.strain[:, :cases],
         both.internal[:, :cases],

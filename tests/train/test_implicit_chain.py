@@ -1,0 +1,126 @@
+"""Chains by linearly implicit steps: closed forms, order, stability and the derivatives used."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from ibvonn_train import dynamics
+from ibvonn_train.dynamics import Linearised, Rollout
+from ibvonn_train.training.build import build_law
+from ibvonn_train.training.config import ModelConfig
+
+SITES = 4
+FRICTION, LENGTH = 0.3, 0.5
+
+
+def rates(strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor]:
+    """Zener law f = (ε − α)²/2 + α²/2, φ = g²: σ = ε − α, α̇ = 2 (ε − 2α)."""
+    return strain - internal, 2.0 * (strain - 2.0 * internal)
+
+
+def linearised(strain: Tensor, internal: Tensor) -> Linearised:
+    stress, rate = rates(strain, internal)
+    one = torch.ones(*strain.shape, 1, dtype=torch.float64)
+    return Linearised(stress, rate, one, -one, 2.0 * one, 2.0 * one)
+
+
+def run(instants: int, *, duration: float = 2.0, implicit: int = 0, explicit: int = 1) -> Rollout:
+    """Two chains: the end of one moves at 0.7, that of the other feels a force 0.4 t."""
+    time = torch.linspace(0.0, duration, instants, dtype=torch.float64)
+    start = torch.zeros(2, SITES, 1, dtype=torch.float64)
+    drive = {
+        "moved": torch.tensor([True, False]),
+        "end_velocity": torch.full((2, instants), 0.7, dtype=torch.float64),
+        "force": (0.4 * time).expand(2, -1),
+        "friction": FRICTION,
+        "reference_length": LENGTH,
+    }
+    if implicit:
+        return dynamics.implicit_chain(linearised, time, start, start, **drive, substeps=implicit)
+    return dynamics.chain(rates, time, start, start, **drive, stride=explicit)
+
+
+def error(result: Rollout, truth: Rollout, at: int) -> float:
+    return float((result.strain[-1] - truth.strain[at]).abs().max())
+
+
+def test_converges_to_the_explicit_scheme_with_order_one() -> None:
+    truth = run(21, explicit=4000)
+    errors = [error(run(21, implicit=k), truth, -1) for k in (4, 8, 16)]
+    assert errors[0] / errors[1] == pytest.approx(2.0, rel=0.1)
+    assert errors[1] / errors[2] == pytest.approx(2.0, rel=0.1)
+
+
+def test_substeps_are_steps() -> None:
+    coarse, fine = run(11, implicit=4), run(41, implicit=1)
+    assert (coarse.strain - fine.strain[::4]).abs().max() < 1e-13
+    assert (coarse.internal - fine.internal[::4]).abs().max() < 1e-13
+
+
+def test_steps_far_beyond_every_relaxation_time_follow_the_relaxed_chain() -> None:
+    """Under a slow force every site has ε = F/E∞ with E∞ = 1/2, however long the steps are."""
+    time = torch.tensor([0.0, 1e6, 2e6], dtype=torch.float64)
+    force = torch.full((1, 3), 0.3, dtype=torch.float64)
+    start = torch.zeros(1, SITES, 1, dtype=torch.float64)
+    result = dynamics.implicit_chain(
+        linearised,
+        time,
+        start,
+        start,
+        moved=torch.tensor([False]),
+        end_velocity=torch.zeros(1, 3, dtype=torch.float64),
+        force=force,
+        friction=FRICTION,
+        reference_length=LENGTH,
+    )
+    assert result.strain[-1] == pytest.approx(0.6, abs=1e-4)
+    assert result.internal[-1] == pytest.approx(0.3, abs=1e-4)
+
+
+def test_the_moved_end_goes_where_it_is_told() -> None:
+    result = run(21, implicit=3)
+    assert float(result.strain[-1, 0].sum() * LENGTH) == pytest.approx(1.4, rel=1e-12)
+
+
+@pytest.mark.parametrize("internal_size", [1, 2])
+def test_derivatives_of_a_law_agree_with_finite_differences(internal_size: int) -> None:
+    generator = torch.Generator().manual_seed(5)
+    law = build_law(
+        ModelConfig(internal_size=internal_size),
+        strain_kind="averaged",
+        strain_size=1,
+        microstate_size=1,
+        generator=generator,
+    )
+    strain = torch.randn(6, 1, dtype=torch.float64, generator=generator)
+    internal = torch.randn(6, internal_size, dtype=torch.float64, generator=generator)
+    found = law.linearised(strain, internal)
+    stress, rate = law.rates_function()(strain, internal)
+    torch.testing.assert_close(found.stress, stress)
+    torch.testing.assert_close(found.rate, rate)
+    h = 1e-5
+
+    def slopes(values: dict[float, Tensor]) -> Tensor:
+        return (values[h] - values[-h]) / (2.0 * h)
+
+    by_strain = {s: law(strain + s, internal) for s in (h, -h)}
+    torch.testing.assert_close(
+        found.stiffness[..., 0],
+        slopes({s: v.stress for s, v in by_strain.items()}),
+        rtol=1e-6,
+        atol=1e-9,
+    )
+    torch.testing.assert_close(
+        found.coupling[:, 0],
+        -slopes({s: v.driving_force for s, v in by_strain.items()}),
+        rtol=1e-6,
+        atol=1e-9,
+    )
+    state = law.energy.state(strain, internal)
+    force = law(strain, internal).driving_force
+    for i in range(internal_size):
+        shift = h * torch.eye(internal_size, dtype=torch.float64)[i]
+        forces = {s: law(strain, internal + s / h * shift).driving_force for s in (h, -h)}
+        torch.testing.assert_close(found.curvature[..., i], -slopes(forces), rtol=1e-6, atol=1e-9)
+        rates_of = {s: law.dissipation.rate(force + s / h * shift, state) for s in (h, -h)}
+        torch.testing.assert_close(found.mobility[..., i], slopes(rates_of), rtol=1e-6, atol=1e-9)
