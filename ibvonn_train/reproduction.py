@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 
 from .audits import Audit, certify
 from .data import TrajectoryEnsemble
@@ -23,6 +24,8 @@ from .report import Cell, text_table
 from .simulation.config import SimulationConfig
 from .simulation.study import run_set
 from .training import TrainingConfig, train
+from .training.dataset import prepare
+from .training.validation import surprise
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +90,8 @@ class Reproduction:
         runs: For each seed, set → evaluation.
         baselines: Name → set → evaluation; the chain's twin, without and with a fit.
         certificates: For each seed, its audits.
+        mixtures: For each seed of its own, the law with a Gaussian mixture in place of the flow.
+        surprise: Decoder → −⟨ln q⟩ on the test set in nats per replica, for each of its seeds.
         cpu_seconds: Of each training, on one core.
         peak_gigabytes: Largest memory of the process, data included.
     """
@@ -95,6 +100,8 @@ class Reproduction:
     runs: list[dict[str, Evaluation]]
     baselines: dict[str, dict[str, Evaluation]]
     certificates: list[list[Audit]]
+    mixtures: list[dict[str, Evaluation]]
+    surprise: dict[str, list[float]]
     cpu_seconds: list[float]
     peak_gigabytes: float
 
@@ -102,10 +109,13 @@ class Reproduction:
         """Return the table: published figures, baselines, floor, median and spread of the seeds."""
         figures = PUBLISHED[self.example]
         header = ["error in %", *figures, *self.baselines, "floor", "median", "spread", "target"]
-        header += ["of exact mean"]
+        header += ["of exact mean", *(["own mixture"] if self.mixtures else [])]
         rows: list[list[Cell]] = []
         for line in QUANTITIES[self.example]:
-            ours = [_error(run[line.ensemble], line.key) for run in self.runs]
+            ours, mixed = (
+                [_error(run[line.ensemble], line.key) for run in runs]
+                for runs in (self.runs, self.mixtures)
+            )
             exact = [run[line.ensemble].noise_free.get(line.key) for run in self.runs]
             rows.append(
                 [
@@ -117,11 +127,17 @@ class Reproduction:
                     f"{min(ours):.3g} to {max(ours):.3g}",
                     line.target if np.isfinite(line.target) else None,
                     None if None in exact else float(np.median(np.array(exact, dtype=float))),
+                    *([float(np.median(mixed))] if mixed else []),
                 ]
             )
         seconds = self.cpu_seconds
+        decoders = ", ".join(
+            f"{name} {np.median(nats):.4f} ({len(nats)} seeds)"
+            for name, nats in self.surprise.items()
+        )
         return (
             f"{text_table(header, rows)}\n"
+            f"−⟨ln q⟩ on the test set, nats: {decoders}\n"
             f"{len(self.runs)} seeds; training {np.median(seconds):.0f} s of CPU time "
             f"({min(seconds):.0f} to {max(seconds):.0f}), peak memory of the process "
             f"{self.peak_gigabytes:.2g} GB"
@@ -137,6 +153,8 @@ class Reproduction:
                 for name, found in self.baselines.items()
             },
             "certificates": [[audit.record() for audit in each] for each in self.certificates],
+            "mixtures": [{name: e.record() for name, e in run.items()} for run in self.mixtures],
+            "surprise_nats": self.surprise,
             "training_cpu_seconds": self.cpu_seconds,
             "peak_gigabytes": self.peak_gigabytes,
         }
@@ -152,6 +170,7 @@ def reproduce(
     out: Path,
     *,
     seeds: Sequence[int],
+    mixture_seeds: Sequence[int] = (),
     factor: int = 10,
     progress: bool = True,
 ) -> Reproduction:
@@ -164,6 +183,7 @@ def reproduce(
         config: TOML with the sets train, test and linear (trap) or sinusoidal (chain).
         out: Folder.
         seeds: Of the trainings.
+        mixture_seeds: Of trainings with a Gaussian mixture in place of the flow.
         factor: Replicas of the chain's noise-free truth over those of the test set.
         progress: Show progress bars.
     """
@@ -174,27 +194,28 @@ def reproduce(
         name: _simulated(study, name, config.parent, out, progress)
         for name in ("train", *names, *(["slow"] if example == "trap" else []))
     }
+    mixture = dataclasses.replace(base, model=dataclasses.replace(base.model, decoder="mixture"))
+    planned = {f"run_{seed}": dataclasses.replace(base, seed=seed) for seed in seeds}
+    planned |= {
+        f"mixture_{seed}": dataclasses.replace(mixture, seed=seed) for seed in mixture_seeds
+    }
     models = [
         train(
-            dataclasses.replace(base, seed=seed),
-            data["train"],
-            out / f"run_{seed}",
-            resume=True,
-            progress=progress,
-            tensorboard=False,
+            chosen, data["train"], out / folder, resume=True, progress=progress, tensorboard=False
         )
-        for seed in seeds
+        for folder, chosen in planned.items()
     ]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    laws = [open_law(out / f"run_{seed}") for seed in seeds]
+    laws = [open_law(out / folder) for folder in planned]
     twins = _twins(data["train"]) if example == "chain" else {}
     truths = {name: _truths(example, laws, twins, data[name], factor, progress) for name in names}
     runs, certificates = [], []
     for i, law in enumerate(laws):
-        logger.info("judging %s, seed %d", law.name, seeds[i])
+        logger.info("judging %s of %s", law.name, list(planned)[i])
         found = {name: evaluate(law, data[name], noise_free=truths[name][i]) for name in names}
         runs.append(found)
-        certificates.append(certify(law, data["test"], found["test"], data.get("slow")))
+        if i < len(seeds):
+            certificates.append(certify(law, data["test"], found["test"], data.get("slow")))
     baselines = {}
     for i, (label, twin) in enumerate(twins.items(), start=len(laws)):
         gauge = Gauge.of(encoded(twin, data["train"]).internal)
@@ -202,8 +223,15 @@ def reproduce(
             name: evaluate(twin, data[name], gauge=gauge, noise_free=truths[name][i])
             for name in names
         }
-    seconds = [float(model.record["provenance"]["cpu_seconds"]) for model in models]
-    return Reproduction(example, runs, baselines, certificates, seconds, peak)
+    own = len(seeds)
+    whole = dataclasses.replace(base.data, protocols=(), validation=())
+    block = prepare([data["test"]], whole, torch.device("cpu"), base.seed).training[0]
+    nats = [surprise(model.law, block) for model in models]
+    decoders = {"flow": nats[:own]} | ({"mixture": nats[own:]} if mixture_seeds else {})
+    seconds = [float(model.record["provenance"]["cpu_seconds"]) for model in models[:own]]
+    return Reproduction(
+        example, runs[:own], baselines, certificates, runs[own:], decoders, seconds, peak
+    )
 
 
 def _simulated(

@@ -16,17 +16,13 @@ from .audits.kinetics import markov_residual
 from .data import TrajectoryEnsemble
 from .evaluation import open_law
 from .evaluation.rollouts import encoded
-from .losses import negative_log_likelihood
 from .physics import Physics, physics_of
 from .report import Cell, text_table
 from .training import TrainedModel, TrainingConfig, train
-from .training.dataset import Block, prepare
-from .training.validation import rollout_errors
+from .training.dataset import prepare
+from .training.validation import rollout_errors, surprise
 
 logger = logging.getLogger(__name__)
-
-STATES = 2000
-"""Random states on which the likelihood is judged."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +131,7 @@ def _judged(
 ) -> ScanEntry:
     data_config = dataclasses.replace(model.config.data, protocols=(), validation=())
     block = prepare([unseen], data_config, torch.device("cpu"), model.config.seed).training[0]
-    likelihood = _likelihood(model, block)
+    likelihood = surprise(model.law, block)
     size = model.law.internal_size
     markov: float | None = None
     if size:
@@ -151,15 +147,3 @@ def _judged(
         markov=markov,
         cpu_seconds=float(provenance["cpu_seconds"]),
     )
-
-
-@torch.no_grad()
-def _likelihood(model: TrainedModel, block: Block) -> float:
-    """Return −⟨ln q⟩ over some states, in nats per replica."""
-    law, generator = model.law, torch.Generator().manual_seed(5)
-    some = block.pick(torch.randperm(block.states, generator=generator)[:STATES])
-    internal = law.encoder.gauge(law.encoder.raw_mean(some.measures))
-    averaged = law.strain_kind == "averaged"
-    measure = some.measures.centred if averaged else some.measures.absolute
-    log_density = law.decoder.log_density(measure.positions(), internal)
-    return float(negative_log_likelihood(measure, log_density).mean())

@@ -221,6 +221,12 @@ def build_parser() -> argparse.ArgumentParser:
     repeat.add_argument("--config", type=Path, help="other than the template's TOML")
     repeat.add_argument("--seeds", type=int, default=5, help="number of seeds (default: 5)")
     repeat.add_argument(
+        "--mixture-seeds",
+        type=int,
+        default=0,
+        help="number of seeds with a Gaussian mixture in place of the flow (default: 0)",
+    )
+    repeat.add_argument(
         "--out", type=Path, help="folder of data and runs (default: reproduce_EXAMPLE)"
     )
     repeat.add_argument("--json", metavar="OUT", type=Path, help="write the numbers as JSON")

@@ -217,6 +217,7 @@ def reproduce(options: argparse.Namespace) -> int:
             options.config or packaged,
             out,
             seeds=range(options.seeds),
+            mixture_seeds=range(options.mixture_seeds),
             progress=not options.quiet,
         )
     _say(options, found.table())

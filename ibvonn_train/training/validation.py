@@ -5,10 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..losses import negative_log_likelihood
 from ..model import LearnedLaw
 from ..physics import Physics
 from .dataset import Block, TrainingSet
 from .rollouts import rollouts
+
+STATES = 2000
+"""Random states on which the likelihood is judged."""
 
 
 def relative_error(value: Tensor, reference: Tensor) -> float:
@@ -44,3 +48,15 @@ def rollout_errors(law: LearnedLaw, block: Block, physics: Physics) -> dict[str,
         for drive, result in rollouts(law, block, internal, physics).items()
         for name, reference in truth.items()
     }
+
+
+@torch.no_grad()
+def surprise(law: LearnedLaw, block: Block) -> float:
+    """Return −⟨ln q⟩ of the decoder over some states, in nats per replica."""
+    generator = torch.Generator().manual_seed(5)
+    some = block.pick(torch.randperm(block.states, generator=generator)[:STATES])
+    internal = law.encoder.gauge(law.encoder.raw_mean(some.measures))
+    averaged = law.strain_kind == "averaged"
+    measure = some.measures.centred if averaged else some.measures.absolute
+    log_density = law.decoder.log_density(measure.positions(), internal)
+    return float(negative_log_likelihood(measure, log_density).mean())

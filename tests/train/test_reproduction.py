@@ -50,6 +50,7 @@ def test_table_has_every_line_with_median_and_spread(
     config = tmp_path / "study.toml"
     config.write_text(STUDY)
     command = ["reproduce", "trap", "--config", str(config), "--seeds", "2"]
+    command += ["--mixture-seeds", "1"]
     command += ["--out", str(tmp_path / "out"), "--json", str(tmp_path / "table.json"), "-q"]
     assert main(command) == 0
     first = (tmp_path / "out/run_0/log.csv").read_text()
@@ -62,9 +63,12 @@ def test_table_has_every_line_with_median_and_spread(
     record = json.loads((tmp_path / "table.json").read_text())
     errors = [run["test"]["errors_percent"]["controlled/force"] for run in record["runs"]]
     assert len(set(errors)) == 2
+    (mixed,) = (run["test"]["errors_percent"]["controlled/force"] for run in record["mixtures"])
+    assert mixed not in errors
     row = next(line for line in lines if line.startswith("F_ex, test"))
     assert f"{np.median(errors):.4g}" in row
     assert f"{min(errors):.3g} to {max(errors):.3g}" in row
+    assert row.split()[-1] == f"{mixed:.4g}"
     assert {each["audit"] for each in record["certificates"][0]} >= {"f against F_flow"}
 
 
