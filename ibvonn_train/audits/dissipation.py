@@ -9,20 +9,21 @@ from . import bands
 from .audit import Audit
 from .evidence import NEEDS_DECODER, Evidence, knows_energy
 from .free_energy import flow_energy
+from .intervals import over_intervals
 
 
 def entropy_production(law: Law, evidence: Evidence) -> Audit:
     """Compare ∫ g·α̇ dt with measured work minus the change of the decoder's free energy.
 
-    Work and decoder know neither f nor φ; the sum runs over protocols and sites.
+    Work and decoder know neither f nor φ; the sum runs over protocols and sites. The law starts
+    anew from the encoded state of each stored instant, so what it dissipates follows from φ as far
+    as the record resolves the kinetics; in longer intervals f alone decides.
     """
     name, band = "entropy production", bands.ENTROPY_PRODUCTION
     if not (knows_energy(law) and law.has_decoder):
         return Audit.not_available(name, band, NEEDS_DECODER)
-    measured, dt = evidence.measured, np.diff(evidence.data.time)
-    rates = law.rates(*evidence.all_states(law))
-    power = (rates.driving_force * rates.rate).sum(-1).reshape(measured.strain.shape[:3])
-    dissipated = float((power[:, :-1] * dt[:, None]).sum())
+    measured = evidence.measured
+    dissipated = float(over_intervals(law, evidence).dissipation.sum())
     stress = (measured.stress[:, 1:] + measured.stress[:, :-1]) / 2
     work = float((stress * np.diff(measured.strain, axis=1)).sum())
     first, last = (

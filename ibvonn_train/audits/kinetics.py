@@ -9,6 +9,7 @@ from ..evaluation.law import FloatArray, Law
 from . import bands
 from .audit import Audit
 from .evidence import Evidence
+from .intervals import over_intervals
 
 WINDOW = 10
 """Stored steps over which rates are averaged."""
@@ -32,18 +33,14 @@ def markov_residual(law: Law, evidence: Evidence) -> Audit:
     trajectories = len(data.control) * measured.strain.shape[2]
     if trajectories < 2 or instants < LAGS[-1] + 2 * WINDOW:
         return Audit.not_available(name, band, "needs two trajectories and more stored instants")
-    rate = law.rates(*evidence.all_states(law)).rate.reshape(measured.internal.shape)
-    alpha, rate, strain = (
-        _by_trajectory(part) for part in (measured.internal, rate, measured.strain)
+    alpha, strain, increment = (
+        _by_trajectory(part)
+        for part in (measured.internal, measured.strain, over_intervals(law, evidence).increment)
     )
     starts = np.arange(LAGS[-1], instants - WINDOW, WINDOW // 2)
     moved = (alpha[:, starts + WINDOW] - alpha[:, starts]) / law.internal_scale
-    steps = np.diff(data.time)[:, None]
     rest: FloatArray = np.zeros((trajectories, 1, size))
-    late = 0.5 * (data.stride - 1) / data.stride  # as in the weak form of the training
-    mean_rate = (1.0 - late) * rate[:, :-1] + late * rate[:, 1:]
-    modelled = np.cumsum(np.concatenate([rest, mean_rate * steps], 1), axis=1)
-    modelled = modelled / law.internal_scale
+    modelled = np.cumsum(np.concatenate([rest, increment], 1), axis=1) / law.internal_scale
     target = moved - (modelled[:, starts + WINDOW] - modelled[:, starts])
     states = np.concatenate([strain, alpha], -1)
     states = (states - states.mean((0, 1))) / states.std((0, 1))
@@ -93,10 +90,13 @@ def _unexplained(features: FloatArray, target: FloatArray, fit: npt.NDArray[np.b
 
 
 def momentum(law: Law, evidence: Evidence) -> Audit | None:
-    """Compare η v_i − (σ_{i+1} − σ_i) of the beads of a chain with its exact noise.
+    """Compare η v_i − (σ_{i+1} − σ_i) of the beads of a chain with its noise.
 
     The balance holds for ensemble means at every step of the integrator, whatever the law; with
-    the law's σ at the encoded states the residual exceeds the noise by the law's own error.
+    the law's σ at the encoded states the residual exceeds the noise by the law's own error. The
+    noise is known exactly where every step is stored. Where the record is coarser, the mean of σ
+    over an interval is not that of its ends, and the residual of the measured forces takes the
+    place of the noise.
     """
     if not law.averaged or law.physics is None:
         return None
@@ -105,22 +105,34 @@ def momentum(law: Law, evidence: Evidence) -> Audit | None:
     length, friction = law.physics.reference_length, law.physics.friction
     dt = np.diff(data.time)[:, None]
     position = length * np.cumsum(measured.strain[..., 0], axis=2)[:, :, :-1]
-    velocity = np.diff(position, axis=1) / dt
-    stress = law.rates(*evidence.all_states(law)).stress.reshape(measured.strain.shape)[..., 0]
-    pull = np.diff(stress, axis=2)
-    if np.allclose(dt, data.time_step, rtol=1e-6):
-        pull = pull[:, :-1]
-    else:  # the record is coarser than the steps: the trapezoidal rule
-        pull = (pull[:, 1:] + pull[:, :-1]) / 2
-    residual = friction * velocity - pull
+    drag = friction * np.diff(position, axis=1) / dt
+    stress = law.rates(*evidence.all_states(law)).stress.reshape(measured.stress.shape)[..., 0]
     replicas = data.microstate.shape[3]
-    noise = np.sqrt(2 * data.parameters["thermal_energy"] * friction / (dt * replicas))
+    exact = np.sqrt(2 * data.parameters["thermal_energy"] * friction / (dt * replicas))
+    of_law, of_data = (
+        _root_mean_square((drag - _pull(each, data.stride)) / exact)
+        for each in (stress, measured.stress[..., 0])
+    )
+    detail = "root mean square of η v − Δσ over its exact noise sqrt(2 k_BT η/N dt), σ of the law"
+    if data.stride == 1:
+        return Audit.judge(name, of_law, band, detail)
     return Audit.judge(
         name,
-        float(np.sqrt(np.mean((residual / noise) ** 2))),
+        of_law / of_data,
         band,
-        "root mean square of η v − Δσ over its exact noise sqrt(2 k_BT η/N dt), σ of the law",
+        "root mean square of η v − Δσ with σ of the law over that with the measured forces, which "
+        f"at {data.stride} steps per stored interval is {of_data:.3g} of the noise of η v",
     )
+
+
+def _pull(stress: FloatArray, stride: int) -> FloatArray:
+    """Return σ_{i+1} − σ_i of each interval: at its start, or the mean of its ends if coarse."""
+    pull: FloatArray = np.diff(stress, axis=2)
+    return pull[:, :-1] if stride == 1 else (pull[:, 1:] + pull[:, :-1]) / 2
+
+
+def _root_mean_square(values: FloatArray) -> float:
+    return float(np.sqrt(np.mean(values**2)))
 
 
 def stress_defect(law: Law, evidence: Evidence, states: int = 300) -> Audit | None:

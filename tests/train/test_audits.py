@@ -21,12 +21,13 @@ from ibvonn_train.audits import (
 )
 from ibvonn_train.audits import exact as closed
 from ibvonn_train.audits.certificate import AUDITS, MakeAudit
+from ibvonn_train.audits.intervals import over_intervals
 from ibvonn_train.data import TrajectoryEnsemble
 from ibvonn_train.evaluation import ExportedLaw, Rates, evaluate
 from ibvonn_train.evaluation.rollouts import encoded
 from ibvonn_train.export.exact_models import export_trap
 from ibvonn_train.physics import Physics
-from ibvonn_train.simulation import TetheredParticle, ramp, simulate, trap_of_paper
+from ibvonn_train.simulation import TetheredParticle, ramp, simulate, step_and_hold, trap_of_paper
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,16 @@ def unseen() -> TrajectoryEnsemble:
     return simulate(
         TetheredParticle(), trap_of_paper().test[::3], duration=3.0, time_step=0.01, replicas=2000,
         seed=5, engine="torch", progress=False,
+    )  # fmt: skip
+
+
+def every(data: TrajectoryEnsemble, stride: int) -> TrajectoryEnsemble:
+    """Return a record of every ``stride``-th instant."""
+    site_force = None if data.site_force is None else data.site_force[:, ::stride]
+    return replace(
+        data, time=data.time[::stride], control=data.control[:, ::stride],
+        control_rate=data.control_rate[:, ::stride], microstate=data.microstate[:, ::stride],
+        force=data.force[:, ::stride], site_force=site_force,
     )  # fmt: skip
 
 
@@ -158,6 +169,43 @@ def test_audit_fails_on_an_error_of_twice_its_band(
     found = audit(law, evidence)
     assert found is not None
     assert found.verdict == "fail", found
+
+
+@pytest.fixture(scope="module")
+def coarse(exact: ExportedLaw, unseen: TrajectoryEnsemble) -> Evidence:
+    """Every fourth step: 25 instants in a period of the pulls, a twelfth of the relaxation time."""
+    data = every(unseen, 4)
+    return Evidence(data, encoded(exact, data))
+
+
+def test_dissipation_of_a_coarse_record_is_that_of_all_its_steps(exact: ExportedLaw) -> None:
+    """After a step g·α̇ falls by half within an interval: its value at the start is no mean."""
+    step = simulate(
+        TetheredParticle(), [step_and_hold(2.0, 0.2, 0.2)], duration=3.0, time_step=0.01,
+        replicas=2000, seed=7, engine="torch", progress=False,
+    )  # fmt: skip
+    ensembles = [Evidence(data, encoded(exact, data)) for data in (step, every(step, 20))]
+    fine, found = (over_intervals(exact, each).dissipation.sum() for each in ensembles)
+    assert found == pytest.approx(fine, rel=0.02)
+    measured = ensembles[1].measured
+    rates = exact.rates(*ensembles[1].all_states(exact))
+    at_starts = (rates.driving_force * rates.rate).reshape(measured.internal.shape)[:, :-1]
+    assert at_starts.sum() * 0.2 > 1.1 * fine
+
+
+def test_exact_law_dissipates_what_a_coarse_record_says(
+    exact: ExportedLaw, coarse: Evidence
+) -> None:
+    assert coarse.data.stride == 4
+    assert dissipation.entropy_production(exact, coarse).verdict == "pass"
+
+
+@pytest.mark.parametrize("end", [0, 1])
+def test_wrong_kinetics_show_in_the_dissipation_of_a_coarse_record(
+    exact: ExportedLaw, coarse: Evidence, end: int
+) -> None:
+    wrong: Any = Spoiled(exact, dissipation=by(bands.ENTROPY_PRODUCTION, end))
+    assert dissipation.entropy_production(wrong, coarse).verdict == "fail"
 
 
 @pytest.mark.parametrize("sign", [-1, 1])

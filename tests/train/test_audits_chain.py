@@ -64,6 +64,32 @@ def test_beads_move_as_the_exact_momentum_balance_says(
     assert found.value == pytest.approx(1.0, abs=0.06)
 
 
+def test_coarse_record_is_judged_against_its_own_measured_forces(
+    twin: ExportedLaw, evidence: Evidence
+) -> None:
+    """At 20 steps an interval even exact forces miss the noise: their mean is not their ends'."""
+    data = evidence.data
+    assert data.site_force is not None
+    data = replace(
+        data, time=data.time[::20], control=data.control[:, ::20],
+        control_rate=data.control_rate[:, ::20], microstate=data.microstate[:, ::20],
+        force=data.force[:, ::20], site_force=data.site_force[:, ::20],
+    )  # fmt: skip
+    coarse = Evidence(data, encoded(twin, data))
+    found = kinetics.momentum(twin, coarse)
+    assert found is not None
+    assert found.value == pytest.approx(1.0, abs=1e-4)
+
+    def rates(strain: Any, internal: Any) -> Rates:
+        right = twin.rates(strain, internal)
+        wrong = 0.5 * np.random.default_rng(0).normal(size=right.stress.shape)
+        return right._replace(stress=right.stress * (1 + wrong))
+
+    spoiled = kinetics.momentum(Changed(twin, rates=rates), coarse)  # type: ignore[arg-type]
+    assert spoiled is not None
+    assert spoiled.verdict == "fail"
+
+
 @pytest.mark.parametrize("factor", [0.5, 2.0])
 def test_wrong_friction_breaks_the_momentum_balance(
     twin: ExportedLaw, evidence: Evidence, factor: float
