@@ -39,6 +39,7 @@ import ufl
 from dolfinx import fem, mesh
 from dolfinx.fem import petsc as fem_petsc
 from machine import describe_machine
+from records import write
 from solid_laws import smooth_law
 
 from ibvonn_fem import (
@@ -372,8 +373,7 @@ def main() -> None:
         "parallel": parallel,
         "law_speed_up": times[0] / times[1],
     }
-    arguments.output.parent.mkdir(exist_ok=True)
-    arguments.output.write_text(json.dumps(record, indent=1) + "\n")
+    write(arguments.output, record)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,18 @@
 """What the microsimulations cost, and what a shorter preparation of the chain changes.
 
     python benchmarks/langevin.py [--json FILE] [--repeats 3] [--preparation]
-                                  [--engines compiled torch]
+                                  [--engines compiled torch numpy jax torchsde] [--paper-only]
 
 CPU seconds of one core (the process's own time, so that other jobs disturb little), median of the
-repeats; the machine and the versions stand in the JSON. `--preparation` compares the paper's
-preparation of the chain with shorter ones: half a minute.
+repeats; the machine and the versions stand in the JSON. Beside our two engines run the same cases
+in NumPy and, where they are installed, JAX and torchsde (``langevin_baselines.py``); their mean
+forces must be ours. `--preparation` compares the paper's preparation of the chain with shorter
+ones: half a minute.
 """
 
 import argparse
-import json
 import os
-import platform
 import statistics
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,8 +20,12 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import langevin_baselines as baselines
 import numpy as np
 import torch
+from machine import describe_machine
+from records import RESULTS, write
+from timing import pin
 
 from ibvonn_train.data import TrajectoryEnsemble
 from ibvonn_train.simulation import (
@@ -38,10 +41,21 @@ from ibvonn_train.simulation import (
 )
 
 Case = tuple[str, Callable[[], TrajectoryEnsemble], float | None]
+TRAP = "trap of the paper, 21 x 4000 x 301"
+CHAIN = "chain of the paper, one length, 2000 x (50000 + 300)"
+REPLICA_STEPS = {TRAP: 21 * 4000 * 300, CHAIN: 2000 * 50_300}
+"""Steps of one replica, with all its beads."""
+
+ELSEWHERE = {CHAIN: 27.8}
+"""CPU seconds that the reference implementation of the paper (JAX) takes, on another machine."""
+
+SAME_FORCE = 0.02
+"""Largest relative L2 difference of mean forces: sampling makes up to 0.01 of it on the chain."""
+
 HOT = Preparation(10_000, 0.02, 4.0)
 
 
-def cases(engine: str) -> list[Case]:
+def cases(engine: str, paper_only: bool = False) -> list[Case]:
     """Name, run and limit in CPU seconds of each case."""
 
     def run(system, protocols, **arguments):
@@ -53,17 +67,17 @@ def cases(engine: str) -> list[Case]:
     pull = chain_of_paper().train[2:3]
     listed: list[Case] = [
         (
-            "trap of the paper, 21 x 4000 x 301",
+            TRAP,
             run(TetheredParticle(), trap, replicas=4000),
             3.0,
         ),
         (
-            "chain of the paper, one length, 2000 x (50000 + 300)",
+            CHAIN,
             run(SpringChain(), pull, replicas=2000),
             12.0 if engine == "torch" else 3.0,
         ),
     ]
-    if engine == "torch":
+    if engine == "torch" or paper_only:
         return listed
     fine = {"time_step": 1e-3, "stride": 10, "replicas": 2000}
     wide = {"dtype": torch.float64}
@@ -101,30 +115,13 @@ def cases(engine: str) -> list[Case]:
     ]
 
 
-def cpu_seconds(run: Callable[[], TrajectoryEnsemble], repeats: int) -> list[float]:
+def cpu_seconds(run: Callable[[], object], repeats: int) -> list[float]:
     taken = []
     for _ in range(repeats):
         start = time.process_time()
         run()
         taken.append(time.process_time() - start)
     return taken
-
-
-def machine() -> dict[str, object]:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    model = next((line.split(":")[1].strip() for line in lines if "model name" in line), "unknown")
-    flags = next((line.split() for line in lines if line.startswith("flags")), [])
-    compiler = subprocess.run(["cc", "--version"], capture_output=True, text=True, check=False)
-    return {
-        "processor": model,
-        "vector": next((f for f in ("avx512f", "avx2", "sse2") if f in flags), "unknown"),
-        "cores": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "torch": torch.__version__,
-        "compiler": compiler.stdout.splitlines()[0] if compiler.stdout else "none",
-    }
 
 
 PREPARATIONS = {
@@ -177,43 +174,112 @@ def compare_preparations(replicas: int = 10_000) -> list[dict[str, object]]:
     return rows
 
 
+def baseline_cases(engine: str) -> dict[str, baselines.Run]:
+    """Case → run; torchsde takes the trap alone, the chain would take it minutes."""
+    split = trap_of_paper()
+    trap, pull = [*split.train, *split.test], chain_of_paper().train[2]
+    in_trap = {
+        "numpy": baselines.trap_in_numpy,
+        "jax": baselines.trap_in_jax,
+        "torchsde": baselines.trap_in_torchsde,
+    }
+    in_chain = {"numpy": baselines.chain_in_numpy, "jax": baselines.chain_in_jax}
+    found = {TRAP: in_trap[engine](trap, 4000, 300)}
+    if engine in in_chain:
+        found[CHAIN] = in_chain[engine](pull, 2000, 300)
+    return found
+
+
+def our_forces() -> dict[str, np.ndarray]:
+    """Mean forces of the two cases that the baselines must find too."""
+    found = {name: run() for name, run, _ in cases("compiled", paper_only=True)}
+    return {TRAP: found[TRAP].force, CHAIN: found[CHAIN].site_force[0, :, -1]}
+
+
+def check_force(engine: str, case: str, found: np.ndarray, ours: np.ndarray) -> None:
+    difference = np.linalg.norm(found - ours) / np.linalg.norm(ours)
+    if not difference <= SAME_FORCE:
+        raise ValueError(f"{engine}, {case}: mean force is off ours by {difference:.3f}.")
+
+
+def result(case: str, engine: str, taken: list[float], limit: float | None) -> dict[str, object]:
+    """One row, printed."""
+    median = statistics.median(taken)
+    row: dict[str, object] = {"case": case, "engine": engine, "cpu_s": taken, "limit_s": limit}
+    speed = ""
+    if case in REPLICA_STEPS:
+        row["replica_steps_per_s"] = REPLICA_STEPS[case] / median
+        speed = f"{REPLICA_STEPS[case] / median:.3g}"
+    print(f"{median:8.2f} {limit or '':>6} {speed:>15}  {engine:9} {case}", flush=True)
+    return row
+
+
+def run_ours(engine: str, repeats: int, paper_only: bool) -> list[dict[str, object]]:
+    simulate(  # compiles, if this machine has not yet
+        TetheredParticle(),
+        [hold(0.0)],
+        duration=0.01,
+        time_step=0.01,
+        replicas=2,
+        seed=0,
+        engine=engine,
+        progress=False,
+    )
+    return [
+        result(name, engine, cpu_seconds(run, repeats), limit)
+        for name, run, limit in cases(engine, paper_only)
+    ]
+
+
+def run_baseline(
+    engine: str, repeats: int, forces: dict[str, np.ndarray]
+) -> list[dict[str, object]]:
+    rows = []
+    for case, run in baseline_cases(engine).items():
+        start = time.process_time()
+        check_force(engine, case, run(), forces[case])
+        first = time.process_time() - start
+        # JAX compiles in its first call; for the others that is a repeat like any other.
+        extra = repeats if engine == "jax" else repeats - 1
+        again = cpu_seconds(run, extra)
+        taken = again if engine == "jax" else [first, *again]
+        rows.append(result(case, engine, taken, None) | {"first_cpu_s": first})
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, default=Path("build/benchmarks/langevin.json"))
+    parser.add_argument("--json", type=Path, default=RESULTS / "langevin.json")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--preparation", action="store_true")
-    parser.add_argument("--engines", nargs="+", default=["compiled", "torch"])
+    parser.add_argument(
+        "--engines", nargs="+", default=["compiled", "torch", *baselines.installed()]
+    )
+    parser.add_argument("--paper-only", action="store_true", help="the paper's two cases alone")
     options = parser.parse_args()
+    pin()
     torch.set_num_threads(1)
-    results = []
-    print(f"{'CPU s':>8} {'limit':>6}  engine    case")
+    report: dict[str, object] = {
+        "machine": describe_machine(),
+        "replica_steps": REPLICA_STEPS,
+        "elsewhere_cpu_s": ELSEWHERE,
+    }
+    print(f"{'CPU s':>8} {'limit':>6} {'replica-steps/s':>15}  engine    case")
+    results, forces = [], our_forces()
     for engine in options.engines:
-        simulate(  # compiles, if this machine has not yet
-            TetheredParticle(),
-            [hold(0.0)],
-            duration=0.01,
-            time_step=0.01,
-            replicas=2,
-            seed=0,
-            engine=engine,
-            progress=False,
-        )
-        for name, run, limit in cases(engine):
-            taken = cpu_seconds(run, options.repeats)
-            median = statistics.median(taken)
-            print(f"{median:8.2f} {limit or '':>6}  {engine:9} {name}", flush=True)
-            results.append({"case": name, "engine": engine, "cpu_s": taken, "limit_s": limit})
-    report = {"machine": machine(), "results": results}
-    print(", ".join(f"{key} {value}" for key, value in report["machine"].items()))
+        if engine in ("compiled", "torch"):
+            results += run_ours(engine, options.repeats, options.paper_only)
+        else:
+            results += run_baseline(engine, options.repeats, forces)
+    report["results"] = results
     if options.preparation:
-        report["preparation"] = compare_preparations()
+        rows = report["preparation"] = compare_preparations()
         print("\n    L    open   exact  worst z   excess     +-      force")
-        for row in report["preparation"]:
+        for row in rows:
             length, name, *numbers = row.values()
             line = "{:5} {:7.4f} {:7.4f} {:8.1f} {:8.4f} {:6.4f} {:10.2e}"
             print(line.format(length, *numbers), name)
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(report, indent=1) + "\n")
+    write(options.json, report)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ import cffi
 import torch
 from law_runtimes import COMPILED, Runtimes
 from machine import describe_machine
+from records import write
 from timing import interleaved, pin
 
 from ibvonn_fem.kernels.c_library import CLibraryKernel
@@ -124,12 +125,14 @@ def best_blocks(runtimes: Runtimes) -> dict[str, int]:
     return {name: min(BLOCKS, key=lambda block: spent[name, block]) for name in names}
 
 
-def measure(sizes: tuple[int, int], rounds: int, compile_torch: bool, peak: float) -> dict:
-    """Nanoseconds per point of every runtime, by batch size."""
+def measure(
+    sizes: tuple[int, int], rounds: int, compile_torch: bool, peak: float, largest: int
+) -> dict:
+    """Nanoseconds per point of every runtime, by batch size up to ``largest``."""
     runtimes = Runtimes(sizes, compile_torch)
     blocks = best_blocks(runtimes)
     found: dict[str, dict[int, float]] = {}
-    for n in BATCHES:
+    for n in [batch for batch in BATCHES if batch <= max(largest, MAIN_BATCH)]:
         baselines = n <= LARGEST_BASELINE
         calls = runtimes.calls(n, None, baselines)
         if n >= MAIN_BATCH:
@@ -259,6 +262,7 @@ def main() -> None:
     parser.add_argument("--figure", type=Path)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--core", type=int, help="default: the last that is allowed")
+    parser.add_argument("--largest", type=int, default=max(BATCHES), help="points per call")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     arguments = parser.parse_args()
     core = pin(arguments.core)
@@ -277,14 +281,14 @@ def main() -> None:
         print(f"compiling the C kernel: {seconds:.2f} s of CPU with {flags}")
     for sizes in SIZES:
         print(f"{sizes}:")
-        result = measure(sizes, arguments.rounds, not arguments.no_compile, peak)
+        result = measure(sizes, arguments.rounds, not arguments.no_compile, peak, arguments.largest)
         document["results"].append(result)
     for result in document["results"]:
         print_batches(result)
     print_elsewhere(document["results"], peak)
     print_targets(document)
     if arguments.json:
-        arguments.json.write_text(json.dumps(document, indent=1) + "\n")
+        write(arguments.json, document)
     if arguments.figure:
         draw(document["results"], arguments.figure)
 

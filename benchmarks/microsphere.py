@@ -31,6 +31,7 @@ import numpy as np
 import torch
 from distilled import distil
 from machine import describe_machine
+from records import write
 from single_precision import FloatNewton
 from timing import interleaved, pin
 
@@ -169,7 +170,7 @@ def main() -> None:
         document["rows"] += measure(n, arguments.rounds)
     print_table(document["rows"])
     if arguments.json:
-        arguments.json.write_text(json.dumps(document, indent=1) + "\n")
+        write(arguments.json, document)
 
 
 if __name__ == "__main__":
