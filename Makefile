@@ -1,7 +1,7 @@
 # `make demo` and `make test` first do whatever set-up is missing.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo demo-calculix docs test reliability lint test-newest clean
+.PHONY: help setup demo demo-calculix docs test reliability benchmarks lint test-newest clean
 PYTHON := .venv/bin/python
 # At exit the ranks clean pytest's common temporary folder at the same time; one may find it gone.
 RANKS_SHARE_TMP := -W ignore::pytest.PytestUnraisableExceptionWarning
@@ -36,6 +36,10 @@ test: setup ## Run the tests, then those marked mpi again on two ranks
 reliability: export OMP_NUM_THREADS := 1
 reliability: setup ## Kills, full disks, odd folders, eight ranks, a long run; prints a table
 	$(PYTHON) -m tests.reliability
+
+benchmarks: export OMP_NUM_THREADS := 1
+benchmarks: setup ## Measure speeds (half an hour of a quiet machine), draw benchmarks/results/overview.png
+	$(PYTHON) benchmarks/overview.py
 
 lint: setup ## Check style and types
 	$(PYTHON) -m ruff check
