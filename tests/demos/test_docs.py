@@ -9,13 +9,21 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from ibvonn_train.simulation import unfolding_chain
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "exported_models/README.md", *sorted(DOCS.rglob("*.md"))]
 FENCE = re.compile(r"^```(?:python|\{\.python\})\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SNIPPET = re.compile(r'^--8<-- "(.*)"$', re.MULTILINE)
-SLOW = {"README.md", "docs/tutorials/train.md", "docs/how-to/number_of_variables.md"}
+SLOW = {
+    "README.md",
+    "docs/tutorials/train.md",
+    "docs/tutorials/own_chain.md",
+    "docs/how-to/number_of_variables.md",
+}
 """Pages that train a law: compiled in the default run, executed among the slow tests."""
 
 SUBPACKAGES = ("simulation", "training", "evaluation", "audits", "export", "figures")
@@ -41,6 +49,7 @@ def folder(tmp_path, monkeypatch):
     """A folder that looks like the repository, in which a page may write."""
     for name in ("exported_models", "configs"):
         (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "own_chain.toml").symlink_to(DOCS / "tutorials/own_chain.toml")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -137,3 +146,16 @@ def test_site_builds_without_a_warning(tmp_path):
     assert built.returncode == 0, built.stdout + built.stderr
     for page in ("index", "theory/learning", "demos/demo_trap_bar", "models/trap", "api/fem"):
         assert (tmp_path / f"{page}.html").is_file(), page
+
+
+def test_chain_of_the_tutorial_has_the_forces_of_the_built_in_one():
+    names = {}
+    exec(blocks(DOCS / "tutorials/own_chain.md")[0], names)
+    own, built_in = names["UnfoldingChain"](), unfolding_chain(springs=6)
+    generator = torch.Generator().manual_seed(0)
+    moved = 0.3 * torch.rand(2, 5, 400, generator=generator, dtype=torch.float64)
+    end = torch.tensor([[6.4], [5.2]], dtype=torch.float64)
+    places = moved + torch.arange(1, 6, dtype=torch.float64)[:, None]
+    torch.testing.assert_close(own.force(moved, end), built_in.force(places, end))
+    torch.testing.assert_close(own.microstate(moved, end), built_in.microstate(places, end))
+    torch.testing.assert_close(own.site_force(moved, end), built_in.site_force(places, end))
