@@ -14,6 +14,11 @@ AT_REST: Band = (0.0, 1e-12)
 STRESS: Band = (0.0, 0.5)
 FLOW_ENERGY: Band = (0.0, 0.5)
 FLOW_FORCE: Band = (0.0, 3.0)
+GRADIENT_STANDARD_ERROR = 0.15
+"""Of the data's own −∂F/∂α over the root mean square of g: beyond it nothing can be judged within
+the band of chains, the wider one."""
+NOT_IDENTIFIABLE = 20.0
+"""Largest share of states that may be left out for that."""
 EXACT_ENERGY: Band = (0.0, 0.5)
 EXACT_FORCE: Band = (0.0, 3.0)
 EXACT_MOBILITY: Band = (0.0, 5.0)

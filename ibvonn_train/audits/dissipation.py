@@ -8,7 +8,7 @@ from ..evaluation.law import Law
 from . import bands
 from .audit import Audit
 from .evidence import NEEDS_DECODER, Evidence, knows_energy
-from .free_energy import flow_energy
+from .flow_energy import flow_energy
 from .intervals import over_intervals
 
 

@@ -3,65 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from ..evaluation.errors import deviation, relative_error
-from ..evaluation.law import FloatArray, Law
-from ..evaluation.rollouts import reference_strain
+from ..evaluation.law import Law
 from . import bands
 from .audit import Audit
 from .evidence import NEEDS_DECODER, Evidence, knows_energy
-
-NODES = 600
-REACH = 6.5
-"""The quadrature covers the decoder's images of ± this many standard deviations of its noise."""
-STATES_AT_ONCE = 500
-
-
-def flow_energy(law: Law, strain: FloatArray, internal: FloatArray) -> FloatArray:
-    r"""Return :math:`F = \langle e\rangle_q + k_BT \langle\ln q\rangle_q` of the decoder.
-
-    Args:
-        law: A law with a decoder of one-dimensional microstates and a known microscopic energy.
-        strain: ε in the measure of the law, ``(n, n_ε)``.
-        internal: α, ``(n, n_α)``.
-
-    Returns:
-        F_flow ``(n,)``, per unit reference length.
-
-    Raises:
-        ValueError: If decoder or energy is missing.
-    """
-    physics = law.physics
-    if physics is None or physics.energy is None or not law.has_decoder:
-        raise ValueError(f"flow_energy: {NEEDS_DECODER}; {law.name!r} lacks one of them.")
-    parts = []
-    for at in range(0, len(strain), STATES_AT_ONCE):
-        eps, alpha = strain[at : at + STATES_AT_ONCE], internal[at : at + STATES_AT_ONCE]
-        ends = law.sample(np.tile([[[-REACH], [REACH]]], (len(eps), 1, 1)), eps, alpha)[..., 0]
-        x = np.linspace(ends[:, 0], ends[:, 1], NODES, axis=1)
-        log_q = law.log_density(x[..., None], eps, alpha)
-        weight = np.exp(log_q) * ((ends[:, 1] - ends[:, 0]) / (NODES - 1))[:, None]
-        # x is in the data's measure, ε in that of the law.
-        energy = physics.energy(
-            torch.from_numpy(x[..., None]), torch.from_numpy(eps + reference_strain(law))
-        ).numpy()
-        # Normalised on the nodes, which removes what lies beyond them.
-        total = weight.sum(-1)
-        mean = (weight * (energy + physics.thermal_energy * log_q)).sum(-1) / total
-        parts.append(mean - physics.thermal_energy * np.log(total))
-    return np.concatenate(parts)
-
-
-def flow_force(law: Law, strain: FloatArray, internal: FloatArray) -> FloatArray:
-    """Return −∂F_flow/∂α ``(n, n_α)`` by central differences of 1e-3 of the training scale."""
-    columns = []
-    for i, scale in enumerate(law.internal_scale):
-        step = np.zeros_like(internal)
-        step[:, i] = 1e-3 * scale
-        rise = flow_energy(law, strain, internal + step) - flow_energy(law, strain, internal - step)
-        columns.append(-rise / (2e-3 * scale))
-    return np.stack(columns, -1)
+from .flow_energy import flow_energy as flow_energy
+from .flow_energy import flow_force
+from .gradients import compare_gradients
 
 
 def stress(law: Law, evidence: Evidence) -> Audit:
@@ -89,16 +39,45 @@ def value_against_flow(law: Law, evidence: Evidence) -> Audit:
 
 
 def gradient_against_flow(law: Law, evidence: Evidence) -> Audit:
-    """Compare g with the driving force of the decoder's own free energy."""
+    """Compare g with the driving force of the decoder's own free energy, where data know it.
+
+    In some states data say little of −∂F/∂α, or of one of its components: what law and decoder
+    make of it there is their own. A direction of α at a state is judged where the standard error
+    of the measured gradient is below the band, as a part of the root mean square of g; the error
+    of the law has the same unit. Where that leaves out too many, nothing passes.
+    """
     name = "g against F_flow"
     band = bands.CHAIN_FLOW_FORCE if law.averaged else bands.FLOW_FORCE
     if not (knows_energy(law) and law.has_decoder):
         return Audit.not_available(name, band, NEEDS_DECODER)
+    if evidence.data.microstate.shape[-1] != 1:
+        return Audit.not_available(name, band, "needs microstates of one dimension")
     strain, internal = evidence.some_states(law)
-    force, truth = law.rates(strain, internal).driving_force, flow_force(law, strain, internal)
-    return Audit.judge(
-        name,
-        relative_error(force, truth),
-        band,
-        f"relative L2 error of −∂f/∂α in %, {len(strain)} states of unseen data",
+    scale = evidence.all_states(law)[1].std(0)
+    truth = flow_force(law, strain, internal) * scale
+    error = law.rates(strain, internal).driving_force * scale - truth
+    size = float(np.sqrt(np.mean(truth**2)))
+    found = compare_gradients(law, evidence, strain, internal)
+    known = found.standard_error < bands.GRADIENT_STANDARD_ERROR * size
+    missing = 100 * float(1 - known.mean())
+    typical = 100 * float(np.median(found.standard_error)) / size
+    detail = (
+        f"not identifiable: {missing:.3g} % of the directions of α at {len(strain)} states of "
+        f"unseen data (at most {bands.NOT_IDENTIFIABLE:g} %); median standard error of the data's "
+        f"own −∂F/∂α: {typical:.3g} % of rms g"
     )
+    if not known.any():
+        everywhere = 100 * float(np.sqrt(np.mean(error**2))) / size
+        return Audit.not_identifiable(name, everywhere, band, detail)
+    value = 100 * float(np.sqrt(np.mean(found.along(error)[known] ** 2))) / size
+    decoder = 100 * float(np.sqrt(np.mean(found.along(found.decoder)[known] ** 2))) / size
+    judged = Audit.judge(
+        name,
+        value,
+        band,
+        f"rms error of −∂f/∂α in identifiable directions over rms g in %; {detail}; decoder "
+        f"against the data's own: {decoder:.3g} %",
+    )
+    if judged.verdict == "pass" and missing > bands.NOT_IDENTIFIABLE:
+        return Audit.not_identifiable(name, value, band, judged.detail)
+    return judged

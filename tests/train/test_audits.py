@@ -21,13 +21,22 @@ from ibvonn_train.audits import (
 )
 from ibvonn_train.audits import exact as closed
 from ibvonn_train.audits.certificate import AUDITS, MakeAudit
+from ibvonn_train.audits.flow_energy import flow_force
+from ibvonn_train.audits.gradients import compare_gradients
 from ibvonn_train.audits.intervals import over_intervals
 from ibvonn_train.data import TrajectoryEnsemble
 from ibvonn_train.evaluation import ExportedLaw, Rates, evaluate
 from ibvonn_train.evaluation.rollouts import encoded
 from ibvonn_train.export.exact_models import export_trap
 from ibvonn_train.physics import Physics
-from ibvonn_train.simulation import TetheredParticle, ramp, simulate, step_and_hold, trap_of_paper
+from ibvonn_train.simulation import (
+    TetheredParticle,
+    ramp,
+    random_walk,
+    simulate,
+    step_and_hold,
+    trap_of_paper,
+)
 
 
 @pytest.fixture(scope="module")
@@ -111,12 +120,15 @@ def evidence(exact: ExportedLaw, unseen: TrajectoryEnsemble, slow: TrajectoryEns
     return Evidence(unseen, encoded(exact, unseen), slow, count=300)
 
 
-def test_exact_law_passes_every_audit(exact: ExportedLaw, evidence: Evidence) -> None:
-    made = [audit(exact, evidence) for audit in AUDITS]
+def test_exact_law_passes_every_audit(
+    exact: ExportedLaw, evidence: Evidence, rich: Evidence
+) -> None:
+    needs_many = free_energy.gradient_against_flow
+    made = [audit(exact, rich if audit is needs_many else evidence) for audit in AUDITS]
     found = {each.audit: each for each in made if each is not None}
     assert len(found) == len([each for each in made if each is not None])
     assert {name: each.verdict for name, each in found.items() if each.verdict != "pass"} == {}
-    assert len(found) == len({audit for audit, _ in SPOILED}) + 1  # and the Markov residual
+    assert len(found) == len({audit for audit, _ in SPOILED}) + 2  # and Markov, g against F_flow
 
 
 PERCENT = 0.01
@@ -138,7 +150,6 @@ def ratio(end: int) -> float:
 
 SPOILED: list[tuple[MakeAudit, dict[str, float]]] = [
     (free_energy.value_against_flow, {"energy": by(bands.FLOW_ENERGY, 1)}),
-    (free_energy.gradient_against_flow, {"energy": by(bands.FLOW_FORCE, 1)}),
     (free_energy.stress, {"energy": by(bands.STRESS, 1)}),
     (closed.energy, {"energy": by(bands.EXACT_ENERGY, 1)}),
     (closed.driving_force, {"energy": by(bands.EXACT_FORCE, 1)}),
@@ -206,6 +217,82 @@ def test_wrong_kinetics_show_in_the_dissipation_of_a_coarse_record(
 ) -> None:
     wrong: Any = Spoiled(exact, dissipation=by(bands.ENTROPY_PRODUCTION, end))
     assert dissipation.entropy_production(wrong, coarse).verdict == "fail"
+
+
+@pytest.fixture(scope="module")
+def rich(exact: ExportedLaw) -> Evidence:
+    """Random walks cross most states in several directions."""
+    walks = [random_walk(3.0, 4, -1.0, 1.0, seed=seed) for seed in range(24)]
+    return _coarsely_simulated(exact, walks)
+
+
+@pytest.fixture(scope="module")
+def thin(exact: ExportedLaw) -> Evidence:
+    """One slow ramp, eight times: α = ε/2 but for a lag that is the same in all of them."""
+    return _coarsely_simulated(exact, [ramp(0.1)] * 8)
+
+
+def _coarsely_simulated(law: ExportedLaw, protocols: list[Any]) -> Evidence:
+    data = simulate(
+        TetheredParticle(), protocols, duration=3.0, time_step=0.01, stride=10, replicas=1000,
+        seed=8, engine="torch", progress=False,
+    )  # fmt: skip
+    return Evidence(data, encoded(law, data), count=150)
+
+
+def test_driving_force_of_the_data_is_the_exact_one_within_its_error(
+    exact: ExportedLaw, rich: Evidence
+) -> None:
+    """The measurement knows neither f nor the decoder, which is exact here."""
+    strain, internal = rich.some_states(exact)
+    found = compare_gradients(exact, rich, strain, internal)
+    force = exact.rates(strain, internal).driving_force * rich.measured.internal.std()
+    size = np.sqrt(np.mean(force**2))
+    known = found.standard_error < bands.GRADIENT_STANDARD_ERROR * size
+    assert known.mean() > 0.8
+    assert np.sqrt(np.mean(found.decoder[known] ** 2)) < 0.02 * size
+
+
+def test_wrong_decoder_shows_against_the_driving_force_of_the_data(
+    exact: ExportedLaw, rich: Evidence
+) -> None:
+    """A decoder of half the offset from rest: ⟨x⟩ = α/2 instead of α."""
+
+    class Short(Spoiled):
+        def log_density(self, x: Any, strain: Any, internal: Any) -> Any:
+            return self.law.log_density(x, strain, internal / 2)
+
+        def sample(self, noise: Any, strain: Any, internal: Any) -> Any:
+            return self.law.sample(noise, strain, internal / 2)
+
+    strain, internal = rich.some_states(exact)
+    short: Any = Short(exact)
+    found = compare_gradients(short, rich, strain, internal)
+    scale = rich.measured.internal.std()
+    expected = (flow_force(short, strain, internal) - flow_force(exact, strain, internal)) * scale
+    known = found.standard_error < bands.GRADIENT_STANDARD_ERROR * np.sqrt(np.mean(expected**2))
+    assert known.mean() > 0.7
+    miss = found.decoder[known] - expected[known]
+    assert np.sqrt(np.mean(miss**2)) < 0.25 * np.sqrt(np.mean(expected**2))
+
+
+@pytest.mark.parametrize("end", [-1, 1])
+def test_wrong_driving_force_fails_where_data_identify_it(
+    exact: ExportedLaw, rich: Evidence, end: int
+) -> None:
+    wrong: Any = Spoiled(exact, energy=1 + end * 2 * PERCENT * bands.FLOW_FORCE[1])
+    found = free_energy.gradient_against_flow(wrong, rich)
+    assert found.verdict == "fail"
+    assert "standard error" in found.detail
+
+
+def test_driving_force_on_a_thin_set_is_not_identifiable(
+    exact: ExportedLaw, thin: Evidence
+) -> None:
+    found = free_energy.gradient_against_flow(exact, thin)
+    assert found.verdict == "not identifiable"
+    share = float(found.detail.split("not identifiable: ")[1].split(" %")[0])
+    assert share > bands.NOT_IDENTIFIABLE
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
