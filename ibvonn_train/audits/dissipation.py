@@ -52,8 +52,16 @@ def fluctuation_dissipation(law: Law, evidence: Evidence, states: int = 200) -> 
     """
     name, band = "fluctuation-dissipation", bands.FLUCTUATION_DISSIPATION
     data, measured = evidence.data, evidence.measured
-    if not law.has_potentials or law.physics is None or law.averaged:
-        return Audit.not_available(name, band, "needs φ and a controlled strain")
+    if law.averaged:
+        return Audit.not_available(
+            name,
+            band,
+            "averaged strain: the beads at both ends of a spring move its α, by noise that its "
+            "neighbours share and that relaxes with the strain; none of it is the mobility of α "
+            "at given ε, and no lag of the record separates it from that of the jumps",
+        )
+    if not law.has_potentials or law.physics is None:
+        return Audit.not_available(name, band, "needs φ")
     nominal = data.parameters["thermal_energy"]
     effective = data.parameters.get("effective_thermal_energy", nominal)
     thermal = law.physics.thermal_energy * nominal / effective
