@@ -28,6 +28,8 @@ NEIGHBOURS = 200
 """Of them at most, chosen at random: the nearest ones would differ by noise alone."""
 FEWEST_TRAJECTORIES = 5
 """A spread over fewer independent trajectories is no standard error."""
+REACH = 3
+"""m of the spacings: few, or a well with some ten replicas would be smeared over the barrier."""
 NUMBERS_AT_ONCE = 4_000_000
 
 
@@ -70,9 +72,8 @@ def plug_in_energy(law: Law, microstate: FloatArray, strain: FloatArray) -> Floa
     assert law.physics.energy is not None  # noqa: S101
     x = np.sort(microstate, axis=1)
     size = x.shape[1]
-    reach = max(1, round(np.sqrt(size) / 2))
     place = np.arange(size)
-    low, high = np.maximum(place - reach, 0), np.minimum(place + reach, size - 1)
+    low, high = np.maximum(place - REACH, 0), np.minimum(place + REACH, size - 1)
     # Equal numbers of a single-precision record are as far apart as the record can tell.
     smallest = np.finfo(np.float32).eps * np.abs(x).max()
     gap = np.maximum(x[:, high] - x[:, low], smallest)
