@@ -57,8 +57,8 @@ def fluctuation_dissipation(law: Law, evidence: Evidence, states: int = 200) -> 
             name,
             band,
             "averaged strain: the beads at both ends of a spring move its α, by noise that its "
-            "neighbours share and that relaxes with the strain; none of it is the mobility of α "
-            "at given ε, and no lag of the record separates it from that of the jumps",
+            "neighbours share and that relaxes with the strain; this audit does not separate it "
+            "from the noise of α at given ε, which alone is ∂²φ/∂g²",
         )
     if not law.has_potentials or law.physics is None:
         return Audit.not_available(name, band, "needs φ")
