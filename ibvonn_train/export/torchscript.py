@@ -16,6 +16,9 @@ from torch import Tensor, nn
 from .newton import MAX_PASSES, initial_state
 from .update import ConstitutiveUpdate
 
+DEPRECATION = r"`torch\.jit\."
+"""How torch's warnings begin: DeprecationWarning up to 2.13, FutureWarning from 2.14 on."""
+
 
 class _InitialState(nn.Module):
     def forward(self, statev: Tensor) -> tuple[Tensor, ...]:
@@ -56,7 +59,7 @@ def script(update: ConstitutiveUpdate) -> torch.jit.ScriptModule:
     # Any finite values serve: the parts hold no branches that depend on them.
     inputs = tuple(torch.full((2, size), 0.1, dtype=torch.float64) for size in sizes)
     with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.filterwarnings("ignore", DEPRECATION)
         prepared = update.prepare(*inputs)
         state = initial_state(prepared[1])
         solved = update.newton(*prepared[:5], *state)
@@ -77,7 +80,7 @@ def script(update: ConstitutiveUpdate) -> torch.jit.ScriptModule:
 def save(update: ConstitutiveUpdate, path: Path, metadata: dict[str, str] | None = None) -> None:
     """Write ``constitutive.pt``; the metadata become extra files of the archive."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.filterwarnings("ignore", DEPRECATION)
         torch.jit.save(script(update), str(path), _extra_files=dict(metadata or {}))
     _forget_source(path)
 
@@ -95,6 +98,6 @@ def _forget_source(path: Path) -> None:
 def load(path: Path) -> torch.jit.ScriptModule:
     """Read ``constitutive.pt``."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.filterwarnings("ignore", DEPRECATION)
         module: torch.jit.ScriptModule = torch.jit.load(str(path))  # type: ignore[no-untyped-call]
     return module
