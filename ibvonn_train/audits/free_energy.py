@@ -41,10 +41,10 @@ def value_against_flow(law: Law, evidence: Evidence) -> Audit:
 def gradient_against_flow(law: Law, evidence: Evidence) -> Audit:
     """Compare g with the driving force of the decoder's own free energy, where data know it.
 
-    In some states data say little of −∂F/∂α, or of one of its components: what law and decoder
-    make of it there is their own. A direction of α at a state is judged where the standard error
-    of the measured gradient is below the band, as a part of the root mean square of g; the error
-    of the law has the same unit. Where that leaves out too many, nothing passes.
+    With one α nothing is hidden: the decoder q(x|α) is a family with one parameter and ε enters F
+    through the known e alone, so states of any strain that share an α determine the slope, and it
+    is judged at all of them. Several α that follow one another on the data leave directions in
+    which law and decoder make up their slopes: see :func:`gradient_where_identifiable`.
     """
     name = "g against F_flow"
     band = bands.CHAIN_FLOW_FORCE if law.averaged else bands.FLOW_FORCE
@@ -52,6 +52,29 @@ def gradient_against_flow(law: Law, evidence: Evidence) -> Audit:
         return Audit.not_available(name, band, NEEDS_DECODER)
     if evidence.data.microstate.shape[-1] != 1:
         return Audit.not_available(name, band, "needs microstates of one dimension")
+    if law.internal_size > 1:
+        return gradient_where_identifiable(law, evidence)
+    strain, internal = evidence.some_states(law)
+    return Audit.judge(
+        name,
+        relative_error(
+            law.rates(strain, internal).driving_force, flow_force(law, strain, internal)
+        ),
+        band,
+        f"relative L2 error of −∂f/∂α in %, {len(strain)} states of unseen data; the decoder is a "
+        "family with one parameter: identifiable wherever there are states",
+    )
+
+
+def gradient_where_identifiable(law: Law, evidence: Evidence) -> Audit:
+    """Compare g with the decoder's in the directions of α in which the data know it.
+
+    A direction of α at a state is judged where the standard error of the measured gradient is
+    below the band, as a part of the root mean square of g; the error of the law has the same unit.
+    Where that leaves out too many, nothing passes.
+    """
+    name = "g against F_flow"
+    band = bands.CHAIN_FLOW_FORCE if law.averaged else bands.FLOW_FORCE
     strain, internal = evidence.some_states(law)
     scale = evidence.all_states(law)[1].std(0)
     truth = flow_force(law, strain, internal) * scale

@@ -277,11 +277,21 @@ def test_wrong_decoder_shows_against_the_driving_force_of_the_data(
 
 
 @pytest.mark.parametrize("end", [-1, 1])
+def test_wrong_driving_force_of_one_variable_fails_everywhere(
+    exact: ExportedLaw, thin: Evidence, end: int
+) -> None:
+    """Also where α follows ε: the decoder's slope by its one parameter does not ask for ε."""
+    assert free_energy.gradient_against_flow(exact, thin).verdict == "pass"
+    wrong: Any = Spoiled(exact, energy=1 + end * 2 * PERCENT * bands.FLOW_FORCE[1])
+    assert free_energy.gradient_against_flow(wrong, thin).verdict == "fail"
+
+
+@pytest.mark.parametrize("end", [-1, 1])
 def test_wrong_driving_force_fails_where_data_identify_it(
     exact: ExportedLaw, rich: Evidence, end: int
 ) -> None:
     wrong: Any = Spoiled(exact, energy=1 + end * 2 * PERCENT * bands.FLOW_FORCE[1])
-    found = free_energy.gradient_against_flow(wrong, rich)
+    found = free_energy.gradient_where_identifiable(wrong, rich)
     assert found.verdict == "fail"
     assert "standard error" in found.detail
 
@@ -289,7 +299,7 @@ def test_wrong_driving_force_fails_where_data_identify_it(
 def test_driving_force_on_a_thin_set_is_not_identifiable(
     exact: ExportedLaw, thin: Evidence
 ) -> None:
-    found = free_energy.gradient_against_flow(exact, thin)
+    found = free_energy.gradient_where_identifiable(exact, thin)
     assert found.verdict == "not identifiable"
     share = float(found.detail.split("not identifiable: ")[1].split(" %")[0])
     assert share > bands.NOT_IDENTIFIABLE
