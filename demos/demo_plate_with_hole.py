@@ -128,7 +128,7 @@ def quarter_plate(cells: int) -> mesh.Mesh:
     if MPI.COMM_WORLD.rank > 0:
         connectivity, points = connectivity[:0], points[:0]
     element = basix.ufl.element("Lagrange", "quadrilateral", 1, shape=(2,))
-    return mesh.create_mesh(MPI.COMM_WORLD, connectivity, points, ufl.Mesh(element))
+    return mesh.create_mesh(MPI.COMM_WORLD, connectivity, x=points, e=ufl.Mesh(element))
 
 
 # ### The plate

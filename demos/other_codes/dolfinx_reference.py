@@ -68,8 +68,8 @@ def plate(models: Path, steps: int, points: np.ndarray, triangles: np.ndarray) -
     domain = mesh.create_mesh(
         MPI.COMM_SELF,
         np.asarray(triangles, dtype=np.int64),
-        np.asarray(points, dtype=float),
-        element,
+        x=np.asarray(points, dtype=float),
+        e=element,
     )
     V = fem.functionspace(domain, ("Lagrange", 2, (2,)))
     u = fem.Function(V)
