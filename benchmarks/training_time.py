@@ -45,8 +45,8 @@ CONFIG = ROOT / "configs" / "trap.toml"
 EVERY = 5
 """Optimiser steps between checkpoints (one step of L-BFGS is ten iterations)."""
 
-JUDGED = 100
-"""Checkpoints that are judged, evenly spread over those that were kept."""
+JUDGED = 50
+"""Checkpoints that are judged at most, evenly spread in CPU time over those that were kept."""
 
 PUBLISHED_SECONDS = 40_000 * 3.45
 """Epochs times seconds of one, on one core of another machine; the error was reached within."""
@@ -98,8 +98,13 @@ def follow(folder: Path, quick: bool) -> list[Path]:
 
 def thinned(paths: list[Path]) -> list[Path]:
     """Return at most ``JUDGED`` of the paths, the last one among them."""
-    stride = -(-len(paths) // JUDGED)
-    return paths[::-1][::stride][::-1]
+    seconds = [float(checkpoint.load(path)["seconds"]) for path in paths]
+    interval = seconds[-1] / (JUDGED - 1)
+    chosen = [len(paths) - 1]
+    for index in range(len(paths) - 2, -1, -1):
+        if seconds[index] <= seconds[chosen[-1]] - interval:
+            chosen.append(index)
+    return [paths[index] for index in reversed(chosen)]
 
 
 def force_error(law: LearnedLaw, data: TrajectoryEnsemble) -> float:

@@ -1,0 +1,59 @@
+"""The overview of the benchmarks is drawn from results in the repository, or says what misses."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.demo
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+NAMES = ("langevin", "training_time", "law_update", "microsphere", "fe_step", "fe_scaling")
+
+
+@pytest.fixture
+def results(tmp_path):
+    for name in NAMES:
+        shutil.copy(BENCHMARKS / "results" / f"{name}.json", tmp_path)
+    return tmp_path
+
+
+def overview(folder):
+    return subprocess.run(
+        [sys.executable, BENCHMARKS / "overview.py", "--draw", "--results", folder],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_overview_is_drawn_from_the_results_in_the_repository(results):
+    run = overview(results)
+    assert run.returncode == 0, run.stderr
+    picture = (results / "overview.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) > 20_000
+    assert {line.split()[0] for line in run.stdout.splitlines() if line} >= set(NAMES)
+
+
+def test_table_shows_the_numbers_of_the_results(results):
+    path = results / "training_time.json"
+    record = json.loads(path.read_text())
+    record["passes_published"]["lasting_cpu_s"] = 1234.5
+    path.write_text(json.dumps(record))
+    assert "1234.5 CPU s" in overview(results).stdout
+
+
+@pytest.mark.parametrize("name", ["langevin", "fe_scaling"])
+def test_missing_result_is_named_with_the_command_that_measures_it(results, name):
+    (results / f"{name}.json").unlink()
+    run = overview(results)
+    assert run.returncode == 1
+    assert f"{name}.json: this benchmark has not been run" in run.stderr
+    assert f"--only {name}" in run.stderr
+    assert not (results / "overview.png").exists()
