@@ -16,6 +16,9 @@ from .objective import Batch, Objective
 LBFGS_CHUNK = 10
 """L-BFGS iterations in one step; its history survives from step to step."""
 
+DIVERGED = 1e30
+"""Loss that the line search sees where a roll-out has left the numbers: torch's fails on NaN."""
+
 LBFGS_LOSS_SCALE = 1e4
 """torch's L-BFGS drops curvature pairs with y·s below an absolute 1e-10: keep the loss large."""
 
@@ -127,6 +130,10 @@ class StageRun:
                 for name, value in record.items():
                     sums[name] = sums.get(name, 0.0) + share * value
             records.append(sums)
+            if not math.isfinite(sums["loss"]):
+                for parameter in self.parameters:
+                    parameter.grad = torch.zeros_like(parameter)
+                return DIVERGED
             return LBFGS_LOSS_SCALE * sums["loss"]
 
         self.optimiser.step(closure)

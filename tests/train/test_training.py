@@ -16,6 +16,7 @@ from ibvonn_train.simulation import TetheredParticle, simulate, trap_of_paper
 from ibvonn_train.training import CheckpointError, TrainedModel, TrainingConfig, train
 from ibvonn_train.training.config import ConfigError
 from ibvonn_train.training.log import RunLog
+from ibvonn_train.training.objective import Batch, Objective
 from ibvonn_train.training.stages import StageRun
 
 LOSS = {"stress": 1.0, "weak": 0.1, "likelihood": 1e-2, "tie": 1e-2}
@@ -209,3 +210,23 @@ def test_exported_law_is_the_trained_one(
     noise = np.random.default_rng(0).normal(size=(len(strain), 20, 1))
     sample = run_onnx(directory / "decoder_sample.onnx", {"noise": noise, **state})["microstate"]
     assert np.abs(sample - model.sample(noise, strain, internal)).max() < 1e-9
+
+
+@pytest.mark.parametrize("every", [3, 7])
+def test_line_search_survives_losses_that_are_not_numbers(
+    ensemble: TrajectoryEnsemble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int
+) -> None:
+    """A roll-out may leave the numbers where the search looks; torch's own search would fail."""
+    backward, calls = Objective.backward, 0
+
+    def sometimes_nan(self: Objective, batch: Batch, factor: float = 1.0) -> dict[str, float]:
+        nonlocal calls
+        record, calls = backward(self, batch, factor), calls + 1
+        return record | {"loss": float("nan")} if calls % every == 0 else record
+
+    stages = tuple(dataclasses.replace(s, steps=20) for s in CONFIG.stages if s.name == "lbfgs")
+    plain = dataclasses.replace(CONFIG, stages=stages)
+    monkeypatch.setattr(Objective, "backward", sometimes_nan)
+    model = run(ensemble, tmp_path, plain)
+    assert calls > every
+    assert all(bool(p.isfinite().all()) for p in model.law.parameters())
