@@ -74,5 +74,6 @@ def plate(models, steps):
 
 
 if __name__ == "__main__":
-    bars, plates = (run(sys.argv[1], int(sys.argv[2])) for run in (bar, plate))
+    models, steps = sys.argv[1:] if len(sys.argv) == 3 else sys.exit(__doc__)
+    bars, plates = (run(models, int(steps)) for run in (bar, plate))
     np.savetxt(sys.stdout, np.column_stack([bars, plates[:, 1]]), "%.16e")
