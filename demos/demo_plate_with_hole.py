@@ -89,10 +89,10 @@ class Size:
     cells: int = 12
     directions: int = 12
     points: int = 40
-    tolerance: float = 1e-3
+    tolerance: float = 1e-4
 
 
-SHORT = Size(cells=3, directions=8, points=16, tolerance=8e-3)
+SHORT = Size(cells=3, directions=8, points=16, tolerance=3e-4)
 
 
 # ### The mesh
@@ -315,7 +315,9 @@ def check(cycles: list[Cycle], found: float, expected: float) -> None:
         assert cycle.smallest_dissipation >= 0.0, f"{name}: {cycle.smallest_dissipation:.3e}"
         rest = cycle.area - cycle.stored - cycle.dissipated
         largest = max(abs(cycle.work), max(np.abs(cycle.force)) * STRETCH * LENGTH)
-        assert abs(rest) < 0.02 * largest, f"{name}: {rest:.3e} of {largest:.3e} is missing"
+        # Work by the trapezoidal rule: what is missing is at most what the time steps dissipate.
+        allowed = cycle.numerical + 0.02 * largest
+        assert abs(rest) < allowed, f"{name}: {rest:.3e} of {largest:.3e} is missing"
         assert abs(cycle.numerical) < 0.1 * largest, f"{name}: N = {cycle.numerical:.3e}"
         assert cycle.area > 0.0, f"{name}: the loop has area {cycle.area:.3e}"
     fast, slow = cycles
@@ -326,7 +328,7 @@ def main() -> None:
     """Run two cycles, print the figures, draw the loops and fields, check the claims."""
     root = Path(__file__).resolve().parents[1]
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--model", type=Path, default=root / "exported_models/unfolding_twin")
+    parser.add_argument("--model", type=Path, default=root / "exported_models/unfolding_chain")
     parser.add_argument("--durations", type=float, nargs=2, default=(20.0, 1000.0), metavar="T")
     parser.add_argument("--cells", type=int, default=12, help="cells from the hole to the side")
     parser.add_argument("--output", type=Path, default=Path("plate_with_hole"))
