@@ -434,7 +434,7 @@ def main() -> None:
     """Run the three parts, print the figures, draw the bar, check the claims."""
     root = Path(__file__).resolve().parents[1]
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--model", type=Path, default=root / "exported_models/unfolding_twin")
+    parser.add_argument("--model", type=Path, default=root / "exported_models/unfolding_chain")
     parser.add_argument("--linear", type=Path, default=root / "exported_models/exact_trap")
     parser.add_argument("--ramp", type=float, default=5.0, help="time of twisting")
     parser.add_argument("--hold", type=float, default=200.0, help="time of holding")
