@@ -20,14 +20,16 @@ import numpy as np
 import ufl
 
 from . import _compat
+from .eigenstrain import Eigenstrain
 from .errors import LocalSolveError
 from .kernels.base import FloatArray
 from .kinematics import Kinematics
 from .kinematics.evaluation import Evaluation, block_size
+from .law_state import LawState
 from .local_update import FailureReport, RangeReport, find_excursions, find_failures
 from .microstates import Decoder, equilibrium_state
 from .model import ExportedModel
-from .quadrature import QuadraturePoints
+from .quadrature import QuadraturePoints, mesh_of
 
 
 class InternalVariableLaw:
@@ -54,7 +56,6 @@ class InternalVariableLaw:
         energy: Free energy per unit reference volume, f(ε⁺, α⁺).
         dissipation: Dissipation of the current step, g⁺·(α⁺ − α_n) ≥ 0.
         validity: Largest excursion from the training range in half widths, 0 inside.
-        dissipated: Dissipation since the start, of committed steps, shape ``(points,)``.
         worst_residual: Largest scaled residual of the last :meth:`update` on this rank.
         points: The quadrature points and their arrays.
         dx: The measure to integrate with.
@@ -81,7 +82,7 @@ class InternalVariableLaw:
         self.kinematics = kinematics
         self.u = u
         self.name = model.manifest.name if name is None else name
-        mesh = _mesh_of(u) if mesh is None else mesh
+        mesh = mesh_of(u) if mesh is None else mesh
         kinematics.check(mesh, model.manifest)
         self.points = QuadraturePoints(mesh, quadrature_degree, subdomain)
         self.dx = self.points.dx
@@ -97,32 +98,22 @@ class InternalVariableLaw:
         }
         self._weight = kinematics.weight(mesh)
         measure = kinematics.measure(u)
-        self._eigenstrain = None
+        self._eigenstrain: Eigenstrain | None = None
         if eigenstrain is not None:
-            eigenstrain = _checked_eigenstrain(ufl.as_ufl(eigenstrain), measure, kinematics)
-            self._eigenstrain = self.points.evaluator(eigenstrain)
-            self._eigenstrain_old = np.zeros((self.points.size, self._eigenstrain.size))
-            measure -= eigenstrain
+            self._eigenstrain = Eigenstrain(eigenstrain, measure, kinematics, self.points)
+            measure -= self._eigenstrain.expression
         self._measure_of_u = self.points.evaluator(measure)
         self.volumes = self.points.volumes(self._weight)
-        self._allocate()
+        law_points = kinematics.law_points
+        measure_size = self._measure_of_u.size
+        self._state = LawState(
+            self.points.size, law_points, measure_size, model.manifest.initial_state.statev
+        )
+        block = max(1, min(block_size(law_points), self.points.size))
+        self._evaluation = Evaluation(model, kinematics, measure_size, block)
+        self._range = RangeReport(0, self.points.size * law_points)
         self.update(0.0)
         self.commit()
-
-    def _allocate(self) -> None:
-        size, initial = self.points.size, self.model.manifest.initial_state
-        law_points = self.kinematics.law_points
-        self._measure_size = self._measure_of_u.size
-        self._measure = np.zeros((size, self._measure_size))
-        self._measure_old = np.zeros((size, self._measure_size))
-        self._stress_old = np.zeros((size, self._measure_size))
-        self._energy_old = np.zeros((size, 1))
-        self.dissipated = np.zeros(size)
-        self._statev = np.tile(initial.statev, (size * law_points, 1))
-        self._statev_old = self._statev.copy()
-        block = max(1, min(block_size(law_points), size))
-        self._evaluation = Evaluation(self.model, self.kinematics, self._measure_size, block)
-        self._range = RangeReport(0, size * law_points)
 
     @property
     def comm(self) -> MPI.Intracomm:
@@ -132,8 +123,7 @@ class InternalVariableLaw:
     @property
     def internal(self) -> FloatArray:
         """Committed internal variables, shape ``(points, law_points, n_α)``; a read-only view."""
-        shape = (self.points.size, self.kinematics.law_points, self.model.internal_size)
-        view = self._statev_old.reshape(shape)
+        view = self._state.internal
         view.flags.writeable = False
         return view
 
@@ -143,9 +133,14 @@ class InternalVariableLaw:
 
         A read-only view.
         """
-        view = self._measure_old.view()
+        view = self._state.measure_old.view()
         view.flags.writeable = False
         return view
+
+    @property
+    def dissipated(self) -> FloatArray:
+        """Dissipation since the start, of committed steps, shape ``(points,)``."""
+        return self._state.dissipated
 
     def update(self, dt: float) -> None:
         """Evaluate the law at the current ``u`` for a step of length ``dt``; nothing is committed.
@@ -164,9 +159,10 @@ class InternalVariableLaw:
                 f"{self.name}: dt must be finite and >= 0 (0 is an elastic step); found {dt}."
             )
         condensed = list(self.kinematics.condensed)
-        held = self._measure[:, condensed]  # not functions of u: they go on from the last iterate
-        self._measure_of_u(self._measure)
-        self._measure[:, condensed] = held
+        measure = self._state.measure
+        held = measure[:, condensed]  # not functions of u: they go on from the last iterate
+        self._measure_of_u(measure)
+        measure[:, condensed] = held
         failures, ranges = [], []
         self.worst_residual = 0.0
         for start in range(0, self.points.size, self._evaluation.block):
@@ -178,22 +174,22 @@ class InternalVariableLaw:
         self._agree_on_failures(FailureReport.merge(failures), dt)
 
     def _update_block(self, start: int, stop: int, dt: float) -> tuple[FailureReport, RangeReport]:
-        law_points = self.kinematics.law_points
+        law_points, state = self.kinematics.law_points, self._state
         rows = slice(start * law_points, stop * law_points)
         result = self._evaluation(
-            self._measure[start:stop],
-            self._measure_old[start:stop],
-            self._statev_old[rows],
+            state.measure[start:stop],
+            state.measure_old[start:stop],
+            state.statev_old[rows],
             dt,
-            guess=self._statev[rows],
+            guess=state.statev[rows],
         )
         manifest = self.model.manifest
         self.worst_residual = max(self.worst_residual, float(result.law.residual.max(initial=0.0)))
         failures = find_failures(result.law, result.strain, manifest.residual_tolerance, rows.start)
-        np.copyto(self._statev[rows], result.law.statev_new)
+        np.copyto(state.statev[rows], result.law.statev_new)
         if failures.failed:  # a bad value must not become the next first iterate
-            np.copyto(self._statev[rows], self._statev_old[rows])
-            np.copyto(self._measure[start:stop], self._measure_old[start:stop])
+            np.copyto(state.statev[rows], state.statev_old[rows])
+            np.copyto(state.measure[start:stop], state.measure_old[start:stop])
         self._rows["stress"].set(result.stress, start, stop)
         self._rows["tangent"].set(result.tangent, start, stop)
         self._rows["energy"].set(result.energy, start, stop)
@@ -225,35 +221,25 @@ class InternalVariableLaw:
     def commit(self) -> None:
         """Accept the trial state: it becomes the start of the next step."""
         if self._eigenstrain is not None:
-            self._eigenstrain(self._eigenstrain_old)
-        np.copyto(self._statev_old, self._statev)
-        np.copyto(self._measure_old, self._measure)
-        np.copyto(self._stress_old, self._rows["stress"].get())
-        np.copyto(self._energy_old, self._rows["energy"].get())
-        self.dissipated += self._rows["dissipation"].get()[:, 0]
+            self._eigenstrain.commit()
+        rows = self._rows
+        self._state.commit(rows["stress"].get(), rows["energy"].get(), rows["dissipation"].get())
 
     def restore(self) -> None:
         """Drop the trial state. Committed state, stress and energy are as before, to the bit.
 
         The tangent is that of the next :meth:`update`; ``u`` belongs to the caller.
         """
-        np.copyto(self._statev, self._statev_old)
-        np.copyto(self._measure, self._measure_old)
-        self._rows["stress"].set(self._stress_old)
-        self._rows["energy"].set(self._energy_old)
+        self._state.restore()
+        self._rows["stress"].set(self._state.stress_old)
+        self._rows["energy"].set(self._state.energy_old)
         self._rows["dissipation"].set(np.zeros(self.points.size))
 
     def committed(self) -> dict[str, FloatArray]:
         """The committed state by name; these are the law's own arrays, not copies."""
-        state = {
-            "internal": self._statev_old,
-            "measure": self._measure_old,
-            "stress": self._stress_old,
-            "energy": self._energy_old,
-            "dissipated": self.dissipated,
-        }
+        state = self._state.committed()
         if self._eigenstrain is not None:
-            state["eigenstrain"] = self._eigenstrain_old
+            state["eigenstrain"] = self._eigenstrain.committed
         return state
 
     def set_committed(self, state: Mapping[str, FloatArray]) -> None:
@@ -275,18 +261,17 @@ class InternalVariableLaw:
         Raises:
             ValueError: If the shape does not fit or a value is not finite.
         """
-        shape = (self.points.size, self.kinematics.law_points, self.model.internal_size)
+        shape = self._state.shape
         given = np.asarray(statev, dtype=np.float64)
         if given.shape not in (shape, shape[1:], shape[2:]) or not np.isfinite(given).all():
             raise ValueError(
                 f"{self.name}: statev must be finite, of shape {shape[2:]}, {shape[1:]} or "
                 f"{shape}; found shape {given.shape}."
             )
-        for values in (self._statev, self._statev_old):
-            values.reshape(shape)[...] = given
+        self._state.start_from(given)
         self.update(0.0)
         self.commit()
-        self.dissipated[:] = 0.0
+        self._state.dissipated[:] = 0.0
 
     def start_at_equilibrium(self) -> None:
         """Start at the current ``u``, every law point at the equilibrium of its strain. Collective.
@@ -302,10 +287,9 @@ class InternalVariableLaw:
                 f"{self.name}: {type(self.kinematics).__name__} finds a strain from zero stress, "
                 "so it has no equilibrium at given strain. Take one very long step instead."
             )
-        self._measure_of_u(self._measure)
-        shape = (self.points.size, self.kinematics.law_points, self.model.internal_size)
-        strain = self._strains(self._measure)
-        self.start_from(equilibrium_state(self.model, strain).reshape(shape))
+        self._measure_of_u(self._state.measure)
+        strain = self._strains(self._state.measure)
+        self.start_from(equilibrium_state(self.model, strain).reshape(self._state.shape))
 
     def _strains(self, measure: FloatArray) -> FloatArray:
         """Strains of the law points of some quadrature points, shape ``(n * law_points, n_ε)``."""
@@ -377,7 +361,7 @@ class InternalVariableLaw:
                 f"found {direction}."
             )
         k = direction or 0
-        strain = self._strains(self._measure_old[point : point + 1])[k : k + 1]
+        strain = self._strains(self._state.measure_old[point : point + 1])[k : k + 1]
         return strain, self.internal[point, k : k + 1]
 
     def virtual_work(self, v: Any) -> Any:
@@ -405,40 +389,9 @@ class InternalVariableLaw:
         """
         if self._eigenstrain is None:
             return 0.0, 0.0
-        change = (self._eigenstrain() - self._eigenstrain_old) * self.volumes[:, None]
-        end = float(np.vdot(self._rows["stress"].get(), change))
-        start = float(np.vdot(self._stress_old, change))
-        end, start = self.comm.allreduce(end, op=MPI.SUM), self.comm.allreduce(start, op=MPI.SUM)
-        return -end, -0.5 * (end + start)
+        stress = self._rows["stress"].get()
+        return self._eigenstrain.work(self._state.stress_old, stress, self.volumes)
 
     def _integrate(self, name: str) -> float:
         values = self._rows[name].get()[:, 0]
         return float(self.comm.allreduce(float(values @ self.volumes), op=MPI.SUM))
-
-
-def _checked_eigenstrain(eigenstrain: Any, measure: Any, kinematics: Kinematics) -> Any:
-    if getattr(kinematics, "finite", False):
-        raise ValueError(
-            "eigenstrain: is subtracted from small strains; the kinematics is of finite strain. "
-            "Use finite=False."
-        )
-    if eigenstrain.ufl_shape != measure.ufl_shape:
-        raise ValueError(
-            f"eigenstrain: must have the shape {measure.ufl_shape} of the measure of "
-            f"{type(kinematics).__name__}; found {eigenstrain.ufl_shape}."
-        )
-    unknowns = set(ufl.algorithms.extract_coefficients(measure))
-    if unknowns & set(ufl.algorithms.extract_coefficients(eigenstrain)):
-        raise ValueError("eigenstrain: must not depend on the displacement; it is data.")
-    return eigenstrain
-
-
-def _mesh_of(u: Any) -> Any:
-    """The DOLFINx mesh under a Function or under a part of one."""
-    for coefficient in ufl.algorithms.extract_coefficients(ufl.as_ufl(u)):
-        if hasattr(coefficient, "function_space"):
-            return coefficient.function_space.mesh
-    raise ValueError(
-        "InternalVariableLaw: u must be a Function or a part of one; found "
-        f"{type(u).__name__}. Pass the mesh with mesh=."
-    )

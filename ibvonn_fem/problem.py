@@ -31,6 +31,8 @@ from .errors import LocalSolveError
 from .kernels.base import FloatArray
 from .law import InternalVariableLaw
 from .newton import NewtonSolver, SolveReport, mean_diagonal
+from .prescribed import Prescribed
+from .round_off import range_norm
 from .statistics import Statistics
 
 
@@ -73,8 +75,9 @@ class InternalVariableProblem:
     ) -> None:
         self.laws = (law,) if isinstance(law, InternalVariableLaw) else tuple(law)
         self.u = u
-        self.bcs = list(bcs)
         space = u.function_space
+        self._prescribed = Prescribed(bcs, space)
+        self.bcs = self._prescribed.bcs
         self.comm: MPI.Intracomm = space.mesh.comm
         v, du = ufl.TestFunction(space), ufl.TrialFunction(space)
         internal = sum((each.virtual_work(v) for each in self.laws), start=ufl.Form([]))
@@ -102,7 +105,7 @@ class InternalVariableProblem:
         self._dt = 0.0
         self.statistics = Statistics()
         self._stiffness_scale = 0.0
-        self._range_norm = _range_norm(self.laws, space)
+        self._range_norm = range_norm(self.laws, space)
         self._local_failure: LocalSolveError | None = None
         self._last_x = np.full(self._owned, np.nan)
         pattern = fem.form(ufl.inner(du, v) * ufl.dx(domain=space.mesh))
@@ -205,17 +208,17 @@ class InternalVariableProblem:
         """
         increment = self.u.x.array[: self._owned] - self._u_old[: self._owned]
         internal = self.internal_force.x.array[: self._owned]
-        external = self._applied(internal, self.external_force.x.array[: self._owned])
-        external_old = self._applied(
+        external = self._prescribed.applied(internal, self.external_force.x.array[: self._owned])
+        external_old = self._prescribed.applied(
             self._internal_old[: self._owned], self._external_old[: self._owned]
         )
         dragged = 0.0
         if self.drag is not None:
             dragged = self.drag.dissipated(self.u.x.array, self._u_old)
             drag = self.drag.force.x.array[: self._owned]
-            none = np.zeros_like(drag)
-            external = external + self._applied(drag, none)
-            external_old = external_old + self._applied(drag, none)  # constant over the step
+            resisting = self._prescribed.applied(drag, np.zeros_like(drag))
+            external = external + resisting
+            external_old = external_old + resisting  # constant over the step
         works = np.array(
             [
                 external @ increment,
@@ -254,7 +257,7 @@ class InternalVariableProblem:
         force = self.internal_force.x.array - self.external_force.x.array
         if self.drag is not None:
             force = force + self.drag.force.x.array
-        return self._sums(bc, force)[0]
+        return self._prescribed.sums(bc, force)[0]
 
     def velocity(self, bc: Any) -> FloatArray:
         """Mean velocity in the last committed step of the dofs of a condition. Collective.
@@ -264,26 +267,9 @@ class InternalVariableProblem:
         """
         if self._dt_committed == 0.0:
             return np.zeros(self.u.function_space.dofmap.index_map_bs)
-        total, count = self._sums(bc, (self._u_old - self._u_before) / self._dt_committed)
+        velocity = (self._u_old - self._u_before) / self._dt_committed
+        total, count = self._prescribed.sums(bc, velocity)
         return np.asarray(total / np.maximum(count, 1.0))
-
-    def _sums(self, bc: Any, values: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Sum and number of the values at the dofs of a condition, one per component."""
-        block = self.u.function_space.dofmap.index_map_bs
-        dofs = _compat.owned_dofs(bc, self._owned)
-        sums = np.zeros((2, block))
-        np.add.at(sums[0], dofs % block, values[dofs])
-        np.add.at(sums[1], dofs % block, 1.0)
-        self.comm.Allreduce(MPI.IN_PLACE, sums, op=MPI.SUM)
-        return sums[0], sums[1]
-
-    def _applied(self, internal: FloatArray, external: FloatArray) -> FloatArray:
-        """Loads, with the reactions added where u is prescribed."""
-        applied = external.copy()
-        for bc in self.bcs:
-            dofs = _compat.owned_dofs(bc, self._owned)
-            applied[dofs] = internal[dofs]
-        return applied
 
     def _assign(self, x: Any) -> None:
         self.u.x.array[: self._owned] = x.array_r
@@ -338,7 +324,7 @@ class InternalVariableProblem:
             return
         with b.localForm() as local:
             local.set(0.0)
-        if self.bcs and self._misses_prescribed(x, b):
+        if self.bcs and self._prescribed.misses(x, b):
             with b.localForm() as local:
                 local.set(0.0)
             forms, u = self._tangent_forms, self.u.x.petsc_vec  # x, with ghosts up to date
@@ -359,10 +345,6 @@ class InternalVariableProblem:
             held = self.drag.held()
             away = self.u.x.array[held] - self._u_old[held]
             b.array_w[held] = self._stiffness_scale * away
-
-    def _misses_prescribed(self, x: Any, b: Any) -> bool:
-        fem_petsc.set_bc(b, self.bcs, x0=x, alpha=-1.0)
-        return bool(b.norm(PETSc.NormType.INFINITY) > 0.0)
 
     def _assemble_tangent(self, bcs: list[Any]) -> None:
         matrix = self.solver.matrix
@@ -389,21 +371,6 @@ class InternalVariableProblem:
         """Rounding error of the residual at a displacement of norm ``x_norm``."""
         epsilon = float(np.finfo(np.float64).eps)
         return epsilon * self._stiffness_scale * (2.0 * x_norm + self._range_norm)
-
-
-def _range_norm(laws: Sequence[InternalVariableLaw], space: Any) -> float:
-    """Norm of a displacement that strains cells by the range of the laws: √N h max |ε|.
-
-    Networks evaluate stresses with the round-off of that range, however small the strain is: a body
-    at rest under no load would otherwise have to balance 1e-17 to ten digits.
-    """
-    domain, dofmap = space.mesh, space.dofmap
-    dim = domain.topology.dim
-    cells = np.arange(domain.topology.index_map(dim).size_local, dtype=np.int32)
-    sizes = domain.comm.allreduce(float(domain.h(dim, cells).sum()), op=MPI.SUM)
-    length: float = sizes / domain.topology.index_map(dim).size_global
-    strain = max(float(np.abs(law.model.manifest.envelope.strain).max()) for law in laws)
-    return float(np.sqrt(dofmap.index_map.size_global * dofmap.index_map_bs)) * length * strain
 
 
 def _external_work(laws: Sequence[InternalVariableLaw], v: Any, loads: Any, body_force: Any) -> Any:

@@ -183,3 +183,18 @@ def _as_slice(dofs: NDArray[np.int32]) -> slice | NDArray[np.int64]:
     if dofs.size and np.array_equal(dofs, np.arange(dofs[0], dofs[0] + dofs.size)):
         return slice(int(dofs[0]), int(dofs[0]) + int(dofs.size))
     return dofs.astype(np.int64)
+
+
+def mesh_of(u: Any) -> Any:
+    """The DOLFINx mesh under a Function or under a part of one.
+
+    Raises:
+        ValueError: If it has no function space.
+    """
+    for coefficient in ufl.algorithms.extract_coefficients(ufl.as_ufl(u)):
+        if hasattr(coefficient, "function_space"):
+            return coefficient.function_space.mesh
+    raise ValueError(
+        "InternalVariableLaw: u must be a Function or a part of one; found "
+        f"{type(u).__name__}. Pass the mesh with mesh=."
+    )
