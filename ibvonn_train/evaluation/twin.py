@@ -8,9 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy.optimize import minimize_scalar
+from torch import Tensor
 
 from ..data import TrajectoryEnsemble
 from ..kramers import chain_twin
+from ..mixture import mixture_log_density, mixture_quantile
 from ..physics import Physics, physics_of
 from ..simulation import SpringChain, system_of
 from .errors import Gauge, relative_error
@@ -21,6 +23,8 @@ from .rollouts import Trajectories, encoded, roll_out
 class Twin:
     """Exact stress, Kramers kinetics; α is the open fraction, counted from a half.
 
+    Its decoder is one Gaussian in each well, of which its free energy is the exact one.
+
     Args:
         data: An ensemble of a chain of two-well springs, for its parameters.
         friction: γ, the drag on one spring's elongation, in units of that of a bead; 1/2 needs no
@@ -30,7 +34,7 @@ class Twin:
         ValueError: If the data are of another system.
     """
 
-    averaged, has_decoder, strain_size, internal_size = True, False, 1, 1
+    averaged, has_decoder, strain_size, internal_size = True, True, 1, 1
     training_gauge: Gauge | None = None
 
     def __init__(self, data: TrajectoryEnsemble, friction: float = 0.5) -> None:
@@ -40,10 +44,14 @@ class Twin:
         self.name = f"twin, friction {friction:.3g} η"
         self.physics: Physics | None = physics_of(data.system, data.parameters)
         self._crossing = system.spring.crossing / system.reference_length
+        self._distance = system.spring.well_distance / system.reference_length
+        thermal = data.parameters.get("effective_thermal_energy", system.thermal_energy)
+        stiffness = system.spring.stiffness * system.reference_length**2
+        self._width = torch.tensor(thermal / stiffness, dtype=torch.float64).sqrt()
         self._law = chain_twin(
             system.spring,
             reference_length=system.reference_length,
-            thermal_energy=data.parameters.get("effective_thermal_energy", system.thermal_energy),
+            thermal_energy=thermal,
             friction=friction * system.friction,
             reference_strain=self._crossing,
             strain_range=(-2.0 * self._crossing, 3.0 * self._crossing),
@@ -96,12 +104,27 @@ class Twin:
     def log_density(
         self, microstate: FloatArray, strain: FloatArray, internal: FloatArray
     ) -> FloatArray:
-        """Raise: the twin has no decoder."""
-        raise NotImplementedError(f"{self.name}: has no decoder; ask `has_decoder` first.")
+        """Return ln q of one Gaussian in each well, ``(n_state, n_sample)``."""
+        wells = self._wells(strain, internal)
+        found: FloatArray = mixture_log_density(_tensor(microstate), *wells).numpy()
+        return found
 
     def sample(self, noise: FloatArray, strain: FloatArray, internal: FloatArray) -> FloatArray:
-        """Raise: the twin has no decoder."""
-        raise NotImplementedError(f"{self.name}: has no decoder; ask `has_decoder` first.")
+        """Return microstates of the shape of ``noise``."""
+        found: FloatArray = mixture_quantile(_tensor(noise), *self._wells(strain, internal)).numpy()
+        return found
+
+    def _wells(self, strain: FloatArray, internal: FloatArray) -> tuple[Tensor, Tensor, Tensor]:
+        """Return ln w, m and s of the wells: p of the springs are one well distance longer.
+
+        Both wells bear the mean force, so the folded ones sit at ε − h p, with the thermal
+        variance of one spring; sharp wells, as in the free energy of the twin.
+        """
+        eps = _tensor(strain) + self._crossing
+        p = torch.clamp(_tensor(internal) + 0.5, 1e-12, 1.0 - 1e-12)
+        folded = eps - self._distance * p
+        weight = torch.cat([torch.log1p(-p), torch.log(p)], -1)
+        return weight, torch.cat([folded, folded + self._distance], -1), self._width.expand(1, 2)
 
 
 def fitted_twin(training: TrajectoryEnsemble) -> Twin:

@@ -9,9 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ibvonn_train.audits import free_energy
+from ibvonn_train.audits.evidence import Evidence
 from ibvonn_train.cli import main
 from ibvonn_train.data import TrajectoryEnsemble
 from ibvonn_train.evaluation import evaluate
+from ibvonn_train.evaluation.rollouts import encoded
 from ibvonn_train.evaluation.twin import Twin, fitted_twin
 from ibvonn_train.simulation import Preparation, SpringChain, simulate, smooth_pull
 
@@ -92,6 +95,32 @@ def test_twin_is_for_chains(chains: TrajectoryEnsemble) -> None:
     parameters = {k: v for k, v in chains.parameters.items() if k != "springs"}
     with pytest.raises(ValueError, match="must be a trap or a chain"):
         Twin(replace(chains, parameters=parameters))
+
+
+def test_density_of_the_twin_has_the_mean_strain_and_the_open_fraction(
+    chains: TrajectoryEnsemble,
+) -> None:
+    twin, crossing = Twin(chains), 1.0
+    strain, internal = np.array([[-0.4], [0.3]]), np.array([[-0.2], [0.35]])  # from crossing, half
+    x = np.tile(np.linspace(-3.0, 6.0, 4001)[:, None], (2, 1, 1))
+    weight = np.exp(twin.log_density(x, strain, internal)) * (x[0, 1, 0] - x[0, 0, 0])
+    np.testing.assert_allclose(weight.sum(1), 1.0, rtol=1e-9)
+    np.testing.assert_allclose((weight * x[..., 0]).sum(1), strain[:, 0] + crossing, rtol=1e-9)
+    middle = strain[:, 0] + crossing + 2.0 * (0.5 - (internal[:, 0] + 0.5))  # between the wells
+    opened = (weight * (x[..., 0] > middle[:, None])).sum(1)
+    np.testing.assert_allclose(opened, internal[:, 0] + 0.5, atol=1e-4)
+    noise = np.random.default_rng(0).standard_normal((2, 4000, 1))
+    drawn = twin.sample(noise, strain, internal)[..., 0]
+    np.testing.assert_allclose(drawn.mean(1), strain[:, 0] + crossing, atol=0.06)
+
+
+def test_free_energy_of_the_twin_is_that_of_its_density(chains: TrajectoryEnsemble) -> None:
+    """Sharp wells: the closed form k/2 (ε − 2p)² + s(p) is ⟨e⟩ + k_BT ⟨ln q⟩ of two Gaussians."""
+    twin = Twin(chains)
+    evidence = Evidence(chains, encoded(twin, chains), count=400)
+    value = free_energy.value_against_flow(twin, evidence)
+    assert value.value is not None
+    assert value.value < 0.5
 
 
 def test_open_fraction_is_what_the_twin_encodes(chains: TrajectoryEnsemble) -> None:
