@@ -73,3 +73,22 @@ def test_the_force_curve_converges_with_the_time_step():
     found = changes([force_curve(law, 20, steps)[0] for steps in (60, 120, 240)])
     assert found[1] < 0.4 * found[0]  # a third, for first order
     assert found[1] < 0.5
+
+
+def test_two_wells_step_by_their_own_rates_when_the_step_is_short():
+    """Guards the law of these tests: its update and its continuous form are one law."""
+    law = TwoWells(cooperation=6.0 * THETA)
+    strain = np.linspace(0.05, 0.3, 9)[:, None]
+    statev = np.linspace(0.2, 0.7, 9)[:, None] - law.start
+    now = law.rates(strain, statev)
+    errors = []
+    for dt in (1e-4, 5e-5):
+        dt = dt / np.abs(now.rate).max()
+        step = law.update(strain, strain, statev, dt)
+        errors.append(np.abs((step.statev_new - statev) / dt - now.rate).max())
+    assert errors[1] < 0.51 * errors[0] < 1e-2 * np.abs(now.rate).max()
+    h = 1e-6
+    bent = [law.rates(strain + s * h, statev).energy for s in (1, -1)]
+    np.testing.assert_allclose((bent[0] - bent[1]) / (2 * h), now.stress[:, 0], rtol=1e-6)
+    bent = [law.rates(strain, statev + s * h).energy for s in (1, -1)]
+    np.testing.assert_allclose((bent[1] - bent[0]) / (2 * h), now.driving_force[:, 0], rtol=1e-5)

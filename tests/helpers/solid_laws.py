@@ -12,7 +12,7 @@ import numpy as np
 from law_reference import random_parameters, zener_parameters
 
 from ibvonn_fem import ExportedModel
-from ibvonn_fem.kernels import LocalUpdate
+from ibvonn_fem.kernels import LocalUpdate, Rates
 from ibvonn_fem.kernels.c_library import CLibraryKernel
 from ibvonn_fem.kinematics.evaluation import Evaluation
 from ibvonn_fem.manifest import Envelope, InitialState, Manifest
@@ -183,7 +183,15 @@ class TwoWells:
         return out
 
     def rates(self, strain, statev):
-        raise NotImplementedError
+        """The law in continuous time: α̇ = 2 κ sinh(g/2θ)."""
+        θ, ε = self.theta, strain[:, 0]
+        p = np.clip(statev[:, 0] + self.start, 1e-14, 1.0 - 1e-14)
+        y = np.log(p / (1.0 - p))
+        g = self.jump * (ε - self.jump * p) - self.offset - θ * y + self.cooperation * (p - 0.5)
+        rate = 2.0 * self.rate * np.sqrt(p * (1.0 - p)) * np.sinh(g / (2.0 * θ))
+        stress = ε - self.jump * p
+        energy = self._energy(ε, y) - self.constant
+        return Rates(energy, stress[:, None], g[:, None], rate[:, None])
 
 
 def _sigmoid(y):
