@@ -8,9 +8,9 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .chain_dynamics import Linearised
 from .decoder import Decoder
 from .dissipation import DualDissipation
-from .dynamics import Linearised
 from .encoder import Encoder
 from .free_energy import FreeEnergy
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .. import dynamics
+from ..chain_dynamics import ChainDrive, explicit_chain
 from ..data import TrajectoryEnsemble
 from .law import Law
 
@@ -91,18 +92,14 @@ def roll_out(
     result = {}
     for drive in drives:
         moved = drive == "end"
-        run = dynamics.chain(
-            rates,
-            time,
-            eps[:, 0],
-            alpha[:, 0],
+        chains = ChainDrive(
             moved=torch.full((len(eps),), moved),
             end_velocity=torch.cat([velocity, velocity[:, -1:]], 1),
             force=torch.from_numpy(data.force),
             friction=friction,
             reference_length=reference,
-            stride=data.stride,
         )
+        run = explicit_chain(rates, time, eps[:, 0], alpha[:, 0], chains, stride=data.stride)
         found = _arrays(run, data)
         if moved and data.drive == "end":  # the record holds the rate itself
             force = found.stress[:, :, -1, 0] + friction * data.control_rate

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from .. import dynamics
+from ..chain_dynamics import ChainDrive, explicit_chain, implicit_chain
 from ..model import LearnedLaw
 from ..physics import Physics
 from .dataset import Block
@@ -47,20 +47,18 @@ def rollouts(
     velocity = torch.diff(end, dim=1) / torch.diff(block.time)
     cases = len(velocity)
     start = strain[:, 0].repeat(2, 1, 1), alpha[:, 0].repeat(2, 1, 1)
-    drive: dict[str, Any] = {
-        "moved": torch.arange(2 * cases, device=velocity.device) < cases,
-        "end_velocity": torch.cat([velocity, block.control_rate[:, -1:]], 1).repeat(2, 1),
-        "force": block.force.repeat(2, 1),
-        "friction": physics.friction,
-        "reference_length": physics.reference_length,
-    }
+    drive = ChainDrive(
+        moved=torch.arange(2 * cases, device=velocity.device) < cases,
+        end_velocity=torch.cat([velocity, block.control_rate[:, -1:]], 1).repeat(2, 1),
+        force=block.force.repeat(2, 1),
+        friction=physics.friction,
+        reference_length=physics.reference_length,
+    )
     if implicit_steps:
-        both = dynamics.implicit_chain(
-            law.linearised, block.time, *start, **drive, substeps=implicit_steps
-        )
+        both = implicit_chain(law.linearised, block.time, *start, drive, substeps=implicit_steps)
     else:
         steps = _substeps(law, block, physics)
-        both = dynamics.chain(rates, block.time, *start, **drive, stride=steps)
+        both = explicit_chain(rates, block.time, *start, drive, stride=steps)
     end_driven = dynamics.Rollout(
         both.strain[:, :cases],
         both.internal[:, :cases],

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ibvonn_train import dynamics
-from ibvonn_train.dynamics import Linearised, Rollout
+from ibvonn_train.chain_dynamics import ChainDrive, Linearised, explicit_chain, implicit_chain
+from ibvonn_train.dynamics import Rollout
 from ibvonn_train.training.build import build_law
 from ibvonn_train.training.config import ModelConfig
 
@@ -28,16 +28,16 @@ def run(instants: int, *, duration: float = 2.0, implicit: int = 0, explicit: in
     """Two chains: the end of one moves at 0.7, that of the other feels a force 0.4 t."""
     time = torch.linspace(0.0, duration, instants, dtype=torch.float64)
     start = torch.zeros(2, SITES, 1, dtype=torch.float64)
-    drive = {
-        "moved": torch.tensor([True, False]),
-        "end_velocity": torch.full((2, instants), 0.7, dtype=torch.float64),
-        "force": (0.4 * time).expand(2, -1),
-        "friction": FRICTION,
-        "reference_length": LENGTH,
-    }
+    drive = ChainDrive(
+        moved=torch.tensor([True, False]),
+        end_velocity=torch.full((2, instants), 0.7, dtype=torch.float64),
+        force=(0.4 * time).expand(2, -1),
+        friction=FRICTION,
+        reference_length=LENGTH,
+    )
     if implicit:
-        return dynamics.implicit_chain(linearised, time, start, start, **drive, substeps=implicit)
-    return dynamics.chain(rates, time, start, start, **drive, stride=explicit)
+        return implicit_chain(linearised, time, start, start, drive, substeps=implicit)
+    return explicit_chain(rates, time, start, start, drive, stride=explicit)
 
 
 def error(result: Rollout, truth: Rollout, at: int) -> float:
@@ -62,17 +62,14 @@ def test_steps_far_beyond_every_relaxation_time_follow_the_relaxed_chain() -> No
     time = torch.tensor([0.0, 1e6, 2e6], dtype=torch.float64)
     force = torch.full((1, 3), 0.3, dtype=torch.float64)
     start = torch.zeros(1, SITES, 1, dtype=torch.float64)
-    result = dynamics.implicit_chain(
-        linearised,
-        time,
-        start,
-        start,
+    drive = ChainDrive(
         moved=torch.tensor([False]),
         end_velocity=torch.zeros(1, 3, dtype=torch.float64),
         force=force,
         friction=FRICTION,
         reference_length=LENGTH,
     )
+    result = implicit_chain(linearised, time, start, start, drive)
     assert result.strain[-1] == pytest.approx(0.6, abs=1e-4)
     assert result.internal[-1] == pytest.approx(0.3, abs=1e-4)
 

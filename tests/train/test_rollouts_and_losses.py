@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ibvonn_train import dynamics
+from ibvonn_train.chain_dynamics import ChainDrive, explicit_chain
 from ibvonn_train.free_energy import flow_free_energy
 from ibvonn_train.losses import weak_form
 
@@ -29,16 +30,14 @@ def start() -> tuple[Tensor, Tensor]:
 
 
 def rollout(moved: bool, velocity: Tensor, force: Tensor) -> dynamics.Rollout:
-    return dynamics.chain(
-        zener,
-        TIME,
-        *start(),
+    drive = ChainDrive(
         moved=torch.full((2,), moved),
         end_velocity=velocity,
         force=force,
         friction=FRICTION,
         reference_length=LENGTH,
     )
+    return explicit_chain(zener, TIME, *start(), drive)
 
 
 def end_driven() -> tuple[dynamics.Rollout, Tensor, Tensor]:
