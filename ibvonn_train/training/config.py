@@ -85,8 +85,6 @@ class LossWeights:
         likelihood: −⟨ln q⟩ per replica.
         tie: Var(f − F_flow)/Var(F_flow).
         tie_gradient: |g − g_flow|²/Var(g_flow) with g_flow = −∂F_flow/∂α.
-        rest: |g|² at the first instants, in units of the energy scale of f: for data that start in
-            equilibrium, so that the law rests where they do.
         gauge: ⟨ψ'⟩² in the units of α and ε: freezes α under rigid translation (averaged strain).
         fluctuation: |φ'' − M⟨ψ'ψ'ᵀ⟩Mᵀ/η|², relative: the mobility that the noise of α implies. For
             controlled strain and a frozen encoder.
@@ -101,7 +99,6 @@ class LossWeights:
     likelihood: float = 0.0
     tie: float = 0.0
     tie_gradient: float = 0.0
-    rest: float = 0.0
     gauge: float = 0.0
     fluctuation: float = 0.0
     rollout: float = 0.0

@@ -178,7 +178,7 @@ class Objective:
         return self._internal[block], None
 
     def _law_terms(self, block: Block, internal: Tensor, piece: Tensor) -> dict[str, Tensor]:
-        """Return stress, weak form and rest on some trajectories, whose α are given."""
+        """Return stress and weak form on some trajectories, whose α are given."""
         values: LawValues = self.law(block.strain[piece], internal)
         scale = self.data.scales.stress_scale
         terms = {"stress": losses.normalised_square(values.stress, block.stress[piece], scale)}
@@ -187,8 +187,6 @@ class Objective:
                 internal, values.rate, block.time, self.weak_widths, stride=block.stride
             )
             terms["weak"] = losses.weak_form_loss(pairs, block.slowness * self.time_scale)
-            at_rest = values.driving_force[:, 0] / self.law.energy.energy_scale
-            terms["rest"] = at_rest.square().mean()
         return terms
 
     def _decoder_terms(self, block: Block, internal: Tensor) -> dict[str, Tensor]:

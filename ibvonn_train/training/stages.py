@@ -70,9 +70,7 @@ class StageRun:
             self.total = math.ceil(config.steps / LBFGS_CHUNK)
         loss = config.loss
         self.wants_windows = bool(loss.rollout or loss.tracking)
-        self.wants_local = bool(
-            loss.stress or loss.weak or loss.rest or (loss.gauge and not self.wants_windows)
-        )
+        self.wants_local = bool(loss.stress or loss.weak or (loss.gauge and not self.wants_windows))
         self.wants_decoder = bool(
             loss.likelihood or loss.tie or loss.tie_gradient or loss.fluctuation
         )

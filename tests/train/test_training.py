@@ -12,15 +12,12 @@ import pytest
 import torch
 
 from ibvonn_train.data import TrajectoryEnsemble
-from ibvonn_train.physics import physics_of
 from ibvonn_train.simulation import TetheredParticle, simulate, trap_of_paper
 from ibvonn_train.training import CheckpointError, TrainedModel, TrainingConfig, train
-from ibvonn_train.training.config import ConfigError, LossWeights, StageConfig
-from ibvonn_train.training.dataset import prepare
+from ibvonn_train.training.config import ConfigError
 from ibvonn_train.training.log import RunLog
 from ibvonn_train.training.objective import Batch, Objective
 from ibvonn_train.training.stages import StageRun
-from ibvonn_train.training.trainer import new_law
 
 LOSS = {"stress": 1.0, "weak": 0.1, "likelihood": 1e-2, "tie": 1e-2}
 TABLE = {
@@ -233,28 +230,3 @@ def test_line_search_survives_losses_that_are_not_numbers(
     model = run(ensemble, tmp_path, plain)
     assert calls > every
     assert all(bool(p.isfinite().all()) for p in model.law.parameters())
-
-
-def test_rest_term_is_the_driving_force_where_the_data_start(
-    ensemble: TrajectoryEnsemble,
-) -> None:
-    """A law that is trained on nothing else comes to rest where the data do."""
-    data = prepare([ensemble], CONFIG.data, torch.device("cpu"), 0)
-    law = new_law(CONFIG, data)
-    loss = LossWeights(stress=0.0, weak=0.0, rest=1.0)
-    stage = StageConfig("rest", "adam", 60, train=("energy",), loss=loss)
-    physics = physics_of(str(ensemble.system), dict(ensemble.parameters))
-    stage_run = StageRun(law, data, physics, stage, CONFIG.data, 0)
-
-    def force_at_start() -> float:
-        block = data.training[0]
-        with torch.no_grad():
-            internal = block.series(law.encoder.gauge(law.encoder.raw_mean(block.measures)))
-            force = law(block.strain[:, 0], internal[:, 0]).driving_force
-        return float((force / law.energy.energy_scale).square().mean())
-
-    first = force_at_start()
-    assert stage_run.advance()["rest"] == pytest.approx(first, rel=1e-12)
-    while not stage_run.done:
-        stage_run.advance()
-    assert force_at_start() < 1e-2 * first
