@@ -27,7 +27,8 @@ from ibvonn_fem.kinematics.settings import MANDEL
 
 pytestmark = pytest.mark.fem
 
-EXACT_SLS = Path(__file__).parents[2] / "exported_models" / "exact_sls"
+EXPORTED = Path(__file__).parents[2] / "exported_models"
+EXACT_SLS = EXPORTED / "exact_sls"
 
 
 def small(**options):
@@ -52,6 +53,9 @@ MATERIALS = {
     "finite": (smooth_law, finite),
     "two wells": (lambda: TwoWells().model(), small),
     "two wells, finite": (lambda: TwoWells().model(), finite),
+    "learned trap": (lambda: load_model(EXPORTED / "trap"), small),
+    "learned unfolding chain": (lambda: load_model(EXPORTED / "unfolding_chain"), small),
+    "learned unfolding chain, finite": (lambda: load_model(EXPORTED / "unfolding_chain"), finite),
     "tensor": (lambda: load_model(EXACT_SLS), tensor_law),
     "tensor, finite": (
         lambda: load_model(EXACT_SLS),
