@@ -46,11 +46,10 @@ from ibvonn_fem import (
     ExportedModel,
     InternalVariableLaw,
     InternalVariableProblem,
-    Kinematics,
     TimeStepping,
     load_model,
 )
-from ibvonn_fem.kinematics import Directions, FullStrain, Microsphere, PlaneStress
+from ibvonn_fem.kinematics import Directions, FullStrain, Kinematics, Microsphere, PlaneStress
 
 ROOT = Path(__file__).parents[1]
 DT = 0.1

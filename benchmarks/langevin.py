@@ -33,12 +33,11 @@ from ibvonn_train.simulation import (
     SpringChain,
     TetheredParticle,
     chain_of_paper,
-    hold,
-    ramp,
     simulate,
     trap_of_paper,
     unfolding_chain,
 )
+from ibvonn_train.simulation.protocols import hold, ramp
 
 Case = tuple[str, Callable[[], TrajectoryEnsemble], float | None]
 TRAP = "trap of the paper, 21 x 4000 x 301"

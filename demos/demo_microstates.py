@@ -52,7 +52,9 @@ from dolfinx import fem, mesh
 from scipy.stats import ks_2samp
 
 import ibvonn_fem
+from ibvonn_fem.time_stepping import Step
 from ibvonn_train import simulation
+from ibvonn_train.simulation.protocols import piecewise_linear
 
 DURATION = 3.0
 SNAPSHOTS = (0.75, 1.5, 2.25, 3.0)
@@ -105,7 +107,7 @@ def run_bar(model: ibvonn_fem.ExportedModel, steps: int, replicas: int) -> Recor
     random = np.random.default_rng(2)
     grid = np.linspace(-0.6, 1.4, 400)
 
-    def record(step: ibvonn_fem.Step) -> None:
+    def record(step: Step) -> None:
         time.append(step.time)
         strain.append(law.measure[POINT, 0])
         if np.isclose(step.time, SNAPSHOTS, rtol=0, atol=1e-9).any():
@@ -141,7 +143,7 @@ def langevin(
     stride = round(SNAPSHOTS[0] / time_step)
     record = simulation.simulate(
         trap,
-        [simulation.piecewise_linear(*(list(each) for each in strain))],
+        [piecewise_linear(*(list(each) for each in strain))],
         duration=DURATION,
         time_step=time_step,
         replicas=groups * replicas,

@@ -29,7 +29,10 @@ from demo_phase_bar import SPRINGS, chain_of
 from dolfinx import fem, mesh
 
 import ibvonn_fem
+from ibvonn_fem.microstates import encode
+from ibvonn_fem.time_stepping import Step
 from ibvonn_train import simulation
+from ibvonn_train.simulation.protocols import piecewise_linear
 
 START = 0.7  # strain of the springs at first
 DURATION, SNAPSHOTS = trap.DURATION, trap.SNAPSHOTS
@@ -48,7 +51,7 @@ def springs(
     length = SPRINGS * chain.reference_length * (1.0 + strain[1])
     record = simulation.simulate(
         medium,
-        [simulation.piecewise_linear(list(strain[0]), list(length))],
+        [piecewise_linear(list(strain[0]), list(length))],
         duration=DURATION,
         time_step=time_step,
         replicas=GROUPS * replicas,
@@ -63,7 +66,7 @@ def springs(
 
 def run_bar(model: ibvonn_fem.ExportedModel, steps: int, replicas: int) -> trap.Recording:
     """Pull the bar, record the strain of a point and the samples of its flow."""
-    rest = ibvonn_fem.encode(model, np.zeros((1, 1, 1))).strain
+    rest = encode(model, np.zeros((1, 1, 1))).strain
     assert rest is not None
     zero = -float(rest[0, 0])
     force = model.manifest.raw["microscopic"]["parameters"]
@@ -82,7 +85,7 @@ def run_bar(model: ibvonn_fem.ExportedModel, steps: int, replicas: int) -> trap.
     law = ibvonn_fem.InternalVariableLaw(model, ibvonn_fem.Uniaxial(), u, 0)
     still = np.array([0.0, DURATION]), np.array([START, START])
     first, _ = springs(model, still, replicas, seed=5)
-    law.start_from(ibvonn_fem.encode(model, first[None]).statev[0])
+    law.start_from(encode(model, first[None]).statev[0])
     weight = fem.Constant(bar, 0.0)
     problem = ibvonn_fem.InternalVariableProblem(law, u, [clamp, grip], body_force=weight)
 
@@ -94,7 +97,7 @@ def run_bar(model: ibvonn_fem.ExportedModel, steps: int, replicas: int) -> trap.
     random = np.random.default_rng(2)
     grid = np.linspace(-2.0, 4.0, 400)
 
-    def record(step: ibvonn_fem.Step) -> None:
+    def record(step: Step) -> None:
         time.append(step.time)
         strain.append(law.measure[trap.POINT, 0] + zero)
         if np.isclose(step.time, SNAPSHOTS, rtol=0, atol=1e-9).any():

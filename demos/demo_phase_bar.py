@@ -49,8 +49,13 @@ import torch
 from dolfinx import fem, mesh
 
 import ibvonn_fem
+from ibvonn_fem.drag import pulled_end_force
+from ibvonn_fem.microstates import encode
+from ibvonn_fem.time_stepping import Step
 from ibvonn_train import simulation
 from ibvonn_train.data import TrajectoryEnsemble
+from ibvonn_train.simulation import protocols
+from ibvonn_train.simulation.protocols import piecewise_linear, smooth_pull
 
 SPRINGS = 10
 DURATION = 3.0
@@ -61,11 +66,11 @@ INTERVAL = 0.02  # between the instants that are compared
 def hold(slower: float) -> simulation.Protocol:
     """Load, hold and unload."""
     times = [0.05 * slower, 1.05 * slower, 1.95 * slower, 2.95 * slower]
-    return simulation.piecewise_linear(times, [0.2, 0.26, 0.26, 0.2], "load, hold, unload")
+    return piecewise_linear(times, [0.2, 0.26, 0.26, 0.2], "load, hold, unload")
 
 
-PULLS = tuple(simulation.smooth_pull(0.05, start) for start in (0.13, 0.19, 0.25))
-SINUSOID = simulation.smooth_pull(0.05, 0.2, sine=0.2, frequency=0.5)
+PULLS = tuple(smooth_pull(0.05, start) for start in (0.13, 0.19, 0.25))
+SINUSOID = smooth_pull(0.05, 0.2, sine=0.2, frequency=0.5)
 SLOWER = 10.0
 CASES: dict[str, tuple[float, tuple[simulation.Protocol, ...]]] = {
     "pull": (1.0, PULLS),
@@ -128,8 +133,8 @@ class Bar:
         p = model.manifest.raw["microscopic"]["parameters"]
         self.friction, self.L0 = p["friction"], p["reference_length"]
         self.length = SPRINGS * self.L0
-        first = ibvonn_fem.encode(model, first_microstate)
-        rest = ibvonn_fem.encode(model, np.zeros((1, 1, 1))).strain
+        first = encode(model, first_microstate)
+        rest = encode(model, np.zeros((1, 1, 1))).strain
         assert first.strain is not None
         assert rest is not None
         self.zero = -float(rest[0, 0])  # strain of the springs where the law has ε = 0
@@ -174,7 +179,7 @@ class Bar:
             position = protocol.value(np.array([t]))[0]
             self.end.value = position - (1.0 + self.zero) * self.length
 
-        def record(step: ibvonn_fem.Step) -> None:
+        def record(step: Step) -> None:
             if len(strains) * interval > step.time + 1e-9 * duration:
                 return
             strain = self.law.measure[:, 0] + self.zero
@@ -190,7 +195,7 @@ class Bar:
         """F_N + η λ̇, or the reaction where there is no drag."""
         if self.problem.drag is None:
             return float(self.problem.reaction(self.grip)[0])
-        return float(ibvonn_fem.pulled_end_force(self.problem, self.grip, self.friction)[0])
+        return float(pulled_end_force(self.problem, self.grip, self.friction)[0])
 
 
 # ## What the demo shows
@@ -405,7 +410,7 @@ def main() -> None:
     chain, time_step = chain_of(model)
     start = simulation.simulate(
         chain,
-        [simulation.hold(0.19)],
+        [protocols.hold(0.19)],
         duration=INTERVAL,
         time_step=time_step,
         replicas=2000,

@@ -70,6 +70,7 @@ from dolfinx import fem, mesh
 import ibvonn_fem
 from ibvonn_fem import pictures
 from ibvonn_fem.kinematics import equispaced
+from ibvonn_fem.time_stepping import Step
 
 LENGTH, WIDTH, RADIUS = 1.5, 1.0, 0.25
 STRETCH, YOUNG = 0.16, 1.0
@@ -239,7 +240,7 @@ def run_cycle(
 
     with ibvonn_fem.FieldWriter(output / f"plate_T{duration:g}.xdmf", law, plate.u) as fields:
 
-        def record(step: ibvonn_fem.Step) -> None:
+        def record(step: Step) -> None:
             time.append(step.time)
             displacement.append(float(plate.pull.value))
             force.append(float(problem.reaction(plate.grip)[0]))

@@ -62,6 +62,7 @@ from dolfinx import fem, mesh
 
 import ibvonn_fem
 from ibvonn_fem import pictures
+from ibvonn_fem.time_stepping import Step
 
 SIDE, LENGTH = 1.0, 2.0
 YOUNG, POISSON = 1.0, 0.25
@@ -364,7 +365,7 @@ def ramp_and_hold(
 
     with ibvonn_fem.FieldWriter(output / "torsion.xdmf", law, bar.u) as fields:
 
-        def record(step: ibvonn_fem.Step) -> None:
+        def record(step: Step) -> None:
             internal = law.kinematics.mean(law.internal)[:, 0]
             mean = comm.allreduce(float(internal @ law.volumes), op=MPI.SUM) / volume
             number = len(series["time"])

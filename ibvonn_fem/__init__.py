@@ -33,17 +33,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .errors import CheckpointError as CheckpointError
-from .errors import EnvelopeError as EnvelopeError
 from .errors import EnvelopeWarning as EnvelopeWarning
-from .errors import ExportedModelError as ExportedModelError
-from .errors import KernelUnavailableError as KernelUnavailableError
-from .errors import LocalSolveError as LocalSolveError
 from .errors import StepError as StepError
-from .kernels import LocalUpdate as LocalUpdate
-from .kernels import Rates as Rates
-from .microstates import encode as encode
-from .microstates import equilibrium_state as equilibrium_state
 from .model import ExportedModel as ExportedModel
 from .model import load_model as load_model
 from .scaling import Scaled as Scaled
@@ -52,10 +43,8 @@ if TYPE_CHECKING:
     from .checkpoint import read_checkpoint as read_checkpoint
     from .checkpoint import write_checkpoint as write_checkpoint
     from .diagnostics import EnergyBalance as EnergyBalance
-    from .drag import pulled_end_force as pulled_end_force
     from .kinematics import Axisymmetric as Axisymmetric
     from .kinematics import FullStrain as FullStrain
-    from .kinematics import Kinematics as Kinematics
     from .kinematics import Microcircle as Microcircle
     from .kinematics import Microsphere as Microsphere
     from .kinematics import PlaneStrain as PlaneStrain
@@ -65,7 +54,6 @@ if TYPE_CHECKING:
     from .law import InternalVariableLaw as InternalVariableLaw
     from .output import FieldWriter as FieldWriter
     from .problem import InternalVariableProblem as InternalVariableProblem
-    from .time_stepping import Step as Step
     from .time_stepping import TimeStepping as TimeStepping
 
 # Name → module that needs DOLFINx, imported on first use.
@@ -76,16 +64,13 @@ _FINITE_ELEMENT = {
     "FullStrain": ".kinematics",
     "InternalVariableLaw": ".law",
     "InternalVariableProblem": ".problem",
-    "Kinematics": ".kinematics",
     "Microcircle": ".kinematics",
     "Microsphere": ".kinematics",
     "PlaneStrain": ".kinematics",
     "PlaneStress": ".kinematics",
-    "Step": ".time_stepping",
     "TimeStepping": ".time_stepping",
     "Uniaxial": ".kinematics",
     "UniaxialStress": ".kinematics",
-    "pulled_end_force": ".drag",
     "read_checkpoint": ".checkpoint",
     "write_checkpoint": ".checkpoint",
 }

@@ -255,8 +255,8 @@ class InternalVariableLaw:
 
         Args:
             statev: α, shape ``(n_α,)`` for all law points, ``(law_points, n_α)`` for all quadrature
-                points, or ``(points, law_points, n_α)``. :func:`ibvonn_fem.encode` gives those of
-                an ensemble of microstates.
+                points, or ``(points, law_points, n_α)``. :func:`ibvonn_fem.microstates.encode`
+                gives those of an ensemble of microstates.
 
         Raises:
             ValueError: If the shape does not fit or a value is not finite.

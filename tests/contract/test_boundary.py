@@ -158,3 +158,34 @@ def test_a_hidden_import_of_a_blocked_library_is_caught(tmp_path):
     result = import_all("leaky", {"torch"}, tmp_path)
     assert result.returncode != 0
     assert "torch is blocked" in result.stderr
+
+
+def public_names(path: Path) -> set[str]:
+    """Names that a package offers, ``from .module import name as name``."""
+    return {
+        alias.name
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.asname == alias.name
+    }
+
+
+def test_every_package_offers_at_most_twenty_names():
+    counts = {
+        str(path.parent.relative_to(ROOT)): len(public_names(path))
+        for package in PACKAGES
+        for path in sources(package)
+        if path.name == "__init__.py"
+    }
+    assert counts["ibvonn_fem"] > 10
+    assert {name: count for name, count in counts.items() if count > 20} == {}
+
+
+def test_the_lazy_names_are_the_typed_ones():
+    """A name that type checkers see and the table of late imports lacks would fail at run time."""
+    import ibvonn_fem
+
+    late = public_names(ROOT / "ibvonn_fem/__init__.py") - set(vars(ibvonn_fem))
+    assert late <= set(ibvonn_fem._FINITE_ELEMENT)
+    assert set(ibvonn_fem._FINITE_ELEMENT) <= public_names(ROOT / "ibvonn_fem/__init__.py")

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ibvonn_fem import ExportedModelError, KernelUnavailableError, load_model
+from ibvonn_fem import load_model
 from ibvonn_fem.check import check_model
+from ibvonn_fem.errors import ExportedModelError, KernelUnavailableError
 from ibvonn_fem.manifest import read_manifest, schema
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,6 @@ import pytest
 from dolfinx import fem, mesh
 
 from ibvonn_fem import (
-    CheckpointError,
     InternalVariableLaw,
     InternalVariableProblem,
     TimeStepping,
@@ -16,6 +15,7 @@ from ibvonn_fem import (
     read_checkpoint,
     write_checkpoint,
 )
+from ibvonn_fem.errors import CheckpointError
 
 pytestmark = [pytest.mark.fem, pytest.mark.mpi]
 

@@ -16,9 +16,8 @@ from ibvonn_fem import (
     TimeStepping,
     Uniaxial,
     load_model,
-    pulled_end_force,
 )
-from ibvonn_fem.drag import Drag
+from ibvonn_fem.drag import Drag, pulled_end_force
 
 pytestmark = pytest.mark.fem
 

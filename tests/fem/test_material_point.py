@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ibvonn_fem import EnvelopeError, EnvelopeWarning, LocalSolveError, load_model
+from ibvonn_fem import EnvelopeWarning, load_model
+from ibvonn_fem.errors import EnvelopeError, LocalSolveError
 from ibvonn_fem.local_update import find_failures
 from ibvonn_fem.material_point import read_strain_history, run_point, write_history
 

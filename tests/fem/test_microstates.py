@@ -9,16 +9,9 @@ import pytest
 from dolfinx import fem, mesh
 from scipy.stats import kstest, norm
 
-from ibvonn_fem import (
-    ExportedModelError,
-    InternalVariableLaw,
-    Microsphere,
-    Scaled,
-    TimeStepping,
-    encode,
-    equilibrium_state,
-    load_model,
-)
+from ibvonn_fem import InternalVariableLaw, Microsphere, Scaled, TimeStepping, load_model
+from ibvonn_fem.errors import ExportedModelError
+from ibvonn_fem.microstates import encode, equilibrium_state
 
 pytestmark = [pytest.mark.fem, pytest.mark.export]
 

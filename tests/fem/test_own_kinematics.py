@@ -13,13 +13,8 @@ import pytest
 import ufl
 from dolfinx import fem, mesh
 
-from ibvonn_fem import (
-    InternalVariableLaw,
-    InternalVariableProblem,
-    Kinematics,
-    TimeStepping,
-    load_model,
-)
+from ibvonn_fem import InternalVariableLaw, InternalVariableProblem, TimeStepping, load_model
+from ibvonn_fem.kinematics import Kinematics
 
 EXACT_SLS = Path(__file__).parents[2] / "exported_models" / "exact_sls"
 

@@ -7,14 +7,8 @@ from mpi4py import MPI
 import numpy as np
 import pytest
 
-from ibvonn_fem import (
-    EnvelopeError,
-    FieldWriter,
-    LocalSolveError,
-    StepError,
-    TimeStepping,
-    load_model,
-)
+from ibvonn_fem import FieldWriter, StepError, TimeStepping, load_model
+from ibvonn_fem.errors import EnvelopeError, LocalSolveError
 
 pytestmark = [pytest.mark.fem, pytest.mark.mpi]
 

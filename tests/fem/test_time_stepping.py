@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from ibvonn_fem import EnvelopeError, EnvelopeWarning, LocalSolveError, StepError, TimeStepping
+from ibvonn_fem import EnvelopeWarning, StepError, TimeStepping
+from ibvonn_fem.errors import EnvelopeError, LocalSolveError
 
 pytestmark = pytest.mark.fem
 

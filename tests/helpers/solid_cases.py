@@ -17,7 +17,8 @@ import numpy as np
 import ufl
 from dolfinx import fem, mesh
 
-from ibvonn_fem import InternalVariableLaw, InternalVariableProblem, Kinematics
+from ibvonn_fem import InternalVariableLaw, InternalVariableProblem
+from ibvonn_fem.kinematics import Kinematics
 
 
 @dataclass

@@ -29,14 +29,8 @@ from ibvonn_train.evaluation import ExportedLaw, Rates, evaluate
 from ibvonn_train.evaluation.rollouts import encoded
 from ibvonn_train.export.exact_models import export_trap
 from ibvonn_train.physics import Physics
-from ibvonn_train.simulation import (
-    TetheredParticle,
-    ramp,
-    random_walk,
-    simulate,
-    step_and_hold,
-    trap_of_paper,
-)
+from ibvonn_train.simulation import TetheredParticle, simulate, trap_of_paper
+from ibvonn_train.simulation.protocols import ramp, random_walk, step_and_hold
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,8 @@ from ibvonn_train.evaluation import ExportedLaw, Rates
 from ibvonn_train.evaluation.rollouts import encoded
 from ibvonn_train.export.exact_models import export_chain_twin
 from ibvonn_train.physics import physics_of
-from ibvonn_train.simulation import Preparation, SpringChain, simulate, smooth_pull
+from ibvonn_train.simulation import Preparation, SpringChain, simulate
+from ibvonn_train.simulation.protocols import smooth_pull
 
 CHAIN = SpringChain(springs=4, preparation=(Preparation(2000, 0.01),))
 

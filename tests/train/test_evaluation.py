@@ -20,9 +20,9 @@ from ibvonn_train.simulation import (
     TetheredParticle,
     repeat_from_first,
     simulate,
-    smooth_pull,
     trap_of_paper,
 )
+from ibvonn_train.simulation.protocols import smooth_pull
 from ibvonn_train.simulation.system import Preparation
 
 

@@ -16,7 +16,8 @@ from ibvonn_train.data import TrajectoryEnsemble
 from ibvonn_train.evaluation import evaluate
 from ibvonn_train.evaluation.rollouts import encoded
 from ibvonn_train.evaluation.twin import Twin, fitted_twin
-from ibvonn_train.simulation import Preparation, SpringChain, simulate, smooth_pull
+from ibvonn_train.simulation import Preparation, SpringChain, simulate
+from ibvonn_train.simulation.protocols import smooth_pull
 
 STUDY = """
 [simulation]

@@ -11,15 +11,13 @@ from ibvonn_train.simulation import (
     SpringChain,
     TetheredParticle,
     TwoWellSpring,
-    hold,
-    ramp,
     repeat_from_first,
     simulate,
-    smooth_pull,
     system_of,
     unfolding_chain,
 )
 from ibvonn_train.simulation.compiler import CompilerError, library
+from ibvonn_train.simulation.protocols import hold, ramp, smooth_pull
 from ibvonn_train.simulation.spring import sample_at_force, sample_at_length
 
 KT = 5e-6

@@ -3,21 +3,18 @@
 import numpy as np
 import pytest
 
-from ibvonn_train.simulation import (
-    chain_of_paper,
+from ibvonn_train.simulation import chain_of_paper, rich_family, trap_of_paper, unseen_family
+from ibvonn_train.simulation.protocols import (
     from_function,
     hold,
     piecewise_linear,
     ramp,
     ramp_and_hold,
     random_walk,
-    rich_family,
     sinusoid,
     smooth_pull,
     step_and_hold,
-    trap_of_paper,
     triangle,
-    unseen_family,
 )
 
 RICH = rich_family(-0.2, 0.5, 3.0, start=0.0, walks=5, seed=4)

@@ -18,11 +18,10 @@ from ibvonn_train.simulation import (
     compiled,
     compiler,
     ensemble,
-    ramp,
     simulate,
-    smooth_pull,
 )
 from ibvonn_train.simulation.plan import Plan
+from ibvonn_train.simulation.protocols import ramp, smooth_pull
 
 try:
     compiler.library()
