@@ -240,22 +240,36 @@ def print_distances(found: Comparison) -> None:
         )
 
 
-def main() -> None:
-    """Run the bar and the ensembles, print the distances, draw them, check the claims."""
+def command_line(
+    text: str,
+    model: str,
+    *,
+    replicas: int,
+    steps: int,
+    short: tuple[int, int],
+    allowance: float = 0.0,
+) -> argparse.Namespace:
+    """The options, with these defaults; ``--short`` takes at most the replicas and steps of it."""
     root = Path(__file__).resolve().parents[1]
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--model", type=Path, default=root / "exported_models/exact_trap")
-    parser.add_argument("--replicas", type=int, default=2000, help="particles of an ensemble")
-    parser.add_argument("--steps", type=int, default=1200, help="time steps of the bar")
+    parser = argparse.ArgumentParser(description=text.split("\n", 1)[0])
+    parser.add_argument("--model", type=Path, default=root / "exported_models" / model)
+    parser.add_argument("--replicas", type=int, default=replicas, help="size of an ensemble")
+    parser.add_argument("--steps", type=int, default=steps, help="time steps of the bar")
     parser.add_argument(
-        "--allowance", type=float, default=0.0, help="distance that a learned flow may add"
+        "--allowance", type=float, default=allowance, help="distance that a learned flow may add"
     )
     parser.add_argument("--seed", type=int, default=11)
     parser.add_argument("--figure", type=Path, help="where to write the comparison as PNG")
-    parser.add_argument("--short", action="store_true", help="few particles, for a quick look")
+    parser.add_argument("--short", action="store_true", help="small ensembles, for a quick look")
     arguments = parser.parse_args()
     if arguments.short:
-        arguments.replicas, arguments.steps = min(arguments.replicas, 500), 600
+        arguments.replicas, arguments.steps = min(arguments.replicas, short[0]), short[1]
+    return arguments
+
+
+def main() -> None:
+    """Run the bar and the ensembles, print the distances, draw them, check the claims."""
+    arguments = command_line(__doc__, "exact_trap", replicas=2000, steps=1200, short=(500, 600))
     torch.set_num_threads(1)
 
     model = ibvonn_fem.load_model(arguments.model)

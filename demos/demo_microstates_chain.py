@@ -17,9 +17,6 @@ strain; the distance of Kolmogorov and Smirnov of two such ensembles is the scal
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 from mpi4py import MPI
 
 import demo_microstates as trap
@@ -113,20 +110,9 @@ def run_bar(model: ibvonn_fem.ExportedModel, steps: int, replicas: int) -> trap.
 
 def main() -> None:
     """Run the bar and the chains, print the distances, draw them, check the claims."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    root = Path(__file__).resolve().parents[1]
-    parser.add_argument("--model", type=Path, default=root / "exported_models/chain_paper")
-    parser.add_argument("--replicas", type=int, default=1000, help="chains of an ensemble")
-    parser.add_argument("--steps", type=int, default=600, help="time steps of the bar")
-    parser.add_argument(
-        "--allowance", type=float, default=0.03, help="distance that a learned flow may add"
+    arguments = trap.command_line(
+        __doc__, "chain_paper", replicas=1000, steps=600, short=(300, 300), allowance=0.03
     )
-    parser.add_argument("--seed", type=int, default=11)
-    parser.add_argument("--figure", type=Path, help="where to write the comparison as PNG")
-    parser.add_argument("--short", action="store_true", help="few chains, for a quick look")
-    arguments = parser.parse_args()
-    if arguments.short:
-        arguments.replicas, arguments.steps = min(arguments.replicas, 300), 300
     torch.set_num_threads(1)
 
     model = ibvonn_fem.load_model(arguments.model)

@@ -39,8 +39,7 @@ from ibvonn_train.export import verify
 from ibvonn_train.report import errors_entry
 from ibvonn_train.simulation import Protocol, TetheredParticle, simulate, trap_of_paper
 from ibvonn_train.simulation.protocols import ramp
-from ibvonn_train.training.config import TrainingConfig
-from ibvonn_train.training.trainer import train
+from ibvonn_train.training import TrainingConfig, train
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

@@ -16,7 +16,7 @@ to which U(J) adds its modulus κ in λ.
 from __future__ import annotations
 
 import logging
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from ..directions import Directions, Orientation, equispaced, lebedev
 from ..model import ExportedModel
@@ -29,24 +29,33 @@ logger = logging.getLogger(__name__)
 
 
 class _Network(Solid):
-    """What the two networks share."""
+    """What the two networks share; each has its setting and its family of rules."""
+
+    _setting: ClassVar[Setting]
+    _rule: ClassVar[staticmethod[[int], Directions]]
+    _default: ClassVar[int]
+    _finest: ClassVar[int]  # number of directions for the moments of an orientation
 
     def __init__(
         self,
-        directions: Directions,
-        setting: Setting,
+        directions: int | Directions | None = None,
         *,
-        density: float,
-        finite: bool,
-        volumetric: Volumetric | None,
-        stress_free: bool,
+        density: float = 1.0,
+        finite: bool = False,
+        volumetric: Volumetric | None = None,
+        orientation: Orientation | None = None,
+        stress_free: bool = True,
     ) -> None:
         if not density > 0.0:
             raise ValueError(f"{type(self).__name__}: density must be positive; found {density}.")
         self.density = float(density)
+        given = self._default if directions is None else directions
+        rule = given if isinstance(given, Directions) else self._rule(given)
+        if orientation is not None:
+            rule = rule.oriented(orientation, self._rule(self._finest))
         super().__init__(
-            lambda setting: DirectionMap(directions, setting, self.density, finite=finite),
-            setting,
+            lambda setting: DirectionMap(rule, setting, self.density, finite=finite),
+            self._setting,
             finite=finite,
             volumetric=volumetric,
             stress_free=stress_free,
@@ -61,7 +70,8 @@ class Microsphere(_Network):
 
     Args:
         directions: Number of directions of a Lebedev rule on the half sphere (25 to try, 55 as a
-            rule, 97 to check; errors 1.3, 0.7 and 0.2 % with sharp wells), or a rule of your own.
+            rule and by default, 97 to check; errors 1.3, 0.7 and 0.2 % with sharp wells), or a
+            rule of your own.
         density: ρ: length of springs per volume, if the law's stress is the force in one spring
             [1/length²]; in general stress of the solid over stress of the law. See
             :meth:`from_modulus`.
@@ -71,27 +81,10 @@ class Microsphere(_Network):
         stress_free: Subtract the law's initial stress, so that the reference state bears none.
     """
 
-    def __init__(
-        self,
-        directions: int | Directions = 55,
-        *,
-        density: float = 1.0,
-        finite: bool = False,
-        volumetric: Volumetric | None = None,
-        orientation: Orientation | None = None,
-        stress_free: bool = True,
-    ) -> None:
-        rule = directions if isinstance(directions, Directions) else lebedev(directions)
-        if orientation is not None:
-            rule = rule.oriented(orientation, lebedev(385))
-        super().__init__(
-            rule,
-            SPACE,
-            density=density,
-            finite=finite,
-            volumetric=volumetric,
-            stress_free=stress_free,
-        )
+    _setting = SPACE
+    _rule = staticmethod(lebedev)
+    _default = 55
+    _finest = 385
 
     @classmethod
     def from_modulus(
@@ -128,8 +121,8 @@ class Microcircle(_Network):
     Components xx yy xy (√2 on shear), at finite strain xx xy yx yy; stress is a force per length.
 
     Args:
-        directions: Number of equispaced directions on the half circle (12 to 16; errors 0.3 and
-            0.1 % with sharp wells), or a rule of your own.
+        directions: Number of equispaced directions on the half circle (12 to 16, by default;
+            errors 0.3 and 0.1 % with sharp wells), or a rule of your own.
         density: As for :class:`Microsphere`, per area.
         finite: Finite strain.
         volumetric: U(J) of the area ratio, for Poisson ratios (of the plane) above 1/3.
@@ -137,27 +130,10 @@ class Microcircle(_Network):
         stress_free: Subtract the law's initial stress.
     """
 
-    def __init__(
-        self,
-        directions: int | Directions = 16,
-        *,
-        density: float = 1.0,
-        finite: bool = False,
-        volumetric: Volumetric | None = None,
-        orientation: Orientation | None = None,
-        stress_free: bool = True,
-    ) -> None:
-        rule = directions if isinstance(directions, Directions) else equispaced(directions)
-        if orientation is not None:
-            rule = rule.oriented(orientation, equispaced(360))
-        super().__init__(
-            rule,
-            PLANE,
-            density=density,
-            finite=finite,
-            volumetric=volumetric,
-            stress_free=stress_free,
-        )
+    _setting = PLANE
+    _rule = staticmethod(equispaced)
+    _default = 16
+    _finest = 360
 
     @classmethod
     def from_modulus(

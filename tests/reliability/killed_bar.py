@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ import numpy as np
 from ibvonn_fem import read_checkpoint, write_checkpoint
 
 from .bodies import pulled_bar
+from .kill import kill_runs
 
 TIMES = np.linspace(0.0, 2.0, 201)
 KILLS = 3
@@ -32,28 +31,10 @@ def run(checkpoint: Path) -> tuple[np.ndarray, np.ndarray]:
     return problem.u.x.array.copy(), problem.laws[0].internal.copy()
 
 
-def written(checkpoint: Path) -> int:
-    return checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
-
-
-def kill_after_a_checkpoint(checkpoint: Path, delay: float) -> bool:
-    before = written(checkpoint)
-    child = subprocess.Popen([sys.executable, "-m", __spec__.name, str(checkpoint)])
-    while written(checkpoint) == before and child.poll() is None:
-        time.sleep(0.01)
-    time.sleep(delay)
-    killed = child.poll() is None
-    child.kill()
-    child.wait()
-    return killed
-
-
 def main() -> None:
-    rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         checkpoint, other = Path(folder, "killed.h5"), Path(folder, "whole.h5")
-        kills = sum(kill_after_a_checkpoint(checkpoint, rng.uniform(0, 0.05)) for _ in range(KILLS))
-        assert kills >= 2, "the run was too short to be killed"
+        kills = kill_runs(__spec__.name, checkpoint, checkpoint, KILLS)
         resumed, whole = run(checkpoint), run(other)
         for found, wanted in zip(resumed, whole, strict=True):
             np.testing.assert_array_equal(found, wanted)

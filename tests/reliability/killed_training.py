@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from ibvonn_train.simulation import TetheredParticle, simulate, trap_of_paper
 from ibvonn_train.training import TrainedModel, TrainingConfig, train
+
+from .kill import kill_runs
 
 CONFIG = TrainingConfig.from_dict(
     {
@@ -36,31 +35,10 @@ def run(out: Path) -> TrainedModel:
     return train(CONFIG, data, out, resume=True, progress=False, tensorboard=False)
 
 
-def written(out: Path) -> int:
-    """When the checkpoint was last written."""
-    path = out / "checkpoint.pt"
-    return path.stat().st_mtime_ns if path.exists() else 0
-
-
-def kill_after_checkpoints(out: Path, delay: float) -> bool:
-    """Start a run and kill it some time after a new checkpoint; False if it ended before."""
-    before = written(out)
-    child = subprocess.Popen([sys.executable, "-m", __spec__.name, str(out)])
-    while written(out) == before and child.poll() is None:
-        time.sleep(0.01)
-    time.sleep(delay)
-    killed = child.poll() is None
-    child.kill()
-    child.wait()
-    return killed
-
-
 def main() -> None:
-    rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         out, other = Path(folder, "killed"), Path(folder, "whole")
-        kills = sum(kill_after_checkpoints(out, rng.uniform(0.0, 0.05)) for _ in range(KILLS))
-        assert kills >= 2, "the run was too short to be killed"
+        kills = kill_runs(__spec__.name, out, out / "checkpoint.pt", KILLS)
         assert not (out / "model.pt").exists()
         resumed, whole = run(out).law.state_dict(), run(other).law.state_dict()
         assert all(torch.equal(resumed[name], value) for name, value in whole.items())
