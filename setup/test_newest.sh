@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Runs the tests with the newest DOLFINx, which Debian sid has, in a root of its own. As root.
 #   bash setup/test_newest.sh [PYTEST ARGUMENTS]     such as tests/fem tests/contract
-# (pytest ends with status 5 on two ranks where the selection has no tests marked mpi).
+# (pytest ends with status 5 on two ranks where the selection has no tests marked mpi), or
+#   bash setup/test_newest.sh run COMMAND            in a copy of the project, after its set-up;
+# what the command wrote into benchmarks/results is copied back.
 # The first time takes about 4 minutes and 6 GB. sid moves, so a run informs and never gates.
 set -euo pipefail
 
@@ -74,5 +76,12 @@ fi
 run_step sid-packages "Install or update its packages" "2 minutes" \
     "delete $root and run the same command again." update_root
 copy_project
-enter env PATH=/usr/sbin:/usr/bin:/sbin:/bin PYTEST_ADDOPTS="${*@Q}" \
-    make --no-print-directory -C "$inside" test
+inside() { enter env PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"; }
+if [ "${1:-}" = run ]; then
+    inside make --no-print-directory -C "$inside" setup
+    # shellcheck disable=SC2016
+    inside bash -c 'cd "$0" && "$@"' "$inside" "${@:2}"
+    cp -u "$root$inside"/benchmarks/results/* "$project_folder/benchmarks/results/"
+else
+    inside env PYTEST_ADDOPTS="${*@Q}" make --no-print-directory -C "$inside" test
+fi

@@ -57,3 +57,32 @@ def test_missing_result_is_named_with_the_command_that_measures_it(results, name
     assert f"{name}.json: this benchmark has not been run" in run.stderr
     assert f"--only {name}" in run.stderr
     assert not (results / "overview.png").exists()
+
+
+TIMED = """
+import fe_step
+from fe_step import FullStrain, Microsphere, load_model, ROOT
+
+tensor, trap = (load_model(ROOT / "exported_models" / name) for name in ("exact_sls", "trap"))
+for row in (
+    fe_step.newton_iteration("tensor", tensor, FullStrain(), 1, 1),
+    fe_step.newton_iteration("microsphere", trap, Microsphere(25), 1, 1),
+    fe_step.written_in_ufl(1, 1),
+):
+    assert row["points"] == 6 * 4
+    assert row["total"] > row["law"] > 0.0
+fe_step.growth(trap, [1], 1)
+"""
+
+
+@pytest.mark.fem
+def test_parts_of_a_step_are_timed():
+    """The least of the benchmark whose parts know the insides of a law; no time is judged."""
+    run = subprocess.run(
+        [sys.executable, "-c", TIMED],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(BENCHMARKS)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
