@@ -31,6 +31,8 @@ class FieldWriter:
 
     Raises:
         ValueError: If the ending of ``path`` is none of the above.
+        OSError: By :meth:`write`, if a frame cannot be written, on all ranks. The analysis goes on;
+            the file does not: HDF5 may crash when the process ends.
 
     Example:
         with FieldWriter("bar.xdmf", law, u) as fields:
@@ -40,7 +42,7 @@ class FieldWriter:
     def __init__(
         self, path: str | Path, law: InternalVariableLaw | Sequence[InternalVariableLaw], u: Any
     ) -> None:
-        path = Path(path)
+        path = self._path = Path(path)
         self._laws = (law,) if isinstance(law, InternalVariableLaw) else tuple(law)
         self._u = u
         mesh = u.function_space.mesh
@@ -79,6 +81,20 @@ class FieldWriter:
         self._nodal.interpolate(self._u)
         for law in self._laws:
             self._average(law)
+        try:
+            self._append(time)
+        except RuntimeError as error:
+            found = str(error)
+        else:
+            found = ""
+        messages = [each for each in self._u.function_space.mesh.comm.allgather(found) if each]
+        if messages:
+            raise OSError(
+                f"{self._path}: the frame of time {time:.6g} could not be written ({messages[0]}). "
+                "Make room on the disk and write into a new file."
+            )
+
+    def _append(self, time: float) -> None:
         functions = [self._nodal, *self._cells.values()]
         if self._with_mesh:
             for function in functions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import secrets
@@ -81,6 +82,35 @@ def require_finite(place: str, values: npt.NDArray[Any]) -> None:
         raise ValueError(f"{place} must be finite; found {len(bad)} bad values, first at {where}.")
 
 
+class _Disk(io.FileIO):
+    """A file that HDF5 can close in peace even if its disk is full: else it crashes at exit.
+
+    After a failed write nothing more reaches the disk, and :meth:`check` and :meth:`close` raise
+    its error.
+    """
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        written = 0
+        try:
+            while self.error is None and written < len(view):
+                written += super().write(view[written:])
+        except OSError as error:
+            self.error = error
+        return len(view)
+
+    def check(self) -> None:
+        """Raise the error of an earlier write."""
+        if self.error is not None:
+            raise self.error
+
+    def close(self) -> None:
+        super().close()
+        self.check()
+
+
 def write_file(
     path: str | Path, datasets: Mapping[str, Any], attributes: Mapping[str, Any]
 ) -> None:
@@ -95,12 +125,13 @@ def write_file(
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
-        with h5py.File(temporary, "x") as file:
+        with _Disk(temporary, "x+b") as disk, h5py.File(disk, "w") as file:
             for name, array in datasets.items():
                 if name == "microstate":
                     _write_microstate(file, array)
                 else:
                     file.create_dataset(name, data=array)
+                disk.check()
             file.attrs.update(attributes)
         with temporary.open("rb") as written:
             os.fsync(written.fileno())

@@ -47,3 +47,15 @@ def test_an_unknown_ending_is_refused(zener, bar, tmp_path):
     body = bar(zener())
     with pytest.raises(ValueError, match=r"must end in \.xdmf or \.pvd; found '\.vtk'"):
         FieldWriter(tmp_path / "bar.vtk", body.law, body.u)
+
+
+def test_a_frame_that_cannot_be_written_is_named(zener, bar, tmp_path, monkeypatch):
+    def full(time):
+        raise RuntimeError("Failed to write HDF5")
+
+    body = bar(zener())
+    with FieldWriter(tmp_path / "bar.xdmf", body.law, body.u) as fields:
+        fields.write(0.0)
+        monkeypatch.setattr(fields, "_append", full)
+        with pytest.raises(OSError, match=r"bar.xdmf: the frame of time 0.5 .*Make room"):
+            fields.write(0.5)
