@@ -4,7 +4,8 @@
 
 For chains of several lengths, under the paper's pulls at the same mean strains: the one friction of
 the closed-form twin, fitted to the training lengths; the twin's errors on the test lengths, with
-that friction and with the one of the shortest chain; and how far the force of the held chain at
+that friction and with the one of the shortest chain; the errors of a learned law, trained on ten
+springs, beside the floor of the sampling noise; and how far the force of the held chain at
 equilibrium, by exact convolution, is from that of a single spring under constant force (N → ∞).
 """
 
@@ -16,13 +17,21 @@ import numpy as np
 import torch
 
 from ibvonn_train.audits.boltzmann import Boltzmann
+from ibvonn_train.evaluation import open_law
 from ibvonn_train.evaluation.errors import relative_error
-from ibvonn_train.evaluation.rollouts import encoded, roll_out
+from ibvonn_train.evaluation.rollouts import encoded, reference_strain, roll_out
 from ibvonn_train.evaluation.twin import Twin, fitted_twin
 from ibvonn_train.physics import physics_of
 from ibvonn_train.report import text_table
-from ibvonn_train.simulation import Preparation, SpringChain, chain_of_paper, simulate
+from ibvonn_train.simulation import (
+    Preparation,
+    SpringChain,
+    chain_of_paper,
+    repeat_from_first,
+    simulate,
+)
 
+ROOT = Path(__file__).parents[1]
 SHORT = (Preparation(2000, 0.01),)
 """After exact draws; the paper's preparation of 50 000 steps would add its own end effects."""
 
@@ -38,12 +47,20 @@ def ensembles(springs, replicas):
     )
 
 
-def errors(friction, data):
-    """Return the errors of ε and F_ex of the end-driven twin, in %."""
-    twin = Twin(data, friction)
-    start = encoded(twin, data)
-    run = roll_out(twin, data, start, drives=("end",))["end"]
-    return relative_error(run.strain, start.strain), relative_error(run.force, start.force)
+def floor(data):
+    """Return what a perfect law shows of ε and F_ex, in %: √2 less than two ensembles differ by."""
+    again = repeat_from_first(data, factor=1, seed=data.seed + 1000, progress=False)
+    pairs = ((data.strain, again.strain), (data.force, again.force))
+    return [relative_error(*pair) / np.sqrt(2.0) for pair in pairs]
+
+
+def errors(law, data):
+    """Return the errors of ε and F_ex of an end-driven law, in %."""
+    start = encoded(law, data)
+    run = roll_out(law, data, start, drives=("end",))["end"]
+    zero = reference_strain(law)  # errors are relative to the strain of the data
+    strain = relative_error(run.strain + zero, start.strain + zero)
+    return strain, relative_error(run.force, start.force)
 
 
 def equilibrium_difference(data):
@@ -62,22 +79,32 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--springs", type=int, nargs="+", default=[10, 20, 40])
     parser.add_argument("--replicas", type=int, default=1000)
+    parser.add_argument("--law", type=Path, default=ROOT / "exported_models/chain_paper")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    law = open_law(arguments.law)
     rows, first = [], None
     for springs in arguments.springs:
         training, test = ensembles(springs, arguments.replicas)
         friction = float(fitted_twin(training).name.split()[-2])
         first = friction if first is None else first
-        found = [*errors(friction, test), *errors(first, test), *errors(0.5, test)]
-        rows.append([springs, friction, *found, equilibrium_difference(test)])
+        twins = [
+            number for each in (friction, first, 0.5) for number in errors(Twin(test, each), test)
+        ]
+        learned = [*errors(law, test), *floor(test)]
+        rows.append([springs, friction, *twins, *learned, equilibrium_difference(test)])
     header = ["springs", "friction / η", "ε", "F_ex", f"ε at {first:.3g}", f"F_ex at {first:.3g}"]
-    header += ["ε, no fit", "F_ex, no fit", "equilibrium"]
+    header += ["ε, no fit", "F_ex, no fit"]
+    header += ["ε, learned", "F_ex, learned", "floor of ε", "floor of F_ex", "equilibrium"]
     print(text_table(header, rows))
-    print("errors of the twin on the test lengths in %; the last column in % of k u_c")
+    print(
+        "errors of the twin and of the learned law on the test lengths in %; the last column in % "
+        "of k u_c; nan: the explicit roll-out of the twin leaves the numbers"
+    )
     if arguments.json:
-        record = {"header": header, "rows": rows, "replicas": arguments.replicas}
+        numbers = [[None if np.isnan(number) else number for number in row] for row in rows]
+        record = {"header": header, "rows": numbers, "replicas": arguments.replicas}
         arguments.json.write_text(json.dumps(record, indent=1) + "\n")
 
 

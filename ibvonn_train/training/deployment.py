@@ -13,6 +13,7 @@ from ..export import Decoder, Description, LawParameters, export_law
 from ..export.decoder import FlowLogDensity, FlowSample
 from ..export.encoder import EncoderGraph
 from ..export.folding import fold_scales, with_zero_energy
+from ..export.manifest import package_versions
 from ..flow import ConditionalFlow
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def deploy(
         config=model.config.resolved(),
         seed=model.config.seed,
         data_sha256=record["provenance"]["data_sha256"],
-        versions=record["provenance"]["versions"],
+        versions=package_versions() | record["provenance"]["versions"],
     )
     gauge = {"averaged": averaged, "strain_shift": strain.copy(), "internal_shift": internal}
     decoder = None
