@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ibvonn_train.audits.boltzmann import Boltzmann
+from ibvonn_train.boltzmann import Boltzmann
 from ibvonn_train.evaluation import open_law
 from ibvonn_train.evaluation.errors import relative_error
 from ibvonn_train.evaluation.rollouts import encoded, reference_strain, roll_out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -13,6 +14,13 @@ from .networks import InputConvexNetwork
 MicroscopicEnergy = Callable[[Tensor, Tensor], Tensor]
 """e(x, ε) per unit reference length: microstates ``(n_state, n_point, n_x)``, strain ``(n_state,
 n_ε)`` → ``(n_state, n_point)``. Averaged strain does not enter e, but is passed all the same."""
+
+
+FIRST_WALL = 0.1
+"""Depth of the widest wall, in parts of the range of α."""
+THINNER = 4.0
+AT_END = 0.006
+"""States this close to the least or largest α show where its end is."""
 
 
 class EnergyValues(NamedTuple):
@@ -34,6 +42,7 @@ class FreeEnergy(nn.Module):
         internal_size: n_α.
         widths: Hidden layers of F; empty for a quadratic law.
         generator: Source of the initial weights.
+        walls: Units of F reserved at each end of each α, see :meth:`add_walls`.
     """
 
     strain_centre: Tensor
@@ -48,14 +57,59 @@ class FreeEnergy(nn.Module):
         *,
         widths: Sequence[int],
         generator: torch.Generator,
+        walls: int = 0,
     ) -> None:
         super().__init__()
         self.strain_size = strain_size
-        self.net = InputConvexNetwork(strain_size + internal_size, widths, generator=generator)
+        self.walls = walls
+        self.net = InputConvexNetwork(
+            strain_size + internal_size,
+            widths,
+            generator=generator,
+            reserved=2 * walls * internal_size,
+        )
         self.register_buffer("strain_centre", torch.zeros(strain_size, dtype=torch.float64))
         self.register_buffer("strain_scale", torch.ones(strain_size, dtype=torch.float64))
         self.register_buffer("energy_scale", torch.ones((), dtype=torch.float64))
         self.register_buffer("offset", torch.zeros((), dtype=torch.float64))
+
+    @torch.no_grad()
+    def add_walls(self, strain: Tensor, internal: Tensor, thermal_energy: float) -> None:
+        """Raise f steeply at both ends of α, as the entropy of mixing does.
+
+        Where α is a fraction p of two species, f contains k_BT [p ln p + (1 − p) ln(1 − p)], whose
+        slope grows by k_BT ln r whenever p shrinks r times, without bound. Smooth units do not find
+        that by themselves. Each wall adds k_BT ln r over a range of α that is r times thinner
+        than that of the wall before; the last one holds against what f does at the given states.
+        All follow the end of α, which may vary a little with ε, along a straight line.
+
+        Args:
+            strain: ε of relaxed states, one strain: ``(n, 1)``.
+            internal: Their α, ``(n, n_α)``.
+            thermal_energy: k_BT per unit reference length.
+        """
+        n, state = self.strain_size, self.state(strain, internal)
+        against = 3.0 * self(strain, internal).driving_force.abs().amax(0)
+        span = internal.amax(0) - internal.amin(0)
+        skip, bias, slope = [], [], []
+        for i, width in enumerate(span):
+            for sign in (-1.0, 1.0):
+                depth_of = (sign * internal[:, i]).max() - sign * internal[:, i]
+                end = state[depth_of <= AT_END * width]
+                moved = end - end.mean(0)
+                spread = (moved[:, 0] ** 2).sum()
+                tilt = (moved[:, 0] * moved[:, n + i]).sum() / spread.clamp(min=1e-12)
+                base = end[:, n + i].mean() - tilt * end[:, 0].mean()
+                for k in range(self.walls):
+                    depth = width * FIRST_WALL / THINNER**k
+                    normal = torch.zeros(self.net.size, dtype=torch.float64)
+                    normal[0], normal[n + i] = -tilt, 1.0
+                    skip.append(sign * 3.0 / depth * normal)
+                    bias.append(3.0 - sign * 3.0 / depth * base)
+                    step = thermal_energy * math.log(THINNER) / width
+                    slope.append(step + (against[i] if k == self.walls - 1 else 0.0))
+        scaled = torch.stack(slope) / self.energy_scale
+        self.net.add_walls(torch.stack(skip), torch.stack(bias), scaled)
 
     def state(self, strain: Tensor, internal: Tensor) -> Tensor:
         """Return the normalised state ((ε − c)/s, α) that the networks see."""

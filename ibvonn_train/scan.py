@@ -96,7 +96,7 @@ def with_size(config: TrainingConfig, size: int, *, averaged: bool) -> TrainingC
     stages = config.stages
     if not size:
         without = {"weak": 0.0, "gauge": 0.0, "tie_gradient": 0.0, "fluctuation": 0.0}
-        without |= {"tracking": 0.0}
+        without |= {"tracking": 0.0, "equilibrium": 0.0}
         stages = tuple(
             dataclasses.replace(stage, loss=dataclasses.replace(stage.loss, **without))
             for stage in stages

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from scipy.optimize import minimize
 
+from ..boltzmann import Boltzmann
 from ..evaluation.errors import relative_error
 from ..evaluation.law import FloatArray, Law
 from ..evaluation.rollouts import reference_strain
@@ -13,12 +15,11 @@ from ..free_energy import MicroscopicEnergy
 from ..physics import Physics
 from . import bands
 from .audit import Audit
-from .boltzmann import Boltzmann
 from .evidence import NEEDS_ENERGY, Evidence
 
+BoolArray = npt.NDArray[np.bool_]
+
 POINTS = 25
-SMALL_FORCE = 0.05
-"""A state is close to equilibrium where |g| is below this part of its root mean square."""
 LARGEST_DISSIPATION = 3.0
 """In k_BT: protocols that dissipate more need more replicas than there are."""
 
@@ -91,22 +92,27 @@ def response(law: Law, evidence: Evidence) -> Audit:
 
     Controlled strain: the Boltzmann average of ∂e/∂ε. Averaged strain: the force of a spring in a
     chain of N springs whose ends are held, by exact convolution; and that of one spring under a
-    constant force (N → ∞). Only strains at which the data come close to equilibrium count.
+    constant force (N → ∞). At strains of the data (of the whole chain) where the α that statistical
+    mechanics assigns is one that the law was trained on, whatever the law itself says there.
     """
     name, known = "equilibrium response", _known(law)
     band = bands.CHAIN_EQUILIBRIUM if law.averaged else bands.EQUILIBRIUM
     if known is None or not law.has_decoder:
         return Audit.not_available(name, band, NEEDS_ENERGY)
-    strain, internal = evidence.all_states(law)
-    size = np.linalg.norm(law.rates(strain, internal).driving_force, axis=-1)
-    near = strain[size < SMALL_FORCE * np.sqrt(np.mean(size**2)), 0]
-    if len(near) < POINTS:
-        return Audit.not_available(name, band, "the data do not come close to equilibrium")
-    strains = np.linspace(near.min(), near.max(), POINTS)
-    found = np.array([relaxed(law, float(value))[1] for value in strains])
-    measure = strains + reference_strain(law)[0]
+    zero = reference_strain(law)[0]
+    sites = evidence.measured.strain[..., 0]
+    whole = sites.mean(2) if law.averaged else sites
     boltzmann = Boltzmann(*known, *_span(law))
-    detail = f"relative L2 error in % of the relaxed stress at {POINTS} strains in "
+    strains = np.linspace(whole.min(), whole.max(), POINTS)
+    measure = strains + zero
+    reached = _trained_on(law, boltzmann.replicas(measure, averaged=law.averaged))
+    if not reached.any():
+        return Audit.not_available(
+            name, band, "equilibrium lies outside what the law was trained on"
+        )
+    strains, measure = strains[reached], measure[reached]
+    found = np.array([relaxed(law, float(value))[1] for value in strains])
+    detail = f"relative L2 error in % of the relaxed stress at {len(strains)} strains in "
     detail += f"[{strains[0]:.3g}, {strains[-1]:.3g}]"
     if not law.averaged:
         exact = boltzmann.controlled_stress(measure)
@@ -119,6 +125,15 @@ def response(law: Law, evidence: Evidence) -> Audit:
             f"{relative_error(found, single):.3g} %"
         )
     return Audit.judge(name, relative_error(found, exact), band, detail)
+
+
+def _trained_on(law: Law, replicas: FloatArray) -> BoolArray:
+    """Return which ensembles ``(n, n_replica)`` have an α within the envelope or 2 % beside it."""
+    _, internal = law.encode(replicas[..., None])
+    low, high = law.envelope[law.strain_size :].T
+    margin = 0.02 * (high - low)
+    inside: BoolArray = ((internal >= low - margin) & (internal <= high + margin)).all(-1)
+    return inside
 
 
 def _span(law: Law) -> tuple[float, float]:

@@ -10,6 +10,9 @@ from torch.nn import functional as F
 
 from .mlp import uniform
 
+SILENT = -40.0
+"""Free parameter of a weight of no effect, 4e-18."""
+
 
 def softplus(y: Tensor) -> Tensor:
     """Return ln(1 + e^y) to float64 round-off (torch's default is off by 2e-9 at 20)."""
@@ -27,13 +30,23 @@ class InputConvexNetwork(nn.Module):
         size: Number of components of x.
         widths: Widths of the hidden layers; empty for a quadratic function.
         generator: Source of the initial weights.
+        reserved: Further units of the last layer, without effect until :meth:`add_walls`.
 
     References:
         Amos, Xu & Kolter (2017), *Input Convex Neural Networks*, arXiv 1609.07152, section 3.
     """
 
-    def __init__(self, size: int, widths: Sequence[int], *, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        size: int,
+        widths: Sequence[int],
+        *,
+        generator: torch.Generator,
+        reserved: int = 0,
+    ) -> None:
         super().__init__()
+        if reserved and not widths:
+            raise ValueError("InputConvexNetwork: walls need a hidden layer; found no widths.")
         self.size = size
         self.linear = nn.Parameter(torch.zeros(size, dtype=torch.float64))
         self.root = nn.Parameter(
@@ -50,6 +63,35 @@ class InputConvexNetwork(nn.Module):
                 self.hidden_raw.append(nn.Parameter(_raw(width, below, generator)))
             below = width
         self.output_raw = nn.Parameter(_raw(1, below, generator)[0])
+        self.reserved = reserved
+        if reserved:
+            self._reserve()
+
+    def _reserve(self) -> None:
+        """Append units of the last layer that see nothing and that nothing sees."""
+
+        def longer(old: Tensor, value: float) -> nn.Parameter:
+            rows = old.new_full((self.reserved, *old.shape[1:]), value)
+            return nn.Parameter(torch.cat([old.detach(), rows]))
+
+        self.skip[-1], self.bias[-1] = longer(self.skip[-1], 0.0), longer(self.bias[-1], 0.0)
+        self.output_raw = longer(self.output_raw, SILENT)
+        if self.hidden_raw:
+            self.hidden_raw[-1] = longer(self.hidden_raw[-1], SILENT)
+
+    @torch.no_grad()
+    def add_walls(self, skip: Tensor, bias: Tensor, slope: Tensor) -> None:
+        """Give the reserved units a meaning: slope/|S| s(S·x + b), a wall that rises along S.
+
+        Args:
+            skip: S, shape ``(reserved, size)``.
+            bias: b, shape ``(reserved,)``.
+            slope: Norm of the gradient far up the wall, ``(reserved,)``.
+        """
+        n = self.reserved
+        self.skip[-1][-n:] = skip
+        self.bias[-1][-n:] = bias
+        self.output_raw[-n:] = _inverse_softplus(slope / torch.linalg.vector_norm(skip, dim=1))
 
     def positive(self) -> tuple[list[Tensor], Tensor]:
         """Return the nonnegative weights H_2 … H_L and v."""
@@ -144,5 +186,8 @@ class InputConvexNetwork(nn.Module):
 
 def _raw(rows: int, columns: int, generator: torch.Generator) -> Tensor:
     """Return free parameters whose softplus lies around 1/columns."""
-    target = (1.0 + uniform((rows, columns), 0.5, generator)) / max(columns, 1)
-    return torch.log(torch.expm1(target))
+    return _inverse_softplus((1.0 + uniform((rows, columns), 0.5, generator)) / max(columns, 1))
+
+
+def _inverse_softplus(y: Tensor) -> Tensor:
+    return y + torch.log(-torch.expm1(-y))

@@ -61,7 +61,11 @@ def build_law(
             f"{microstate_size}. Use 'flow'."
         )
     energy = FreeEnergy(
-        strain_size, config.internal_size, widths=config.energy_widths, generator=generator
+        strain_size,
+        config.internal_size,
+        widths=config.energy_widths,
+        walls=config.walls,
+        generator=generator,
     )
     dissipation = DualDissipation(
         strain_size,

@@ -25,6 +25,8 @@ class ModelConfig:
         encoder_gain: Factor on ψ's initial first layer; above 1 where microstates have structure
             that is fine against their range.
         energy_widths: Hidden layers of f.
+        walls: Further units of f at each end of each α, placed where loss.equilibrium first counts:
+            for two-state systems, whose entropy of mixing has infinite slopes there.
         ridges: Number of softplus ridges of φ; 0 makes φ quadratic in g.
         context_widths: Hidden layers of φ's network of the state.
         decoder: "flow" or "mixture".
@@ -37,6 +39,7 @@ class ModelConfig:
     encoder_widths: tuple[int, ...] = (10, 10)
     encoder_gain: float = 1.0
     energy_widths: tuple[int, ...] = (20, 20)
+    walls: int = 0
     ridges: int = 8
     context_widths: tuple[int, ...] = (16, 16)
     decoder: Literal["flow", "mixture"] = "flow"
@@ -52,6 +55,11 @@ class ModelConfig:
             raise ConfigError(
                 "training.model: centred_features must lie between 0 and internal_size = "
                 f"{self.internal_size}; got {self.centred_features}."
+            )
+        if self.walls < 0 or (self.walls and not self.energy_widths):
+            raise ConfigError(
+                "training.model: walls must not be negative, and need energy_widths; got "
+                f"{self.walls} and {list(self.energy_widths)}."
             )
 
 
@@ -85,6 +93,8 @@ class LossWeights:
         likelihood: −⟨ln q⟩ per replica.
         tie: Var(f − F_flow)/Var(F_flow).
         tie_gradient: |g − g_flow|²/Var(g_flow) with g_flow = −∂F_flow/∂α.
+        equilibrium: g² and the square error of σ at the relaxed states that the microscopic energy
+            implies over the strains of the data, in units of the scales of f and σ.
         gauge: ⟨ψ'⟩² in the units of α and ε: freezes α under rigid translation (averaged strain).
         fluctuation: |φ'' − M⟨ψ'ψ'ᵀ⟩Mᵀ/η|², relative: the mobility that the noise of α implies. For
             controlled strain and a frozen encoder.
@@ -99,6 +109,7 @@ class LossWeights:
     likelihood: float = 0.0
     tie: float = 0.0
     tie_gradient: float = 0.0
+    equilibrium: float = 0.0
     gauge: float = 0.0
     fluctuation: float = 0.0
     rollout: float = 0.0
@@ -184,6 +195,17 @@ class TrainingConfig:
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names):
             raise ConfigError(f"stages: names must differ; got {names}.")
+        if self.model.walls and self.stage_of_walls is None:
+            raise ConfigError(
+                f"training.model.walls = {self.model.walls}: needs a stage with loss.equilibrium, "
+                "which places them; found none."
+            )
+
+    @property
+    def stage_of_walls(self) -> int | None:
+        """Index of the stage that begins with placing walls, the first with loss.equilibrium."""
+        with_term = (i for i, stage in enumerate(self.stages) if stage.loss.equilibrium)
+        return next(with_term, None) if self.model.walls else None
 
     def resolved(self) -> dict[str, Any]:
         """Return every value, defaults included, as plain lists, numbers and text."""

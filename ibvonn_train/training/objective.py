@@ -12,6 +12,7 @@ from torch import Tensor
 from .. import dynamics, losses
 from ..empirical import EmpiricalMeasure
 from ..encoder import Gauge, whitening
+from ..equilibrium import EquilibriumStates, equilibrium_states
 from ..free_energy import flow_free_energy
 from ..model import LawValues, LearnedLaw
 from ..physics import Physics
@@ -71,6 +72,7 @@ class Objective:
         self._internal: WeakKeyDictionary[Block, Tensor] = WeakKeyDictionary()
         self._flow: WeakKeyDictionary[Block, tuple[Tensor, Tensor]] = WeakKeyDictionary()
         self._noise: WeakKeyDictionary[Block, Tensor] = WeakKeyDictionary()
+        self._equilibrium = self._relaxed() if weights.equilibrium else None
         if weights.fluctuation and not (self.encoder_frozen and law.strain_kind == "controlled"):
             raise ConfigError(
                 "loss.fluctuation: needs a frozen encoder and controlled strain; found "
@@ -83,6 +85,29 @@ class Objective:
         if self.encoder_frozen or not self.law.internal_size:
             return encoder.gauge
         return whitening(torch.cat([encoder.raw_mean(anchor) for anchor in self.data.anchors]))
+
+    def _relaxed(self) -> EquilibriumStates:
+        """Return the relaxed states over the mean strains of the training data's systems."""
+        blocks = self.data.training
+        strain = torch.cat([block.by_site(block.strain).mean(2).flatten(0, 1) for block in blocks])
+        nodes = torch.cat([block.measures.absolute.nodes for block in blocks])
+        if not strain.shape[-1] == nodes.shape[-1] == 1 or nodes.ndim != 2:
+            raise ConfigError(
+                "loss.equilibrium: needs one strain and microstates of one dimension; found "
+                f"{strain.shape[-1]} and {nodes.shape[-1]}. Set the weight to 0."
+            )
+        kind = self.law.strain_kind
+        ranges = [(float(each.min()), float(each.max())) for each in (strain, nodes)]
+        return equilibrium_states(self.physics, kind, *ranges)
+
+    @torch.no_grad()
+    def add_walls(self) -> None:
+        """Place the walls of f at the ends of α over the relaxed states."""
+        if self._equilibrium is None:
+            raise ValueError("walls are placed by a stage with loss.equilibrium only.")
+        internal = self.gauge()(self.law.encoder.raw_mean(self._equilibrium.measures))
+        strain = self._equilibrium.strain
+        self.law.energy.add_walls(strain, internal, self.physics.thermal_energy)
 
     @torch.no_grad()
     def _times(self) -> Tensor:
@@ -145,6 +170,9 @@ class Objective:
             alpha = copy(internal)
             terms = {"rollout": self._rollout_term, "tracking": self._tracking_term}
             collect({n: f(batch.windows, alpha) for n, f in terms.items() if getattr(w, n)})
+        if self._equilibrium is not None:
+            alpha = copy(gauge(self.law.encoder.raw_mean(self._equilibrium.measures)))
+            collect({"equilibrium": self._equilibrium_term(self._equilibrium, alpha)})
         if slope is not None:
             term = self._gauge_term(gauge, slope)
             record["gauge"] = float(term.detach())
@@ -265,6 +293,19 @@ class Objective:
         size = torch.linalg.matrix_norm(target)
         error: Tensor = torch.linalg.matrix_norm(mobility - target) / size
         return error.square().mean()
+
+    def _equilibrium_term(self, states: EquilibriumStates, internal: Tensor) -> Tensor:
+        """Return the mean squares of (∂²f/∂α²)⁻¹g and of the error of σ.
+
+        To first order the former is how far α is from where the law would come to rest. The force
+        itself says less: at the walls of a two-state system it is as large as one likes.
+        """
+        n, energy = self.law.strain_size, self.law.energy
+        values = energy(states.strain, internal)
+        stiffness = energy.hessian(states.strain, internal)[:, n:, n:]
+        away: Tensor = torch.linalg.solve(stiffness, values.driving_force)
+        scale = self.data.scales.stress_scale
+        return away.square().mean() + losses.normalised_square(values.stress, states.stress, scale)
 
     def _gauge_term(self, gauge: Gauge, slope: Tensor) -> Tensor:
         """Return the mean square of ⟨∂α/∂x⟩ in units of the standard deviations of α and ε."""

@@ -91,6 +91,8 @@ def train(
             run = StageRun(law, data, physics, stage, config.data, config.seed * 1009 + index)
             if resumed:
                 run.restore(start.run)
+            elif index == config.stage_of_walls:
+                run.objective.add_walls()
             bar = tqdm(total=run.total, initial=run.step, desc=stage.name, disable=not progress)
             while not run.done:
                 record = run.advance()

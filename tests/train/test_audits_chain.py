@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ibvonn_train.audits import Evidence, equilibrium, free_energy, kinetics
-from ibvonn_train.audits.boltzmann import Boltzmann
+from ibvonn_train.boltzmann import Boltzmann
 from ibvonn_train.data import TrajectoryEnsemble
 from ibvonn_train.evaluation import ExportedLaw, Rates
 from ibvonn_train.evaluation.rollouts import encoded

@@ -8,9 +8,9 @@ from scipy.interpolate import CubicSpline
 from scipy.optimize import brentq
 from scipy.special import logsumexp
 
-from ..evaluation.law import FloatArray
-from ..free_energy import MicroscopicEnergy
-from ..physics import Physics
+from .evaluation.law import FloatArray
+from .free_energy import MicroscopicEnergy
+from .physics import Physics
 
 NODES = 20_001
 
@@ -23,13 +23,54 @@ class Boltzmann:
         energy: e(x, ε) per unit reference length.
         low: Lower end of the range of microstates.
         high: Upper end.
+        count: Number of nodes.
     """
 
     def __init__(
-        self, physics: Physics, energy: MicroscopicEnergy, low: float, high: float
+        self,
+        physics: Physics,
+        energy: MicroscopicEnergy,
+        low: float,
+        high: float,
+        count: int = NODES,
     ) -> None:
         self.thermal, self.energy = physics.thermal_energy, energy
-        self.nodes = np.linspace(low, high, NODES)
+        self.nodes = np.linspace(low, high, count)
+
+    def controlled_weights(self, strain: FloatArray) -> FloatArray:
+        """Return the weights of the nodes at given strains ``(n,)``, shape ``(n, n_node)``."""
+        x = torch.from_numpy(self.nodes)[None, :, None].expand(len(strain), -1, -1)
+        energy = self.energy(x, torch.from_numpy(strain)[:, None])
+        return torch.softmax(-energy / self.thermal, -1).numpy()
+
+    def averaged_weights(self, strain: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return weights and force of one spring under the force at which its mean is ``strain``.
+
+        Args:
+            strain: Mean microstate, ``(n,)``.
+
+        Returns:
+            Weights ``(n, n_node)`` and forces ``(n,)``.
+        """
+        energy = self._own_energy()
+        force = np.array([self._force_of_mean(energy, value) for value in strain])
+        log_weight = -(energy - force[:, None] * self.nodes) / self.thermal
+        weight = np.exp(log_weight - logsumexp(log_weight, axis=1, keepdims=True))
+        return weight, force
+
+    def replicas(self, strain: FloatArray, *, averaged: bool, count: int = 4000) -> FloatArray:
+        """Return microstates at equal steps of probability, ``(n, count)``, of given strains."""
+        weights = self.averaged_weights(strain)[0] if averaged else self.controlled_weights(strain)
+        places = (np.arange(count) + 0.5) / count
+        rows = [np.interp(places, np.cumsum(row), self.nodes) for row in weights]
+        return np.stack(rows)
+
+    def _own_energy(self) -> FloatArray:
+        """Return e on the nodes of a spring, into which an averaged strain does not enter."""
+        with torch.no_grad():
+            nothing = torch.zeros(1, 1, dtype=torch.float64)
+            energy = self.energy(torch.from_numpy(self.nodes)[None, :, None], nothing)
+        return energy[0].numpy()
 
     def controlled_stress(self, strain: FloatArray) -> FloatArray:
         """Return ⟨∂e/∂ε⟩ at given strains ``(n,)``."""
@@ -51,10 +92,7 @@ class Boltzmann:
             springs: Number of springs of a chain with held ends; None for one spring under the
                 constant force at which its mean is ``strain`` (the limit of many springs).
         """
-        x = self.nodes
-        with torch.no_grad():
-            nothing = torch.zeros(1, 1, dtype=torch.float64)
-            energy = self.energy(torch.from_numpy(x)[None, :, None], nothing)[0].numpy()
+        x, energy = self.nodes, self._own_energy()
         if springs is None:
             return np.array([self._force_of_mean(energy, value) for value in strain])
         # ln of the density of the sum of the microstates of N springs: N convolutions. A tilt
