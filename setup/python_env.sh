@@ -64,7 +64,7 @@ install_python_packages() {
 
 # Before everything else and with its exact version: a range would admit a newer torch, of several GB.
 install_torch() {
-    pip_install "$@" setuptools wheel
+    pip_install "$@" "setuptools>=77" wheel  # what pyproject.toml asks for; an older one may be there
     "$venv/bin/python" - "$torch_oldest" <<'EOS' || pip_install "$@" "torch==$torch_version"
 import sys
 from importlib.metadata import version
