@@ -92,6 +92,7 @@ def with_size(config: TrainingConfig, size: int, *, averaged: bool) -> TrainingC
         config.model,
         internal_size=size,
         centred_features=max(size - 1, 0) if averaged else 0,
+        walls=config.model.walls if size else 0,
     )
     stages = config.stages
     if not size:

@@ -61,6 +61,14 @@ def test_losses_that_need_variables_are_left_out_without_them() -> None:
     assert with_size(CONFIG, 3, averaged=True).model.centred_features == 2
 
 
+def test_walls_are_left_out_without_variables() -> None:
+    root = Path(__file__).parents[2]
+    config = TrainingConfig.from_toml(root / "configs/unfolding_chain.toml")
+    assert config.model.walls > 0
+    assert with_size(config, 0, averaged=True).model.walls == 0
+    assert with_size(config, 2, averaged=True).model.walls == config.model.walls
+
+
 def test_verb_prints_the_table_and_draws(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
