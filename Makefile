@@ -12,7 +12,7 @@ help: ## List these targets
 setup: ## Make .venv: DOLFINx, torch, the tools and this project (10 minutes at most, once)
 	@bash setup/setup.sh
 
-demo: setup ## Simulate the optical trap, learn its law, run it in a FEniCSx bar (8 minutes)
+demo: setup ## Simulate the optical trap, learn its law, run it in a FEniCSx bar (2 minutes after set-up)
 	$(PYTHON) demos/main_job.py
 
 demo-calculix: export OMP_NUM_THREADS := 1

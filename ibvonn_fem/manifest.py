@@ -206,7 +206,7 @@ def _parse(directory: Path) -> dict[str, Any]:
     if not directory.is_dir():
         raise ExportedModelError(
             f"{directory}: not an exported model, there is no such directory. "
-            "Write one with `ibvonn export CHECKPOINT DIRECTORY`."
+            "Write one with `ibvonn export RUN DIRECTORY`."
         )
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -214,7 +214,7 @@ def _parse(directory: Path) -> dict[str, Any]:
         found = sorted(entry.name for entry in directory.iterdir())[:8]
         raise ExportedModelError(
             f"{directory}: not an exported model, it has no manifest.json (found: {found}). "
-            "Write one with `ibvonn export CHECKPOINT DIRECTORY`."
+            "Write one with `ibvonn export RUN DIRECTORY`."
         ) from None
     except OSError as error:
         raise ExportedModelError(f"{path}: cannot be read ({error.strerror}).") from error

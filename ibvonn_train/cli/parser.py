@@ -106,7 +106,7 @@ they lack (Markov residual), errors of roll-outs. Take the smallest number after
 no longer improve.
 
 example:
-  ibvonn scan trap.toml --data data/train.h5 --ensemble data/test.h5 --figure scan.png
+  ibvonn scan trap.toml --data data/train.h5 --ensemble data/validation.h5 --figure scan.png
 """
 
 INIT = """\
