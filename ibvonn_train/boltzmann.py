@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from scipy.interpolate import CubicSpline
 from scipy.optimize import brentq
 from scipy.special import logsumexp
 
-from .evaluation.law import FloatArray
 from .free_energy import MicroscopicEnergy
 from .physics import Physics
+
+FloatArray = npt.NDArray[np.float64]
 
 NODES = 20_001
 

@@ -33,6 +33,15 @@ class EquilibriumStates:
     stress: Tensor
     measures: Measures
 
+    def to(self, device: torch.device) -> EquilibriumStates:
+        """Return the same on another device."""
+        absolute, centred = (
+            EmpiricalMeasure(each.nodes.to(device), each.weights.to(device))
+            for each in (self.measures.absolute, self.measures.centred)
+        )
+        strain, stress = self.strain.to(device), self.stress.to(device)
+        return EquilibriumStates(strain, stress, Measures(absolute, centred))
+
 
 def equilibrium_states(
     physics: Physics,

@@ -19,6 +19,11 @@ n_ε)`` → ``(n_state, n_point)``. Averaged strain does not enter e, but is pas
 FIRST_WALL = 0.1
 """Depth of the widest wall, in parts of the range of α."""
 THINNER = 4.0
+"""r, how many times a wall is thinner than the one before."""
+RISE = 3.0
+"""Argument of a wall's softplus at the end of α; one depth inside it is 0."""
+HOLDS = 3.0
+"""Slope of the last wall, in parts of the largest g that it stands against."""
 AT_END = 0.006
 """States this close to the least or largest α show where its end is."""
 
@@ -88,28 +93,24 @@ class FreeEnergy(nn.Module):
             internal: Their α, ``(n, n_α)``.
             thermal_energy: k_BT per unit reference length.
         """
-        n, state = self.strain_size, self.state(strain, internal)
-        against = 3.0 * self(strain, internal).driving_force.abs().amax(0)
-        span = internal.amax(0) - internal.amin(0)
+        normalised = self.state(strain, internal)[:, 0]
+        against = HOLDS * self(strain, internal).driving_force.abs().amax(0)
+        thinner = THINNER ** torch.arange(self.walls, dtype=strain.dtype, device=strain.device)
         skip, bias, slope = [], [], []
-        for i, width in enumerate(span):
+        for i, alpha in enumerate(internal.T):
+            span = alpha.max() - alpha.min()
+            steps = (thermal_energy * math.log(THINNER) / span).repeat(self.walls)
+            steps[-1] += against[i]
             for sign in (-1.0, 1.0):
-                depth_of = (sign * internal[:, i]).max() - sign * internal[:, i]
-                end = state[depth_of <= AT_END * width]
-                moved = end - end.mean(0)
-                spread = (moved[:, 0] ** 2).sum()
-                tilt = (moved[:, 0] * moved[:, n + i]).sum() / spread.clamp(min=1e-12)
-                base = end[:, n + i].mean() - tilt * end[:, 0].mean()
-                for k in range(self.walls):
-                    depth = width * FIRST_WALL / THINNER**k
-                    normal = torch.zeros(self.net.size, dtype=torch.float64)
-                    normal[0], normal[n + i] = -tilt, 1.0
-                    skip.append(sign * 3.0 / depth * normal)
-                    bias.append(3.0 - sign * 3.0 / depth * base)
-                    step = thermal_energy * math.log(THINNER) / width
-                    slope.append(step + (against[i] if k == self.walls - 1 else 0.0))
-        scaled = torch.stack(slope) / self.energy_scale
-        self.net.add_walls(torch.stack(skip), torch.stack(bias), scaled)
+                base, tilt = _line_of_end(normalised, alpha, sign)
+                sharpness = sign * RISE * thinner / (FIRST_WALL * span)
+                rows = sharpness.new_zeros(self.walls, self.net.size)
+                rows[:, 0], rows[:, self.strain_size + i] = -tilt * sharpness, sharpness
+                skip.append(rows)
+                bias.append(RISE - sharpness * base)
+                slope.append(steps)
+        scaled = torch.cat(slope) / self.energy_scale
+        self.net.add_walls(torch.cat(skip), torch.cat(bias), scaled)
 
     def state(self, strain: Tensor, internal: Tensor) -> Tensor:
         """Return the normalised state ((ε − c)/s, α) that the networks see."""
@@ -133,6 +134,16 @@ class FreeEnergy(nn.Module):
         )
         scale = torch.cat([1.0 / self.strain_scale, ones])
         return self.energy_scale * scale * hessian * scale.unsqueeze(-1)
+
+
+def _line_of_end(strain: Tensor, alpha: Tensor, sign: float) -> tuple[Tensor, Tensor]:
+    """Return base and tilt of the line along which one α ends: base + tilt ε, ε normalised."""
+    depth = (sign * alpha).max() - sign * alpha
+    at_end = depth <= AT_END * depth.max()
+    x, y = strain[at_end], alpha[at_end]
+    moved = x - x.mean()
+    tilt = (moved * (y - y.mean())).sum() / (moved**2).sum().clamp(min=1e-12)
+    return y.mean() - tilt * x.mean(), tilt
 
 
 def flow_free_energy(

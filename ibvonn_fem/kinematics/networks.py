@@ -121,7 +121,7 @@ class Microcircle(_Network):
     Components xx yy xy (√2 on shear), at finite strain xx xy yx yy; stress is a force per length.
 
     Args:
-        directions: Number of equispaced directions on the half circle (12 to 16, by default;
+        directions: Number of equispaced directions on the half circle (12, or 16 by default;
             errors 0.3 and 0.1 % with sharp wells), or a rule of your own.
         density: As for :class:`Microsphere`, per area.
         finite: Finite strain.

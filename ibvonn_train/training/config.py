@@ -56,10 +56,10 @@ class ModelConfig:
                 "training.model: centred_features must lie between 0 and internal_size = "
                 f"{self.internal_size}; got {self.centred_features}."
             )
-        if self.walls < 0 or (self.walls and not self.energy_widths):
+        if self.walls < 0 or (self.walls and not (self.energy_widths and self.internal_size)):
             raise ConfigError(
-                "training.model: walls must not be negative, and need energy_widths; got "
-                f"{self.walls} and {list(self.energy_widths)}."
+                "training.model: walls must not be negative, and need energy_widths and internal "
+                f"variables; got {self.walls}, {list(self.energy_widths)} and {self.internal_size}."
             )
 
 
@@ -93,8 +93,9 @@ class LossWeights:
         likelihood: −⟨ln q⟩ per replica.
         tie: Var(f − F_flow)/Var(F_flow).
         tie_gradient: |g − g_flow|²/Var(g_flow) with g_flow = −∂F_flow/∂α.
-        equilibrium: g² and the square error of σ at the relaxed states that the microscopic energy
-            implies over the strains of the data, in units of the scales of f and σ.
+        equilibrium: |(∂²f/∂α²)⁻¹g|², the distance from rest in standard deviations of α, and the
+            square error of σ over Var σ, at the relaxed states that the microscopic energy implies
+            over the mean strains of the data.
         gauge: ⟨ψ'⟩² in the units of α and ε: freezes α under rigid translation (averaged strain).
         fluctuation: |φ'' − M⟨ψ'ψ'ᵀ⟩Mᵀ/η|², relative: the mobility that the noise of α implies. For
             controlled strain and a frozen encoder.

@@ -73,6 +73,7 @@ class Objective:
         self._flow: WeakKeyDictionary[Block, tuple[Tensor, Tensor]] = WeakKeyDictionary()
         self._noise: WeakKeyDictionary[Block, Tensor] = WeakKeyDictionary()
         self._equilibrium = self._relaxed() if weights.equilibrium else None
+        self._rest: Tensor | None = None
         if weights.fluctuation and not (self.encoder_frozen and law.strain_kind == "controlled"):
             raise ConfigError(
                 "loss.fluctuation: needs a frozen encoder and controlled strain; found "
@@ -98,16 +99,26 @@ class Objective:
             )
         kind = self.law.strain_kind
         ranges = [(float(each.min()), float(each.max())) for each in (strain, nodes)]
-        return equilibrium_states(self.physics, kind, *ranges)
+        return equilibrium_states(self.physics, kind, *ranges).to(strain.device)
 
     @torch.no_grad()
     def add_walls(self) -> None:
         """Place the walls of f at the ends of α over the relaxed states."""
         if self._equilibrium is None:
             raise ValueError("walls are placed by a stage with loss.equilibrium only.")
-        internal = self.gauge()(self.law.encoder.raw_mean(self._equilibrium.measures))
+        internal = self._relaxed_internal(self.gauge())
         strain = self._equilibrium.strain
         self.law.energy.add_walls(strain, internal, self.physics.thermal_energy)
+
+    def _relaxed_internal(self, gauge: Gauge) -> Tensor:
+        """Return α of the relaxed states; a frozen encoder gives it once."""
+        assert self._equilibrium is not None  # noqa: S101 (the callers have asked)
+        if self._rest is not None:
+            return self._rest
+        internal = gauge(self.law.encoder.raw_mean(self._equilibrium.measures))
+        if self.encoder_frozen:
+            self._rest = internal.detach()
+        return internal
 
     @torch.no_grad()
     def _times(self) -> Tensor:
@@ -171,7 +182,7 @@ class Objective:
             terms = {"rollout": self._rollout_term, "tracking": self._tracking_term}
             collect({n: f(batch.windows, alpha) for n, f in terms.items() if getattr(w, n)})
         if self._equilibrium is not None:
-            alpha = copy(gauge(self.law.encoder.raw_mean(self._equilibrium.measures)))
+            alpha = copy(self._relaxed_internal(gauge))
             collect({"equilibrium": self._equilibrium_term(self._equilibrium, alpha)})
         if slope is not None:
             term = self._gauge_term(gauge, slope)
@@ -301,11 +312,13 @@ class Objective:
         itself says less: at the walls of a two-state system it is as large as one likes.
         """
         n, energy = self.law.strain_size, self.law.energy
-        values = energy(states.strain, internal)
+        values, scale = energy(states.strain, internal), self.data.scales.stress_scale
+        error = losses.normalised_square(values.stress, states.stress, scale)
+        if not self.law.internal_size:
+            return error
         stiffness = energy.hessian(states.strain, internal)[:, n:, n:]
         away: Tensor = torch.linalg.solve(stiffness, values.driving_force)
-        scale = self.data.scales.stress_scale
-        return away.square().mean() + losses.normalised_square(values.stress, states.stress, scale)
+        return error + away.square().mean()
 
     def _gauge_term(self, gauge: Gauge, slope: Tensor) -> Tensor:
         """Return the mean square of ⟨∂α/∂x⟩ in units of the standard deviations of α and ε."""

@@ -77,6 +77,7 @@ class Spoiled:
         concave: Added −c ‖(ε, α)‖²/2 to f's Hessian.
         offset: Added to φ.
         rate: Factor on α̇ alone.
+        fence: Added c (|α| − 0.2)₊²/2 to f, c the fence: rest is wrong where α is large.
     """
 
     law: Any
@@ -86,6 +87,7 @@ class Spoiled:
     concave: float = 0.0
     offset: float = 0.0
     rate: float = 1.0
+    fence: float = 0.0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.law, name)
@@ -98,6 +100,9 @@ class Spoiled:
     def rates(self, strain: Any, internal: Any) -> Rates:
         f, σ, g, rate = self.law.rates(strain, internal)
         c, factor = self.energy, self.energy * self.dissipation * self.rate
+        internal = np.asarray(internal)
+        over = np.sign(internal) * np.maximum(np.abs(internal) - 0.2, 0.0)
+        f, g = f + 0.5 * self.fence * (over**2).sum(-1), g - self.fence * over
         return Rates(c * f, c * σ, c * g, factor * rate)
 
     def dual_dissipation(self, force: Any, strain: Any, internal: Any) -> tuple[Any, Any]:
@@ -149,6 +154,8 @@ SPOILED: list[tuple[MakeAudit, dict[str, float]]] = [
     (closed.driving_force, {"energy": by(bands.EXACT_FORCE, 1)}),
     (closed.mobility, {"dissipation": by(bands.EXACT_MOBILITY, 1)}),
     (equilibrium.response, {"energy": by(bands.EQUILIBRIUM, 1)}),
+    # Rest is wrong where α is large only.
+    (equilibrium.response, {"fence": 20.0}),
     (dissipation.entropy_production, {"dissipation": by(bands.ENTROPY_PRODUCTION, 0)}),
     (dissipation.entropy_production, {"dissipation": by(bands.ENTROPY_PRODUCTION, 1)}),
     (dissipation.fluctuation_dissipation, {"dissipation": ratio(0)}),
@@ -174,6 +181,15 @@ def test_audit_fails_on_an_error_of_twice_its_band(
     found = audit(law, evidence)
     assert found is not None
     assert found.verdict == "fail", found
+
+
+def test_equilibrium_is_judged_where_statistical_mechanics_says(
+    exact: ExportedLaw, evidence: Evidence
+) -> None:
+    """A law whose g is wrong at large α cannot have those strains left out."""
+    laws: list[Any] = [exact, Spoiled(exact, fence=20.0)]
+    strains = [equilibrium.response(law, evidence).detail for law in laws]
+    assert strains[0] == strains[1]
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from ibvonn_train.equilibrium import equilibrium_states
 from ibvonn_train.free_energy import FreeEnergy
 from ibvonn_train.networks import InputConvexNetwork
 from ibvonn_train.physics import Physics, physics_of
-from ibvonn_train.simulation import TetheredParticle, simulate, trap_of_paper
+from ibvonn_train.simulation import TetheredParticle
 from ibvonn_train.training import TrainedModel, TrainingConfig, train
 from ibvonn_train.training.config import ConfigError
 
@@ -31,14 +31,6 @@ CONFIG = TrainingConfig.from_dict({
         {"name": "again", "optimiser": "lbfgs", "steps": 20, "train": ["energy"], "loss": RELAX},
     ],
 })  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def ensemble() -> TrajectoryEnsemble:
-    return simulate(
-        TetheredParticle(), trap_of_paper().train[:4], duration=3.0, time_step=0.01, stride=2,
-        replicas=200, seed=1, engine="torch", progress=False,
-    )  # fmt: skip
 
 
 def test_relaxed_states_of_the_trap_are_the_exact_ones() -> None:
@@ -61,6 +53,19 @@ def test_relaxed_springs_have_the_mean_that_was_asked_for() -> None:
     assert centred.mean(centred.nodes).abs().max() < 1e-10
     variance = centred.mean(centred.nodes**2)
     torch.testing.assert_close(variance, torch.full_like(variance, 0.2 / 3.0), rtol=1e-6, atol=0)
+
+
+def test_ensembles_beyond_the_data_are_left_out() -> None:
+    """Positions up to 0.5 show relaxed ensembles, of mean ε/2 and width 0.07, up to ε = 0.5."""
+    parameters = TetheredParticle().parameters()
+    physics = physics_of("tethered_particle", parameters)
+    width = np.sqrt(physics.thermal_energy / (2.0 * parameters["stiffness"]))
+    states = equilibrium_states(physics, "controlled", (-2.0, 2.0), (-0.5, 0.5))
+    edge = 2.0 * (0.5 - 3.09 * width)  # 0.1 % of a Gaussian lies beyond 3.09 of its width
+    assert float(states.strain.max()) == pytest.approx(edge, abs=4.0 / 95)
+    assert float(states.strain.min()) == pytest.approx(-edge, abs=4.0 / 95)
+    with pytest.raises(ValueError, match="no relaxed ensemble lies between"):
+        equilibrium_states(physics, "controlled", (4.0, 5.0), (-0.5, 0.5))
 
 
 def test_unknown_energies_are_refused(ensemble: TrajectoryEnsemble, tmp_path: Path) -> None:

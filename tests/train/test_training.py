@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from ibvonn_train.data import TrajectoryEnsemble
-from ibvonn_train.simulation import TetheredParticle, simulate, trap_of_paper
 from ibvonn_train.training import CheckpointError, TrainedModel, TrainingConfig, train
 from ibvonn_train.training.config import ConfigError
 from ibvonn_train.training.log import RunLog
@@ -35,14 +34,6 @@ TABLE = {
     ],
 }  # fmt: skip
 CONFIG = TrainingConfig.from_dict(TABLE)
-
-
-@pytest.fixture(scope="module")
-def ensemble() -> TrajectoryEnsemble:
-    return simulate(
-        TetheredParticle(), trap_of_paper().train[:4], duration=3.0, time_step=0.01, stride=2,
-        replicas=200, seed=1, engine="torch", progress=False,
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")

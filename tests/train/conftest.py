@@ -1,0 +1,17 @@
+"""Data that several files train on; those that need others have a fixture of the same name."""
+
+from __future__ import annotations
+
+import pytest
+
+from ibvonn_train.data import TrajectoryEnsemble
+from ibvonn_train.simulation import TetheredParticle, simulate, trap_of_paper
+
+
+@pytest.fixture(scope="session")
+def ensemble() -> TrajectoryEnsemble:
+    """Four pulls of the paper with few replicas."""
+    return simulate(
+        TetheredParticle(), trap_of_paper().train[:4], duration=3.0, time_step=0.01, stride=2,
+        replicas=200, seed=1, engine="torch", progress=False,
+    )  # fmt: skip
