@@ -151,6 +151,11 @@ def read_strain_history(path: str | Path, strain_size: int) -> tuple[FloatArray,
                 f"{path}: line {number} must have {1 + strain_size} columns (time and "
                 f"{strain_size} strain components); found {len(row)}."
             )
+        if rows and not row[0] > rows[-1][0]:
+            raise ValueError(
+                f"{path}: line {number}: time must be strictly increasing; found {row[0]:.6g} "
+                f"after {rows[-1][0]:.6g}. Remove or correct this line."
+            )
         rows.append(row)
     if not rows:
         raise ValueError(f"{path}: holds no rows of numbers (time, strain, …).")

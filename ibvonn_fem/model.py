@@ -139,7 +139,7 @@ class ExportedModel:
         if self.strict_range:
             raise EnvelopeError(
                 report.sentence(self.manifest.name)
-                + " Stay inside, or load the model with strict_range=False."
+                + " Stay inside, or leave out strict_range (--strict-range)."
             )
         warnings.warn(report.sentence(self.manifest.name), EnvelopeWarning, stacklevel=3)
 

@@ -188,7 +188,9 @@ def open_law(path: str | Path, energy: MicroscopicEnergy | None = None) -> Expor
         return ExportedLaw(source, energy)
     if not (source.is_file() or (source / "model.pt").is_file()):
         raise FileNotFoundError(
-            f"{source}: neither an exported model (manifest.json) nor a trained one (model.pt)."
+            f"{source}: {'holds' if source.is_dir() else 'there is no such folder:'} neither an "
+            "exported model (manifest.json) nor a trained one (model.pt). Give the folder that "
+            "`ibvonn export` or `ibvonn train` wrote."
         )
     from ..training.trained import TrainedModel
 

@@ -89,7 +89,9 @@ def simulate(
     compiled = _use_compiled(engine, system, device)
     total = plan.steps * (len(control) if compiled else 1)
     lock = Lock()
-    with tqdm(total=total, desc=system.name, unit="step", disable=not progress) as bar:
+    with tqdm(
+        total=total, desc=system.name, unit="step", disable=None if progress else True
+    ) as bar:
 
         def advance(count: int) -> None:
             with lock:
@@ -164,7 +166,8 @@ def _whole_steps(duration: float, time_step: float, stride: int) -> int:
     if steps < 1 or abs(steps * time_step * stride - duration) > 1e-6 * duration:
         raise ValueError(
             f"simulate: duration {duration} must be a whole number of stored intervals of "
-            f"{time_step * stride:.6g}."
+            f"{time_step * stride:.6g}; the nearest is "
+            f"{max(steps, 1) * time_step * stride:.6g}. Take it, or another time_step or stride."
         )
     return steps
 

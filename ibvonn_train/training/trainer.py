@@ -93,7 +93,12 @@ def train(
                 run.restore(start.run)
             elif index == config.stage_of_walls:
                 run.objective.add_walls()
-            bar = tqdm(total=run.total, initial=run.step, desc=stage.name, disable=not progress)
+            bar = tqdm(
+                total=run.total,
+                initial=run.step,
+                desc=stage.name,
+                disable=None if progress else True,
+            )
             while not run.done:
                 record = run.advance()
                 total += 1

@@ -84,12 +84,15 @@ def test_run_point_says_where_the_law_extrapolates(history, capsys):
     assert main(options) == 0
     assert "1 of 2 instants are outside the range of the training" in capsys.readouterr().err
     assert main([*options, "--strict-range"]) == 1
-    assert "strict_range=False" in capsys.readouterr().err
+    assert "leave out strict_range" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("0,0.1\n0,0.2\n", "strictly increasing"), ("0,nan\n", "strain must be finite")],
+    [
+        ("0,0.1\n0,0.2\n", "line 2: time must be strictly increasing; found 0 after 0"),
+        ("0,nan\n", "strain must be finite"),
+    ],
 )
 def test_run_point_refuses_in_one_sentence(history, capsys, text, message):
     history.write_text(text)

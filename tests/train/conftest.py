@@ -1,4 +1,4 @@
-"""Data that several files train on; those that need others have a fixture of the same name."""
+"""What several files train on (those that need others have one of the same name), or need."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 
 from ibvonn_train.data import TrajectoryEnsemble
 from ibvonn_train.simulation import TetheredParticle, simulate, trap_of_paper
+from ibvonn_train.simulation.compiler import CompilerError, library
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +16,12 @@ def ensemble() -> TrajectoryEnsemble:
         TetheredParticle(), trap_of_paper().train[:4], duration=3.0, time_step=0.01, stride=2,
         replicas=200, seed=1, engine="torch", progress=False,
     )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def c_compiler() -> None:
+    """For comparisons of the two engines, of which one needs a C compiler."""
+    try:
+        library()
+    except CompilerError as error:
+        pytest.skip(str(error))

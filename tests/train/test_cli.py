@@ -226,7 +226,7 @@ def test_what_cannot_be_done_is_said_in_one_sentence(
         (("seed = 3", "seed = 2"), "differ in name and in seed"),
         (('"tethered_particle"', '"tethered"'), "'tethered' is not known"),
         (('"tethered_particle"', '"none.py:System"'), "there is no file"),
-        (("duration = 3.0", "duration = 3.001"), "whole number of stored intervals"),
+        (("duration = 3.0", "duration = 3.001"), "the nearest is 3. Take it"),
     ],
 )
 def test_mistakes_in_a_study_are_named(

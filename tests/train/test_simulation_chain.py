@@ -16,7 +16,6 @@ from ibvonn_train.simulation import (
     system_of,
     unfolding_chain,
 )
-from ibvonn_train.simulation.compiler import CompilerError, library
 from ibvonn_train.simulation.protocols import hold, ramp, smooth_pull
 from ibvonn_train.simulation.spring import sample_at_force, sample_at_length
 
@@ -99,10 +98,6 @@ def test_an_equilibrium_start_stays_and_a_uniform_one_arrives_there(drive):
 
 def test_the_paper_preparation_reaches_the_exact_occupations_of_the_wells():
     """Mean open fraction of the 10-chain 0.3637 at L = 0.17, by the formula without edges."""
-    try:
-        library()
-    except CompilerError:
-        pytest.skip("50 000 steps in torch take too long")
     data = simulate(
         SpringChain(),
         [hold(0.17)],
@@ -146,12 +141,9 @@ def trajectories(engine, chain, seed, replicas=3000):
     )
 
 
+@pytest.mark.usefixtures("c_compiler")
 @pytest.mark.parametrize("drive", ["end", "force"])
 def test_engines_give_the_same_statistics(drive):
-    try:
-        library()
-    except CompilerError:
-        pytest.skip("no C compiler")
     chain = SpringChain(
         springs=4, thermal_energy=2e-5, drive=drive, preparation=(Preparation(100, 0.01, 1.5),)
     )
@@ -171,6 +163,7 @@ def test_engines_give_the_same_statistics(drive):
     assert z(torch_run, trajectories("compiled", hot, 1)) > 6
 
 
+@pytest.mark.usefixtures("c_compiler")
 @pytest.mark.parametrize(
     "chain",
     [
@@ -184,10 +177,6 @@ def test_engines_give_the_same_statistics(drive):
     ids=["end", "force", "offset", "trap"],
 )
 def test_without_noise_the_engines_agree_to_round_off(chain):
-    try:
-        library()
-    except CompilerError:
-        pytest.skip("no C compiler")
     # A pull that takes springs over the crossing, not one that stays on it.
     pull = ramp(0.011, 0.0003) if chain.drive == "force" else smooth_pull(0.05, 0.041)
     runs = [
