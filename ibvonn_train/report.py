@@ -40,6 +40,8 @@ QUANTITIES = {
     "stress": "spring force",
     "strain": "strain",
     "internal": "internal variables",
+    "mean_position": "mean position",
+    "open_fraction": "open fraction",
 }
 
 

@@ -58,6 +58,10 @@ QUANTITIES: dict[Example, tuple[Quantity, ...]] = {
         Quantity("F_ex, linear protocol", "linear", "controlled/force", "force/linear", 0.15),
         Quantity("α, test", "test", "controlled/internal", "internal/test", 0.32),
         Quantity("α, linear protocol", "linear", "controlled/internal", "internal/linear", 0.25),
+        Quantity("mean position, test", "test", "controlled/mean_position", "", np.nan),
+        Quantity(
+            "mean position, linear protocol", "linear", "controlled/mean_position", "", np.nan
+        ),
         Quantity("f, test", "test", "free_energy", "free_energy/test", 0.1),
         Quantity("φ, test", "test", "dual_dissipation", "dual_dissipation/test", 0.5),
     ),
@@ -67,6 +71,8 @@ QUANTITIES: dict[Example, tuple[Quantity, ...]] = {
         Quantity("F_ex, end-driven, test", "test", "end/force", "end/force/test", 0.90),
         Quantity("last spring, end-driven, test", "test", "end/last_force", "", np.nan),
         Quantity("α, end-driven, test", "test", "end/internal", "end/internal/test", 2.5),
+        Quantity("open fraction, test", "test", "end/open_fraction", "", np.nan),
+        Quantity("open fraction, sinusoidal", "sinusoidal", "end/open_fraction", "", np.nan),
         Quantity("ε, sinusoidal", "sinusoidal", "end/strain", "end/strain/sinusoidal", 0.75),
         Quantity("F_ex, sinusoidal", "sinusoidal", "end/force", "end/force/sinusoidal", 0.90),
     ),
@@ -127,7 +133,7 @@ class Reproduction:
                     f"{min(ours):.3g} to {max(ours):.3g}",
                     line.target if np.isfinite(line.target) else None,
                     None if None in exact else float(np.median(np.array(exact, dtype=float))),
-                    *([float(np.median(mixed))] if mixed else []),
+                    *([_median(mixed)] if mixed else []),
                 ]
             )
         seconds = self.cpu_seconds
@@ -160,8 +166,13 @@ class Reproduction:
         }
 
 
+def _median(errors: list[float]) -> float | None:
+    return float(np.median(errors)) if np.isfinite(errors).all() else None
+
+
 def _error(found: Evaluation, key: str) -> float:
-    return found.errors[key] if key in found.errors else found.potentials[key]
+    """Return one error; NaN for what a law without an exportable decoder does not say."""
+    return found.errors.get(key, found.potentials.get(key, np.nan))
 
 
 def reproduce(

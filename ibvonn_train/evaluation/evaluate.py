@@ -10,7 +10,7 @@ import numpy as np
 from ..data import TrajectoryEnsemble
 from ..exact_trap import ExactTrap
 from .errors import Gauge, deviation, relative_error
-from .known import Agreement, agreement, known_variable
+from .known import Agreement, KnownVariable, agreement, known_variable
 from .law import FloatArray, Law
 from .likelihood import negative_log_likelihood
 from .rollouts import Trajectories, encoded, reference_strain, roll_out
@@ -22,7 +22,8 @@ QUANTITIES = {
     "force": ("strain", "stress", "internal"),
 }
 """What is compared in each drive mode. The external force of a chain with a moved end is that of
-the last spring plus a known drag of its size: the last spring's is given beside it."""
+the last spring plus a known drag of its size: the last spring's is given beside it. Where the
+system has a known internal variable, what the decoder says of it is compared too."""
 
 
 @dataclass(frozen=True)
@@ -97,17 +98,26 @@ def evaluate(
     measured = encoded(law, data)
     gauge = gauge or law.training_gauge or Gauge.of(measured.internal)
     predicted = roll_out(law, data, measured)
+    known = known_variable(data) if law.has_decoder else None
+    if known is not None:
+        for drive in predicted.keys() - {"force"}:
+            run = predicted[drive]
+            decoded = known.decoded(law, run.strain, run.internal)
+            predicted[drive] = run._replace(known=decoded)
     truth, ideal = _truth(law, data, measured, predicted, noise_free)
     zero = reference_strain(law)
     errors, floor, exact = {}, {}, {}
     for drive, run in predicted.items():
-        for name in QUANTITIES[drive]:
-            key = f"{drive}/{name}"
+        names = {name: name for name in QUANTITIES[drive]}
+        if known is not None and run.known is not None:
+            names[known.key] = "known"
+        for label, name in names.items():
+            key = f"{drive}/{label}"
             errors[key] = _error(name, run, measured, gauge, zero)
             if truth is not None:
                 floor[key] = _error(name, truth, measured, gauge, zero)
                 exact[key] = _error(name, ideal[drive], truth, gauge, zero)
-    trap, known = exact_trap_of(data), known_variable(data)
+    trap = exact_trap_of(data)
     return Evaluation(
         errors,
         floor,
@@ -117,9 +127,15 @@ def evaluate(
         predicted,
         _outside(law, measured),
         negative_log_likelihood(law, data, measured) if law.has_decoder else {},
-        None if known is None else agreement(measured.internal, known),
+        _agreement(known_variable(data), measured),
         truth,
     )
+
+
+def _agreement(known: KnownVariable | None, measured: Trajectories) -> Agreement | None:
+    if known is None or measured.known is None:
+        return None
+    return agreement(measured.internal, measured.known, known.name)
 
 
 def _truth(
@@ -152,6 +168,10 @@ def _error(
         return relative_error(run.strain + zero, truth.strain + zero)
     if name == "internal":
         return relative_error(gauge(run.internal), gauge(truth.internal))
+    if name == "known":
+        assert run.known is not None  # noqa: S101 (the caller has looked)
+        assert truth.known is not None  # noqa: S101 (both are of one system)
+        return relative_error(run.known, truth.known)
     if name == "last_force":
         return relative_error(run.stress[:, :, -1], truth.stress[:, :, -1])
     return relative_error(getattr(run, name), getattr(truth, name))

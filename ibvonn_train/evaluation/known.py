@@ -2,30 +2,75 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy.stats import spearmanr
 
 from ..data import TrajectoryEnsemble
-from .law import FloatArray
+from .law import FloatArray, Law
+
+NODES = 200
+"""Of the quadrature over the decoder's density."""
+REACH = 6.5
+"""It covers the decoder's images of ± this many standard deviations of its noise."""
+STATES_AT_ONCE = 2000
 
 
 class KnownVariable(NamedTuple):
-    """A quantity of the ensemble, ``(n_protocol, n_time, n_site)``."""
+    """An ensemble mean ⟨h(x)⟩ that is known to matter.
+
+    Attributes:
+        name: In words.
+        of: h, of microstates of one dimension in the measure of the data.
+    """
 
     name: str
-    value: FloatArray
+    of: Callable[[npt.NDArray[np.floating[Any]]], npt.NDArray[np.floating[Any]]]
+
+    @property
+    def key(self) -> str:
+        """Name among errors."""
+        return self.name.replace(" ", "_")
+
+    def measured(self, data: TrajectoryEnsemble) -> FloatArray:
+        """Return its mean over the replicas, ``(n_protocol, n_time, n_site)``."""
+        mean: FloatArray = self.of(data.microstate[..., 0]).mean(-1, dtype=np.float64)
+        return mean
+
+    def decoded(self, law: Law, strain: FloatArray, internal: FloatArray) -> FloatArray:
+        """Return its mean over the density that the law's decoder gives to states, by quadrature.
+
+        Args:
+            law: A law with a decoder.
+            strain: ε in the measure of the law, ``(..., n_ε)``.
+            internal: α, ``(..., n_α)``.
+
+        Returns:
+            Shape ``(...)``.
+        """
+        shape = strain.shape[:-1]
+        strain = strain.reshape(-1, law.strain_size)
+        internal = internal.reshape(-1, law.internal_size)
+        parts = []
+        for at in range(0, len(strain), STATES_AT_ONCE):
+            eps, alpha = strain[at : at + STATES_AT_ONCE], internal[at : at + STATES_AT_ONCE]
+            ends = law.sample(np.tile([[[-REACH], [REACH]]], (len(eps), 1, 1)), eps, alpha)[..., 0]
+            x = np.linspace(ends[:, 0], ends[:, 1], NODES, axis=1)
+            weight = np.exp(law.log_density(x[..., None], eps, alpha))
+            parts.append((weight * self.of(x)).sum(-1) / weight.sum(-1))
+        return np.concatenate(parts).reshape(shape)
 
 
 def known_variable(data: TrajectoryEnsemble) -> KnownVariable | None:
     """Return the mean position of the trap's particle, or the open fraction of two-well springs."""
     if data.system == "tethered_particle":
-        mean = data.microstate[..., 0].mean(-1, dtype=np.float64)
-        return KnownVariable("mean position", np.asarray(mean))
+        return KnownVariable("mean position", lambda x: x)
     if "crossing" in data.parameters and data.strain_kind == "averaged":
         limit = data.parameters["crossing"] / data.parameters.get("reference_length", 1.0)
-        return KnownVariable("open fraction", np.mean(data.microstate[..., 0] > limit, axis=-1))
+        return KnownVariable("open fraction", lambda x: (x > limit).astype(x.dtype))
     return None
 
 
@@ -46,13 +91,13 @@ class Agreement(NamedTuple):
     best: FloatArray
 
 
-def agreement(internal: FloatArray, known: KnownVariable) -> Agreement:
+def agreement(internal: FloatArray, known: FloatArray, name: str) -> Agreement:
     """Compare learned internal variables ``(n_protocol, n_time, n_site, n_α)`` with a known one."""
     rows = internal.reshape(-1, internal.shape[-1])
-    target = known.value.reshape(-1)
+    target = known.reshape(-1)
     design = np.column_stack([np.ones(len(rows)), rows])
     weights, *_ = np.linalg.lstsq(design, target, rcond=None)
     best = design @ weights
     residual = 100 * float(np.std(best - target) / np.std(target))
     rank = float(spearmanr(best, target).statistic)
-    return Agreement(known.name, rank, residual, best.reshape(known.value.shape))
+    return Agreement(name, rank, residual, best.reshape(known.shape))

@@ -13,25 +13,38 @@ from torch import Tensor
 from .. import dynamics
 from ..chain_dynamics import ChainDrive, explicit_chain
 from ..data import TrajectoryEnsemble
+from .known import known_variable
 from .law import Law
 
 FloatArray = npt.NDArray[np.float64]
 
 
 class Trajectories(NamedTuple):
-    """Shapes ``(n_protocol, n_time, n_site, n)``; ``force`` ``(n_protocol, n_time)``."""
+    """Shapes ``(n_protocol, n_time, n_site, n)``; ``force`` ``(n_protocol, n_time)``.
+
+    ``known`` ``(n_protocol, n_time, n_site)`` is the known internal variable of the system
+    (`known_variable`), None where there is none or nobody has asked.
+    """
 
     strain: FloatArray
     internal: FloatArray
     stress: FloatArray
     force: FloatArray
+    known: FloatArray | None = None
 
 
 def encoded(law: Law, data: TrajectoryEnsemble) -> Trajectories:
     """Return what was measured, with α from the encoder."""
     microstate = data.microstate.astype(np.float64, copy=False)
     _, internal = law.encode(microstate)
-    return Trajectories(strain_of(law, data), internal, data.stress, data.force)
+    known = known_variable(data)
+    return Trajectories(
+        strain_of(law, data),
+        internal,
+        data.stress,
+        data.force,
+        None if known is None else known.measured(data),
+    )
 
 
 def strain_of(law: Law, data: TrajectoryEnsemble) -> FloatArray:

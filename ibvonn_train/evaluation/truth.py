@@ -41,7 +41,9 @@ def exact_trap_mean(law: Law, data: TrajectoryEnsemble, measured: Trajectories) 
     )
     _, internal = law.encode(exact.ensemble(mean, variance)[:, :, None])
     force = exact.stress(data.control, mean)
-    return measured._replace(internal=internal, stress=force[:, :, None, None], force=force)
+    return measured._replace(
+        internal=internal, stress=force[:, :, None, None], force=force, known=mean[:, :, None]
+    )
 
 
 def repeated_mean(law: Law, repeated: TrajectoryEnsemble, data: TrajectoryEnsemble) -> Trajectories:
@@ -98,7 +100,13 @@ def noise_free_means(
         many = repeat_from_first(one, factor=factor, seed=seed + case, progress=progress)
         for law, found in zip(laws, parts, strict=True):
             found.append(repeated_mean(law, many, one))
-    return [
-        Trajectories(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
-        for found in parts
-    ]
+    return [_joined(found) for found in parts]
+
+
+def _joined(parts: Sequence[Trajectories]) -> Trajectories:
+    """Return the trajectories of all protocols as one."""
+    strain, internal, stress, force = (
+        np.concatenate(column) for column in zip(*(part[:4] for part in parts), strict=True)
+    )
+    known = [part.known for part in parts if part.known is not None]
+    return Trajectories(strain, internal, stress, force, np.concatenate(known) if known else None)

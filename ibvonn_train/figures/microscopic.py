@@ -58,16 +58,16 @@ def densities(
 
 def internal_variable(path: Path, data: TrajectoryEnsemble, found: Evaluation) -> None:
     """Draw each learned internal variable against the known one of the system, if there is one."""
-    known = known_variable(data)
-    if known is None:
+    known, measured = known_variable(data), found.measured
+    if known is None or measured.known is None:
         return
-    fit = agreement(found.measured.internal, known)
-    count = found.measured.internal.shape[-1]
-    some = np.random.default_rng(0).permutation(known.value.size)[:5000]
+    fit = agreement(measured.internal, measured.known, known.name)
+    count = measured.internal.shape[-1]
+    some = np.random.default_rng(0).permutation(measured.known.size)[:5000]
     with canvas(path, 1, count + 1, size=(3.4 * (count + 1), 3.2)) as (figure, axes):
-        x = known.value.reshape(-1)[some]
+        x = measured.known.reshape(-1)[some]
         for i, axis in enumerate(axes[0, :count]):
-            axis.plot(x, found.measured.internal[..., i].reshape(-1)[some], ".", ms=1)
+            axis.plot(x, measured.internal[..., i].reshape(-1)[some], ".", ms=1)
             axis.set(xlabel=known.name, ylabel=f"learned α{i + 1}")
         axis = axes[0, -1]
         axis.plot(x, fit.best.reshape(-1)[some], ".", ms=1)

@@ -235,7 +235,9 @@ class Objective:
         terms: dict[str, Tensor] = {}
         frozen = self.encoder_frozen and self.decoder_frozen
         measure = self._decoder_measure(block)
-        if w.likelihood or (w.tie and not frozen):
+        if w.tie_gradient and not frozen:
+            internal = internal.detach().requires_grad_()  # of a frozen encoder
+        if w.likelihood or ((w.tie or w.tie_gradient) and not frozen):
             log_density = self.law.decoder.log_density(measure.positions(), internal)
             if w.likelihood:
                 likelihood = losses.negative_log_likelihood(measure, log_density)
@@ -248,10 +250,13 @@ class Objective:
         if frozen:
             reference, force = self._frozen_flow(block, internal)
         else:
-            reference, force = self._flow_energy(measure, log_density, strain), None
+            reference = self._flow_energy(measure, log_density, strain)
         terms["tie"] = losses.relative_variance(values.energy, reference)
-        if force is not None and w.tie_gradient:
-            scale = force.std(0)
+        if w.tie_gradient:
+            if not frozen:
+                (slope,) = torch.autograd.grad(reference.sum(), internal, create_graph=True)
+                force = -slope
+            scale = force.detach().std(0)
             terms["tie_gradient"] = losses.normalised_square(values.driving_force, force, scale)
         return terms
 

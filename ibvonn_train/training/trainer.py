@@ -210,7 +210,10 @@ def _read_checkpoint(
     if content.get("kind") != "checkpoint":
         raise checkpoint.CheckpointError(f"{path}: is not a checkpoint of a training run.")
     found, wanted = content["config"], config.resolved()
-    differing = [key for key in wanted if found.get(key) != wanted[key]]
+    differing = [key for key in wanted if key != "stages" and found.get(key) != wanted[key]]
+    begun = content["stage"] + bool(content["run"])  # what lies ahead may change
+    if found["stages"][:begun] != wanted["stages"][:begun]:
+        differing.append("stages that have begun")
     if differing:
         raise checkpoint.CheckpointError(
             f"{path}: was written with another configuration (differs in {differing}). Train into "

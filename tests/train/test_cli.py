@@ -119,7 +119,9 @@ def test_evaluate_prints_tables_and_writes_json_and_figures(
     record = json.loads((tmp_path / "result.json").read_text())
     assert record["gauge_of_internal_variables"] == "training set"
     errors = record["ensembles"]["test"]
-    assert set(errors["errors_percent"]) == {"controlled/force", "controlled/internal"}
+    assert set(errors["errors_percent"]) == {
+        "controlled/force", "controlled/internal", "controlled/mean_position"
+    }  # fmt: skip
     assert errors["floor_percent"]["controlled/force"] > 0
     assert (
         record["ensembles"]["test"]["sha256"] == TrajectoryEnsemble.load(data / "test.h5").sha256()

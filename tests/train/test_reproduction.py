@@ -62,7 +62,9 @@ def test_table_has_every_line_with_median_and_spread(
     assert (tmp_path / "out/run_0/log.csv").read_text() == first
     shown = capsys.readouterr().out
     lines = [line for line in shown.splitlines() if ", test " in line or "linear pr" in line]
-    assert len(lines) == 6
+    assert len(lines) == 8
+    (position,) = (line for line in lines if line.startswith("mean position, test"))
+    assert position.split()[-1] == "-"  # the mixture has no decoder to ask
     assert "1.203" in shown
     record = json.loads((tmp_path / "table.json").read_text())
     errors = [run["test"]["errors_percent"]["controlled/force"] for run in record["runs"]]
@@ -124,8 +126,22 @@ def test_free_energy_of_the_twin_is_that_of_its_density(chains: TrajectoryEnsemb
     assert value.value < 0.5
 
 
-def test_open_fraction_is_what_the_twin_encodes(chains: TrajectoryEnsemble) -> None:
-    known = evaluate(Twin(chains), chains).known
-    assert known is not None
-    assert known.name == "open fraction"
-    assert known.residual_percent < 1e-6
+def test_open_fraction_is_what_the_twin_encodes_and_decodes(chains: TrajectoryEnsemble) -> None:
+    twin = Twin(chains)
+    found = evaluate(twin, chains)
+    assert found.known is not None
+    assert found.known.name == "open fraction"
+    assert found.known.residual_percent < 1e-6
+    run = found.predicted["end"]
+    assert run.known is not None
+    p = np.clip(run.internal[..., 0] + 0.5, 0.0, 1.0)
+    # Away from the crossing the two Gaussians do not overlap it.
+    folded, opened = (run.strain[..., 0] + 1.0 - 2.0 * p + d for d in (0.0, 2.0))
+    apart = (folded < 0.2) & (opened > 1.8)
+    assert apart.mean() > 0.1
+    np.testing.assert_allclose(run.known[apart], p[apart], atol=2e-3)
+    measured = found.measured.known
+    assert measured is not None
+    expected = 100 * np.linalg.norm(run.known - measured) / np.linalg.norm(measured)
+    assert found.errors["end/open_fraction"] == pytest.approx(expected)
+    assert "force/open_fraction" not in found.errors

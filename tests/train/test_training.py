@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import os
 import signal
@@ -114,6 +115,43 @@ def test_resuming_with_another_configuration_or_other_data_is_refused(
         run(ensemble, whole, dataclasses.replace(CONFIG, seed=5), resume=True)
     with pytest.raises(CheckpointError, match="written with other data"):
         run(ensemble.select([0, 1, 3, 2]), whole, resume=True)
+
+
+def test_a_stage_can_be_added_to_a_finished_training(
+    ensemble: TrajectoryEnsemble, tmp_path: Path
+) -> None:
+    once = run(ensemble, tmp_path / "once").law.state_dict()
+    short = dataclasses.replace(CONFIG, stages=CONFIG.stages[:-1])
+    before = run(ensemble, tmp_path / "again", short).law.state_dict()
+    longer = run(ensemble, tmp_path / "again", resume=True).law.state_dict()
+    assert all(torch.equal(longer[name], value) for name, value in once.items())
+    assert any(not torch.equal(longer[name], value) for name, value in before.items())
+    changed = dataclasses.replace(CONFIG.stages[0], steps=CONFIG.stages[0].steps + 1)
+    other = dataclasses.replace(CONFIG, stages=(changed, *CONFIG.stages[1:]))
+    with pytest.raises(CheckpointError, match=r"differs in \['stages that have begun'\]"):
+        run(ensemble, tmp_path / "again", other, resume=True)
+
+
+def test_the_density_can_follow_f(ensemble: TrajectoryEnsemble, tmp_path: Path) -> None:
+    """A stage that trains the decoder brings −∂F_flow/∂α to g, and leaves f as it was."""
+    loss = {"stress": 0.0, "weak": 0.0, "likelihood": 0.1, "tie": 1.0, "tie_gradient": 1.0}
+    density = {
+        "name": "density", "optimiser": "adam", "steps": 200, "states": 48, "train": ["decoder"],
+        "loss": loss,
+    }  # fmt: skip
+    after = TrainingConfig.from_dict({**CONFIG.resolved(), "stages": [
+        *CONFIG.resolved()["stages"], density,
+    ]})  # fmt: skip
+    before = run(ensemble, tmp_path).law
+    model = run(ensemble, tmp_path, after, resume=True)
+    for part in ("encoder", "energy", "dissipation"):
+        found = getattr(model.law, part).state_dict()
+        for name, value in getattr(before, part).state_dict().items():
+            assert torch.equal(found[name], value), f"{part}.{name}"
+    with (tmp_path / "log.csv").open() as stream:
+        rows = [row for row in csv.DictReader(stream) if row["stage"] == "density"]
+    gradient = [float(row["value"]) for row in rows if row["quantity"] == "tie_gradient"]
+    assert np.mean(gradient[-20:]) < 0.3 * np.mean(gradient[:5])
 
 
 def test_broken_and_foreign_files_are_refused(whole: Path, tmp_path: Path) -> None:
