@@ -76,6 +76,30 @@ _FINITE_ELEMENT = {
 }
 
 
+__all__ = [
+    "Axisymmetric",
+    "EnergyBalance",
+    "EnvelopeWarning",
+    "ExportedModel",
+    "FieldWriter",
+    "FullStrain",
+    "InternalVariableLaw",
+    "InternalVariableProblem",
+    "Microcircle",
+    "Microsphere",
+    "PlaneStrain",
+    "PlaneStress",
+    "Scaled",
+    "StepError",
+    "TimeStepping",
+    "Uniaxial",
+    "UniaxialStress",
+    "load_model",
+    "read_checkpoint",
+    "write_checkpoint",
+]
+
+
 def __getattr__(name: str) -> object:
     if name not in _FINITE_ELEMENT:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

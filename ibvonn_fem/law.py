@@ -20,6 +20,7 @@ import numpy as np
 import ufl
 
 from . import _compat
+from .arguments import check_law
 from .eigenstrain import Eigenstrain
 from .errors import LocalSolveError
 from .kernels.base import FloatArray
@@ -78,6 +79,7 @@ class InternalVariableLaw:
         name: str | None = None,
     ) -> None:
         _compat.require_real_scalars()
+        check_law(model, kinematics)
         self.model = model
         self.kinematics = kinematics
         self.u = u

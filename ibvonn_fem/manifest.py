@@ -205,8 +205,8 @@ def _parse(directory: Path) -> dict[str, Any]:
     path = directory / "manifest.json"
     if not directory.is_dir():
         raise ExportedModelError(
-            f"{directory}: not an exported model, there is no such directory. "
-            "Write one with `ibvonn export RUN DIRECTORY`."
+            f"{directory}: not an exported model, there is no such directory (working folder: "
+            f"{Path.cwd()}). Write one with `ibvonn export RUN DIRECTORY`."
         )
     try:
         document = json.loads(path.read_text(encoding="utf-8"))

@@ -25,6 +25,7 @@ from dolfinx import fem
 from dolfinx.fem import petsc as fem_petsc
 
 from . import _compat
+from .arguments import check_conditions, check_loads, check_unknown
 from .diagnostics import EnergyBalance
 from .drag import Drag
 from .errors import LocalSolveError
@@ -55,6 +56,11 @@ class InternalVariableProblem:
         options: PETSc options without prefix, on top of
             :data:`ibvonn_fem.newton.DEFAULT_OPTIONS`.
 
+    Raises:
+        TypeError: If an argument is not of its kind.
+        ValueError: If a law was made with another u, or the loads are not linear in one test
+            function.
+
     Attributes:
         internal_force: Assembled ∫ σ · δε(v), a Function of u's space.
         external_force: Assembled loads.
@@ -73,7 +79,10 @@ class InternalVariableProblem:
         drag: Any = None,
         options: Mapping[str, Any] | None = None,
     ) -> None:
-        self.laws = (law,) if isinstance(law, InternalVariableLaw) else tuple(law)
+        self.laws = tuple(law) if isinstance(law, Sequence) else (law,)
+        check_unknown(self.laws, u)
+        check_conditions(bcs)
+        check_loads(loads)
         self.u = u
         space = u.function_space
         self._prescribed = Prescribed(bcs, space)

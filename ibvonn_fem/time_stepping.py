@@ -13,6 +13,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from .diagnostics import EnergyBalance
 from .errors import StepError
 from .local_update import RangeReport
@@ -65,6 +67,7 @@ class TimeStepping:
 
     Raises:
         ValueError: If a factor is out of its range.
+        TypeError: If ``loading`` cannot be called.
     """
 
     def __init__(
@@ -82,6 +85,11 @@ class TimeStepping:
             raise ValueError(f"TimeStepping: cutback must lie between 0 and 1; found {cutback}.")
         if not growth > 1.0:
             raise ValueError(f"TimeStepping: growth must be greater than 1; found {growth}.")
+        if loading is not None and not callable(loading):
+            raise TypeError(
+                "TimeStepping: loading must be a function of time that sets loads and boundary "
+                f"values; found {type(loading).__name__}."
+            )
         self.problem = problem
         self.loading = loading
         self.cutback = cutback
@@ -121,12 +129,16 @@ class TimeStepping:
             All committed steps, those between the given instants included.
 
         Raises:
-            ValueError: If ``times`` do not increase.
+            ValueError: If ``times`` are no list, or do not increase.
             StepError: If a step fails at its shortest length. The problem is then at the last
                 committed time.
             EnvelopeError: If a point left the training range of a model loaded with
                 ``strict_range``; the problem is at the last committed time.
         """
+        if np.ndim(times) != 1:
+            raise ValueError(
+                f"run: times must be a list of instants; found {np.ndim(times)} dimensions."
+            )
         instants = [float(time) for time in times]
         for before, after in itertools.pairwise(instants):
             if not after > before:
@@ -163,7 +175,8 @@ class TimeStepping:
         if step is None:
             raise StepError(
                 f"time stepping: the elastic step at t = {time:.6g} failed ({message}). "
-                "Apply the load in smaller jumps, or raise it over a short time."
+                "Apply the load in smaller jumps or over a short time, and see that the boundary "
+                "conditions hold the body."
             )
         if self._audit is not None:
             self._audit.account(step.balance)

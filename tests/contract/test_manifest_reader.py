@@ -73,7 +73,7 @@ def test_a_read_only_folder_loads(copy):
 
 
 def test_no_such_directory(tmp_path):
-    with pytest.raises(ExportedModelError, match=r"there is no such directory. Write one with"):
+    with pytest.raises(ExportedModelError, match=r"no such directory \(working folder: "):
         load_model(tmp_path / "nothing")
 
 
