@@ -49,14 +49,6 @@ class EmpiricalMeasure:
             return EmpiricalMeasure(self.nodes[index], self.weights[index])
         return EmpiricalMeasure(self.nodes, self.weights.T[:, index].T)
 
-    def finer(self, times: int) -> EmpiricalMeasure:
-        """Return the same measure on shared equidistant nodes that are ``times`` as dense."""
-        first, last, count = self.nodes[0, 0], self.nodes[-1, 0], len(self.nodes)
-        place = torch.linspace(0.0, 1.0, times * (count - 1) + 1).to(self.nodes)
-        weights = self.weights.new_zeros(len(self.weights), len(place))
-        weights[:, ::times] = self.weights
-        return EmpiricalMeasure((first + place * (last - first)).unsqueeze(-1), weights)
-
     def positions(self) -> Tensor:
         """Return the nodes of every state, shape ``(n_state, n_node, n_x)``."""
         return self.nodes.expand(len(self.weights), *self.nodes.shape[-2:])

@@ -23,9 +23,6 @@ from .rollouts import rollouts
 PIECE = 8192
 """States evaluated at once: arrays of this length and twenty columns fit into a cache."""
 
-FINER = 3
-"""A decoder that follows g finds structure to fit it between nodes: its F is taken on more."""
-
 
 @dataclass(frozen=True)
 class Batch:
@@ -240,7 +237,6 @@ class Objective:
         measure = self._decoder_measure(block)
         if w.tie_gradient and not frozen:
             internal = internal.detach().requires_grad_()  # of a frozen encoder
-            measure = measure.finer(FINER)
         if w.likelihood or ((w.tie or w.tie_gradient) and not frozen):
             log_density = self.law.decoder.log_density(measure.positions(), internal)
             if w.likelihood:
