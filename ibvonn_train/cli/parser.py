@@ -149,6 +149,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--out", type=Path, default=Path("run"), help="folder (default: run)")
     train.add_argument("--resume", action="store_true", help="go on from the checkpoint")
+    train.add_argument(
+        "--overwrite", action="store_true", help="train anew into a folder that holds a training"
+    )
     train.add_argument("--seed", type=int, help="other than that of CONFIG")
     train.add_argument("--device", help="other than that of CONFIG, for example cuda")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import logging
 import shutil
 import sys
 from importlib.resources import as_file, files
@@ -30,6 +31,9 @@ from ..simulation.study import build_system, own_system, run_set
 from ..tables import ConfigError
 from ..training import TrainedModel, TrainingConfig
 from ..training import train as train_law
+from ..training.trainer import CHECKPOINT, MODEL
+
+logger = logging.getLogger(__name__)
 
 TEMPLATES = {
     "trap": ("trap.toml",),
@@ -70,14 +74,23 @@ def simulate(options: argparse.Namespace) -> int:
     for each in chosen:
         data = run_set(config, each, folder=options.config.parent, progress=not options.quiet)
         path = options.out / f"{each.name}.h5"
+        replaced = ", replaced what was there" if path.exists() else ""
         data.save(path)
         shape = " x ".join(map(str, data.microstate.shape))
-        _say(options, f"{path}: {data.system}, {shape} (protocol, time, site, replica, x)")
+        _say(
+            options, f"{path}: {data.system}, {shape} (protocol, time, site, replica, x){replaced}"
+        )
     return 0
 
 
 def train(options: argparse.Namespace) -> int:
     """Train a law."""
+    there = [name for name in (CHECKPOINT, MODEL) if (options.out / name).exists()]
+    if there and not (options.resume or options.overwrite):
+        raise FileExistsError(
+            f"{options.out}: holds a training already ({', '.join(there)}). Go on from it with "
+            "--resume, train anew with --overwrite, or choose another --out."
+        )
     config = TrainingConfig.from_toml(options.config)
     changes = {"seed": options.seed, "device": options.device}
     config = dataclasses.replace(config, **{k: v for k, v in changes.items() if v is not None})
@@ -102,6 +115,10 @@ def evaluate(options: argparse.Namespace) -> int:
     """Judge a law on unseen ensembles."""
     law = _opened(options.model, options)
     data = {path.stem: TrajectoryEnsemble.load(path) for path in options.ensemble}
+    hashes = {name: each.sha256() for name, each in data.items()}
+    seen = (law.manifest["provenance"] or {}).get("data_sha256")
+    for name in (name for name, found in hashes.items() if found == seen):
+        logger.warning("evaluate: %s is what the law was trained on: not unseen data.", name)
     gauge = _gauge(law, options.training)
     found = {name: judge(law, each, gauge=gauge) for name, each in data.items()}
     audits = [] if options.no_audits else _audits(law, data, found, options)
@@ -113,7 +130,7 @@ def evaluate(options: argparse.Namespace) -> int:
         "name": law.name,
         "gauge_of_internal_variables": "training set" if gauge else "the ensemble itself",
         "ensembles": {
-            name: {"sha256": data[name].sha256(), **each.record()} for name, each in found.items()
+            name: {"sha256": hashes[name], **each.record()} for name, each in found.items()
         },
         "certificate": [audit.record() for audit in audits],
     }
@@ -152,6 +169,7 @@ def export(options: argparse.Namespace) -> int:
     """Write an exported model, with its certificate where there are unseen data."""
     from ..figures import write_card  # matplotlib is slow to import and not always wanted
 
+    _keep_certificate(options)
     model = TrainedModel.load(options.run)
     about: dict[str, Any] = {"name": options.name, "text": options.text}
     about["initial_strain"] = options.initial_strain
@@ -172,10 +190,23 @@ def export(options: argparse.Namespace) -> int:
     return 0
 
 
+def _keep_certificate(options: argparse.Namespace) -> None:
+    """Refuse to replace a judged model by one that nobody has judged."""
+    manifest = options.directory / "manifest.json"
+    if options.ensemble is not None or not manifest.is_file():
+        return
+    if json.loads(manifest.read_text(encoding="utf-8")).get("certificate"):
+        raise FileExistsError(
+            f"{options.directory}: carries a certificate, which this export would lose. Give "
+            "unseen data with --ensemble, or choose another directory."
+        )
+
+
 def verify(options: argparse.Namespace) -> int:
     """Compare the runtimes of an exported model."""
     from ..figures import write_card  # matplotlib is slow to import and not always wanted
 
+    _require_export(options.directory)
     agree = _agree(options.directory, options, options.points, keep=not options.no_store)
     if not options.no_store and (options.directory / CARD).is_file():
         write_card(options.directory)  # it shows the table
@@ -186,13 +217,36 @@ def card(options: argparse.Namespace) -> int:
     """Write the card of an exported model, after adding the spread over seeds to its manifest."""
     from ..figures import write_card  # matplotlib is slow to import and not always wanted
 
+    _require_export(options.directory)
     seeds = None
     if options.seeds is not None:
-        records = [json.loads(path.read_text(encoding="utf-8")) for path in options.seeds]
-        seeds = seeds_entry(records)
+        seeds = seeds_entry([_results(path) for path in options.seeds])
     path = write_card(options.directory, seeds)
     _say(options, f"wrote {path}")
     return 0
+
+
+def _require_export(directory: Path) -> None:
+    if (directory / "manifest.json").is_file():
+        return
+    hint = "Export it first" if (directory / MODEL).is_file() else "Write one"
+    raise FileNotFoundError(
+        f"{directory}: not an exported model, it has no manifest.json. {hint}: "
+        "`ibvonn export RUN DIRECTORY`."
+    )
+
+
+def _results(path: Path) -> dict[str, Any]:
+    """Return what `ibvonn evaluate` or `reproduce` wrote with --json."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not {"runs", "ensembles"} & set(found):
+        raise ValueError(
+            f"{path}: must be what `ibvonn evaluate --json` or `ibvonn reproduce --json` wrote."
+        )
+    return found
 
 
 def _agree(

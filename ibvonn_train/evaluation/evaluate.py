@@ -184,6 +184,11 @@ def _check(law: Law, data: TrajectoryEnsemble) -> None:
             f"evaluate: the law {law.name!r} needs {kind} strain; the data of {data.system!r} have "
             f"{data.strain_kind} strain. Simulate the system that the law was trained on."
         )
+    if law.system not in (None, data.system):
+        raise ValueError(
+            f"evaluate: {law.name!r} is a law of the system {law.system!r}; the data are of "
+            f"{data.system!r}. Simulate the system that the law was trained on."
+        )
 
 
 def _outside(law: Law, measured: Trajectories) -> float:

@@ -83,6 +83,12 @@ class ExportedLaw:
         thermal = {key: micro[key] for key in ("thermal_energy", "effective_thermal_energy")}
         return physics_of(micro["system"], {**thermal, **micro["parameters"]}, self._energy)
 
+    @property
+    def system(self) -> str | None:
+        """Name of the microscopic system, where the manifest has one."""
+        micro = self.manifest["microscopic"]
+        return None if micro is None else str(micro["system"])
+
     @cached_property
     def potentials(self) -> Potentials | None:
         """Potentials f and φ as torch modules, of a model that has parameters."""
@@ -155,6 +161,11 @@ class ExportedLaw:
         self, microstate: npt.NDArray[np.floating[Any]]
     ) -> tuple[FloatArray | None, FloatArray]:
         """Return ε (None if controlled) and α of ensembles ``(..., n_replica, n_x)``."""
+        if not (self.directory / "encoder.onnx").is_file():
+            raise ValueError(
+                f"{self.directory}: has no encoder, so that ensembles of microstates say nothing "
+                "of its α. Judge a learned law, or drive this one with `ibvonn-fem run-point`."
+            )
         lead = microstate.shape[:-2]
         rows = microstate.reshape(-1, *microstate.shape[-2:])
         columns = [c.reshape(*lead, -1) for c in self._run_in_parts("encoder", microstate=rows)]

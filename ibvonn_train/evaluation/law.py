@@ -57,6 +57,10 @@ class Law(Protocol):
         """What is known of the microscopic system."""
 
     @property
+    def system(self) -> str | None:
+        """Name of the microscopic system that it is a law of, None where it does not say."""
+
+    @property
     def training_gauge(self) -> Gauge | None:
         """Map to the gauge of the training set, where the law knows it."""
 

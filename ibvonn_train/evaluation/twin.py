@@ -42,6 +42,7 @@ class Twin:
         if not isinstance(system, SpringChain):
             raise ValueError(f"Twin: needs a chain of two-well springs; found {data.system!r}.")
         self.name = f"twin, friction {friction:.3g} η"
+        self.system: str | None = data.system
         self.physics: Physics | None = physics_of(data.system, data.parameters)
         self._crossing = system.spring.crossing / system.reference_length
         self._distance = system.spring.well_distance / system.reference_length

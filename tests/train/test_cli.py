@@ -201,6 +201,15 @@ def test_another_seed_gives_another_law_and_resume_gives_the_same(
         (["evaluate", "{folder}", "--ensemble", "{test}"], "neither an exported model"),
         (["evaluate", "{run}", "--ensemble", "{toml}"], "must be a readable HDF5 file"),
         (["export", "{folder}/run/config.json", "law"], "is not a readable checkpoint"),
+        (["train", "{toml}", "--data", "{test}", "--out", "{run}"], "Go on from it with --resume"),
+        (["verify", "{run}"], "it has no manifest.json. Export it first: `ibvonn export RUN"),
+        (["card", "{folder}"], "it has no manifest.json. Write one: `ibvonn export RUN"),
+        (["card", "{models}/trap", "--seeds", "{toml}"], "must be what `ibvonn evaluate --"),
+        (["export", "{run}", "{models}/trap"], "carries a certificate, which this export"),
+        (
+            ["evaluate", "{models}/exact_sls", "--ensemble", "{test}"],
+            "has no encoder, so that ensembles",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_sentence(
@@ -211,6 +220,7 @@ def test_what_cannot_be_done_is_said_in_one_sentence(
         "test": study / "data/test.h5",
         "run": study / "run",
         "folder": study,
+        "models": Path(__file__).parents[2] / "exported_models",
     }
     assert main([part.format(**places) for part in command]) == 1
     shown = capsys.readouterr()

@@ -280,10 +280,18 @@ def test_noise_free_truth_must_be_a_repetition(chains: TrajectoryEnsemble) -> No
         evaluate(law, chains, noise_free=chains.select([1, 0]))  # type: ignore[arg-type]
 
 
+def test_data_of_another_system_are_refused(chains: TrajectoryEnsemble) -> None:
+    law = _Everything()
+    law.system = "unfolding_chain"
+    with pytest.raises(ValueError, match=r"a law of the system 'unfolding_chain'; the data are of"):
+        evaluate(law, chains)  # type: ignore[arg-type]
+
+
 class _Everything(ElasticChain):
     """The elastic chain with the rest of what an evaluation asks."""
 
     has_decoder = has_potentials = False
+    system: str | None = None
     training_gauge = None
     internal_scale = np.ones(1)
     envelope = np.array([[-10.0, 10.0], [-1.0, 1.0]])

@@ -23,10 +23,7 @@ from ibvonn_train.simulation import (
 from ibvonn_train.simulation.plan import Plan
 from ibvonn_train.simulation.protocols import ramp, smooth_pull
 
-try:
-    compiler.library()
-except compiler.CompilerError:  # pragma: no cover
-    pytest.skip("no C compiler", allow_module_level=True)
+pytestmark = pytest.mark.usefixtures("c_compiler")
 
 
 def normals(seed, pairs=2**14):
