@@ -68,6 +68,15 @@ def geometry_nodes(geometry: Any) -> NDArray[np.int32]:
     return nodes
 
 
+def holds(space: Any, bc: Any) -> bool:
+    """Whether a Dirichlet condition is on a function space or on a part of it.
+
+    A condition gives its space as the C++ object, which has no Python counterpart to compare.
+    """
+    found = bc.function_space
+    return bool(space._cpp_object.contains(getattr(found, "_cpp_object", found)))
+
+
 def owned_dofs(bc: Any, owned: int) -> NDArray[np.int32]:
     """Dofs of a Dirichlet condition that this rank owns; ``owned`` is how many it has in all.
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import ufl
 
+from . import _compat
+
 
 def check_law(model: Any, kinematics: Any) -> None:
     """Raise unless a law is given a loaded model and an instance of a kinematics.
@@ -49,17 +51,24 @@ def check_unknown(laws: Sequence[Any], u: Any) -> None:
             )
 
 
-def check_conditions(bcs: Any) -> None:
-    """Raise unless the Dirichlet conditions are a sequence of them.
+def check_conditions(bcs: Any, space: Any) -> None:
+    """Raise unless the Dirichlet conditions are a sequence of them on u's space or its parts.
 
     Raises:
-        TypeError: If not.
+        TypeError: If they are not a sequence of conditions.
+        ValueError: If one is on another space: its dofs would be other ones.
     """
     if not isinstance(bcs, Sequence) or not all(hasattr(bc, "dof_indices") for bc in bcs):
         raise TypeError(
             "InternalVariableProblem: bcs must be a list of conditions from "
             f"dolfinx.fem.dirichletbc; found {type(bcs).__name__}."
         )
+    for number, bc in enumerate(bcs):
+        if not _compat.holds(space, bc):
+            raise ValueError(
+                f"InternalVariableProblem: bcs[{number}] is on another function space than u. Make "
+                "it with u.function_space, or with a part of it."
+            )
 
 
 def check_loads(loads: Any) -> None:

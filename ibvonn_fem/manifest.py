@@ -203,6 +203,10 @@ def _array(values: object) -> FloatArray:
 
 def _parse(directory: Path) -> dict[str, Any]:
     path = directory / "manifest.json"
+    if directory.is_file():
+        raise ExportedModelError(
+            f"{directory}: is a file; a model is a directory. Give its folder, {directory.parent}."
+        )
     if not directory.is_dir():
         raise ExportedModelError(
             f"{directory}: not an exported model, there is no such directory (working folder: "

@@ -35,7 +35,15 @@ class Prescribed:
         Args:
             bc: Any condition on the space.
             values: One for each dof of this rank.
+
+        Raises:
+            TypeError: If it is no condition.
         """
+        if not hasattr(bc, "dof_indices"):
+            raise TypeError(
+                "reaction, velocity: bc must be a condition from dolfinx.fem.dirichletbc, for "
+                f"example bcs[0]; found {type(bc).__name__}."
+            )
         dofs = _compat.owned_dofs(bc, self._owned)
         sums = np.zeros((2, self._block))
         np.add.at(sums[0], dofs % self._block, values[dofs])

@@ -81,10 +81,10 @@ class InternalVariableProblem:
     ) -> None:
         self.laws = tuple(law) if isinstance(law, Sequence) else (law,)
         check_unknown(self.laws, u)
-        check_conditions(bcs)
         check_loads(loads)
         self.u = u
         space = u.function_space
+        check_conditions(bcs, space)
         self._prescribed = Prescribed(bcs, space)
         self.bcs = self._prescribed.bcs
         self.comm: MPI.Intracomm = space.mesh.comm

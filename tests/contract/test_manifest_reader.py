@@ -75,6 +75,9 @@ def test_a_read_only_folder_loads(copy):
 def test_no_such_directory(tmp_path):
     with pytest.raises(ExportedModelError, match=r"no such directory \(working folder: "):
         load_model(tmp_path / "nothing")
+    (tmp_path / "constitutive.onnx").touch()
+    with pytest.raises(ExportedModelError, match=r"is a file; a model is a directory. Give its"):
+        load_model(tmp_path / "constitutive.onnx")
 
 
 def test_a_directory_without_manifest_names_what_it_holds(tmp_path):

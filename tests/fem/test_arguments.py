@@ -34,7 +34,9 @@ def law():
 
 U = fem.Function(V)
 v, du = ufl.TestFunction(V), ufl.TrialFunction(V)
-CLAMP = fem.dirichletbc(0.0, fem.locate_dofs_geometrical(V, lambda x: x[0] < 1e-9), V)
+DOFS = fem.locate_dofs_geometrical(V, lambda x: x[0] < 1e-9)
+CLAMP = fem.dirichletbc(0.0, DOFS, V)
+ELSEWHERE = fem.dirichletbc(0.0, DOFS, fem.functionspace(BAR, ("Lagrange", 1)))
 
 
 @pytest.mark.parametrize(
@@ -56,6 +58,7 @@ def test_a_law_needs_a_loaded_model_and_an_instance(model, kinematics, sentence)
     [
         ({"bcs": CLAMP}, TypeError, "bcs must be a list of conditions"),
         ({"bcs": [0.0]}, TypeError, "bcs must be a list of conditions"),
+        ({"bcs": [ELSEWHERE]}, ValueError, "bcs[0] is on another function space than u"),
         ({"loads": 3.0}, TypeError, "loads must be a UFL form such as force * v * ufl.ds"),
         ({"loads": U * ufl.dx}, ValueError, "found a form with 0 arguments"),
         ({"loads": du * v * ufl.dx}, ValueError, "found a form with 2 arguments"),
@@ -68,6 +71,12 @@ def test_a_problem_names_what_does_not_fit(law, arguments, error, sentence):
     given = {"law": law, "u": U, "bcs": [CLAMP]} | arguments
     with pytest.raises(error, match=re.escape(sentence)):
         InternalVariableProblem(**given)
+
+
+def test_a_reaction_is_that_of_a_condition(law):
+    problem = InternalVariableProblem(law, U, [CLAMP])
+    with pytest.raises(TypeError, match=r"bc must be a condition .*, for example bcs\[0\]; found"):
+        problem.reaction(0)
 
 
 def test_stepping_names_what_does_not_fit(law):
