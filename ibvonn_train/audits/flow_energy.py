@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from ..evaluation.decoder_mean import decoder_mean
 from ..evaluation.law import FloatArray, Law
 from ..evaluation.rollouts import reference_strain
 from .evidence import NEEDS_DECODER
 
 NODES = 600
-REACH = 6.5
-"""The quadrature covers the decoder's images of ± this many standard deviations of its noise."""
-STATES_AT_ONCE = 500
+"""Of the quadrature."""
 
 
 def flow_energy(law: Law, strain: FloatArray, internal: FloatArray) -> FloatArray:
@@ -32,22 +31,15 @@ def flow_energy(law: Law, strain: FloatArray, internal: FloatArray) -> FloatArra
     physics = law.physics
     if physics is None or physics.energy is None or not law.has_decoder:
         raise ValueError(f"flow_energy: {NEEDS_DECODER}; {law.name!r} lacks one of them.")
-    parts = []
-    for at in range(0, len(strain), STATES_AT_ONCE):
-        eps, alpha = strain[at : at + STATES_AT_ONCE], internal[at : at + STATES_AT_ONCE]
-        ends = law.sample(np.tile([[[-REACH], [REACH]]], (len(eps), 1, 1)), eps, alpha)[..., 0]
-        x = np.linspace(ends[:, 0], ends[:, 1], NODES, axis=1)
-        log_q = law.log_density(x[..., None], eps, alpha)
-        weight = np.exp(log_q) * ((ends[:, 1] - ends[:, 0]) / (NODES - 1))[:, None]
-        # x is in the data's measure, ε in that of the law.
-        energy = physics.energy(
-            torch.from_numpy(x[..., None]), torch.from_numpy(eps + reference_strain(law))
-        ).numpy()
-        # Normalised on the nodes, which removes what lies beyond them.
-        total = weight.sum(-1)
-        mean = (weight * (energy + physics.thermal_energy * log_q)).sum(-1) / total
-        parts.append(mean - physics.thermal_energy * np.log(total))
-    return np.concatenate(parts)
+    # x is in the data's measure, ε in that of the law.
+    zero, microscopic, k_bt = reference_strain(law), physics.energy, physics.thermal_energy
+
+    def integrand(x: FloatArray, log_q: FloatArray, eps: FloatArray) -> FloatArray:
+        energy = microscopic(torch.from_numpy(x[..., None]), torch.from_numpy(eps + zero))
+        total: FloatArray = energy.numpy() + k_bt * log_q
+        return total
+
+    return decoder_mean(law, strain, internal, integrand, NODES)
 
 
 def flow_force(law: Law, strain: FloatArray, internal: FloatArray) -> FloatArray:

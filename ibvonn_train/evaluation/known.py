@@ -10,13 +10,11 @@ import numpy.typing as npt
 from scipy.stats import spearmanr
 
 from ..data import TrajectoryEnsemble
+from .decoder_mean import decoder_mean
 from .law import FloatArray, Law
 
 NODES = 200
 """Of the quadrature over the decoder's density."""
-REACH = 6.5
-"""It covers the decoder's images of ± this many standard deviations of its noise."""
-STATES_AT_ONCE = 2000
 
 
 class KnownVariable(NamedTuple):
@@ -51,17 +49,15 @@ class KnownVariable(NamedTuple):
         Returns:
             Shape ``(...)``.
         """
-        shape = strain.shape[:-1]
-        strain = strain.reshape(-1, law.strain_size)
-        internal = internal.reshape(-1, law.internal_size)
-        parts = []
-        for at in range(0, len(strain), STATES_AT_ONCE):
-            eps, alpha = strain[at : at + STATES_AT_ONCE], internal[at : at + STATES_AT_ONCE]
-            ends = law.sample(np.tile([[[-REACH], [REACH]]], (len(eps), 1, 1)), eps, alpha)[..., 0]
-            x = np.linspace(ends[:, 0], ends[:, 1], NODES, axis=1)
-            weight = np.exp(law.log_density(x[..., None], eps, alpha))
-            parts.append((weight * self.of(x)).sum(-1) / weight.sum(-1))
-        return np.concatenate(parts).reshape(shape)
+        found = decoder_mean(
+            law,
+            strain.reshape(-1, law.strain_size),
+            internal.reshape(-1, law.internal_size),
+            lambda x, _log_q, _eps: self.of(x),
+            NODES,
+        )
+        shaped: FloatArray = found.reshape(strain.shape[:-1])
+        return shaped
 
 
 def known_variable(data: TrajectoryEnsemble) -> KnownVariable | None:

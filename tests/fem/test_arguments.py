@@ -27,16 +27,16 @@ BAR = mesh.create_interval(MPI.COMM_SELF, 4, (0.0, 1.0))
 V = fem.functionspace(BAR, ("Lagrange", 1))
 
 
-@pytest.fixture(scope="module")
-def law():
-    return InternalVariableLaw(load_model("exported_models/exact_trap"), Uniaxial(), U, 0)
-
-
 U = fem.Function(V)
 v, du = ufl.TestFunction(V), ufl.TrialFunction(V)
 DOFS = fem.locate_dofs_geometrical(V, lambda x: x[0] < 1e-9)
 CLAMP = fem.dirichletbc(0.0, DOFS, V)
 ELSEWHERE = fem.dirichletbc(0.0, DOFS, fem.functionspace(BAR, ("Lagrange", 1)))
+
+
+@pytest.fixture(scope="module")
+def law():
+    return InternalVariableLaw(load_model("exported_models/exact_trap"), Uniaxial(), U, 0)
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,35 @@ def test_simulate_writes_one_file_for_each_set(study: Path) -> None:
     assert {data.seed for data in files.values()} == {1, 2, 3}
 
 
+def test_what_is_replaced_or_not_unseen_is_named(
+    study: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    config, out = str(study / "small.toml"), ["--out", str(tmp_path)]
+    said = []
+    for _ in range(2):
+        assert main(["simulate", config, "--set", "test", *out]) == 0
+        said.append("replaced what was there" in capsys.readouterr().out)
+    assert said == [False, True]
+    command = ["evaluate", str(study / "run"), "--no-audits", "-q", "--ensemble"]
+    for name, seen in (("test", False), ("train", True)):
+        caplog.clear()
+        assert main([*command, str(study / "data" / f"{name}.h5")]) == 0
+        assert ("train is what the law was trained on" in caplog.text) is seen
+
+
+def test_a_training_is_made_anew_only_when_asked(study: Path, tmp_path: Path) -> None:
+    command = ["train", str(study / "small.toml"), "--data", str(study / "data/train.h5"), "-q"]
+    command += ["--out", str(tmp_path)]
+    (tmp_path / "model.pt").write_text("somebody's work")
+    assert main(command) == 1
+    assert (tmp_path / "model.pt").read_text() == "somebody's work"
+    assert main([*command, "--overwrite"]) == 0
+    assert TrainedModel.load(tmp_path).config.name == "small"
+
+
 def test_quiet_verbs_print_nothing(
     study: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
