@@ -130,7 +130,9 @@ def read_strain_history(path: str | Path, strain_size: int) -> tuple[FloatArray,
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
-        raise ValueError(f"{path}: there is no such file.") from None
+        raise ValueError(
+            f"{path}: there is no such file. Give a text file of time and strain."
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: cannot be read as text ({error}).") from error
     rows: list[list[float]] = []
@@ -150,6 +152,10 @@ def read_strain_history(path: str | Path, strain_size: int) -> tuple[FloatArray,
             raise ValueError(
                 f"{path}: line {number} must have {1 + strain_size} columns (time and "
                 f"{strain_size} strain components); found {len(row)}."
+            )
+        if not np.isfinite(row).all():
+            raise ValueError(
+                f"{path}: line {number} must hold finite numbers; found {line.strip()!r}."
             )
         if rows and not row[0] > rows[-1][0]:
             raise ValueError(

@@ -91,7 +91,7 @@ def test_run_point_says_where_the_law_extrapolates(history, capsys):
     ("text", "message"),
     [
         ("0,0.1\n0,0.2\n", "line 2: time must be strictly increasing; found 0 after 0"),
-        ("0,nan\n", "strain must be finite"),
+        ("0,0.1\n1,nan\n", "line 2 must hold finite numbers; found '1,nan'"),
     ],
 )
 def test_run_point_refuses_in_one_sentence(history, capsys, text, message):
