@@ -9,6 +9,7 @@ import numpy as np
 
 from .audits import Audit
 from .evaluation import Evaluation
+from .evaluation.errors import spread
 
 Cell = str | float | int | None
 
@@ -102,6 +103,10 @@ def errors_entry(found: Mapping[str, Evaluation]) -> list[dict[str, Any]]:
 def seeds_entry(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the manifest's ``seeds``: the errors of several laws that were trained alike.
 
+    The spread of a stress is the standard deviation over the laws of what they predict, root mean
+    square over protocols, times and sites and in per cent of the mean: the uncertainty of the law
+    itself, which no error against one ensemble shows.
+
     Args:
         records: What ``ibvonn evaluate --json`` wrote of each law, or ``ibvonn reproduce --json``
             of all.
@@ -127,6 +132,8 @@ def seeds_entry(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         raise ValueError(
             f"seeds: the laws were judged on different ensembles or quantities: {names}."
         )
+    known = records[0].get("stress_spread_percent") if len(records) == 1 else None
+    spreads = stress_spread(runs) if known is None else known
     return [
         {
             "ensemble": name,
@@ -135,10 +142,27 @@ def seeds_entry(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "median": float(np.median(values)),
             "lowest": min(values),
             "highest": max(values),
+            "spread": spreads.get(name, {}).get(key),
         }
         for (name, key) in errors[0]
         for values in [[each[name, key] for each in errors]]
     ]
+
+
+def stress_spread(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Return ensemble → "DRIVE/QUANTITY" → spread of the predicted stresses that are on record.
+
+    Args:
+        runs: For each law, ensemble → what has ``predicted_stress``, see `Evaluation.stresses`.
+    """
+    return {
+        name: {
+            key: spread([np.array(run[name]["predicted_stress"][key]) for run in runs])
+            for key in first["predicted_stress"]
+        }
+        for name, first in runs[0].items()
+        if all("predicted_stress" in run[name] for run in runs)
+    }
 
 
 def certificate_table(audits: Sequence[Audit]) -> str:

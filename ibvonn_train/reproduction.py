@@ -18,9 +18,9 @@ from .data import TrajectoryEnsemble
 from .evaluation import Evaluation, ExportedLaw, Law, evaluate, open_law, published
 from .evaluation.errors import Gauge
 from .evaluation.rollouts import Trajectories, encoded
-from .evaluation.truth import noise_free_means
+from .evaluation.truth import NOISE_FREE_SEED, noise_free_means
 from .evaluation.twin import Twin, fitted_twin
-from .report import Cell, text_table
+from .report import Cell, stress_spread, text_table
 from .simulation.config import SimulationConfig
 from .simulation.study import run_set
 from .training import TrainingConfig, train
@@ -30,7 +30,6 @@ from .training.validation import surprise
 logger = logging.getLogger(__name__)
 
 Example = Literal["trap", "chain"]
-NOISE_FREE_SEED = 90_001
 
 
 @dataclass(frozen=True)
@@ -154,6 +153,14 @@ class Reproduction:
         return {
             "example": self.example,
             "runs": [{name: e.record() for name, e in run.items()} for run in self.runs],
+            "stress_spread_percent": stress_spread(
+                [
+                    {name: {"predicted_stress": e.stresses()} for name, e in run.items()}
+                    for run in self.runs
+                ]
+            )
+            if len(self.runs) > 1
+            else {},
             "baselines": {
                 name: {ensemble: e.record() for ensemble, e in found.items()}
                 for name, found in self.baselines.items()

@@ -244,6 +244,13 @@ def _add_data(parser: argparse.ArgumentParser, *, required: bool) -> None:
         "--slow", metavar="FILE", type=Path, help="slow protocols, for Jarzynski's equality"
     )
     parser.add_argument(
+        "--repeat",
+        metavar="K",
+        type=int,
+        help="simulate the ensembles of a chain again from their first microstates with K times "
+        "the replicas: the noise-free truth, and so the floor of every error",
+    )
+    parser.add_argument(
         "--system",
         metavar="FILE.py:CLASS",
         help="system of one's own whose microscopic_energy the audits need; runs the file",

@@ -18,6 +18,8 @@ from ..audits import Audit, certify
 from ..data import TrajectoryEnsemble
 from ..evaluation import Evaluation, ExportedLaw, Gauge, open_law
 from ..evaluation import evaluate as judge
+from ..evaluation.law import FloatArray
+from ..evaluation.truth import NOISE_FREE_SEED, noise_free_means
 from ..export import verify as parity
 from ..export.manifest import CARD
 from ..free_energy import MicroscopicEnergy
@@ -26,6 +28,7 @@ from ..report import certificate_table, errors_entry, errors_table, seeds_entry
 from ..reproduction import reproduce as repeat_example
 from ..scan import scan as scan_sizes
 from ..scan import scan_table
+from ..simulation import MicroscopicSystem
 from ..simulation.config import SimulationConfig
 from ..simulation.study import build_system, own_system, run_set
 from ..tables import ConfigError
@@ -120,7 +123,7 @@ def evaluate(options: argparse.Namespace) -> int:
     for name in (name for name, found in hashes.items() if found == seen):
         logger.warning("evaluate: %s is what the law was trained on: not unseen data.", name)
     gauge = _gauge(law, options.training)
-    found = {name: judge(law, each, gauge=gauge) for name, each in data.items()}
+    found = _judged(law, data, gauge, options)
     audits = [] if options.no_audits else _audits(law, data, found, options)
     _say(options, errors_table(found))
     if audits:
@@ -130,7 +133,12 @@ def evaluate(options: argparse.Namespace) -> int:
         "name": law.name,
         "gauge_of_internal_variables": "training set" if gauge else "the ensemble itself",
         "ensembles": {
-            name: {"sha256": hashes[name], **each.record()} for name, each in found.items()
+            name: {
+                "sha256": hashes[name],
+                **each.record(),
+                "predicted_stress": {key: _short(value) for key, value in each.stresses().items()},
+            }
+            for name, each in found.items()
         },
         "certificate": [audit.record() for audit in audits],
     }
@@ -176,7 +184,7 @@ def export(options: argparse.Namespace) -> int:
     if options.ensemble is not None:
         law = _opened(options.run, options)
         data = {path.stem: TrajectoryEnsemble.load(path) for path in options.ensemble}
-        found = {name: judge(law, each) for name, each in data.items()}
+        found = _judged(law, data, None, options)
         audits = _audits(law, data, found, options)
         _say(options, certificate_table(audits))
         about["certificate"] = [audit.record() for audit in audits]
@@ -288,6 +296,11 @@ def write_json(path: Path, record: dict[str, Any]) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
+def _short(numbers: FloatArray) -> Any:
+    """Return nested lists of six digits each: figures of a roll-out are not known to more."""
+    return np.vectorize(lambda value: float(f"{value:.6g}"))(numbers).tolist()
+
+
 def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
@@ -300,13 +313,48 @@ def _finite(value: Any) -> Any:
 
 def _opened(path: Path, options: argparse.Namespace) -> ExportedLaw:
     energy = None
-    if options.system is not None:
-        energy = getattr(own_system(options.system, Path())(), "microscopic_energy", None)
+    system = _own(options)
+    if system is not None:
+        energy = getattr(system, "microscopic_energy", None)
         if energy is None:
             raise ConfigError(
                 f"--system: {options.system} has no method microscopic_energy(microstate, strain)."
             )
     return open_law(path, energy)
+
+
+def _judged(
+    law: ExportedLaw,
+    data: dict[str, TrajectoryEnsemble],
+    gauge: Gauge | None,
+    options: argparse.Namespace,
+) -> dict[str, Evaluation]:
+    """Judge a law on every ensemble, beside the noise-free truth where it is asked for.
+
+    Raises:
+        ValueError: If the number of repetitions is not positive.
+    """
+    if options.repeat is not None and options.repeat < 1:
+        raise ValueError(f"--repeat: must be at least 1; got {options.repeat}.")
+    found = {}
+    for name, each in data.items():
+        truth = None
+        if options.repeat and law.averaged:
+            truth = noise_free_means(
+                [law],
+                each,
+                seed=NOISE_FREE_SEED + each.seed,
+                factor=options.repeat,
+                system=_own(options),
+                progress=not options.quiet,
+            )[0]
+        found[name] = judge(law, each, gauge=gauge, noise_free=truth)
+    return found
+
+
+def _own(options: argparse.Namespace) -> MicroscopicSystem | None:
+    """Return the system that --system names."""
+    return None if options.system is None else own_system(options.system, Path())()
 
 
 def _gauge(law: ExportedLaw, training: list[Path] | None) -> Gauge | None:

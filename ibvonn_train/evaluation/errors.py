@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,12 @@ def relative_error(value: FloatArray, truth: FloatArray) -> float:
 def deviation(value: FloatArray, truth: FloatArray) -> float:
     """Return 100 · sd(value − truth) / sd(truth): for quantities known up to a constant."""
     return 100 * float(np.std(value - truth) / np.std(truth))
+
+
+def spread(values: Sequence[FloatArray]) -> float:
+    """Return 100 · ‖sd‖ / ‖mean‖ of alike predictions: what the choice among them leaves open."""
+    scatter, mean = np.std(values, 0, ddof=1), np.mean(values, 0)
+    return 100 * float(np.linalg.norm(scatter) / np.linalg.norm(mean))
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,15 @@ class Evaluation:
             }
         return found
 
+    def stresses(self) -> dict[str, FloatArray]:
+        """Return "DRIVE/QUANTITY" → predicted stress and external force where the end is moved."""
+        return {
+            f"{drive}/{name}": getattr(run, name)
+            for drive, run in self.predicted.items()
+            for name in ("force", "stress")
+            if drive != "force" and name in QUANTITIES[drive]
+        }
+
 
 def evaluate(
     law: Law,

@@ -8,9 +8,12 @@ import numpy as np
 
 from ..data import TrajectoryEnsemble
 from ..exact_trap import ExactTrap
-from ..simulation import repeat_from_first
+from ..simulation import MicroscopicSystem, repeat_from_first
 from .law import Law
 from .rollouts import Trajectories, encoded
+
+NOISE_FREE_SEED = 90_001
+"""Added to the seed of an ensemble for its repetition."""
 
 
 def exact_trap_of(data: TrajectoryEnsemble) -> ExactTrap | None:
@@ -81,6 +84,7 @@ def noise_free_means(
     *,
     seed: int,
     factor: int = 10,
+    system: MicroscopicSystem | None = None,
     progress: bool = True,
 ) -> list[Trajectories]:
     """Return, for each law, the means of a repetition of the ensemble from its first microstates.
@@ -92,12 +96,15 @@ def noise_free_means(
         data: The ensemble that is judged.
         seed: Of the repetition; protocol i takes ``seed + i``.
         factor: Repetitions of each first microstate.
+        system: That made the data; by default a trap or chain with their parameters.
         progress: Show progress bars.
     """
     parts: list[list[Trajectories]] = [[] for _ in laws]
     for case in range(len(data.control)):
         one = data.select([case])
-        many = repeat_from_first(one, factor=factor, seed=seed + case, progress=progress)
+        many = repeat_from_first(
+            one, factor=factor, seed=seed + case, system=system, progress=progress
+        )
         for law, found in zip(laws, parts, strict=True):
             found.append(repeated_mean(law, many, one))
     return [_joined(found) for found in parts]

@@ -157,17 +157,23 @@ def _seeds(manifest: Manifest) -> str:
     if not rows:
         return ""
     table = [
-        [r["ensemble"], r["quantity"], str(r["seeds"]), *(_n(r[k]) for k in SEED_COLUMNS)]
+        [r["ensemble"], r["quantity"], str(r["seeds"]), *(_n(r.get(k)) for k in SEED_COLUMNS)]
         for r in rows
     ]
     return (
         "## Spread over seeds\n\nErrors in per cent of laws trained alike from several seeds; this "
-        "model is one of them.\n\n"
-        + _table(["ensemble", "quantity", "seeds", *SEED_COLUMNS], table)
+        "model is one of them. *Spread of the stress*: standard deviation over the seeds of the "
+        "predicted value itself, in per cent: the law's own uncertainty.\n\n"
+        + _table(["ensemble", "quantity", "seeds", *SEED_COLUMNS.values()], table)
     )
 
 
-SEED_COLUMNS = ("median", "lowest", "highest")
+SEED_COLUMNS = {
+    "median": "median",
+    "lowest": "lowest",
+    "highest": "highest",
+    "spread": "spread of the stress",
+}
 
 
 def _parity(manifest: Manifest) -> str:

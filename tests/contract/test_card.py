@@ -78,7 +78,9 @@ def test_errors_and_seeds_have_tables_where_the_manifest_has_them(manifest):
     errors = [{"ensemble": "test", "quantity": "spring force", "error": 0.5, "floor": None}]
     text = markdown({**manifest, "errors": errors, "seeds": [SEED]})
     assert rows(text, "Errors of trajectories") == [["test", "spring force", "0.5", "-"]]
-    assert rows(text, "Spread over seeds") == [["test", "spring force", "3", "0.5", "0.25", "0.75"]]
+    assert rows(text, "Spread over seeds") == [
+        ["test", "spring force", "3", "0.5", "0.25", "0.75", "-"]
+    ]
 
 
 def test_a_law_with_stress_at_rest_says_so(manifest):
@@ -108,12 +110,17 @@ def test_card_verb_draws_adds_seeds_and_leaves_a_model_that_loads(tmp_path):
     before = read(directory)
     results = []
     for seed, error in enumerate((0.5, 0.25, 0.75)):
+        # Mean 4 and standard deviation 0.08 at each of two instants: 2 %.
+        stress = {"controlled/force": [[4.0 + 0.08 * (seed - 1)], [4.0 - 0.08 * (seed - 1)]]}
         numbers = {"errors_percent": {"controlled/force": error}, "potentials_percent": {}}
+        numbers["predicted_stress"] = stress
         results.append(tmp_path / f"{seed}.json")
         results[-1].write_text(json.dumps({"ensembles": {"test": numbers}}))
     assert main(["card", str(directory), "-q", "--seeds", *map(str, results)]) == 0
     after = read(directory)
-    assert after.pop("seeds") == [{**SEED, "quantity": "external force"}]
+    (row,) = after.pop("seeds")
+    assert row.pop("spread") == pytest.approx(2.0)
+    assert row == {**SEED, "quantity": "external force"}
     assert after == before
     assert 5_000 < (directory / "response.png").stat().st_size < 150_000
     card = (directory / "README.md").read_text(encoding="utf-8")

@@ -9,15 +9,19 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ibvonn_train.cli import main
 from ibvonn_train.cli.verbs import TEMPLATES, write_json
 from ibvonn_train.data import TrajectoryEnsemble
+from ibvonn_train.simulation import simulate, unfolding_chain
 from ibvonn_train.simulation.config import SimulationConfig
+from ibvonn_train.simulation.protocols import ramp
 from ibvonn_train.simulation.study import build_protocols, build_system
 from ibvonn_train.training import TrainedModel, TrainingConfig
 
+ROOT = Path(__file__).parents[2]
 STUDY = """
 [simulation]
 system = "tethered_particle"
@@ -162,6 +166,33 @@ def test_evaluate_prints_tables_and_writes_json_and_figures(
         "certificate",
     }  # fmt: skip
     assert all(path.stat().st_size > 5000 for path in (tmp_path / "figures").iterdir())
+
+
+def test_floors_of_a_chain_come_from_a_repetition(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = simulate(
+        unfolding_chain(springs=3),
+        [ramp(rate, 3.0) for rate in np.linspace(-0.001, 0.003, 8)],
+        duration=200.0, time_step=0.04, stride=50, replicas=100, seed=7, progress=False,
+    )  # fmt: skip
+    data.save(tmp_path / "pull.h5")
+    model = str(ROOT / "exported_models" / "unfolding_chain")
+    command = ["evaluate", model, "--ensemble", str(tmp_path / "pull.h5"), "--no-audits", "-q"]
+    found = []
+    for more in ([], ["--repeat", "1"], ["--repeat", "16"]):
+        path = tmp_path / f"{len(found)}.json"
+        assert main([*command, *more, "--json", str(path)]) == 0
+        found.append(json.loads(path.read_text())["ensembles"]["pull"])
+    plain, once, often = found
+    assert plain["floor_percent"] == {}
+    assert often["errors_percent"] == plain["errors_percent"]
+    # Two ensembles of one size differ by √2 of the noise of each, one of them and its mean by 1.
+    ratio = once["floor_percent"]["end/strain"] / often["floor_percent"]["end/strain"]
+    assert 1.2 < ratio < 1.6
+    assert np.shape(often["predicted_stress"]["end/stress"]) == (8, 101, 3, 1)
+    assert main([*command, "--repeat", "0"]) == 1
+    assert "--repeat: must be at least 1" in capsys.readouterr().err
 
 
 def test_exported_law_and_its_checkpoint_are_judged_alike(study: Path, tmp_path: Path) -> None:

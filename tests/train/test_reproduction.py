@@ -16,6 +16,7 @@ from ibvonn_train.data import TrajectoryEnsemble
 from ibvonn_train.evaluation import evaluate
 from ibvonn_train.evaluation.rollouts import encoded
 from ibvonn_train.evaluation.twin import Twin, fitted_twin
+from ibvonn_train.report import seeds_entry
 from ibvonn_train.simulation import Preparation, SpringChain, simulate
 from ibvonn_train.simulation.protocols import smooth_pull
 
@@ -76,6 +77,9 @@ def test_table_has_every_line_with_median_and_spread(
     assert f"{min(errors):.3g} to {max(errors):.3g}" in row
     assert row.split()[-1] == f"{mixed:.4g}"
     assert {each["audit"] for each in record["certificates"][0]} >= {"f against F_flow"}
+    rows = {(row["ensemble"], row["quantity"]): row["spread"] for row in seeds_entry([record])}
+    assert rows["test", "external force"] > 0
+    assert rows["test", "internal variables"] is None
 
 
 @pytest.fixture(scope="module")
