@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from math import comb
 from typing import Any
 
 import ufl
@@ -28,6 +30,34 @@ def check_law(model: Any, kinematics: Any) -> None:
             "InternalVariableLaw: kinematics must be an instance, for example Uniaxial(); found "
             f"{found}."
         )
+
+
+def warn_of_few_points(name: str, u: Any, points: int, dimension: int) -> None:
+    """Warn where fewer points than the strains of u have polynomials leave motions without force.
+
+    Args:
+        name: Of the law.
+        u: What the law strains.
+        points: In one cell.
+        dimension: Of the cells.
+    """
+    for function in ufl.algorithms.extract_coefficients(ufl.as_ufl(u)):
+        order = _complete_order(function.ufl_element())
+        needed = comb(order - 1 + dimension, dimension) if order else 0
+        if points < needed:
+            warnings.warn(
+                f"InternalVariableLaw: {name!r} has {points} quadrature point(s) in a cell of "
+                f"elements of order {order}, whose strains need {needed}: some motions meet no "
+                f"resistance. Take quadrature_degree={2 * (order - 1)}.",
+                stacklevel=3,
+            )
+
+
+def _complete_order(element: Any) -> int:
+    """Return the degree up to which an element has all polynomials; of its parts, the lowest."""
+    parts = element.sub_elements
+    order = min(map(_complete_order, parts)) if parts else element.embedded_subdegree
+    return int(order)
 
 
 def check_unknown(laws: Sequence[Any], u: Any) -> None:

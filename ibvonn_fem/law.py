@@ -20,7 +20,7 @@ import numpy as np
 import ufl
 
 from . import _compat
-from .arguments import check_law
+from .arguments import check_law, warn_of_few_points
 from .eigenstrain import Eigenstrain
 from .errors import LocalSolveError
 from .kernels.base import FloatArray
@@ -87,6 +87,7 @@ class InternalVariableLaw:
         mesh = mesh_of(u) if mesh is None else mesh
         kinematics.check(mesh, model.manifest)
         self.points = QuadraturePoints(mesh, quadrature_degree, subdomain)
+        warn_of_few_points(self.name, u, self.points.per_cell, mesh.topology.dim)
         self.dx = self.points.dx
         shape = kinematics.shape
         self.stress = self.points.function(shape, f"{self.name}_stress")

@@ -27,6 +27,8 @@ class Prescribed:
         self.bcs = list(bcs)
         self._block = int(space.dofmap.index_map_bs)
         self._owned = int(space.dofmap.index_map.size_local) * self._block
+        ghosts = int(space.dofmap.index_map.num_ghosts) * self._block
+        self._size = self._owned + ghosts
         self._comm: MPI.Intracomm = space.mesh.comm
 
     def sums(self, bc: Any, values: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -58,6 +60,25 @@ class Prescribed:
             dofs = _compat.owned_dofs(bc, self._owned)
             applied[dofs] = internal[dofs]
         return applied
+
+    def require_numbers(self) -> None:
+        """Raise, on all ranks alike, unless every prescribed value is a finite number. Collective.
+
+        Raises:
+            ValueError: If one is not.
+        """
+        values = np.zeros(self._size)
+        wrong = np.zeros(len(self.bcs))
+        for number, bc in enumerate(self.bcs):
+            values[:] = 0.0
+            bc.set(values)
+            wrong[number] = not np.isfinite(values).all()
+        self._comm.Allreduce(MPI.IN_PLACE, wrong, op=MPI.MAX)
+        if wrong.any():
+            raise ValueError(
+                f"solve: prescribed displacements must be finite; found NaN or infinity in "
+                f"bcs[{int(wrong.argmax())}]. Mend the loading and solve again."
+            )
 
     def misses(self, x: Any, b: Any) -> bool:
         """Whether ``x`` differs from a prescribed value; ``b``, zero before, is overwritten."""

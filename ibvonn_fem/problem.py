@@ -133,10 +133,12 @@ class InternalVariableProblem:
             and not raised: a smaller step may succeed.
 
         Raises:
-            ValueError: If ``dt`` is negative or not finite.
+            ValueError: If ``dt`` is negative or not finite, or a prescribed displacement not
+                finite.
         """
         if not (dt >= 0.0 and np.isfinite(dt)):
             raise ValueError(f"solve: dt must be finite and >= 0; found {dt}.")
+        self._prescribed.require_numbers()
         self._dt = float(dt)
         self._local_failure = None
         self._last_x[:] = np.nan

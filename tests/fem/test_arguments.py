@@ -18,6 +18,7 @@ import ibvonn_fem
 from ibvonn_fem import (
     InternalVariableLaw,
     InternalVariableProblem,
+    Microcircle,
     TimeStepping,
     Uniaxial,
     load_model,
@@ -101,3 +102,47 @@ def test_a_star_import_gives_every_public_name():
     assert names["InternalVariableLaw"] is InternalVariableLaw
     public = {name for name in dir(ibvonn_fem) if name[0].isupper()} - {"TYPE_CHECKING"}
     assert public <= set(ibvonn_fem.__all__)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_displacement_that_is_no_number_is_named_and_nothing_is_lost(value, law):
+    U.x.array[:] = 0.0
+    end = fem.Constant(BAR, 0.0)
+    last = fem.locate_dofs_geometrical(V, lambda x: x[0] > 1 - 1e-9)
+    problem = InternalVariableProblem(law, U, [CLAMP, fem.dirichletbc(end, last, V)])
+    end.value = value
+    with pytest.raises(ValueError, match=r"found NaN or infinity in bcs\[1\]"):
+        problem.solve(0.1)
+    end.value = 0.1
+    assert problem.solve(0.1).converged
+    np.testing.assert_allclose(U.x.array[last], 0.1)
+    problem.restore()
+
+
+@pytest.mark.parametrize(
+    ("cells", "order", "degree", "few"),
+    [
+        ("interval", 1, 0, False),
+        ("interval", 2, 1, True),
+        ("interval", 2, 2, False),
+        ("triangle", 2, 0, True),
+        ("triangle", 2, 2, False),
+        ("triangle", 3, 3, False),
+        ("quadrilateral", 1, 1, False),
+        ("quadrilateral", 2, 2, False),
+        ("quadrilateral", 2, 1, True),
+    ],
+)
+def test_too_few_points_for_the_element_are_warned_of(cells, order, degree, few, recwarn):
+    if cells == "interval":
+        body, shape, kinematics, model = BAR, (), Uniaxial(), "exact_trap"
+    else:
+        kind = getattr(mesh.CellType, cells)
+        body = mesh.create_unit_square(MPI.COMM_SELF, 1, 1, kind)
+        shape, kinematics, model = (2,), Microcircle(4), "unfolding_twin"
+    u = fem.Function(fem.functionspace(body, ("Lagrange", order, shape)))
+    InternalVariableLaw(load_model(f"exported_models/{model}"), kinematics, u, degree)
+    found = [str(each.message) for each in recwarn if "quadrature point(s)" in str(each.message)]
+    assert bool(found) == few
+    if few:
+        assert f"Take quadrature_degree={2 * (order - 1)}." in found[0]
