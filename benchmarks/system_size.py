@@ -1,12 +1,15 @@
 """How much of a chain's law depends on the number of its springs.
 
     python benchmarks/system_size.py [--springs 10 20 40] [--replicas 1000] [--json FILE]
+        [--learn-on 20 --out build/system_size]
 
 For chains of several lengths, under the paper's pulls at the same mean strains: the one friction of
 the closed-form twin, fitted to the training lengths; the twin's errors on the test lengths, with
 that friction and with the one of the shortest chain; the errors of a learned law, trained on ten
-springs, beside the floor of the sampling noise; and how far the force of the held chain at
-equilibrium, by exact convolution, is from that of a single spring under constant force (N → ∞).
+springs, and of laws trained here on other numbers of them by the recipe of configs/chain.toml
+(--learn-on; twenty springs take a quarter of an hour), beside the floor of the sampling noise; and
+how far the force of the held chain at equilibrium, by exact convolution, is from that of a single
+spring under constant force (N → ∞).
 """
 
 import argparse
@@ -30,10 +33,24 @@ from ibvonn_train.simulation import (
     repeat_from_first,
     simulate,
 )
+from ibvonn_train.training import TrainingConfig, train
 
 ROOT = Path(__file__).parents[1]
 SHORT = (Preparation(2000, 0.01),)
 """After exact draws; the paper's preparation of 50 000 steps would add its own end effects."""
+
+
+def learn(springs, out):
+    """Train on chains of so many springs as `ibvonn reproduce chain` does on ten."""
+    system = SpringChain(springs=springs, initial="equilibrium", preparation=SHORT)
+    data = simulate(
+        system,
+        chain_of_paper(springs).train,
+        duration=3.0, time_step=0.01, replicas=2000, seed=300 + springs,
+    )  # fmt: skip
+    config = TrainingConfig.from_toml(ROOT / "configs/chain.toml")
+    train(config, data, out / f"run_{springs}", resume=True, tensorboard=False)
+    return open_law(out / f"run_{springs}")
 
 
 def ensembles(springs, replicas):
@@ -80,10 +97,13 @@ def main():
     parser.add_argument("--springs", type=int, nargs="+", default=[10, 20, 40])
     parser.add_argument("--replicas", type=int, default=1000)
     parser.add_argument("--law", type=Path, default=ROOT / "exported_models/chain_paper")
+    parser.add_argument("--learn-on", type=int, nargs="*", default=[], metavar="N")
+    parser.add_argument("--out", type=Path, default=ROOT / "build/system_size")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    law = open_law(arguments.law)
+    laws = {"learned": open_law(arguments.law)}
+    laws |= {f"learned on {n}": learn(n, arguments.out) for n in arguments.learn_on}
     rows, first = [], None
     for springs in arguments.springs:
         training, test = ensembles(springs, arguments.replicas)
@@ -92,14 +112,15 @@ def main():
         twins = [
             number for each in (friction, first, 0.5) for number in errors(Twin(test, each), test)
         ]
-        learned = [*errors(law, test), *floor(test)]
+        learned = [number for law in laws.values() for number in errors(law, test)] + floor(test)
         rows.append([springs, friction, *twins, *learned, equilibrium_difference(test)])
     header = ["springs", "friction / η", "ε", "F_ex", f"ε at {first:.3g}", f"F_ex at {first:.3g}"]
     header += ["ε, no fit", "F_ex, no fit"]
-    header += ["ε, learned", "F_ex, learned", "floor of ε", "floor of F_ex", "equilibrium"]
+    header += [f"{quantity}, {name}" for name in laws for quantity in ("ε", "F_ex")]
+    header += ["floor of ε", "floor of F_ex", "equilibrium"]
     print(text_table(header, rows))
     print(
-        "errors of the twin and of the learned law on the test lengths in %; the last column in % "
+        "errors of the twin and of the learned laws on the test lengths in %; the last column in % "
         "of k u_c; nan: the explicit roll-out of the twin leaves the numbers"
     )
     if arguments.json:
