@@ -136,7 +136,12 @@ class StageRun:
                 return DIVERGED
             return LBFGS_LOSS_SCALE * sums["loss"]
 
+        before = [parameter.detach().clone() for parameter in self.parameters]
         self.optimiser.step(closure)
+        if all(map(torch.equal, before, self.parameters)):
+            # Round-off has made the history of a stiff problem point uphill: begin a new one.
+            self.optimiser.state.clear()
+            self.optimiser.step(closure)
         return records[0]
 
     def _fixed(self, block: Block) -> Batch:

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -259,3 +260,23 @@ def test_line_search_survives_losses_that_are_not_numbers(
     model = run(ensemble, tmp_path, plain)
     assert calls > every
     assert all(bool(p.isfinite().all()) for p in model.law.parameters())
+
+
+def test_a_history_that_points_uphill_is_begun_anew(
+    ensemble: TrajectoryEnsemble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Round-off does that to stiff problems; torch's optimiser would rest there for ever."""
+    step, advance, losses = torch.optim.LBFGS.step, StageRun.advance, []
+
+    def at_rest_with_a_history(self: torch.optim.LBFGS, closure: Callable[[], float]) -> object:
+        return closure() if self.state else step(self, closure)
+
+    def watched(self: StageRun) -> dict[str, float]:
+        losses.append(advance(self)["loss"])
+        return {"loss": losses[-1]}
+
+    stages = tuple(dataclasses.replace(s, steps=30) for s in CONFIG.stages if s.name == "lbfgs")
+    monkeypatch.setattr(torch.optim.LBFGS, "step", at_rest_with_a_history)
+    monkeypatch.setattr(StageRun, "advance", watched)
+    run(ensemble, tmp_path, dataclasses.replace(CONFIG, stages=stages))
+    assert losses[2] < losses[1] < losses[0]
