@@ -16,6 +16,7 @@ from ibvonn_train.audits import (
     dissipation,
     equilibrium,
     free_energy,
+    intervals,
     kinetics,
     structure,
 )
@@ -212,6 +213,21 @@ def test_dissipation_of_a_coarse_record_is_that_of_all_its_steps(exact: Exported
     rates = exact.rates(*ensembles[1].all_states(exact))
     at_starts = (rates.driving_force * rates.rate).reshape(measured.internal.shape)[:, :-1]
     assert at_starts.sum() * 0.2 > 1.1 * fine
+    # The same with one step of an interval to begin with: the audit halves it.
+    long = Evidence(replace(every(step, 20), time_step=0.2), measured)
+    assert over_intervals(exact, long).dissipation.sum() == pytest.approx(fine, rel=0.03)
+
+
+def test_steps_that_a_fast_law_does_not_survive_are_halved(
+    exact: ExportedLaw, evidence: Evidence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """α relaxes 250 times as fast: an explicit step of 0.01 overshoots five times."""
+    fast: Any = Spoiled(exact, dissipation=250.0)
+    found = over_intervals(fast, evidence)
+    largest = np.abs(evidence.measured.internal).max()
+    assert np.abs(found.increment).max() < 2 * largest
+    monkeypatch.setattr(intervals, "HALVINGS", 0)
+    assert np.abs(over_intervals(fast, evidence).increment).max() > 4 * largest
 
 
 def test_exact_law_dissipates_what_a_coarse_record_says(
