@@ -152,6 +152,8 @@ def seeds_entry(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def stress_spread(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     """Return ensemble → "DRIVE/QUANTITY" → spread of the predicted stresses that are on record.
 
+    One law has none.
+
     Args:
         runs: For each law, ensemble → what has ``predicted_stress``, see `Evaluation.stresses`.
     """
@@ -161,7 +163,7 @@ def stress_spread(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, floa
             for key in first["predicted_stress"]
         }
         for name, first in runs[0].items()
-        if all("predicted_stress" in run[name] for run in runs)
+        if len(runs) > 1 and all("predicted_stress" in run[name] for run in runs)
     }
 
 

@@ -158,9 +158,7 @@ class Reproduction:
                     {name: {"predicted_stress": e.stresses()} for name, e in run.items()}
                     for run in self.runs
                 ]
-            )
-            if len(self.runs) > 1
-            else {},
+            ),
             "baselines": {
                 name: {ensemble: e.record() for ensemble, e in found.items()}
                 for name, found in self.baselines.items()

@@ -12,14 +12,9 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ..audits import Audit, certify
+from ..audits import Audit
 from ..data import TrajectoryEnsemble
-from ..evaluation import Evaluation, ExportedLaw, Gauge, open_law
-from ..evaluation import evaluate as judge
-from ..evaluation.law import FloatArray
-from ..evaluation.truth import NOISE_FREE_SEED, noise_free_means
+from ..evaluation import Evaluation, ExportedLaw
 from ..export import verify as parity
 from ..export.manifest import CARD
 from ..free_energy import MicroscopicEnergy
@@ -28,13 +23,14 @@ from ..report import certificate_table, errors_entry, errors_table, seeds_entry
 from ..reproduction import reproduce as repeat_example
 from ..scan import scan as scan_sizes
 from ..scan import scan_table
-from ..simulation import MicroscopicSystem
 from ..simulation.config import SimulationConfig
-from ..simulation.study import build_system, own_system, run_set
+from ..simulation.study import build_system, run_set
 from ..tables import ConfigError
 from ..training import TrainedModel, TrainingConfig
 from ..training import train as train_law
 from ..training.trainer import CHECKPOINT, MODEL
+from .judging import audits_of, gauge_of, judged, opened
+from .results import read_results, six_digits, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -116,15 +112,15 @@ def train(options: argparse.Namespace) -> int:
 
 def evaluate(options: argparse.Namespace) -> int:
     """Judge a law on unseen ensembles."""
-    law = _opened(options.model, options)
+    law = opened(options.model, options)
     data = {path.stem: TrajectoryEnsemble.load(path) for path in options.ensemble}
     hashes = {name: each.sha256() for name, each in data.items()}
     seen = (law.manifest["provenance"] or {}).get("data_sha256")
     for name in (name for name, found in hashes.items() if found == seen):
         logger.warning("evaluate: %s is what the law was trained on: not unseen data.", name)
-    gauge = _gauge(law, options.training)
-    found = _judged(law, data, gauge, options)
-    audits = [] if options.no_audits else _audits(law, data, found, options)
+    gauge = gauge_of(law, options.training)
+    found = judged(law, data, gauge, options)
+    audits = [] if options.no_audits else audits_of(law, data, found, options)
     _say(options, errors_table(found))
     if audits:
         _say(options, "\n" + certificate_table(audits))
@@ -136,7 +132,9 @@ def evaluate(options: argparse.Namespace) -> int:
             name: {
                 "sha256": hashes[name],
                 **each.record(),
-                "predicted_stress": {key: _short(value) for key, value in each.stresses().items()},
+                "predicted_stress": {
+                    key: six_digits(value) for key, value in each.stresses().items()
+                },
             }
             for name, each in found.items()
         },
@@ -182,10 +180,10 @@ def export(options: argparse.Namespace) -> int:
     about: dict[str, Any] = {"name": options.name, "text": options.text}
     about["initial_strain"] = options.initial_strain
     if options.ensemble is not None:
-        law = _opened(options.run, options)
+        law = opened(options.run, options)
         data = {path.stem: TrajectoryEnsemble.load(path) for path in options.ensemble}
-        found = _judged(law, data, None, options)
-        audits = _audits(law, data, found, options)
+        found = judged(law, data, None, options)
+        audits = audits_of(law, data, found, options)
         _say(options, certificate_table(audits))
         about["certificate"] = [audit.record() for audit in audits]
         about["errors"] = errors_entry(found)
@@ -228,7 +226,7 @@ def card(options: argparse.Namespace) -> int:
     _require_export(options.directory)
     seeds = None
     if options.seeds is not None:
-        seeds = seeds_entry([_results(path) for path in options.seeds])
+        seeds = seeds_entry([read_results(path) for path in options.seeds])
     path = write_card(options.directory, seeds)
     _say(options, f"wrote {path}")
     return 0
@@ -242,19 +240,6 @@ def _require_export(directory: Path) -> None:
         f"{directory}: not an exported model, it has no manifest.json. {hint}: "
         "`ibvonn export RUN DIRECTORY`."
     )
-
-
-def _results(path: Path) -> dict[str, Any]:
-    """Return what `ibvonn evaluate` or `reproduce` wrote with --json."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        found = None
-    if not isinstance(found, dict) or not {"runs", "ensembles"} & set(found):
-        raise ValueError(
-            f"{path}: must be what `ibvonn evaluate --json` or `ibvonn reproduce --json` wrote."
-        )
-    return found
 
 
 def _agree(
@@ -287,93 +272,6 @@ def reproduce(options: argparse.Namespace) -> int:
         write_json(options.json, found.record())
         _say(options, f"wrote {options.json}")
     return 0
-
-
-def write_json(path: Path, record: dict[str, Any]) -> None:
-    """Write numbers for a machine; NaN and infinities become null."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(_finite(record), indent=1, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
-
-
-def _short(numbers: FloatArray) -> Any:
-    """Return nested lists of six digits each: figures of a roll-out are not known to more."""
-    return np.vectorize(lambda value: float(f"{value:.6g}"))(numbers).tolist()
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
-
-
-def _opened(path: Path, options: argparse.Namespace) -> ExportedLaw:
-    energy = None
-    system = _own(options)
-    if system is not None:
-        energy = getattr(system, "microscopic_energy", None)
-        if energy is None:
-            raise ConfigError(
-                f"--system: {options.system} has no method microscopic_energy(microstate, strain)."
-            )
-    return open_law(path, energy)
-
-
-def _judged(
-    law: ExportedLaw,
-    data: dict[str, TrajectoryEnsemble],
-    gauge: Gauge | None,
-    options: argparse.Namespace,
-) -> dict[str, Evaluation]:
-    """Judge a law on every ensemble, beside the noise-free truth where it is asked for.
-
-    Raises:
-        ValueError: If the number of repetitions is not positive.
-    """
-    if options.repeat is not None and options.repeat < 1:
-        raise ValueError(f"--repeat: must be at least 1; got {options.repeat}.")
-    found = {}
-    for name, each in data.items():
-        truth = None
-        if options.repeat and law.averaged:
-            truth = noise_free_means(
-                [law],
-                each,
-                seed=NOISE_FREE_SEED + each.seed,
-                factor=options.repeat,
-                system=_own(options),
-                progress=not options.quiet,
-            )[0]
-        found[name] = judge(law, each, gauge=gauge, noise_free=truth)
-    return found
-
-
-def _own(options: argparse.Namespace) -> MicroscopicSystem | None:
-    """Return the system that --system names."""
-    return None if options.system is None else own_system(options.system, Path())()
-
-
-def _gauge(law: ExportedLaw, training: list[Path] | None) -> Gauge | None:
-    if training is None:
-        return law.training_gauge
-    states = [law.encode(TrajectoryEnsemble.load(path).microstate)[1] for path in training]
-    return Gauge.of(np.concatenate([each.reshape(-1, law.internal_size) for each in states]))
-
-
-def _audits(
-    law: ExportedLaw,
-    data: dict[str, TrajectoryEnsemble],
-    found: dict[str, Evaluation],
-    options: argparse.Namespace,
-) -> list[Audit]:
-    """Return the certificate on the first of the ensembles."""
-    name = next(iter(data))
-    slow = None if options.slow is None else TrajectoryEnsemble.load(options.slow)
-    return certify(law, data[name], found[name], slow)
 
 
 def _draw(

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from ibvonn_train.cli import main
-from ibvonn_train.cli.verbs import TEMPLATES, write_json
+from ibvonn_train.cli.results import write_json
+from ibvonn_train.cli.verbs import TEMPLATES
 from ibvonn_train.data import TrajectoryEnsemble
 from ibvonn_train.simulation import simulate, unfolding_chain
 from ibvonn_train.simulation.config import SimulationConfig
@@ -193,6 +194,21 @@ def test_floors_of_a_chain_come_from_a_repetition(
     assert np.shape(often["predicted_stress"]["end/stress"]) == (8, 101, 3, 1)
     assert main([*command, "--repeat", "0"]) == 1
     assert "--repeat: must be at least 1" in capsys.readouterr().err
+    # A system of one's own is repeated by its own class: this one is ten times as mobile.
+    (tmp_path / "mine.py").write_text(
+        "from ibvonn_train.simulation import SpringChain, TwoWellSpring\n"
+        "class Loose(SpringChain):\n"
+        "    def __init__(self):\n"
+        "        spring = TwoWellSpring(stiffness=1.0, well_distance=0.3, offset=0.0135)\n"
+        "        super().__init__(spring=spring, springs=3, reference_length=1.0, friction=0.1,\n"
+        "                         thermal_energy=0.0019, name='unfolding_chain')\n"
+        "    def microscopic_energy(self, microstate, strain):\n"
+        "        raise AssertionError('no audit is asked for')\n"
+    )
+    own = ["--system", f"{tmp_path / 'mine.py'}:Loose", "--repeat", "16"]
+    assert main([*command, *own, "--json", str(tmp_path / "own.json")]) == 0
+    loose = json.loads((tmp_path / "own.json").read_text())["ensembles"]["pull"]
+    assert loose["floor_percent"]["end/force"] > 2 * often["floor_percent"]["end/force"]
 
 
 def test_exported_law_and_its_checkpoint_are_judged_alike(study: Path, tmp_path: Path) -> None:
