@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from ibvonn_train.data import TrajectoryEnsemble, open_ensemble, protocol_slices
+from ibvonn_train.data import TrajectoryEnsemble, open_ensemble, protocol_slices, require_alike
 from ibvonn_train.simulation import Preparation, SpringChain, TetheredParticle, simulate
 from ibvonn_train.simulation.protocols import ramp, smooth_pull
 
@@ -227,3 +227,44 @@ def test_a_malformed_file_is_refused_with_its_name_and_fault(file, spoil, words)
     with pytest.raises(ValueError, match=words) as caught:
         TrajectoryEnsemble.load(file)
     assert file.name in str(caught.value)
+
+
+def with_parameters(data, **changed):
+    return replace(data, parameters={**data.parameters, **changed})
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda d: with_parameters(d, thermal_energy=100.0), "thermal_energy is 100.0 here and"),
+        (lambda d: with_parameters(d, friction=3.0), "friction is 3.0 here and 1.0 there"),
+        (lambda d: with_parameters(d, reference_length=1e-10), "reference_length is 1e-10 here"),
+        (lambda d: with_parameters(d, barrier=2), "parameter barrier is 2 here and None there"),
+        (lambda d: replace(d, units={**d.units, "length": "m"}), "unit of length is 'm' here"),
+        (lambda d: replace(d, units={}), "unit of energy is None here"),
+        (lambda d: replace(d, system="another"), "system is 'another' here"),
+        (lambda d: replace(d, drive="force"), "drive is 'force' here"),
+        (lambda d: replace(d, time_step=0.005), "time_step is 0.005 here and 0.01 there"),
+        (
+            lambda d: replace(d, microstate=np.repeat(d.microstate, 2, axis=4)),
+            "components of a microstate is 2 here and 1 there",
+        ),
+    ],
+)
+def test_ensembles_of_another_system_or_unit_do_not_belong_together(data, change, words):
+    with pytest.raises(ValueError, match=f"second.h5: must be of the same system.*{words}"):
+        require_alike([data, change(data)], ["first.h5", "second.h5"])
+
+
+def test_ensembles_may_differ_in_protocols_duration_seed_and_start(data):
+    shorter = replace(
+        data.select([1]),
+        **{name: getattr(data, name)[1:2, :11] for name in ("control", "control_rate", "force")},
+        time=data.time[:11],
+        microstate=data.microstate[1:2, :11, :, :10],
+        seed=7,
+    )
+    started = with_parameters(shorter, initial="uniform", preparation=[], note="on Monday")
+    require_alike([data, shorter, started])
+    with pytest.raises(ValueError, match="at least one ensemble"):
+        require_alike([])
