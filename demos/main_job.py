@@ -42,7 +42,7 @@ from ibvonn_train.simulation.protocols import ramp
 from ibvonn_train.training import TrainingConfig, train
 
 mpl.use("Agg")
-from matplotlib import pyplot as plt
+from overview_figure import draw_overview
 
 ROOT = Path(__file__).resolve().parents[1]
 SEEDS = {"training": 1, "test": 2, "extrapolation": 3, "slow": 4}
@@ -110,38 +110,6 @@ def table(rows: list[Row]) -> str:
     return "\n".join([head, "-" * len(head), *lines])
 
 
-def draw_overview(
-    path: Path,
-    law: ExportedLaw,
-    data: TrajectoryEnsemble,
-    found: Evaluation,
-    comparisons: list[demo_trap_bar.Comparison],
-) -> None:
-    """The pipeline in one figure: replicas, their density, the law's roll-out, the FE bar."""
-    figure, (first, second, third) = plt.subplots(1, 3, figsize=(12, 3.3), layout="constrained")
-    last = -1
-    for at in (60, 150, 240):
-        x = data.microstate[last, at, 0].astype(float)
-        first.hist(x[:, 0], bins=50, density=True, alpha=0.4, color="C0")
-        grid = np.linspace(x.min() - 0.1, x.max() + 0.1, 200)
-        state = found.measured.internal[last, at]
-        density = law.log_density(grid[None, :, None], found.measured.strain[last, at], state)
-        first.plot(grid, np.exp(density[0]), "k", lw=1)
-    first.set(title="Langevin replicas and learned density", xlabel="microstate x")
-    run = found.predicted["controlled"]
-    second.plot(data.time, found.measured.force[last], color="C0", lw=4, alpha=0.4)
-    second.plot(data.time, run.force[last], "k--", lw=1)
-    second.set(title="mean force: ensemble and learned law", xlabel="time")
-    for each, colour in zip(comparisons, ("C1", "C2", "C3"), strict=True):
-        t, sparse = each.learned.time, slice(None, None, 15)
-        third.plot(t, each.learned.exact, color=colour, lw=1, label=f"{each.test}, closed form")
-        third.plot(t[sparse], each.learned.value[sparse], "o", ms=3, color=colour)
-    third.set(title="FEniCSx bar with the learned law (dots)", xlabel="time")
-    third.legend(fontsize=8)
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
-
-
 def main() -> None:
     """Do the job."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
@@ -204,7 +172,7 @@ def main() -> None:
     figures.trap_report(out, law, unseen, test, linear, extrapolation, training_log=run)
     figures.certificate_page(out / "certificate.png", certificate)
     demo_trap_bar.draw(comparisons, out / "bar.png")
-    draw_overview(out / "overview.png", law, unseen, test, comparisons)
+    draw_overview(out / "overview.png", law, learned, unseen, test, comparisons)
     print(
         f"\n{table(rows)}\n"
         "floor: what the noise-free truth shows against the same ensembles; for the bar: what the\n"
