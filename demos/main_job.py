@@ -27,7 +27,6 @@ from pathlib import Path
 
 import demo_trap_bar
 import matplotlib as mpl
-import numpy as np
 import torch
 
 import ibvonn_fem

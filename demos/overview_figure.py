@@ -87,7 +87,7 @@ def draw_densities(
         title="2  Learn: one internal variable α that\npredicts the density of the microstates",
         xlabel="position x  [ℓ]",
         ylabel="density  [1/ℓ]",
-        ylim=(0, 1.5 * top),
+        ylim=(0, 1.75 * top),
     )
     ax.legend(loc="upper right", framealpha=0.9)
 
@@ -170,7 +170,7 @@ def draw_plate(ax: Axes, model: ibvonn_fem.ExportedModel) -> None:
     ax.add_collection(drawn)
     ax.autoscale()
     ax.set(
-        title="6  Use: a quarter of a plate with a hole,\ndeformed; the law in 12 directions per point",
+        title="6  Use: a quarter of a plate with a hole,\ndeformed; 12 directions at each point",
         xlabel="position  [half width]",
         aspect="equal",
         yticks=[],
