@@ -12,11 +12,28 @@ from nflows.transforms import (
 from torch import Tensor, nn
 
 from .decoder import Decoder
+from .networks import spline
 from .networks.mlp import uniform
-from .networks.spline import rational_quadratic
 
 SCALE_FLOOR = 1e-3
 """Added to the softplus of nflows' affine transform."""
+
+
+class SplineTransform(MaskedPiecewiseRationalQuadraticAutoregressiveTransform):
+    """The spline transform of nflows with this project's spline, which also traces into graphs."""
+
+    def _elementwise(
+        self, inputs: Tensor, autoregressive_params: Tensor, inverse: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Return the outputs, ``(n, n_x)``, and the sum of the logarithms of their slopes."""
+        raw = autoregressive_params.reshape(*inputs.shape, -1)
+        ends = spline.knots(raw, self.num_bins, self.tail_bound)
+        points = inputs.unsqueeze(-1)
+        if inverse:
+            points = spline.inverse(points, ends, self.tail_bound)
+        image, log_slope = spline.forward(points, ends, self.tail_bound)
+        outputs, sign = (points, -1.0) if inverse else (image, 1.0)
+        return outputs.squeeze(-1), sign * log_slope.sum((-2, -1))
 
 
 class ConditionalFlow(Decoder):
@@ -67,7 +84,7 @@ class ConditionalFlow(Decoder):
             "activation": torch.tanh,
         }
         self.affine = MaskedAffineAutoregressiveTransform(**common).double()
-        self.spline = MaskedPiecewiseRationalQuadraticAutoregressiveTransform(
+        self.spline = SplineTransform(
             num_bins=bins, tails="linear", tail_bound=bound, **common
         ).double()
         _initialise(self, generator)
@@ -113,7 +130,8 @@ class ConditionalFlow(Decoder):
 
     def _forward_line(self, y: Tensor, internal: Tensor) -> tuple[Tensor, Tensor]:
         scale, shift, raw = self.line_parameters(internal)
-        z, log_slope = rational_quadratic(scale * y + shift, raw, bins=self.bins, bound=self.bound)
+        ends = spline.knots(raw, self.bins, self.bound)
+        z, log_slope = spline.forward(scale * y + shift, ends, self.bound)
         return z, log_slope + torch.log(scale)
 
     def _repeat(self, internal: Tensor, count: int) -> Tensor | None:

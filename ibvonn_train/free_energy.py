@@ -128,7 +128,7 @@ class FreeEnergy(nn.Module):
 
     def hessian(self, strain: Tensor, internal: Tensor) -> Tensor:
         """Return ∂²f/∂(ε, α)², shape ``(..., n_ε + n_α, n_ε + n_α)``."""
-        _, _, hessian = self.net.value_gradient_hessian(self.state(strain, internal))
+        _, hessian = self.net.gradient_and_hessian(self.state(strain, internal))
         ones = torch.ones(
             self.net.size - self.strain_size, dtype=strain.dtype, device=strain.device
         )

@@ -89,7 +89,7 @@ class LearnedLaw(nn.Module):
     def relaxation(self, strain: Tensor, internal: Tensor) -> Tensor:
         """Return φ'' ∂²f/∂α², the rates with which α relaxes, shape ``(..., n_α, n_α)``."""
         state = self.energy.state(strain, internal)
-        _, slope, curvature = self.energy.net.value_gradient_hessian(state)
+        slope, curvature = self.energy.net.gradient_and_hessian(state)
         n, scale = self.strain_size, self.energy.energy_scale
         mobility = self.dissipation.hessian(-scale * slope[..., n:], state)
         matrix: Tensor = mobility @ (scale * curvature[..., n:, n:])
@@ -99,7 +99,7 @@ class LearnedLaw(nn.Module):
         """Return σ, α̇ and their derivatives: what an implicit step needs."""
         energy, n = self.energy, self.strain_size
         state = energy.state(strain, internal)
-        _, slope, hessian = energy.net.value_gradient_hessian(state)
+        slope, hessian = energy.net.gradient_and_hessian(state)
         scale, per_strain = energy.energy_scale, 1.0 / energy.strain_scale
         force = -scale * slope[..., n:]
         return Linearised(

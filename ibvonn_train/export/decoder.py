@@ -8,11 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from . import spline
-from .potentials import softplus
-
-SCALE_FLOOR = 1e-3
-"""Added by nflows to the softplus that is the scale of its affine transform."""
+from ..flow import SCALE_FLOOR
+from ..networks import spline
+from ..networks.convex import softplus
 
 
 class MaskedNetwork(nn.Module):
@@ -118,10 +116,27 @@ class _FlowGraph(nn.Module):
 
     def _affine(self, x: Tensor, context: Tensor, i: int) -> tuple[Tensor, Tensor]:
         raw = self.affine(x, context, i)
-        return softplus(raw[..., 0:1])[0] + SCALE_FLOOR, raw[..., 1:2]
+        return softplus(raw[..., 0:1]) + SCALE_FLOOR, raw[..., 1:2]
 
-    def _knots(self, x: Tensor, context: Tensor, i: int) -> spline.Knots:
-        return spline.knots(self.spline(x, context, i), self.bins, self.bound)
+    def _forward(self, x: Tensor, context: Tensor, i: int) -> tuple[Tensor, Tensor]:
+        """Image of feature i and the logarithm of its slope, ``(n_state, n_point, 1)``."""
+        points, ends = self._row(x[..., i : i + 1], self.spline(x, context, i))
+        image, log_slope = spline.forward(points, ends, self.bound)
+        return self._column(image), self._column(log_slope)
+
+    def _inverse(self, z: Tensor, known: Tensor, context: Tensor, i: int) -> Tensor:
+        """Feature i whose image is z, ``(n_state, n_point, 1)``; ``known`` holds those before."""
+        points, ends = self._row(z, self.spline(known, context, i))
+        return self._column(spline.inverse(points, ends, self.bound))
+
+    # With one feature the knots depend on the state alone, and its points make one row.
+    def _row(self, points: Tensor, raw: Tensor) -> tuple[Tensor, spline.Knots]:
+        if self.size == 1:
+            points, raw = torch.squeeze(points, -1), torch.squeeze(raw, 1)
+        return points, spline.knots(raw, self.bins, self.bound)
+
+    def _column(self, points: Tensor) -> Tensor:
+        return torch.unsqueeze(points, -1) if self.size == 1 else points
 
 
 class FlowLogDensity(_FlowGraph):
@@ -151,8 +166,7 @@ class FlowLogDensity(_FlowGraph):
             total = total + torch.log(scale)
         z = torch.cat(middle, -1)
         for i in range(self.size):
-            knots = self._knots(z, context, i)
-            value, log_slope = spline.forward(z[..., i : i + 1], knots, self.bound)
+            value, log_slope = self._forward(z, context, i)
             total = total + log_slope - 0.5 * value * value
         return torch.sum(total, -1)
 
@@ -168,8 +182,8 @@ class FlowSample(_FlowGraph):
         context = self._context(statev)
         middle: list[Tensor] = []
         for i in range(self.size):
-            knots = self._knots(self._known(middle, noise), context, i)
-            middle.append(spline.inverse(noise[..., i : i + 1], knots, self.bound))
+            known = self._known(middle, noise)
+            middle.append(self._inverse(noise[..., i : i + 1], known, context, i))
         result: list[Tensor] = []
         for i in range(self.size):
             scale, shift = self._affine(self._known(result, noise), context, i)

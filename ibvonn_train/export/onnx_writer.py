@@ -19,6 +19,7 @@ import onnx
 import torch
 from onnx import helper, numpy_helper
 from torch import fx, nn
+from torch.nn.functional import softplus
 
 OPSET = 17
 """Operator set: onnxruntime 1.17 to 1.32 run it, and Debian's 1.23 at default settings."""
@@ -76,6 +77,9 @@ _METHODS = {
     "unsqueeze": torch.unsqueeze,
     "squeeze": torch.squeeze,
     "permute": torch.permute,
+    "unflatten": torch.unflatten,
+    "transpose": torch.transpose,
+    "long": torch.Tensor.long,
 }
 
 
@@ -121,9 +125,15 @@ class OnnxWriter:
             elif node.op == "output":
                 result = fx.map_arg(node.args[0], lambda n: values[n.name])
                 return list(result) if isinstance(result, (tuple, list)) else [result]
+            elif node.op == "call_module":
+                layer = type(traced.get_submodule(str(node.target))).__name__
+                raise ValueError(
+                    f"export: ONNX writer: the module has a layer {layer}; layers of torch.nn are "
+                    f"not known. Write it with functions ({_names(_KNOWN)})."
+                )
             else:
                 args, kwargs = fx.map_arg((node.args, node.kwargs), lambda n: values[n.name])
-                values[node.name] = self._call(traced, node, args, kwargs)
+                values[node.name] = self._call(node, args, kwargs)
         raise AssertionError("a traced graph ends with its output")
 
     def loop(
@@ -212,9 +222,7 @@ class OnnxWriter:
     def _operand(self, value: Any) -> str:
         return value if isinstance(value, str) else self.constant(float(value))
 
-    def _call(self, traced: fx.GraphModule, node: fx.Node, args: Any, kwargs: Any) -> str:
-        if node.op == "call_module":
-            return self._layer(traced.get_submodule(str(node.target)), args[0])
+    def _call(self, node: fx.Node, args: Any, kwargs: Any) -> str:
         if node.target is getattr and args[1] == "T":
             return self._transposed(args[0])
         target: Any = _METHODS.get(str(node.target)) if node.op == "call_method" else node.target
@@ -240,29 +248,20 @@ class OnnxWriter:
             "export: ONNX writer: .T is known for stored matrices only; permute what is computed."
         )
 
-    def _layer(self, layer: nn.Module, x: str) -> str:
-        if isinstance(layer, nn.Linear):
-            y = self.emit("MatMul", [x, self._tensor(layer.weight.T)])
-            return y if layer.bias is None else self.emit("Add", [y, self._tensor(layer.bias)])
-        if isinstance(layer, nn.Tanh):
-            return self.emit("Tanh", [x])
-        if isinstance(layer, nn.ReLU):
-            return self.emit("Relu", [x])
-        if isinstance(layer, nn.Identity):
-            return x
-        one = self.constant(1.0)
-        if isinstance(layer, nn.Softplus) and layer.beta == 1.0:
-            decay = self.emit("Exp", [self.emit("Neg", [self.emit("Abs", [x])])])
-            logarithm = self.emit("Log", [self.emit("Add", [one, decay])])
-            return self.emit("Add", [self.emit("Relu", [x]), logarithm])
-        if isinstance(layer, (nn.SiLU, nn.Sigmoid)):
-            growth = self.emit("Exp", [self.emit("Neg", [x])])
-            sigmoid = self.emit("Div", [one, self.emit("Add", [one, growth])])
-            return sigmoid if isinstance(layer, nn.Sigmoid) else self.emit("Mul", [x, sigmoid])
-        raise ValueError(
-            f"export: ONNX writer: the layer {type(layer).__name__} is not among the known ones "
-            "(Linear, Tanh, ReLU, Identity, Softplus, SiLU, Sigmoid). Use one of these."
+    def _softplus(self, x: str, **_: Any) -> str:
+        """ln(1 + eˣ) = max(x, 0) + ln(1 + e^−|x|): ONNX Runtime has no Softplus in float64."""
+        decay = self.emit("Exp", [self.emit("Neg", [self.emit("Abs", [x])])])
+        logarithm = self.emit("Log", [self.emit("Add", [self.constant(1.0), decay])])
+        return self.emit("Add", [self.emit("Relu", [x]), logarithm])
+
+    def _sigmoid(self, x: str) -> str:
+        """1/(1 + e^−x), without overflow at either end."""
+        decay = self.emit("Exp", [self.emit("Neg", [self.emit("Abs", [x])])])
+        above = self.emit(
+            "Div", [self.constant(1.0), self.emit("Add", [self.constant(1.0), decay])]
         )
+        positive = self.emit("GreaterOrEqual", [x, self.constant(0.0)])
+        return self.emit("Where", [positive, above, self.emit("Mul", [decay, above])])
 
     def _axes(self, axes: int | Sequence[int]) -> list[int]:
         return [axes] if isinstance(axes, int) else list(axes)
@@ -306,6 +305,23 @@ class OnnxWriter:
         order = axes[0] if len(axes) == 1 else axes
         return self.emit("Transpose", [x], perm=list(order))
 
+    def _transpose(self, x: str, first: int, second: int) -> str:
+        if (first, second) != (-1, -2):
+            raise ValueError("export: ONNX writer: only the last two axes of three are exchanged.")
+        return self.emit("Transpose", [x], perm=[0, 2, 1])
+
+    def _unflatten(self, x: str, dim: int, sizes: Sequence[int]) -> str:
+        """Split the last axis of a matrix."""
+        if dim != -1:
+            raise ValueError("export: ONNX writer: only the last axis is unflattened.")
+        return self.emit("Reshape", [x, self.constant([-1, *sizes], np.int64)])
+
+    def _gather(self, x: str, dim: int, index: str) -> str:
+        return self.emit("GatherElements", [x, index], axis=dim)
+
+    def _long(self, x: str) -> str:
+        return self.emit("Cast", [x], to=onnx.TensorProto.INT64)
+
     def _full_like(self, x: str, value: float) -> str:
         fill = numpy_helper.from_array(np.array([value], dtype=np.float64))
         return self.emit("ConstantOfShape", [self.emit("Shape", [x])], value=fill)
@@ -346,6 +362,12 @@ _RULES = {
     torch.unsqueeze,
     torch.squeeze,
     torch.permute,
+    torch.transpose,
+    torch.unflatten,
+    torch.gather,
+    torch.Tensor.long,
+    torch.sigmoid,
+    softplus,
     torch.full_like,
     torch.zeros_like,
     torch.ones_like,

@@ -1,4 +1,4 @@
-"""Input-convex network: quadratic plus softplus layers, all derivatives in closed form."""
+"""Input-convex network: the free parameters of a trained convex function."""
 
 from __future__ import annotations
 
@@ -6,25 +6,26 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from .convex import (
+    EnergyWeights,
+    energy_arguments,
+    energy_gradient,
+    energy_gradient_and_hessian,
+    energy_value,
+    softplus,
+)
 from .mlp import uniform
 
 SILENT = -40.0
 """Free parameter of a weight of no effect, 4e-18."""
 
 
-def softplus(y: Tensor) -> Tensor:
-    """Return ln(1 + e^y) to float64 round-off (torch's default is off by 2e-9 at 20)."""
-    return F.softplus(y, threshold=40.0)
-
-
 class InputConvexNetwork(nn.Module):
     """Function F(x) = l·x + ½ xᵀQx + v·h_L, convex in x for any weights.
 
     h_1 = s(S_1 x + b_1), h_l = s(H_l h_{l−1} + S_l x + b_l), with s the softplus, Q = RRᵀ and
-    H_l, v ≥ 0 (softplus of free parameters). Gradient and Hessian are written out layer by layer,
-    so that training needs no second automatic differentiation and the graph exports.
+    H_l, v ≥ 0 (softplus of free parameters); :mod:`ibvonn_train.networks.convex` evaluates it.
 
     Args:
         size: Number of components of x.
@@ -93,13 +94,13 @@ class InputConvexNetwork(nn.Module):
         self.bias[-1][-n:] = bias
         self.output_raw[-n:] = _inverse_softplus(slope / torch.linalg.vector_norm(skip, dim=1))
 
-    def positive(self) -> tuple[list[Tensor], Tensor]:
-        """Return the nonnegative weights H_2 … H_L and v."""
-        return [softplus(raw) for raw in self.hidden_raw], softplus(self.output_raw)
-
-    def quadratic(self) -> Tensor:
-        """Return Q = RRᵀ."""
-        return self.root @ self.root.T
+    def weights(self) -> EnergyWeights:
+        """Return the weights of F: Q = RRᵀ, and H_l and v made nonnegative."""
+        hidden = [softplus(raw) for raw in self.hidden_raw]
+        quadratic = self.root @ self.root.T
+        return EnergyWeights(
+            self.linear, quadratic, [*self.skip], [*self.bias], hidden, softplus(self.output_raw)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Return F(x), shape ``(...)``, for x of shape ``(..., size)``."""
@@ -107,81 +108,20 @@ class InputConvexNetwork(nn.Module):
 
     def value_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return F and ∂F/∂x, shapes ``(...)`` and ``(..., size)``."""
-        hidden, output = self.positive()
-        value, gradient, _ = self._evaluate(x, hidden, output)
-        return value, gradient
+        weights = self.weights()
+        arguments = energy_arguments(x, weights)
+        value = energy_value(x, weights, arguments).squeeze(-1)
+        return value, energy_gradient(x, weights, arguments)
 
-    def value_gradient_hessian(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return F, ∂F/∂x and ∂²F/∂x², the last of shape ``(..., size, size)``."""
-        hidden, output = self.positive()
-        value, gradient, (slopes, weights) = self._evaluate(x, hidden, output)
-        hessian = self.quadratic().expand(*x.shape, self.size)
-        jacobian: Tensor | None = None  # of the input of layer l with respect to x
-        for layer, skip in enumerate(self.skip):
-            if jacobian is None:
-                jacobian = skip.expand(*x.shape[:-1], *skip.shape)
-            else:
-                jacobian = skip + hidden[layer - 1] @ (slopes[layer - 1].unsqueeze(-1) * jacobian)
-            curvature = weights[layer] * slopes[layer] * (1.0 - slopes[layer])
-            hessian = hessian + jacobian.mT @ (curvature.unsqueeze(-1) * jacobian)
-        return value, gradient, hessian
+    def gradient_and_hessian(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ∂F/∂x and ∂²F/∂x², shapes ``(..., size)`` and ``(..., size, size)``."""
+        weights = self.weights()
+        return energy_gradient_and_hessian(x, weights, energy_arguments(x, weights))
 
     def gradient_function(self) -> Callable[[Tensor], Tensor]:
         """Return x ↦ ∂F/∂x with the weights prepared once, for many calls in a row."""
-        hidden, output = self.positive()
-        hidden_t = [weight.T for weight in hidden]
-        quadratic = self.quadratic()
-        layers = [(s, s.T, b) for s, b in zip(self.skip, self.bias, strict=True)]
-        last = len(layers) - 1
-
-        def gradient(x: Tensor) -> Tensor:
-            result = self.linear + x @ quadratic
-            slopes: list[Tensor] = []
-            h = x
-            for i, (_, skip_t, bias) in enumerate(layers):
-                y = x @ skip_t + bias
-                if i:
-                    y = y + h @ hidden_t[i - 1]
-                slopes.append(torch.sigmoid(y))
-                if i < last:
-                    h = softplus(y)
-            weight = output
-            for i in range(last, -1, -1):
-                delta = weight * slopes[i]
-                result = result + delta @ layers[i][0]
-                if i:
-                    weight = delta @ hidden[i - 1]
-            return result
-
-        return gradient
-
-    def _evaluate(
-        self, x: Tensor, hidden: list[Tensor], output: Tensor
-    ) -> tuple[Tensor, Tensor, tuple[list[Tensor], list[Tensor]]]:
-        """Return F, ∂F/∂x, the slopes s' of every layer and ∂F/∂h_l of every layer."""
-        qx = x @ self.quadratic()
-        value = (self.linear * x).sum(-1) + 0.5 * (x * qx).sum(-1)
-        gradient = self.linear + qx
-        slopes: list[Tensor] = []
-        h: Tensor | None = None
-        for layer, (skip, bias) in enumerate(zip(self.skip, self.bias, strict=True)):
-            y = x @ skip.T + bias
-            if h is not None:
-                y = y + h @ hidden[layer - 1].T
-            h = softplus(y)
-            slopes.append(torch.sigmoid(y))
-        weights: list[Tensor] = []
-        if h is not None:
-            value = value + h @ output
-            weight = output.expand_as(h)
-            weights = [weight]
-            for layer in range(len(self.skip) - 1, -1, -1):
-                delta = weight * slopes[layer]
-                gradient = gradient + delta @ self.skip[layer]
-                if layer:
-                    weight = delta @ hidden[layer - 1]
-                    weights.insert(0, weight)
-        return value, gradient, (slopes, weights)
+        weights = self.weights()
+        return lambda x: energy_gradient(x, weights, energy_arguments(x, weights))
 
 
 def _raw(rows: int, columns: int, generator: torch.Generator) -> Tensor:

@@ -8,6 +8,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from .convex import tanh_layers
+
 
 class TanhNetwork(nn.Module):
     """Map y_1 = tanh(W_1 x + b_1), …, y_M = W_M y_{M−1} + b_M; the last layer is linear.
@@ -44,13 +46,7 @@ class TanhNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return y_M for x of shape ``(..., inputs)``."""
-        y = x
-        last = len(self.weights) - 1
-        for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            y = y @ weight.T + bias
-            if i < last:
-                y = torch.tanh(y)
-        return y
+        return tanh_layers(x, [*self.weights], [*self.biases])
 
     def value_and_jacobian(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return y_M and ∂y_M/∂x, shapes ``(..., outputs)`` and ``(..., outputs, inputs)``."""

@@ -7,7 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .icnn import softplus
+from .convex import (
+    RidgeWeights,
+    ridge_coefficients,
+    ridge_gradient,
+    ridge_hessian,
+    ridge_value,
+    triangle_places,
+)
 from .mlp import TanhNetwork, uniform
 
 
@@ -27,7 +34,7 @@ class ConvexRidge(nn.Module):
     """
 
     diagonal: Tensor
-    place: Tensor
+    places: Tensor
 
     def __init__(
         self,
@@ -41,44 +48,30 @@ class ConvexRidge(nn.Module):
         super().__init__()
         self.size = size
         self.ridges = ridges
-        self.triangle = size * (size + 1) // 2
-        self.context = TanhNetwork(
-            context_size, context_widths, self.triangle + ridges, generator=generator
-        )
+        outputs = size * (size + 1) // 2 + ridges
+        self.context = TanhNetwork(context_size, context_widths, outputs, generator=generator)
         self.weight = nn.Parameter(uniform((ridges, size), 1.5, generator))
         self.bias = nn.Parameter(uniform((ridges,), 1.5, generator))
-        rows, columns = torch.tril_indices(size, size)
-        place = torch.zeros(self.triangle, size * size, dtype=torch.float64)
-        place[torch.arange(self.triangle), rows * size + columns] = 1.0
-        self.register_buffer("diagonal", rows == columns, persistent=False)
-        self.register_buffer("place", place, persistent=False)
+        diagonal, places = triangle_places(size)
+        self.register_buffer("diagonal", diagonal, persistent=False)
+        self.register_buffer("places", places, persistent=False)
+
+    def weights(self) -> RidgeWeights:
+        """Return W and b."""
+        return RidgeWeights(self.weight, self.bias, self.ridges, self.size)
 
     def coefficients(self, c: Tensor) -> tuple[Tensor, Tensor]:
-        """Return Λ and A, shapes ``(..., size, size)`` and ``(..., ridges)``."""
-        out = self.context(c)
-        entries = out[..., : self.triangle]
-        entries = torch.where(self.diagonal, torch.exp(entries), entries)
-        shape = (*entries.shape[:-1], self.size, self.size)
-        return (entries @ self.place).reshape(shape), torch.exp(out[..., self.triangle :])
+        """Return Λ Λᵀ and A, shapes ``(..., size, size)`` and ``(..., ridges)``."""
+        return ridge_coefficients(self.context(c), self.diagonal, self.places, self.size)
 
     def forward(self, g: Tensor, c: Tensor) -> Tensor:
         """Return Φ, shape ``(...)``, for g of ``(..., size)`` and c of ``(..., context_size)``."""
-        factor, amplitude = self.coefficients(c)
-        u = g @ self.weight.T
-        ridge = softplus(u + self.bias) - softplus(self.bias) - torch.sigmoid(self.bias) * u
-        return 0.5 * (g.unsqueeze(-2) @ factor).square().sum((-2, -1)) + (amplitude * ridge).sum(-1)
+        return ridge_value(g, *self.coefficients(c), self.weights()).squeeze(-1)
 
     def gradient(self, g: Tensor, c: Tensor) -> Tensor:
         """Return ∂Φ/∂g, shape ``(..., size)``."""
-        factor, amplitude = self.coefficients(c)
-        u = g @ self.weight.T
-        slope = torch.sigmoid(u + self.bias) - torch.sigmoid(self.bias)
-        quadratic = (factor @ (factor.mT @ g.unsqueeze(-1))).squeeze(-1)
-        return quadratic + (amplitude * slope) @ self.weight
+        return ridge_gradient(g, *self.coefficients(c), self.weights())
 
     def hessian(self, g: Tensor, c: Tensor) -> Tensor:
         """Return ∂²Φ/∂g², shape ``(..., size, size)``, positive definite."""
-        factor, amplitude = self.coefficients(c)
-        slope = torch.sigmoid(g @ self.weight.T + self.bias)
-        curvature = amplitude * slope * (1.0 - slope)
-        return factor @ factor.mT + self.weight.T @ (curvature.unsqueeze(-1) * self.weight)
+        return ridge_hessian(g, *self.coefficients(c), self.weights())

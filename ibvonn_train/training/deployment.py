@@ -41,8 +41,8 @@ def law_parameters(
         internal: α that becomes 0, shape ``(n_α,)``.
     """
     energy, dissipation = model.law.energy, model.law.dissipation
-    hidden, output = energy.net.positive()
-    quadratic = energy.net.quadratic().numpy()
+    weights = energy.net.weights()
+    quadratic = weights.quadratic.numpy()
     n, d = model.strain_size, model.strain_size + model.internal_size
     centre, scale = energy.strain_centre.numpy(), energy.strain_scale.numpy()
     envelope = model.envelope.copy()
@@ -51,12 +51,12 @@ def law_parameters(
         strain_size=n,
         internal_size=model.internal_size,
         energy_constant=0.0,
-        energy_linear=energy.net.linear.numpy(),
+        energy_linear=weights.linear.numpy(),
         energy_quadratic=0.5 * (quadratic + quadratic.T),
-        energy_skip=tuple(w.numpy() for w in energy.net.skip),
-        energy_bias=tuple(b.numpy() for b in energy.net.bias),
-        energy_hidden=tuple(w.numpy() for w in hidden),
-        energy_output=output.numpy(),
+        energy_skip=tuple(w.numpy() for w in weights.skip),
+        energy_bias=tuple(b.numpy() for b in weights.bias),
+        energy_hidden=tuple(w.numpy() for w in weights.hidden),
+        energy_output=weights.output.numpy(),
         ridge_weight=dissipation.net.weight.numpy(),
         ridge_bias=dissipation.net.bias.numpy(),
         context_weight=tuple(w.numpy() for w in dissipation.net.context.weights),

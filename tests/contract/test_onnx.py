@@ -145,26 +145,17 @@ def test_metadata_is_stored():
     assert {entry.key: entry.value for entry in model.metadata_props} == metadata
 
 
-class Encoder(nn.Module):
-    """An encoder as somebody would write it with the layers of torch."""
-
-    def __init__(self):
-        super().__init__()
-        layers = [nn.Linear(2, 5), nn.Tanh(), nn.Linear(5, 5), nn.SiLU(), nn.Linear(5, 3)]
-        self.net = nn.Sequential(*layers, nn.Softplus()).double()
-
+class Activations(nn.Module):
     def forward(self, x):
-        return self.net(x).mean(1)
+        return nn.functional.softplus(x, threshold=40.0), torch.sigmoid(x)
 
 
-def test_encoder_of_ordinary_layers_exports():
-    encoder = Encoder()
-    model = module_model(encoder, "e", {"x": ["n", "r", 2]}, {"y": ["n", 3]})
-    x = np.random.default_rng(0).normal(size=(4, 10, 2))
-    with torch.no_grad():
-        expected = encoder(torch.tensor(x)).numpy()
-    found = run_onnx(model.SerializeToString(), {"x": x})["y"]
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-14)
+def test_activations_are_those_of_torch_and_do_not_overflow():
+    model = module_model(Activations(), "a", {"x": ["n", 1]}, {"s": ["n", 1], "t": ["n", 1]})
+    x = np.array([[-800.0], [-40.0], [-3.0], [-1e-9], [0.0], [1e-9], [5.0], [40.0], [800.0]])
+    outputs = run_onnx(model.SerializeToString(), {"x": x})
+    for name, value in zip("st", Activations()(torch.tensor(x)), strict=True):
+        np.testing.assert_allclose(outputs[name], value.numpy(), rtol=0, atol=2.3e-16)
 
 
 class UsesErf(nn.Module):

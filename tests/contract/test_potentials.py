@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ibvonn_train.export import Law
-from ibvonn_train.export.potentials import ConvexEnergy, RidgeDissipation, softplus
+from ibvonn_train.export.potentials import ConvexEnergy, RidgeDissipation
 from ibvonn_train.untrained import untrained_law
 
 SIZES = [(1, 1), (1, 2), (6, 2), (6, 6)]
@@ -106,12 +106,3 @@ def test_second_law_fails_where_the_ridges_count_negatively():
     mobility, amplitude = law.dissipation.prepare(strain, internal)
     _, rate, _ = law.dissipation.derivatives(force, 0.0 * mobility, -amplitude)
     assert float((force * rate).sum(1).min()) < 0.0
-
-
-def test_softplus_neither_overflows_nor_loses_digits():
-    y = torch.tensor([-800.0, -40.0, -1e-9, 0.0, 1e-9, 40.0, 800.0], dtype=torch.float64)
-    value, slope, curvature = softplus(y)
-    expected = torch.logaddexp(y, torch.zeros_like(y))
-    assert float((value - expected).abs().max()) <= 2.3e-16
-    assert torch.allclose(slope, torch.sigmoid(y), rtol=1e-15, atol=0.0)
-    assert torch.allclose(curvature, torch.sigmoid(y) * torch.sigmoid(-y), rtol=1e-15, atol=0.0)

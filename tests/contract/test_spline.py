@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from nflows.transforms import MaskedPiecewiseRationalQuadraticAutoregressiveTransform
 
 from ibvonn_train.export.decoder import FlowLogDensity, FlowSample
 from ibvonn_train.export.onnx import module_model
@@ -39,6 +40,19 @@ def inputs(n_x, n_alpha, radius=3.0):
     return points, rng.normal(size=(N_STATE, n_x)), rng.normal(size=(N_STATE, n_alpha))
 
 
+def spline_of_nflows(flow):
+    """The transform of nflows with its own spline and the networks of the flow."""
+    original = MaskedPiecewiseRationalQuadraticAutoregressiveTransform(
+        features=flow.size,
+        hidden_features=1,
+        num_bins=flow.bins,
+        tails="linear",
+        tail_bound=flow.bound,
+    )
+    original.autoregressive_net = flow.spline.autoregressive_net
+    return original
+
+
 def by_nflows(flow, microstate, strain, statev):
     """Ln q from nflows' own transforms."""
     n_x = flow.size
@@ -46,7 +60,7 @@ def by_nflows(flow, microstate, strain, statev):
     y = ((y - flow.centre) / flow.scale).reshape(-1, n_x)
     context = torch.tensor(statev).repeat_interleave(N_POINT, 0)
     y, log_affine = flow.affine(y, context)
-    y, log_spline = flow.spline(y, context)
+    y, log_spline = spline_of_nflows(flow)(y, context)
     base = -0.5 * y.square().sum(-1) - 0.5 * n_x * math.log(2.0 * math.pi)
     volume = -torch.log(flow.scale).sum()
     return (base + log_affine + log_spline + volume).reshape(N_STATE, N_POINT).numpy()
@@ -79,11 +93,24 @@ def test_log_density_in_onnx_is_that_of_nflows(n_x, n_alpha):
 
 
 @pytest.mark.parametrize(("n_x", "n_alpha"), SIZES)
+def test_trained_flow_is_that_of_nflows(n_x, n_alpha):
+    flow = trained_looking_flow(n_x, n_alpha)
+    points, strain, statev = inputs(n_x, n_alpha)
+    with torch.no_grad():
+        expected = by_nflows(flow, points, 0.0 * strain, statev)
+        value = flow.log_density(torch.tensor(points), torch.tensor(statev)).numpy()
+    assert np.max(np.abs(value - expected)) < PARITY * np.max(np.abs(expected))
+
+
+@pytest.mark.parametrize(("n_x", "n_alpha"), SIZES)
 def test_samples_in_onnx_are_those_of_nflows(n_x, n_alpha):
     flow = trained_looking_flow(n_x, n_alpha)
     noise, strain, statev = inputs(n_x, n_alpha, radius=2.0)
     with torch.no_grad():
-        expected = flow.sample(torch.tensor(noise), torch.tensor(statev)).numpy() + strain[:, None]
+        context = torch.tensor(statev).repeat_interleave(N_POINT, 0)
+        y = spline_of_nflows(flow).inverse(torch.tensor(noise).reshape(-1, n_x), context)[0]
+        y = flow.affine.inverse(y, context)[0].reshape(noise.shape) * flow.scale + flow.centre
+        expected = y.numpy() + strain[:, None]
     found = run(model_of(FlowSample(flow, averaged=True), n_x, n_alpha), noise, strain, statev)
     assert np.max(np.abs(found - expected)) < PARITY
 

@@ -50,7 +50,7 @@ def test_gradient_and_hessian_of_the_energy_network_are_the_automatic_ones(
 ) -> None:
     net = convex(size, widths)
     x = points(20, size)
-    _, gradient, hessian = net.value_gradient_hessian(x)
+    gradient, hessian = net.gradient_and_hessian(x)
     automatic_gradient, automatic_hessian = derivatives(net, x)
     scale = float(hessian.abs().max()) + float(gradient.abs().max())
     assert (gradient - automatic_gradient).abs().max() <= 200 * EPS * scale
@@ -99,9 +99,10 @@ def test_energy_network_is_convex_for_any_weights(seed: int) -> None:
 def test_a_negative_output_weight_breaks_convexity() -> None:
     """Guards the test above: the chords do find a concave direction."""
     net = convex(3, (8, 6))
-    hidden, output = net.positive()
-    net.positive = lambda: (hidden, -5.0 * output)  # type: ignore[method-assign]
     net.root.data.mul_(0.1)
+    weights = net.weights()
+    concave = weights._replace(output=-5.0 * weights.output)
+    net.weights = lambda: concave  # type: ignore[method-assign]
     assert midpoint_defect(net, points(500, 3), points(500, 3, 50)) > 1e-3
 
 
