@@ -19,7 +19,7 @@ SCALE_FLOOR = 1e-3
 """Added to the softplus of nflows' affine transform."""
 
 
-class SplineTransform(MaskedPiecewiseRationalQuadraticAutoregressiveTransform):
+class SplineTransform(MaskedPiecewiseRationalQuadraticAutoregressiveTransform):  # type: ignore[misc]
     """The spline transform of nflows with this project's spline, which also traces into graphs."""
 
     def _elementwise(

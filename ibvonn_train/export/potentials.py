@@ -104,7 +104,7 @@ class RidgeDissipation(nn.Module):
 
     def magnitude(self, force: Tensor, mobility: Tensor, amplitude: Tensor) -> Tensor:  # noqa: ARG002
         """Bound the terms that cancel in φ, ``(n, 1)``: its round-off is a fraction of them."""
-        if not self.weights.count:
+        if not self.weights.ridges:
             return torch.zeros_like(force[:, :1])
         terms = softplus(self.weights.bias) + torch.abs(torch.matmul(force, self.weights.weight.T))
         return 2.0 * torch.sum(amplitude * terms, 1, keepdim=True)

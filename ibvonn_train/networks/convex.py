@@ -141,13 +141,13 @@ class RidgeWeights(NamedTuple):
     Attributes:
         weight: W, shape ``(K, n)``.
         bias: b, shape ``(K,)``.
-        count: K.
+        ridges: K.
         size: n.
     """
 
     weight: Tensor
     bias: Tensor
-    count: int
+    ridges: int
     size: int
 
 
@@ -189,7 +189,7 @@ def ridge_coefficients(
 def ridge_value(g: Tensor, mobility: Tensor, amplitude: Tensor, weights: RidgeWeights) -> Tensor:
     """Return Φ, shape ``(..., 1)``, for g of shape ``(..., n)``."""
     value = 0.5 * torch.sum(g * _times(mobility, g), -1, keepdim=True)
-    if not weights.count:
+    if not weights.ridges:
         return value
     u, bias = torch.matmul(g, weights.weight.T), weights.bias
     ridges = softplus(u + bias) - softplus(bias) - torch.sigmoid(bias) * u
@@ -199,7 +199,7 @@ def ridge_value(g: Tensor, mobility: Tensor, amplitude: Tensor, weights: RidgeWe
 def ridge_gradient(g: Tensor, mobility: Tensor, amplitude: Tensor, weights: RidgeWeights) -> Tensor:
     """Return ∂Φ/∂g, shape ``(..., n)``."""
     gradient = _times(mobility, g)
-    if not weights.count:
+    if not weights.ridges:
         return gradient
     slope = torch.sigmoid(torch.matmul(g, weights.weight.T) + weights.bias)
     return gradient + torch.matmul(
@@ -209,7 +209,7 @@ def ridge_gradient(g: Tensor, mobility: Tensor, amplitude: Tensor, weights: Ridg
 
 def ridge_hessian(g: Tensor, mobility: Tensor, amplitude: Tensor, weights: RidgeWeights) -> Tensor:
     """Return ∂²Φ/∂g², shape ``(..., n, n)``, positive definite."""
-    if not weights.count:
+    if not weights.ridges:
         return mobility
     slope = torch.sigmoid(torch.matmul(g, weights.weight.T) + weights.bias)
     size = weights.size
