@@ -85,3 +85,22 @@ def owned_dofs(bc: Any, owned: int) -> NDArray[np.int32]:
     """
     dofs: NDArray[np.int32] = bc.dof_indices()[0]
     return dofs[dofs < owned]
+
+
+def share_values(one: Any, other: Any) -> bool:
+    """Whether two Functions are views of the same values, as ``u.sub(0)`` is of ``u``.
+
+    Each has a Python object of its own around the one C++ vector.
+    """
+    return one.x is other.x or one._cpp_object.x is other._cpp_object.x
+
+
+def same_mesh(one: Any, other: Any) -> bool:
+    """Whether two meshes are one; Python objects around it may differ."""
+    return one is other or one._cpp_object is other._cpp_object
+
+
+def tags_belong(tags: Any, mesh: Any) -> bool:
+    """Whether mesh tags are of a mesh: their topology is the C++ object, or wraps it."""
+    one, other = tags.topology, mesh.topology
+    return getattr(one, "_cpp_object", one) is getattr(other, "_cpp_object", other)

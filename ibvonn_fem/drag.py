@@ -23,12 +23,14 @@ from petsc4py import PETSc
 import numpy as np
 import ufl
 from dolfinx import fem
-from dolfinx.fem import petsc as fem_petsc
 from numpy.typing import NDArray
 
 from . import _compat
+from .arguments import expression_of, functions_of
+from .forms import add_vectors, compiled
 from .kernels.base import FloatArray
 from .law import InternalVariableLaw
+from .prescribed import Prescribed
 
 if TYPE_CHECKING:
     from .problem import InternalVariableProblem
@@ -46,18 +48,25 @@ class Drag:
         coefficient: c ≥ 0 [force · time / length / volume], a number or a UFL expression.
         laws: The body: drag acts on the cells of these laws.
         u: The unknown, of linear Lagrange elements.
-        bcs: Dirichlet conditions.
+        directions: For each law the virtual displacement of what it strains, in UFL.
+        prescribed: Dirichlet conditions.
 
     Attributes:
         diagonal: D, shape of ``u.x.array`` [force · time / length].
         force: D (u − u_n)/Δt at the last :meth:`update`, a Function of u's space.
 
     Raises:
-        ValueError: If the elements are not linear, or c is negative somewhere.
+        TypeError: If c is no expression.
+        ValueError: If the elements are not linear, c depends on u or is negative somewhere.
     """
 
     def __init__(
-        self, coefficient: Any, laws: Sequence[InternalVariableLaw], u: Any, bcs: Sequence[Any]
+        self,
+        coefficient: Any,
+        laws: Sequence[InternalVariableLaw],
+        u: Any,
+        directions: Sequence[Any],
+        prescribed: Prescribed,
     ) -> None:
         space = u.function_space
         degree = space.ufl_element().degree
@@ -66,40 +75,54 @@ class Drag:
                 f"drag: needs linear Lagrange elements, whose vertices carry it; found degree "
                 f"{degree}. Use elements of degree 1."
             )
-        v = ufl.TestFunction(space)
-        direction = ufl.as_vector([1.0] * v.ufl_shape[0]) if v.ufl_shape else 1.0
-        c = ufl.as_ufl(coefficient)
+        c = expression_of("drag", coefficient, (), space.mesh)
+        if any(_compat.share_values(found, u) for found in functions_of(c)):
+            raise ValueError(
+                "drag: the coefficient must not depend on u, of which its matrix has no "
+                "derivative. Put such a force into loads."
+            )
+        self.coefficient = c
         form = sum(
             (
                 c
                 * each.kinematics.weight(each.points.mesh)
-                * ufl.inner(direction, v)
+                * _sum(direction)
                 * each.dx(metadata=_AT_VERTICES)
-                for each in laws
+                for each, direction in zip(laws, directions, strict=True)
             ),
             start=ufl.Form([]),
         )
-        diagonal = fem.Function(space)
-        fem_petsc.assemble_vector(diagonal.x.petsc_vec, fem.form(form))
-        diagonal.x.petsc_vec.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
-        diagonal.x.scatter_forward()
-        self.diagonal: FloatArray = diagonal.x.array.copy()
-        least = space.mesh.comm.allreduce(float(self.diagonal.min(initial=0.0)), op=MPI.MIN)
-        if not least >= 0.0:
-            raise ValueError(
-                f"drag: must not be negative anywhere; its matrix has the entry {least:.6g}. "
-                "Drag takes energy; give a coefficient >= 0."
-            )
+        self._forms = compiled(form)
+        self._assembled = fem.Function(space)
+        self.diagonal: FloatArray = self._assembled.x.array
+        self.read()
         self.force = fem.Function(space, name="drag_force")
         self._owned = space.dofmap.index_map.size_local * space.dofmap.index_map_bs
         self._first = space.dofmap.index_map.local_range[0] * space.dofmap.index_map_bs
-        self._bcs = list(bcs)
-        self._increment = diagonal.x.petsc_vec.duplicate()
+        self._prescribed = prescribed
+        self._increment = self._assembled.x.petsc_vec.duplicate()
 
     def __del__(self) -> None:
         increment = getattr(self, "_increment", None)
         if increment is not None:
             increment.destroy()
+
+    def read(self) -> None:
+        """Assemble the matrix of the coefficient as it is now. Collective.
+
+        Raises:
+            ValueError: If it is negative somewhere, or not finite.
+        """
+        add_vectors(self._forms, self._assembled)
+        finite = bool(np.isfinite(self.diagonal).all())
+        least = float(self.diagonal.min(initial=0.0)) if finite else -np.inf
+        least = self._assembled.function_space.mesh.comm.allreduce(least, op=MPI.MIN)
+        if least < 0.0:
+            found = f"the entry {least:.6g}" if np.isfinite(least) else "NaN or infinity"
+            raise ValueError(
+                f"drag: must be finite and not negative anywhere; its matrix has {found}. "
+                "Drag takes energy; give a coefficient >= 0."
+            )
 
     def update(self, u: FloatArray, u_old: FloatArray, dt: float) -> None:
         """Set :attr:`force`; zero for ``dt`` = 0."""
@@ -127,9 +150,16 @@ class Drag:
 
     def _free(self, values: FloatArray) -> FloatArray:
         free = values[: self._owned].copy()
-        for bc in self._bcs:
+        for bc in self._prescribed.bcs:
             free[_compat.owned_dofs(bc, self._owned)] = 0.0
         return free
+
+
+def _sum(direction: Any) -> Any:
+    """The lumped matrix weighs all components alike."""
+    if not direction.ufl_shape:
+        return direction
+    return ufl.inner(ufl.as_vector([1.0] * direction.ufl_shape[0]), direction)
 
 
 def pulled_end_force(problem: InternalVariableProblem, bc: Any, friction: float) -> FloatArray:

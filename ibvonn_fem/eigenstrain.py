@@ -7,8 +7,9 @@ from typing import Any
 from mpi4py import MPI
 
 import numpy as np
-import ufl
 
+from . import _compat
+from .arguments import expression_of, functions_of
 from .kernels.base import FloatArray
 from .kinematics import Kinematics
 from .quadrature import QuadraturePoints
@@ -25,24 +26,42 @@ class Eigenstrain:
 
     Attributes:
         expression: ε* as a UFL expression.
-        committed: ε* at the last commit, shape ``(points, size)``.
+        trial: ε* at the last :meth:`read`, shape ``(points, size)``.
+        committed: ε* at the last commit, same shape.
 
     Raises:
-        ValueError: If shape or kinematics do not fit, or ε* depends on the displacement.
+        TypeError: If ε* is no expression.
+        ValueError: If shape, mesh or kinematics do not fit, or ε* depends on the displacement.
     """
 
     def __init__(
         self, expression: Any, measure: Any, kinematics: Kinematics, points: QuadraturePoints
     ) -> None:
-        self.expression = ufl.as_ufl(expression)
+        self.expression = expression_of("eigenstrain", expression, measure.ufl_shape, points.mesh)
         _check(self.expression, measure, kinematics)
         self._evaluate = points.evaluator(self.expression)
-        self.committed = np.zeros((points.size, self._evaluate.size))
+        self.trial = np.zeros((points.size, self._evaluate.size))
+        self.committed = self.trial.copy()
         self._comm = points.comm
 
+    def read(self) -> None:
+        """Read the expression. What changes afterwards belongs to the next evaluation of the law.
+
+        Raises:
+            ValueError: On every rank, if a value is not finite.
+        """
+        self._evaluate(self.trial)
+        finite = bool(np.isfinite(self.trial).all())
+        if not self._comm.allreduce(finite, op=MPI.LAND):
+            raise ValueError("eigenstrain: must be finite at all points; found NaN or infinity.")
+
     def commit(self) -> None:
-        """Read the expression: its value is where the next step starts."""
-        self._evaluate(self.committed)
+        """The value that was read last is where the next step starts."""
+        np.copyto(self.committed, self.trial)
+
+    def restore(self) -> None:
+        """Drop the value that was read last."""
+        np.copyto(self.trial, self.committed)
 
     def work(
         self, stress_old: FloatArray, stress: FloatArray, volumes: FloatArray
@@ -57,7 +76,7 @@ class Eigenstrain:
         Returns:
             With the stress at the end of the step, and with the mean of both ends [energy].
         """
-        change = (self._evaluate() - self.committed) * volumes[:, None]
+        change = (self.trial - self.committed) * volumes[:, None]
         end = self._comm.allreduce(float(np.vdot(stress, change)), op=MPI.SUM)
         start = self._comm.allreduce(float(np.vdot(stress_old, change)), op=MPI.SUM)
         return -end, -0.5 * (end + start)
@@ -69,11 +88,6 @@ def _check(eigenstrain: Any, measure: Any, kinematics: Kinematics) -> None:
             "eigenstrain: is subtracted from small strains; the kinematics is of finite strain. "
             "Use finite=False."
         )
-    if eigenstrain.ufl_shape != measure.ufl_shape:
-        raise ValueError(
-            f"eigenstrain: must have the shape {measure.ufl_shape} of the measure of "
-            f"{type(kinematics).__name__}; found {eigenstrain.ufl_shape}."
-        )
-    unknowns = set(ufl.algorithms.extract_coefficients(measure))
-    if unknowns & set(ufl.algorithms.extract_coefficients(eigenstrain)):
+    unknowns = functions_of(measure)
+    if any(_compat.share_values(found, u) for found in functions_of(eigenstrain) for u in unknowns):
         raise ValueError("eigenstrain: must not depend on the displacement; it is data.")

@@ -9,7 +9,7 @@ with the committed state (index n) apart from the trial state that Newton's meth
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -20,9 +20,18 @@ import numpy as np
 import ufl
 
 from . import _compat
-from .arguments import check_law, warn_of_few_points
+from .arguments import (
+    check_law,
+    constants_of,
+    functions_of,
+    mesh_of,
+    on_all_ranks,
+    require_same,
+    time_step,
+    warn_of_few_points,
+)
 from .eigenstrain import Eigenstrain
-from .errors import LocalSolveError
+from .errors import LocalSolveError, StepError
 from .kernels.base import FloatArray
 from .kinematics import Kinematics
 from .kinematics.evaluation import Evaluation, block_size
@@ -30,7 +39,7 @@ from .law_state import LawState
 from .local_update import FailureReport, RangeReport, find_excursions, find_failures
 from .microstates import Decoder, equilibrium_state
 from .model import ExportedModel
-from .quadrature import QuadraturePoints, mesh_of
+from .quadrature import QuadraturePoints
 
 
 class InternalVariableLaw:
@@ -47,7 +56,8 @@ class InternalVariableLaw:
         eigenstrain: Strain that bears no stress, such as αΔT: a UFL expression of the UFL shape of
             the kinematics' measure, at small strain. The law sees the measure without it; its
             Constants and Functions are read at every :meth:`update`.
-        subdomain: Cell tags and the tag of the cells made of this material (default: all cells).
+        subdomain: Cell tags and the tag, or a tuple of tags, of the cells made of this material
+            (default: all cells).
         mesh: Only needed where it cannot be found from ``u``.
         name: Used in messages and output (default: the model's name).
 
@@ -60,10 +70,12 @@ class InternalVariableLaw:
         worst_residual: Largest scaled residual of the last :meth:`update` on this rank.
         points: The quadrature points and their arrays.
         dx: The measure to integrate with.
+        commits: How often the committed state was replaced.
+        revision: How often state or trial state was changed.
 
     Raises:
-        ValueError: If kinematics, mesh and model do not fit together.
-        TypeError: If PETSc is built for complex scalars.
+        ValueError: If kinematics, mesh, tags and model do not fit together.
+        TypeError: If an argument is not of its kind, or PETSc is built for complex scalars.
     """
 
     def __init__(
@@ -74,7 +86,7 @@ class InternalVariableLaw:
         quadrature_degree: int,
         *,
         eigenstrain: Any = None,
-        subdomain: tuple[Any, int] | None = None,
+        subdomain: tuple[Any, int | Sequence[int]] | None = None,
         mesh: Any = None,
         name: str | None = None,
     ) -> None:
@@ -84,7 +96,7 @@ class InternalVariableLaw:
         self.kinematics = kinematics
         self.u = u
         self.name = model.manifest.name if name is None else name
-        mesh = mesh_of(u) if mesh is None else mesh
+        mesh = mesh_of(u, mesh)
         kinematics.check(mesh, model.manifest)
         self.points = QuadraturePoints(mesh, quadrature_degree, subdomain)
         warn_of_few_points(self.name, u, self.points.per_cell, mesh.topology.dim)
@@ -115,6 +127,11 @@ class InternalVariableLaw:
         block = max(1, min(block_size(law_points), self.points.size))
         self._evaluation = Evaluation(model, kinematics, measure_size, block)
         self._range = RangeReport(0, self.points.size * law_points)
+        self._unknowns = [
+            (each, each.x.array.copy(), each.x.array.copy()) for each in functions_of(u)
+        ]
+        self.commits = self.revision = 0
+        self._trial = "none"
         self.update(0.0)
         self.commit()
 
@@ -154,13 +171,19 @@ class InternalVariableLaw:
             dt: Time increment Δt [time of the model]; 0 is an instantaneous elastic step.
 
         Raises:
-            ValueError: If ``dt`` is negative or not finite.
+            TypeError: If ``dt`` is no number.
+            ValueError: If ``dt`` is negative, not finite or not the same on all ranks, or the
+                eigenstrain is not finite.
             LocalSolveError: On every rank, if the update of a point on any rank did not converge.
         """
-        if not (dt >= 0.0 and np.isfinite(dt)):
-            raise ValueError(
-                f"{self.name}: dt must be finite and >= 0 (0 is an elastic step); found {dt}."
-            )
+        require_same(self.comm, self.name, {"dt": dt})
+        dt = time_step(self.name, dt)
+        self.revision += 1
+        self._trial = "failed"
+        if self._eigenstrain is not None:
+            self._eigenstrain.read()
+        for function, trial, _ in self._unknowns:
+            np.copyto(trial, function.x.array)
         condensed = list(self.kinematics.condensed)
         measure = self._state.measure
         held = measure[:, condensed]  # not functions of u: they go on from the last iterate
@@ -175,6 +198,7 @@ class InternalVariableLaw:
             ranges.append(outside)
         self._range = RangeReport.merge(ranges)
         self._agree_on_failures(FailureReport.merge(failures), dt)
+        self._trial = "new"
 
     def _update_block(self, start: int, stop: int, dt: float) -> tuple[FailureReport, RangeReport]:
         law_points, state = self.kinematics.law_points, self._state
@@ -222,7 +246,25 @@ class InternalVariableLaw:
         return RangeReport.merge(self.comm.allgather(self._range))
 
     def commit(self) -> None:
-        """Accept the trial state: it becomes the start of the next step."""
+        """Accept the trial state: it becomes the start of the next step.
+
+        Raises:
+            StepError: If the last :meth:`update` failed, or there was none since the last commit.
+        """
+        if self._trial == "failed":
+            raise StepError(
+                f"{self.name}: commit needs an update that converged; the last one failed. Update "
+                "again with a shorter step, or restore."
+            )
+        if self._trial == "committed":
+            raise StepError(
+                f"{self.name}: commit needs a new trial state; the last one is committed already "
+                "and its dissipation would count twice. Call update first."
+            )
+        self._accept()
+        self._trial = "committed"
+        for _, trial, committed in self._unknowns:
+            np.copyto(committed, trial)
         if self._eigenstrain is not None:
             self._eigenstrain.commit()
         rows = self._rows
@@ -233,6 +275,12 @@ class InternalVariableLaw:
 
         The tangent is that of the next :meth:`update`; ``u`` belongs to the caller.
         """
+        self.revision += 1
+        self._trial = "restored"
+        for _, trial, committed in self._unknowns:
+            np.copyto(trial, committed)
+        if self._eigenstrain is not None:
+            self._eigenstrain.restore()
         self._state.restore()
         self._rows["stress"].set(self._state.stress_old)
         self._rows["energy"].set(self._state.energy_old)
@@ -249,12 +297,31 @@ class InternalVariableLaw:
         """Replace the committed state by one of :meth:`committed`, and drop the trial state."""
         for name, values in self.committed().items():
             np.copyto(values, state[name])
+        self._accept()
         self.restore()
+
+    def displacement(self, u: Any) -> FloatArray:
+        """Values of the Function ``u`` at the last commit; the law's own array, not a copy."""
+        return next(
+            committed
+            for function, _, committed in self._unknowns
+            if _compat.share_values(function, u)
+        )
+
+    def constants(self) -> dict[str, Any]:
+        """Values of the Constants that the law reads at every :meth:`update`, by name."""
+        if self._eigenstrain is None:
+            return {}
+        return constants_of(f"eigenstrain of {self.name}", self._eigenstrain.expression)
+
+    def _accept(self) -> None:
+        self.commits += 1
+        self.revision += 1
 
     def start_from(self, statev: object) -> None:
         """Start at the current ``u`` with these internal variables, in place of the declared ones.
 
-        Do this before the problem is made. Collective.
+        A problem that exists goes on from there. Collective.
 
         Args:
             statev: α, shape ``(n_α,)`` for all law points, ``(law_points, n_α)`` for all quadrature
@@ -264,13 +331,8 @@ class InternalVariableLaw:
         Raises:
             ValueError: If the shape does not fit or a value is not finite.
         """
-        shape = self._state.shape
-        given = np.asarray(statev, dtype=np.float64)
-        if given.shape not in (shape, shape[1:], shape[2:]) or not np.isfinite(given).all():
-            raise ValueError(
-                f"{self.name}: statev must be finite, of shape {shape[2:]}, {shape[1:]} or "
-                f"{shape}; found shape {given.shape}."
-            )
+        with on_all_ranks(self.comm):
+            given = self._given_state(statev)
         self._state.start_from(given)
         self.update(0.0)
         self.commit()
@@ -279,7 +341,7 @@ class InternalVariableLaw:
     def start_at_equilibrium(self) -> None:
         """Start at the current ``u``, every law point at the equilibrium of its strain. Collective.
 
-        Do this before the problem is made.
+        A problem that exists goes on from there.
 
         Raises:
             ValueError: If the kinematics condenses a component, whose strain is not known before.
@@ -292,7 +354,27 @@ class InternalVariableLaw:
             )
         self._measure_of_u(self._state.measure)
         strain = self._strains(self._state.measure)
-        self.start_from(equilibrium_state(self.model, strain).reshape(self._state.shape))
+        with on_all_ranks(self.comm):
+            statev = equilibrium_state(self.model, strain)
+        self.start_from(statev.reshape(self._state.shape))
+
+    def _given_state(self, statev: object) -> FloatArray:
+        shape = self._state.shape
+        try:
+            given = np.asarray(statev)
+            if given.dtype.kind not in "fiu":
+                raise TypeError
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"{self.name}: statev must be an array of real numbers; found "
+                f"{type(statev).__name__}."
+            ) from None
+        if given.shape not in (shape, shape[1:], shape[2:]) or not np.isfinite(given).all():
+            raise ValueError(
+                f"{self.name}: statev must be finite, of shape {shape[2:]}, {shape[1:]} or "
+                f"{shape}; found shape {given.shape}."
+            )
+        return given.astype(np.float64)
 
     def _strains(self, measure: FloatArray) -> FloatArray:
         """Strains of the law points of some quadrature points, shape ``(n * law_points, n_ε)``."""

@@ -13,12 +13,19 @@ does the round-off of the laws in a body without load.
 from __future__ import annotations
 
 import itertools
+import warnings
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from mpi4py import MPI
 from petsc4py import PETSc
+
+import numpy as np
+
+from .arguments import require_same
 
 DEFAULT_OPTIONS: dict[str, Any] = {
     "snes_type": "newtonls",
@@ -81,7 +88,12 @@ class NewtonSolver:
             the program drops the problem on all ranks, not when one rank's garbage collector runs.
         x: Vector of unknowns, taken over.
         matrix: Matrix of the Jacobian, taken over.
-        options: PETSc options without prefix, on top of :data:`DEFAULT_OPTIONS`.
+        options: PETSc options without prefix, on top of :data:`DEFAULT_OPTIONS`. Those that nothing
+            has asked for after the first linear solve are named in a warning.
+
+    Raises:
+        TypeError: If the options are no mapping of names.
+        ValueError: If a name begins with a dash, or the ranks have different options.
 
     Attributes:
         snes: The petsc4py object.
@@ -103,21 +115,40 @@ class NewtonSolver:
         self.snes.setFunction(lambda _, x, b: solver._equations.residual(x, b), self._b)
         self.snes.setJacobian(lambda _, x, *__: solver._equations.jacobian(x), matrix)
         self.snes.setConvergenceTest(lambda *call: solver._has_converged(*call))
-        self._set_options(options)
-
-    def _set_options(self, options: Mapping[str, Any] | None) -> None:
-        merged = dict(DEFAULT_OPTIONS)
+        own = _own_options(x.getComm().tompi4py(), options)
+        self._options = dict(DEFAULT_OPTIONS)
         if self.x.getComm().getSize() > 1 and PETSc.Sys.hasExternalPackage("mumps"):
-            merged["pc_factor_mat_solver_type"] = "mumps"  # PETSc's own LU is serial
-        merged.update(options or {})
-        prefix = f"ibvonn_{next(_prefixes)}_"
-        self.snes.setOptionsPrefix(prefix)
+            self._options["pc_factor_mat_solver_type"] = "mumps"  # PETSc's own LU is serial
+        self._options.update(own)
+        self._unread = set(own)
+        self._prefix = f"ibvonn_{next(_prefixes)}_"
+        self.snes.setOptionsPrefix(self._prefix)
+        with self._options_in_place():
+            self.snes.setFromOptions()
+
+    @contextmanager
+    def _options_in_place(self) -> Iterator[None]:
+        """Show PETSc the options: parts of the solver read theirs only where they are set up."""
         database = PETSc.Options()
-        for key, value in merged.items():
-            database[prefix + key] = value
-        self.snes.setFromOptions()
-        for key in merged:
-            database.delValue(prefix + key)
+        for key, value in self._options.items():
+            database[self._prefix + key] = value
+        try:
+            yield
+        finally:
+            self._unread = {key for key in self._unread if not database.used(self._prefix + key)}
+            for key in self._options:
+                database.delValue(self._prefix + key)
+
+    def _report_unread(self) -> None:
+        """Name the options of the user that nothing asked for, once."""
+        unread, self._unread = sorted(self._unread), set()
+        if unread and self.x.getComm().getRank() == 0:
+            warnings.warn(
+                f"InternalVariableProblem: PETSc did not ask for the options "
+                f"{', '.join(unread)}; they have no effect. See their spelling, and that the "
+                "solver they belong to is in use.",
+                stacklevel=4,
+            )
 
     def __del__(self) -> None:
         for name in ("snes", "matrix", "x", "_b"):
@@ -128,8 +159,16 @@ class NewtonSolver:
     def solve(self) -> SolveReport:
         """Iterate from the current ``x``, which holds the solution afterwards. Collective."""
         self._history = []
-        self.snes.solve(None, self.x)
+        with self._options_in_place():
+            self.snes.solve(None, self.x)
         reason = self.snes.getConvergedReason()
+        if self.snes.getLinearSolveIterations() > 0:
+            self._report_unread()
+        if reason == PETSc.SNES.ConvergedReason.CONVERGED_ITS:  # PETSc did not look at the residual
+            self.snes.computeFunction(self.x, self._b)
+            norms = (self.x.norm(), np.inf, self._b.norm())
+            reason = self._has_converged(self.snes, max(len(self._history), 1), norms)
+            reason = reason or int(PETSc.SNES.ConvergedReason.DIVERGED_MAX_IT)
         return SolveReport(
             converged=reason > 0,
             iterations=max(len(self._history) - 1, 0),
@@ -154,6 +193,23 @@ class NewtonSolver:
         if iteration >= max_it:
             return int(reasons.DIVERGED_MAX_IT)
         return int(reasons.ITERATING)
+
+
+def _own_options(comm: MPI.Intracomm, options: Any) -> dict[str, Any]:
+    options = {} if options is None else options
+    if not isinstance(options, Mapping) or not all(isinstance(key, str) for key in options):
+        raise TypeError(
+            "InternalVariableProblem: options must be a dictionary of PETSc options, such as "
+            f"{{'snes_max_it': 50}}; found {type(options).__name__}."
+        )
+    dashed = [key for key in options if key.startswith("-")]
+    if dashed:
+        raise ValueError(
+            f"InternalVariableProblem: options are named without dash; found {dashed[0]!r}. "
+            f"Write {dashed[0].lstrip('-')!r}."
+        )
+    require_same(comm, "InternalVariableProblem: options", options)
+    return dict(options)
 
 
 def mean_diagonal(matrix: Any) -> float:

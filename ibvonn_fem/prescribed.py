@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import is_
 from typing import Any
 
 from mpi4py import MPI
@@ -12,6 +13,7 @@ import numpy as np
 from dolfinx.fem import petsc as fem_petsc
 
 from . import _compat
+from .arguments import check_conditions, on_all_ranks, require_same
 from .kernels.base import FloatArray
 
 
@@ -19,17 +21,54 @@ class Prescribed:
     """Dirichlet conditions of a problem, seen by the forces.
 
     Args:
-        bcs: The conditions; their values are read at every use.
+        given: The list of conditions; it is read at every solve, so that it may change.
         space: Space of the displacement.
+
+    Attributes:
+        given: The list, as the user handed it over.
+        bcs: The conditions of the last :meth:`read`; their values are read at every use.
     """
 
-    def __init__(self, bcs: Sequence[Any], space: Any) -> None:
-        self.bcs = list(bcs)
+    def __init__(self, given: Sequence[Any], space: Any) -> None:
+        self.given = given
+        self._space = space
+        self.bcs: list[Any] = []
         self._block = int(space.dofmap.index_map_bs)
         self._owned = int(space.dofmap.index_map.size_local) * self._block
         ghosts = int(space.dofmap.index_map.num_ghosts) * self._block
         self._size = self._owned + ghosts
         self._comm: MPI.Intracomm = space.mesh.comm
+        self.read()
+
+    def read(self) -> None:
+        """Take the conditions that the list holds now. Collective.
+
+        Raises:
+            TypeError: On every rank, if it holds something else.
+            ValueError: Likewise, if a condition does not fit the space, holds no dof, or is not
+                there on all ranks.
+        """
+        with on_all_ranks(self._comm):
+            check_conditions(self.given, self._space)
+        require_same(self._comm, "bcs", {"their number": len(self.given)})
+        if len(self.given) == len(self.bcs) and all(map(is_, self.given, self.bcs)):
+            return
+        counts = np.array([len(bc.dof_indices()[0]) for bc in self.given], dtype=np.int64)
+        self._comm.Allreduce(MPI.IN_PLACE, counts, op=MPI.SUM)
+        if not counts.all():
+            raise ValueError(
+                f"bcs: every condition must hold a dof; bcs[{int(counts.argmin())}] holds none on "
+                "any rank. See where its dofs were located, or leave it out."
+            )
+        self.bcs = list(self.given)
+
+    def constants(self) -> dict[str, Any]:
+        """Values of the conditions that are Constants, by name."""
+        return {
+            f"the value of bcs[{number}]": bc.g.value
+            for number, bc in enumerate(self.bcs)
+            if hasattr(bc.g, "value")
+        }
 
     def sums(self, bc: Any, values: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Sum and number of the values at the dofs of a condition, one per component. Collective.
@@ -40,11 +79,17 @@ class Prescribed:
 
         Raises:
             TypeError: If it is no condition.
+            ValueError: If it is on another space.
         """
         if not hasattr(bc, "dof_indices"):
             raise TypeError(
                 "reaction, velocity: bc must be a condition from dolfinx.fem.dirichletbc, for "
                 f"example bcs[0]; found {type(bc).__name__}."
+            )
+        if not _compat.holds(self._space, bc):
+            raise ValueError(
+                "reaction, velocity: bc is on another function space than u. Make it with "
+                "u.function_space, or with a part of it."
             )
         dofs = _compat.owned_dofs(bc, self._owned)
         sums = np.zeros((2, self._block))

@@ -12,6 +12,7 @@ back.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -25,10 +26,22 @@ from dolfinx import fem
 from dolfinx.fem import petsc as fem_petsc
 
 from . import _compat
-from .arguments import check_conditions, check_loads, check_unknown
+from .arguments import (
+    check_loads,
+    check_unknown,
+    constants_of,
+    expression_of,
+    functions_of,
+    in_terms_of,
+    on_all_ranks,
+    require_finite,
+    require_same,
+    time_step,
+)
 from .diagnostics import EnergyBalance
 from .drag import Drag
-from .errors import LocalSolveError
+from .errors import LocalSolveError, StepError
+from .forms import add_vectors, compiled, matrix_of
 from .kernels.base import FloatArray
 from .law import InternalVariableLaw
 from .newton import NewtonSolver, SolveReport, mean_diagonal
@@ -47,19 +60,23 @@ class InternalVariableProblem:
     Args:
         law: The law, or several laws on disjoint sets of cells.
         u: Unknown; its current value is the first guess of a solve.
-        bcs: Dirichlet conditions; their values are read at every solve.
+        bcs: Dirichlet conditions; the list and their values are read at every solve.
         loads: External virtual work as a UFL form linear in ``ufl.TestFunction(u.function_space)``;
             it may depend on ``u`` (follower loads; Robin conditions: ``-k * u * v * ds``).
         body_force: Force per unit volume, added as ∫ b · v weight dx.
         drag: Drag coefficient c per unit volume, a number or a UFL expression; needs linear
-            elements. For a chain of beads with friction η at distances L0 it is η/L0.
+            elements. For a chain of beads with friction η at distances L0 it is η/L0. Its Constants
+            and Functions are read at every solve.
         options: PETSc options without prefix, on top of
             :data:`ibvonn_fem.newton.DEFAULT_OPTIONS`.
 
+    The committed state belongs to the laws: a problem starts from what they committed last, also
+    where another problem did that.
+
     Raises:
         TypeError: If an argument is not of its kind.
-        ValueError: If a law was made with another u, or the loads are not linear in one test
-            function.
+        ValueError: If a law was made with another u, laws share cells or stand at different
+            displacements, or loads, conditions and expressions do not belong to u's space.
 
     Attributes:
         internal_force: Assembled ∫ σ · δε(v), a Function of u's space.
@@ -81,46 +98,90 @@ class InternalVariableProblem:
     ) -> None:
         self.laws = tuple(law) if isinstance(law, Sequence) else (law,)
         check_unknown(self.laws, u)
-        check_loads(loads)
         self.u = u
         space = u.function_space
-        check_conditions(bcs, space)
-        self._prescribed = Prescribed(bcs, space)
-        self.bcs = self._prescribed.bcs
         self.comm: MPI.Intracomm = space.mesh.comm
+        with on_all_ranks(self.comm):
+            check_loads(loads, u)
+        self._prescribed = Prescribed(bcs, space)
         v, du = ufl.TestFunction(space), ufl.TrialFunction(space)
-        internal = sum((each.virtual_work(v) for each in self.laws), start=ufl.Form([]))
-        tangents = [sum((each.stiffness(du, v) for each in self.laws), start=ufl.Form([]))]
-        external = _external_work(self.laws, v, loads, body_force)
-        if external is not None:
-            for each in self.laws:
-                each.points.check_form(external, [each.stress, each.tangent, each.energy])
-        self._loads_follow_u = external is not None and u in external.coefficients()
-        if self._loads_follow_u:
-            tangents.append(-ufl.derivative(external, u, du))
-        self._internal_form = fem.form(internal)
-        self._external_form = None if external is None else fem.form(external)
-        # One form each: DOLFINx refuses measures with different cell tags in a single form.
-        self._tangent_forms = [fem.form(tangent) for tangent in tangents]
+        virtual, tried = (_directions(self.laws, u, each) for each in (v, du))
+        internal, tangent = ufl.Form([]), ufl.Form([])
+        for each, δ, Δ in zip(self.laws, virtual, tried, strict=True):
+            internal += each.virtual_work(δ)
+            tangent += each.stiffness(Δ, δ)
+        self._external = in_terms_of(u, _external_work(self.laws, virtual, loads, body_force))
+        watched = [[each.stress, each.tangent, each.energy] for each in self.laws]
+        for each, of_law in zip(self.laws, watched, strict=True):
+            each.points.check_form(self._external, of_law)
+        following = {u, *itertools.chain(*watched)}
+        self._loads_follow_u = not following.isdisjoint(functions_of(self._external))
+        follower = ufl.algorithms.expand_derivatives(ufl.derivative(self._external, u, du))
+        self._internal_forms = compiled(internal)
+        self._external_forms = compiled(self._external)
+        self._tangent_forms = [*compiled(tangent), *compiled(-follower)]
         self.internal_force = fem.Function(space, name="internal_force")
         self.external_force = fem.Function(space, name="external_force")
-        self.drag = None if drag is None else Drag(drag, self.laws, u, self.bcs)
-        self._u_old = u.x.array.copy()
-        self._u_before, self._dt_committed = self._u_old.copy(), 0.0
-        self._internal_old = np.zeros_like(self._u_old)
-        self._external_old = np.zeros_like(self._u_old)
-        self._stored_old = self._stored()
+        self.drag = None
+        if drag is not None:
+            self.drag = Drag(drag, self.laws, u, virtual, self._prescribed)
         self._owned = space.dofmap.index_map.size_local * space.dofmap.index_map_bs
         self._dt = 0.0
         self.statistics = Statistics()
+        self._u_old, self._u_before, self._internal_old, self._external_old = (
+            np.zeros_like(u.x.array) for _ in range(4)
+        )
+        self._start()
         self._stiffness_scale = 0.0
         self._range_norm = range_norm(self.laws, space)
         self._local_failure: LocalSolveError | None = None
         self._last_x = np.full(self._owned, np.nan)
-        pattern = fem.form(ufl.inner(du, v) * ufl.dx(domain=space.mesh))
-        self.solver = NewtonSolver(
-            self, u.x.petsc_vec.duplicate(), fem_petsc.create_matrix(pattern), options
-        )
+        across = any(each.integral_type() == "interior_facet" for each in follower.integrals())
+        matrix = matrix_of(space, across_facets=across)
+        self.solver = NewtonSolver(self, u.x.petsc_vec.duplicate(), matrix, options)
+
+    @property
+    def bcs(self) -> Sequence[Any]:
+        """Dirichlet conditions, read at every solve; the caller's own list."""
+        return self._prescribed.given
+
+    @bcs.setter
+    def bcs(self, bcs: Sequence[Any]) -> None:
+        self._prescribed.given = bcs
+
+    def _start(self) -> None:
+        """Start from what the laws have committed. Collective.
+
+        Raises:
+            ValueError: If they were committed at different displacements.
+        """
+        for law in self.laws:
+            law.restore()
+        committed = [law.displacement(self.u) for law in self.laws]
+        owned = committed[0][: self._owned]
+        same = all(np.array_equal(owned, other[: self._owned]) for other in committed[1:])
+        if not self.comm.allreduce(same, op=MPI.LAND):
+            names = ", ".join(repr(law.name) for law in self.laws)
+            raise ValueError(
+                f"InternalVariableProblem: the laws {names} were committed at different "
+                "displacements, so that there is no common start. Solve with all of them, or make "
+                "them at the same u."
+            )
+        np.copyto(self._u_old, committed[0])
+        np.copyto(self._u_before, self._u_old)
+        self._dt_committed = 0.0
+        add_vectors(self._internal_forms, self.internal_force)
+        np.copyto(self._internal_old, self.internal_force.x.array)
+        np.copyto(self._external_old, self._internal_old)  # it was in equilibrium
+        self._stored_old = self._stored()
+        self._commits = [law.commits for law in self.laws]
+        self._solution: list[int] | None = None
+        self._why_none = "there was none since the last commit or restore"
+
+    def _follow_laws(self) -> None:
+        """Start anew where another problem, or the user, committed a law. Collective."""
+        if self._commits != [law.commits for law in self.laws]:
+            self._start()
 
     def solve(self, dt: float) -> SolveReport:
         """Find equilibrium at the end of a step of length ``dt``; nothing is committed. Collective.
@@ -133,37 +194,51 @@ class InternalVariableProblem:
             and not raised: a smaller step may succeed.
 
         Raises:
-            ValueError: If ``dt`` is negative or not finite, or a prescribed displacement not
-                finite.
+            TypeError: If ``dt`` is no number.
+            ValueError: If ``dt``, a Constant, a prescribed displacement, the loads or the first
+                guess are not finite, or not the same on all ranks; if ``dt`` is negative; if
+                nothing resists the motion of a dof.
         """
-        if not (dt >= 0.0 and np.isfinite(dt)):
-            raise ValueError(f"solve: dt must be finite and >= 0; found {dt}.")
-        self._prescribed.require_numbers()
-        self._dt = float(dt)
+        self._follow_laws()
+        self._solution, self._why_none = None, "the last one was interrupted"
+        self._dt = self._read_data(dt)
         self._local_failure = None
         self._last_x[:] = np.nan
         self._assemble_external()
+        self._require_finite_vectors()
         self.solver.x.array_w[:] = self.u.x.array[: self._owned]
         if self._stiffness_scale == 0.0 and not self._find_stiffness_scale():
             self.statistics.count(iterations=0, converged=False)
+            self._why_none = f"the last one failed ({self._local_failure})"
             return SolveReport(False, 0, (), str(self._local_failure))
         with self.statistics.measure("solve"):
             report = self.solver.solve()
-            if report.converged:
-                self._update_laws(self.solver.x)
+            if report.converged and not self._update_laws(self.solver.x):
+                report = replace(report, converged=False)
         if report.converged:
             worst = self.comm.allreduce(max(law.worst_residual for law in self.laws), op=MPI.MAX)
             report = replace(report, local_residual=worst)
         elif self._local_failure is not None:
             report = replace(report, message=f"{report.message}; {self._local_failure}")
+        if report.converged:
+            self._solution = [law.revision for law in self.laws]
+        else:
+            self._why_none = f"the last one failed ({report.message})"
         self.statistics.count(report.iterations, report.converged, report.local_residual)
         return report
 
     def commit(self) -> EnergyBalance:
-        """Accept the solution and every trial state; returns the energy balance. Collective."""
+        """Accept the solution and every trial state; returns the energy balance. Collective.
+
+        Raises:
+            StepError: If the state of the laws and u are not those of a solve that converged.
+        """
+        self._require_solution()
         balance = self.balance()
         for law in self.laws:
             law.commit()
+        self._commits = [law.commits for law in self.laws]
+        self._solution, self._why_none = None, "there was none since the last commit or restore"
         self._u_before[:], self._dt_committed = self._u_old, self._dt
         np.copyto(self._u_old, self.u.x.array)
         np.copyto(self._internal_old, self.internal_force.x.array)
@@ -172,7 +247,9 @@ class InternalVariableProblem:
         return balance
 
     def restore(self) -> None:
-        """Go back to the last committed displacement, forces and state."""
+        """Go back to the last committed displacement, forces and state. Collective."""
+        self._follow_laws()
+        self._solution, self._why_none = None, "there was none since the last commit or restore"
         for law in self.laws:
             law.restore()
         self.u.x.array[:] = self._u_old
@@ -182,7 +259,8 @@ class InternalVariableProblem:
             self.drag.update(self._u_old, self._u_before, self._dt_committed)
 
     def committed(self) -> dict[str, FloatArray]:
-        """Committed displacements and forces by name, without the laws; not copies."""
+        """Committed displacements and forces by name, without the laws; not copies. Collective."""
+        self._follow_laws()
         return {
             "u": self._u_old,
             "u_before": self._u_before,
@@ -200,6 +278,8 @@ class InternalVariableProblem:
 
     def set_committed(self, state: Mapping[str, FloatArray]) -> None:
         """Replace the committed state by one of :meth:`committed`; the laws come first."""
+        for law in self.laws:
+            np.copyto(law.displacement(self.u), state["u"])
         for name, values in self.committed().items():
             np.copyto(values, state[name])
         self._stored_old = self._stored()
@@ -211,6 +291,65 @@ class InternalVariableProblem:
         self._stiffness_scale = scalars["stiffness_scale"]
         self.solver.force_scale = scalars["force_scale"]
         self.restore()
+
+    def _read_data(self, dt: Any) -> float:
+        """Read what may have changed since the last solve; alike on all ranks, or refused."""
+        self._prescribed.read()
+        constants = self._prescribed.constants()
+        constants |= constants_of("loads and body_force", self._external)
+        if self.drag is not None:
+            constants |= constants_of("drag", self.drag.coefficient)
+        for law in self.laws:
+            constants |= law.constants()
+        require_same(self.comm, "solve", {"dt": dt, **constants})
+        length = time_step("solve", dt)
+        require_finite("solve", constants)
+        self._prescribed.require_numbers()
+        if self.drag is not None:
+            self.drag.read()
+        return length
+
+    def _require_finite_vectors(self) -> None:
+        places = {"the first guess u": self.u, "loads and body_force": self.external_force}
+        wrong = np.array([float((~np.isfinite(each.x.array)).sum()) for each in places.values()])
+        self.comm.Allreduce(MPI.IN_PLACE, wrong, op=MPI.MAX)
+        for name, count in zip(places, wrong, strict=True):
+            if count:
+                raise ValueError(
+                    f"solve: {name} must be finite; found NaN or infinity at {count:.0f} dofs. "
+                    "Mend the data, restore() and solve again."
+                )
+
+    def _require_resistance(self) -> None:
+        """Raise where a dof is neither prescribed nor has a stiffness; uses the tangent."""
+        free = np.ones(self._owned, dtype=bool)
+        for bc in self._prescribed.bcs:
+            free[_compat.owned_dofs(bc, self._owned)] = False
+        if self.drag is not None:
+            free &= self.drag.diagonal[: self._owned] == 0.0
+        zero = self.solver.matrix.findZeroRows()
+        rows = zero.getIndices() if zero else np.zeros(0, dtype=np.int64)  # null where none is
+        loose = int(free[rows - self.solver.matrix.getOwnershipRange()[0]].sum())
+        if (loose := self.comm.allreduce(loose, op=MPI.SUM)) > 0:
+            raise ValueError(
+                f"solve: nothing resists the motion of {loose} of {self.solver.matrix.size[0]} "
+                "dofs: they are not prescribed, and no law or load has a stiffness there. Give "
+                "every cell a law, prescribe u where there is none, or take a submesh."
+            )
+
+    def _require_solution(self) -> None:
+        if self._solution is None:
+            raise StepError(
+                f"commit: needs a solve that converged; {self._why_none}. Solve with a shorter "
+                "step, or restore()."
+            )
+        unchanged = np.array_equal(self.u.x.array[: self._owned], self._last_x)
+        unchanged = self.comm.allreduce(unchanged, op=MPI.LAND)
+        if not unchanged or self._solution != [law.revision for law in self.laws]:
+            what = "a law was updated, restored or committed" if unchanged else "u was changed"
+            raise StepError(
+                f"commit: needs the state of the solve; {what} since then. Solve again."
+            )
 
     def balance(self) -> EnergyBalance:
         """Energy balance between the committed state and the current solution. Collective.
@@ -301,7 +440,7 @@ class InternalVariableProblem:
             self._last_x[:] = np.nan
             return False
         np.copyto(self._last_x, x.array_r)
-        self._assemble(self.internal_force, self._internal_form)
+        self._assemble(self.internal_force, self._internal_forms)
         if self.drag is not None:
             self.drag.update(self.u.x.array, self._u_old, self._dt)
         if self._loads_follow_u:
@@ -309,22 +448,19 @@ class InternalVariableProblem:
         return True
 
     def _assemble_external(self) -> None:
-        if self._external_form is not None:
-            self._assemble(self.external_force, self._external_form)
+        if self._external_forms:
+            self._assemble(self.external_force, self._external_forms)
 
-    def _assemble(self, force: Any, form: Any) -> None:
+    def _assemble(self, force: Any, forms: Sequence[Any]) -> None:
         with self.statistics.measure("assembly"):
-            force.x.array[:] = 0.0
-            vector = force.x.petsc_vec
-            fem_petsc.assemble_vector(vector, form)
-            vector.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
-            force.x.scatter_forward()
+            add_vectors(forms, force)
 
     def _find_stiffness_scale(self) -> bool:
         """Mean diagonal of the tangent: weighs prescribed displacements as forces."""
         if not self._update_laws(self.solver.x):
             return False
         self._assemble_tangent([])
+        self._require_resistance()
         self._stiffness_scale = mean_diagonal(self.solver.matrix)
         return True
 
@@ -335,19 +471,20 @@ class InternalVariableProblem:
             return
         with b.localForm() as local:
             local.set(0.0)
-        if self.bcs and self._prescribed.misses(x, b):
+        bcs = self._prescribed.bcs
+        if bcs and self._prescribed.misses(x, b):
             with b.localForm() as local:
                 local.set(0.0)
             forms, u = self._tangent_forms, self.u.x.petsc_vec  # x, with ghosts up to date
             fem_petsc.apply_lifting(
-                b, forms, bcs=[self.bcs] * len(forms), x0=[u] * len(forms), alpha=-1.0
+                b, forms, bcs=[bcs] * len(forms), x0=[u] * len(forms), alpha=-1.0
             )
             b.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
         b.axpy(1.0, self.internal_force.x.petsc_vec)
         b.axpy(-1.0, self.external_force.x.petsc_vec)
         if self.drag is not None:
             self._add_drag(b)
-        fem_petsc.set_bc(b, self.bcs, x0=x, alpha=-self._stiffness_scale)
+        fem_petsc.set_bc(b, bcs, x0=x, alpha=-self._stiffness_scale)
 
     def _add_drag(self, b: Any) -> None:
         assert self.drag is not None  # noqa: S101
@@ -367,7 +504,7 @@ class InternalVariableProblem:
     def jacobian(self, x: Any) -> None:
         """Assemble the Jacobian at ``x`` into ``solver.matrix``. Collective."""
         self._update_laws(x)
-        self._assemble_tangent(self.bcs)
+        self._assemble_tangent(self._prescribed.bcs)
         if self.drag is not None:
             self.drag.add_to(self.solver.matrix, self._dt, self._stiffness_scale)
 
@@ -384,11 +521,21 @@ class InternalVariableProblem:
         return epsilon * self._stiffness_scale * (2.0 * x_norm + self._range_norm)
 
 
-def _external_work(laws: Sequence[InternalVariableLaw], v: Any, loads: Any, body_force: Any) -> Any:
-    work = loads
+def _directions(laws: Sequence[InternalVariableLaw], u: Any, direction: Any) -> list[Any]:
+    """What each law strains, with ``direction`` in place of u: of a mixed u it is a part."""
+    strained = (in_terms_of(u, ufl.as_ufl(law.u)) for law in laws)
+    return [
+        ufl.algorithms.expand_derivatives(ufl.derivative(each, u, direction)) for each in strained
+    ]
+
+
+def _external_work(
+    laws: Sequence[InternalVariableLaw], virtual: Sequence[Any], loads: Any, body_force: Any
+) -> Any:
+    work = ufl.Form([]) if loads is None else ufl.algorithms.expand_derivatives(loads)
     if body_force is not None:
-        for law in laws:
-            weight = law.kinematics.weight(law.points.mesh)
-            term = ufl.inner(ufl.as_ufl(body_force), v) * weight * law.dx
-            work = term if work is None else work + term
+        for law, v in zip(laws, virtual, strict=True):
+            mesh = law.points.mesh
+            force = expression_of("body_force", body_force, v.ufl_shape, mesh)
+            work += ufl.inner(force, v) * law.kinematics.weight(mesh) * law.dx
     return work

@@ -6,6 +6,8 @@ its measure, and forms that integrate quadrature values with another one are ref
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 from mpi4py import MPI
@@ -18,6 +20,7 @@ from dolfinx import fem
 from numpy.typing import NDArray
 
 from . import _compat
+from .arguments import check_tags, on_all_ranks
 from .kernels.base import FloatArray
 
 
@@ -27,8 +30,8 @@ class QuadraturePoints:
     Args:
         mesh: The mesh.
         degree: Degree of exactness of the rule.
-        subdomain: Cell tags and the tag of the cells to use (default: all cells). Forms that mix
-            several measures on tagged cells must all use the same tags.
+        subdomain: Cell tags and the tag, or tags, of the cells to use (default: all cells). A form
+            that is compiled as one must use the same tags in all its measures.
 
     Attributes:
         dx: The measure of exactly these points, ``ufl.dx`` of the given cells and degree.
@@ -37,7 +40,12 @@ class QuadraturePoints:
         size: Points on this rank, ``n_cells * per_cell``.
     """
 
-    def __init__(self, mesh: Any, degree: int, subdomain: tuple[Any, int] | None = None) -> None:
+    def __init__(
+        self,
+        mesh: Any,
+        degree: int,
+        subdomain: tuple[Any, int | Sequence[int]] | None = None,
+    ) -> None:
         if isinstance(degree, bool) or not isinstance(degree, int) or degree < 0:
             raise ValueError(
                 f"quadrature_degree: must be a whole number >= 0; found {degree!r}. "
@@ -56,12 +64,18 @@ class QuadraturePoints:
             self.cells = np.arange(owned, dtype=np.int32)
             self.dx = ufl.Measure("dx", domain=mesh, metadata=self._metadata)
         else:
-            tags, tag = subdomain
-            tagged = np.asarray(tags.find(tag), dtype=np.int32)
-            self.cells = tagged[tagged < owned]
-            self.dx = ufl.Measure("dx", domain=mesh, subdomain_data=tags, metadata=self._metadata)(
-                tag
-            )
+            with on_all_ranks(mesh.comm):
+                tags, numbers = _tags_and_numbers(subdomain, mesh)
+                tagged = np.unique(np.concatenate([tags.find(tag) for tag in numbers]))
+            self.cells = tagged[tagged < owned].astype(np.int32)
+            if mesh.comm.allreduce(len(self.cells), op=MPI.SUM) == 0:
+                every = sorted(set().union(*mesh.comm.allgather(np.unique(tags.values).tolist())))
+                raise ValueError(
+                    f"subdomain: no cell has the tag {', '.join(map(str, numbers))}; the tags are "
+                    f"{', '.join(map(str, every)) or 'none'}."
+                )
+            measure = ufl.Measure("dx", domain=mesh, subdomain_data=tags, metadata=self._metadata)
+            self.dx = measure(numbers if len(numbers) > 1 else numbers[0])
         self.size = len(self.cells) * self.per_cell
         self._dofs: dict[tuple[int, ...], slice | NDArray[np.int64]] = {}
 
@@ -178,23 +192,26 @@ class Evaluator:
         return out
 
 
+def _tags_and_numbers(subdomain: Any, mesh: Any) -> tuple[Any, tuple[int, ...]]:
+    if not isinstance(subdomain, tuple | list) or len(subdomain) != 2:
+        raise TypeError(
+            "subdomain: must be cell tags and a tag, (tags, 1) or (tags, (1, 2)); found "
+            f"{type(subdomain).__name__}."
+        )
+    tags, given = subdomain
+    check_tags("subdomain", tags, mesh, "cell", 0)
+    numbers = tuple(given) if isinstance(given, tuple | list | set | np.ndarray) else (given,)
+    if not numbers or not all(
+        isinstance(tag, Integral) and not isinstance(tag, bool) for tag in numbers
+    ):
+        raise TypeError(
+            f"subdomain: a tag must be a whole number, or several in a tuple; found {given!r}."
+        )
+    return tags, tuple(int(tag) for tag in numbers)
+
+
 def _as_slice(dofs: NDArray[np.int32]) -> slice | NDArray[np.int64]:
     """Consecutive dofs as a slice: then reading and writing are views, not gathers."""
     if dofs.size and np.array_equal(dofs, np.arange(dofs[0], dofs[0] + dofs.size)):
         return slice(int(dofs[0]), int(dofs[0]) + int(dofs.size))
     return dofs.astype(np.int64)
-
-
-def mesh_of(u: Any) -> Any:
-    """The DOLFINx mesh under a Function or under a part of one.
-
-    Raises:
-        ValueError: If it has no function space.
-    """
-    for coefficient in ufl.algorithms.extract_coefficients(ufl.as_ufl(u)):
-        if hasattr(coefficient, "function_space"):
-            return coefficient.function_space.mesh
-    raise ValueError(
-        "InternalVariableLaw: u must be a Function or a part of one; found "
-        f"{type(u).__name__}. Pass the mesh with mesh=."
-    )

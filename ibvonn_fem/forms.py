@@ -1,0 +1,54 @@
+"""UFL forms of a problem, compiled so that several sets of tags may meet in one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from petsc4py import PETSc
+
+import ufl
+from dolfinx import fem
+from dolfinx.fem import petsc as fem_petsc
+
+
+def compiled(form: Any) -> list[Any]:
+    """Compile a form in as few parts as possible, each with one set of tags for cells and facets.
+
+    DOLFINx refuses measures with different tags in a single form.
+    """
+    parts: list[tuple[dict[str, Any], list[Any]]] = []
+    for integral in form.integrals():
+        kind, tags = integral.integral_type(), integral.subdomain_data()
+        for known, integrals in parts:
+            if known.setdefault(kind, tags) is tags:
+                integrals.append(integral)
+                break
+        else:
+            parts.append(({kind: tags}, [integral]))
+    return [fem.form(ufl.Form(integrals)) for _, integrals in parts]
+
+
+def add_vectors(forms: Sequence[Any], function: Any) -> None:
+    """Assemble the sum of linear forms into a Function. Collective."""
+    function.x.array[:] = 0.0
+    vector = function.x.petsc_vec
+    for form in forms:
+        fem_petsc.assemble_vector(vector, form)
+    vector.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
+    function.x.scatter_forward()
+
+
+def matrix_of(space: Any, *, across_facets: bool) -> Any:
+    """A matrix with room for all pairs of dofs that share a cell, or a facet of the inside.
+
+    PETSc drops what the first assembly leaves empty, and later entries there in silence: so a form
+    on every cell comes first, whatever the cells of the laws are.
+    """
+    v, du = ufl.TestFunction(space), ufl.TrialFunction(space)
+    form = ufl.inner(du, v) * ufl.dx(domain=space.mesh)
+    if across_facets:
+        form += ufl.inner(ufl.avg(du), ufl.avg(v)) * ufl.dS(domain=space.mesh)
+    matrix = fem_petsc.assemble_matrix(fem.form(form))
+    matrix.assemble()
+    return matrix
