@@ -295,13 +295,13 @@ class InternalVariableProblem:
     def _read_data(self, dt: Any) -> float:
         """Read what may have changed since the last solve; alike on all ranks, or refused."""
         self._prescribed.read()
-        constants = self._prescribed.constants()
-        constants |= constants_of("loads and body_force", self._external)
+        constants = constants_of("loads and body_force", self._external)
         if self.drag is not None:
             constants |= constants_of("drag", self.drag.coefficient)
         for law in self.laws:
             constants |= law.constants()
-        require_same(self.comm, "solve", {"dt": dt, **constants})
+        values = {"dt": dt, **constants, **self._prescribed.constants()}
+        require_same(self.comm, "solve", values)
         length = time_step("solve", dt)
         require_finite("solve", constants)
         self._prescribed.require_numbers()

@@ -18,6 +18,7 @@ from ibvonn_fem import (
     load_model,
 )
 from ibvonn_fem.drag import Drag, pulled_end_force
+from ibvonn_fem.prescribed import Prescribed
 
 pytestmark = pytest.mark.fem
 
@@ -185,7 +186,8 @@ def test_a_failed_step_leaves_no_trace_in_the_drag_force(zener):
 def test_drag_acts_on_every_component_of_a_displacement_and_sums_to_the_volume():
     square = mesh.create_unit_square(MPI.COMM_SELF, 3, 2)
     u = fem.Function(fem.functionspace(square, ("Lagrange", 1, (2,))))
-    drag = Drag(2.0, [_Cells(square)], u, [])
+    space = u.function_space
+    drag = Drag(2.0, [_Cells(square)], u, [ufl.TestFunction(space)], Prescribed([], space))
     np.testing.assert_allclose(drag.diagonal.reshape(-1, 2).sum(axis=0), 2.0, rtol=1e-13)
 
 

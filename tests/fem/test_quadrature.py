@@ -118,7 +118,7 @@ def test_a_mesh_or_a_law_that_does_not_fit_is_refused(zener):
     u = fem.Function(fem.functionspace(square, ("Lagrange", 1, (2,))))
     with pytest.raises(ValueError, match="Uniaxial: needs a mesh of intervals"):
         InternalVariableLaw(zener(), Uniaxial(), u, 0)
-    with pytest.raises(ValueError, match="u must be a Function"):
+    with pytest.raises(TypeError, match=r"u must be a dolfinx.fem.Function"):
         InternalVariableLaw(zener(), Uniaxial(), 3.0, 0)
     with pytest.raises(ValueError, match="area must be positive"):
         Uniaxial(area=-1.0)
