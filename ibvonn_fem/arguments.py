@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import combinations
 from math import comb, isfinite
+from numbers import Integral as Whole
 from numbers import Real
 from typing import Any
 
@@ -21,7 +22,7 @@ from ufl.geometry import GeometricQuantity
 
 from . import _compat
 
-_Wrong = (TypeError, ValueError, IndexError, ArithmeticError)
+_Wrong: tuple[type[Exception], ...] = (TypeError, ValueError, IndexError, ArithmeticError)
 
 
 @contextmanager
@@ -33,15 +34,16 @@ def on_all_ranks(comm: MPI.Intracomm) -> Iterator[None]:
     error: Exception | None = None
     try:
         yield
-    except _Wrong as found:
-        error = found
-    kind = next((kind for kind in _Wrong if isinstance(error, kind)), None)
-    found = comm.allgather(None if kind is None else (kind, str(error)))
+    except _Wrong as raised:
+        error = raised
+    # Not the exception itself: some cannot be sent.
+    own = [(kind, str(error)) for kind in _Wrong if isinstance(error, kind)][:1]
+    every = comm.allgather(own)
     if error is not None:
         raise error
-    for rank, wrong in enumerate(found):
-        if wrong is not None:
-            raise wrong[0](f"{wrong[1]} (on rank {rank})")
+    for rank, wrong in enumerate(every):
+        for kind, message in wrong:
+            raise kind(f"{message} (on rank {rank})")
 
 
 def require_same(comm: MPI.Intracomm, place: str, values: Mapping[str, Any]) -> None:
@@ -73,6 +75,19 @@ def _content(value: Any) -> str:
     return repr(value.tolist() if isinstance(value, np.ndarray | np.generic) else value)
 
 
+def require_number(place: str, name: str, value: Any) -> float:
+    """A real number as a float.
+
+    Raises:
+        TypeError: If it is none.
+    """
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise TypeError(
+            f"{place}: {name} must be a number; found {value!r} of type {type(value).__name__}."
+        )
+    return float(value)
+
+
 def time_step(place: str, dt: Any) -> float:
     """The length of a step as a float.
 
@@ -80,11 +95,10 @@ def time_step(place: str, dt: Any) -> float:
         TypeError: If it is no real number.
         ValueError: If it is negative or not finite.
     """
-    if isinstance(dt, bool | np.bool_) or not isinstance(dt, Real):
-        raise TypeError(f"{place}: dt must be a number; found {type(dt).__name__} {dt!r}.")
-    if not (dt >= 0.0 and isfinite(dt)):
+    length = require_number(place, "dt", dt)
+    if not (length >= 0.0 and isfinite(length)):
         raise ValueError(f"{place}: dt must be finite and >= 0 (0 is an elastic step); found {dt}.")
-    return float(dt)
+    return length
 
 
 def check_law(model: Any, kinematics: Any) -> None:
@@ -340,6 +354,27 @@ def _check_tags(integral: Any, mesh: Any) -> None:
         return
     entity, codimension = _ENTITIES[integral.integral_type()]
     check_tags("InternalVariableProblem: loads", tags, mesh, entity, codimension)
+
+
+def require_tagged(comm: MPI.Intracomm, loads: Any) -> None:
+    """Raise on every rank unless some entity has each tag over which loads are integrated.
+
+    Raises:
+        ValueError: If there is none: the load would be nought. Collective.
+    """
+    for integral in () if loads is None else loads.integrals():
+        tags, numbers = integral.subdomain_data(), integral.subdomain_id()
+        if not hasattr(tags, "find"):
+            continue
+        for number in numbers if isinstance(numbers, tuple) else (numbers,):
+            if not isinstance(number, Whole):
+                continue  # everywhere, or what has no tag
+            if comm.allreduce(len(tags.find(number)), op=MPI.SUM) == 0:
+                entity = _ENTITIES.get(integral.integral_type(), ("entity", 0))[0]
+                raise ValueError(
+                    f"InternalVariableProblem: loads: no {entity} has the tag {number}, so that "
+                    "the load there would be nought. See how the tags were made."
+                )
 
 
 def check_tags(place: str, tags: Any, mesh: Any, entity: str, codimension: int) -> None:

@@ -11,6 +11,7 @@ from petsc4py import PETSc
 
 import numpy as np
 from dolfinx.fem import petsc as fem_petsc
+from numpy.typing import NDArray
 
 from . import _compat
 from .arguments import check_conditions, on_all_ranks, require_same
@@ -92,11 +93,24 @@ class Prescribed:
                 "u.function_space, or with a part of it."
             )
         dofs = _compat.owned_dofs(bc, self._owned)
-        sums = np.zeros((2, self._block))
-        np.add.at(sums[0], dofs % self._block, values[dofs])
-        np.add.at(sums[1], dofs % self._block, 1.0)
+        component, number = self._components(bc)
+        sums = np.zeros((2, number))
+        np.add.at(sums[0], component[dofs], values[dofs])
+        np.add.at(sums[1], component[dofs], 1.0)
         self._comm.Allreduce(MPI.IN_PLACE, sums, op=MPI.SUM)
         return sums[0], sums[1]
+
+    def _components(self, bc: Any) -> tuple[NDArray[np.intp], int]:
+        """Component of every dof, and their number; in a mixed space those of the part held."""
+        if self._block > 1 or self._space.num_sub_spaces == 0:
+            return np.arange(self._size) % self._block, self._block
+        part = self._space
+        for index in bc.function_space.component():
+            part = part.sub(index)
+        component = np.zeros(self._size, dtype=np.intp)
+        for number in range(part.num_sub_spaces):
+            component[np.unique(part.sub(number).dofmap.list)] = number
+        return component, max(part.num_sub_spaces, 1)
 
     def applied(self, internal: FloatArray, external: FloatArray) -> FloatArray:
         """Loads on the owned dofs, with the reactions in their place where u is prescribed."""

@@ -36,6 +36,7 @@ from .arguments import (
     on_all_ranks,
     require_finite,
     require_same,
+    require_tagged,
     time_step,
 )
 from .diagnostics import EnergyBalance
@@ -103,6 +104,7 @@ class InternalVariableProblem:
         self.comm: MPI.Intracomm = space.mesh.comm
         with on_all_ranks(self.comm):
             check_loads(loads, u)
+        require_tagged(self.comm, loads)
         self._prescribed = Prescribed(bcs, space)
         v, du = ufl.TestFunction(space), ufl.TrialFunction(space)
         virtual, tried = (_directions(self.laws, u, each) for each in (v, du))
@@ -415,9 +417,8 @@ class InternalVariableProblem:
         Returns:
             One value per component, shape ``(components,)``; zero after a step of length 0.
         """
-        if self._dt_committed == 0.0:
-            return np.zeros(self.u.function_space.dofmap.index_map_bs)
-        velocity = (self._u_old - self._u_before) / self._dt_committed
+        dt = self._dt_committed
+        velocity = (self._u_old - self._u_before) / (dt if dt > 0.0 else np.inf)
         total, count = self._prescribed.sums(bc, velocity)
         return np.asarray(total / np.maximum(count, 1.0))
 

@@ -201,9 +201,8 @@ def _tags_and_numbers(subdomain: Any, mesh: Any) -> tuple[Any, tuple[int, ...]]:
     tags, given = subdomain
     check_tags("subdomain", tags, mesh, "cell", 0)
     numbers = tuple(given) if isinstance(given, tuple | list | set | np.ndarray) else (given,)
-    if not numbers or not all(
-        isinstance(tag, Integral) and not isinstance(tag, bool) for tag in numbers
-    ):
+    whole = [isinstance(tag, Integral) and not isinstance(tag, bool) for tag in numbers]
+    if not numbers or not all(whole):
         raise TypeError(
             f"subdomain: a tag must be a whole number, or several in a tuple; found {given!r}."
         )

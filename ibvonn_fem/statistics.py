@@ -38,7 +38,13 @@ class Statistics:
 
     @contextmanager
     def measure(self, part: str) -> Iterator[None]:
-        """Add the time of a block to a part, and take it from the part around it."""
+        """Add the time of a block to a part, and take it from the part around it.
+
+        Raises:
+            ValueError: If there is no such part.
+        """
+        if part not in self.seconds:
+            raise ValueError(f"Statistics: part must be one of {PARTS}; found {part!r}.")
         before = sum(self.seconds.values())
         start = perf_counter()
         try:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from .arguments import require_number
 from .diagnostics import EnergyBalance
 
 SAFETY = 0.9
@@ -35,12 +36,15 @@ class AuditControl:
         energy_scale: Energy to compare with instead [energy].
 
     Raises:
+        TypeError: If one of them is no number.
         ValueError: If one of them is not positive and finite.
     """
 
     def __init__(self, tolerance: float, energy_scale: float | None = None) -> None:
         for name, value in (("audit_tolerance", tolerance), ("energy_scale", energy_scale)):
-            if value is not None and not (value > 0.0 and math.isfinite(value)):
+            if value is None:
+                continue
+            if not (require_number("TimeStepping", name, value) > 0.0 and math.isfinite(value)):
                 raise ValueError(
                     f"TimeStepping: {name} must be positive and finite; found {value}."
                 )

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .arguments import require_number, require_same
 from .diagnostics import EnergyBalance
 from .errors import StepError
 from .local_update import RangeReport
@@ -67,7 +68,7 @@ class TimeStepping:
 
     Raises:
         ValueError: If a factor is out of its range.
-        TypeError: If ``loading`` cannot be called.
+        TypeError: If an argument is not of its kind.
     """
 
     def __init__(
@@ -81,6 +82,19 @@ class TimeStepping:
         audit_tolerance: float | None = None,
         energy_scale: float | None = None,
     ) -> None:
+        if not hasattr(problem, "solve") or not hasattr(problem, "laws"):
+            raise TypeError(
+                "TimeStepping: problem must be an InternalVariableProblem; found "
+                f"{type(problem).__name__}."
+            )
+        cutback = require_number("TimeStepping", "cutback", cutback)
+        growth = require_number("TimeStepping", "growth", growth)
+        if isinstance(max_cutbacks, bool) or not hasattr(max_cutbacks, "__index__"):
+            raise TypeError(
+                f"TimeStepping: max_cutbacks must be a whole number; found {max_cutbacks!r}."
+            )
+        if max_cutbacks < 0:
+            raise ValueError(f"TimeStepping: max_cutbacks must be >= 0; found {max_cutbacks}.")
         if not 0.0 < cutback < 1.0:
             raise ValueError(f"TimeStepping: cutback must lie between 0 and 1; found {cutback}.")
         if not growth > 1.0:
@@ -129,24 +143,18 @@ class TimeStepping:
             All committed steps, those between the given instants included.
 
         Raises:
-            ValueError: If ``times`` are no list, or do not increase.
+            TypeError: If ``times`` are no numbers, or ``callback`` cannot be called.
+            ValueError: If ``times`` are no list, do not increase or differ between ranks.
             StepError: If a step fails at its shortest length. The problem is then at the last
                 committed time.
             EnvelopeError: If a point left the training range of a model loaded with
                 ``strict_range``; the problem is at the last committed time.
         """
-        if np.ndim(times) != 1:
-            raise ValueError(
-                f"run: times must be a list of instants; found {np.ndim(times)} dimensions."
+        instants = self._instants(times)
+        if callback is not None and not callable(callback):
+            raise TypeError(
+                f"run: callback must be a function of the step; found {type(callback).__name__}."
             )
-        instants = [float(time) for time in times]
-        for before, after in itertools.pairwise(instants):
-            if not after > before:
-                raise ValueError(
-                    f"run: times must increase; {before:.6g} is followed by {after:.6g}."
-                )
-        if not instants or not math.isfinite(instants[0]) or not math.isfinite(instants[-1]):
-            raise ValueError("run: times must be a non-empty list of finite instants.")
         steps = []
         if elastic:
             steps.append(self._elastic_step(instants[0]))
@@ -169,6 +177,22 @@ class TimeStepping:
         self._successes = int(control["successes"])
         if self._audit is not None:
             self._audit.set_state(control)
+
+    def _instants(self, times: Sequence[float]) -> list[float]:
+        require_same(self.problem.comm, "run", {"times": times})
+        if np.ndim(times) != 1:
+            raise ValueError(
+                f"run: times must be a list of instants; found {np.ndim(times)} dimensions."
+            )
+        instants = [require_number("run", f"times[{k}]", time) for k, time in enumerate(times)]
+        for before, after in itertools.pairwise(instants):
+            if not after > before:
+                raise ValueError(
+                    f"run: times must increase; {before:.6g} is followed by {after:.6g}."
+                )
+        if not instants or not math.isfinite(instants[0]) or not math.isfinite(instants[-1]):
+            raise ValueError("run: times must be a non-empty list of finite instants.")
+        return instants
 
     def _elastic_step(self, time: float) -> Step:
         step, message, _ = self._attempt(time, time, 0.0, 0)
