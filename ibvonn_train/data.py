@@ -16,7 +16,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .data_file import FORMAT, StoredMicrostate, located, open_fields, require_finite, write_file
+from .data_file import (
+    FORMAT,
+    READABLE,
+    StoredMicrostate,
+    located,
+    open_fields,
+    require_finite,
+    unreadable,
+    write_file,
+)
 from .tables import shown
 
 FloatArray = npt.NDArray[np.float64]
@@ -77,8 +86,13 @@ class TrajectoryEnsemble:
     units: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        _take_native(self)
         _check_arrays(self)
         _check_attributes(self)
+        _check_kind(self)
+        _check_intervals(self)
+        for case, (control, rate) in enumerate(zip(self.control, self.control_rate, strict=True)):
+            require_rate(f"control_rate of protocol {case}", self.time, control, rate)
 
     @property
     def stride(self) -> int:
@@ -148,11 +162,8 @@ class TrajectoryEnsemble:
                 return data.select(protocols)
             except ValueError as error:
                 raise located(path, error) from error
-            except (OSError, RuntimeError) as error:
-                raise ValueError(
-                    f"{path}: microstate must be readable; it is damaged ({error}). "
-                    "Write the file again."
-                ) from error
+            except (OSError, RuntimeError, KeyError) as error:
+                raise unreadable(f"{path}: microstate", error) from error
 
 
 @contextmanager
@@ -257,13 +268,97 @@ def _attributes(data: TrajectoryEnsemble) -> dict[str, Any]:
     }
 
 
+def _take_native(data: TrajectoryEnsemble) -> None:
+    """Hold numbers in the byte order of the machine, as a file that is read back holds them."""
+    for name, array in _datasets(data).items():
+        if name != "microstate":
+            object.__setattr__(data, name, np.asarray(array, np.float64))
+        elif isinstance(array, np.ndarray) and not array.dtype.isnative:
+            object.__setattr__(data, name, array.astype(array.dtype.newbyteorder("=")))
+
+
+def _check_kind(data: TrajectoryEnsemble) -> None:
+    """Refuse what strain and stress of one component cannot hold."""
+    sites, replicas, size = data.microstate.shape[2:]
+    if data.strain_kind == "averaged" and size > 1:
+        raise ValueError(
+            f"microstate of averaged strain must have one component; found {size}. Its stress, "
+            "site_force, has one component too: learn one direction at a time."
+        )
+    if data.strain_kind == "controlled" and sites > 1:
+        raise ValueError(
+            f"microstate of controlled strain must have one site; found {sites}. The control is "
+            "one strain: write the sites as replicas if they are alike, else as ensembles."
+        )
+    if replicas < 2:
+        raise ValueError(
+            f"microstate must have at least 2 replicas, whose distribution is learned; found "
+            f"{replicas}."
+        )
+
+
+SINGLE = float(np.finfo(np.float32).eps)
+"""Rounding of what other programs write, whatever the type of the dataset."""
+
+
+def _check_intervals(data: TrajectoryEnsemble) -> None:
+    """Refuse stored intervals that are no whole numbers of steps: time in other units."""
+    steps = np.diff(data.time) / data.time_step
+    rounding = SINGLE * float(np.abs(data.time).max()) / data.time_step
+    off = np.abs(steps - np.maximum(np.round(steps), 1.0)) - rounding
+    if steps.size and not (off <= 0.01 * np.maximum(steps, 1.0)).all():
+        at = int(np.argmax(off / np.maximum(steps, 1.0)))
+        raise ValueError(
+            f"time must be stored every whole number of steps, in the unit of time_step = "
+            f"{data.time_step:g}; time[{at}] = {data.time[at]:g} and time[{at + 1}] = "
+            f"{data.time[at + 1]:g} are {steps[at]:.4g} steps apart."
+        )
+
+
+def require_rate(place: str, time: FloatArray, control: FloatArray, rate: FloatArray) -> None:
+    r"""Refuse a rate that is not the slope of its control.
+
+    Over one interval the control grows by the integral of its rate, which the trapezoid of the
+    stored rates misses by no more than the interval times the spread of the rates around it: for a
+    smooth control, and for one with a kink. Several kinks within one interval cannot be seen in
+    the stored rates, so one or two intervals alone are no contradiction; three in a row are.
+
+    Args:
+        place: What to call the rate in the message.
+        time: Instants, ``(n_time,)``.
+        control: λ, same shape.
+        rate: λ̇, same shape.
+
+    Raises:
+        ValueError: If the two contradict each other.
+    """
+    if len(time) < 3:
+        return
+    interval, growth = np.diff(time), np.diff(control)
+    expected = 0.5 * interval * (rate[:-1] + rate[1:])
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(rate, 1, mode="edge"), 4)
+    spread = around.max(1) - around.min(1)
+    rounding = 4 * SINGLE * (np.abs(control).max() + np.abs(rate).max() * np.abs(time).max())
+    wrong = np.abs(growth - expected) > interval * spread + rounding
+    row = min(3, len(wrong))
+    runs = np.lib.stride_tricks.sliding_window_view(wrong, row).all(1)
+    if runs.any():
+        at = int(np.argmax(runs))
+        raise ValueError(
+            f"{place} must be the slope of the control over time; from time[{at}] = {time[at]:g} "
+            f"to time[{at + row}] = {time[at + row]:g} the control grows by "
+            f"{growth[at : at + row].sum():.6g} and the rate says "
+            f"{expected[at : at + row].sum():.6g}. Correct the rate, or the unit of time."
+        )
+
+
 def _check_arrays(data: TrajectoryEnsemble) -> None:
     if data.microstate.ndim != 5 or 0 in data.microstate.shape:
         raise ValueError(
             "microstate must have the axes (protocol, time, site, replica, x), none of them empty; "
             f"found shape {data.microstate.shape}."
         )
-    if data.microstate.dtype not in (np.float32, np.float64):
+    if data.microstate.dtype not in READABLE:
         raise ValueError(
             f"microstate must be of type float32 or float64; found {data.microstate.dtype}."
         )

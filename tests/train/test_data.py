@@ -1,6 +1,9 @@
 """Trajectory ensembles on disk: what is written comes back, and what is wrong is named."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import h5py
@@ -9,8 +12,16 @@ import pytest
 import torch
 
 from ibvonn_train.data import TrajectoryEnsemble, open_ensemble, protocol_slices, require_alike
+from ibvonn_train.files import replacing
 from ibvonn_train.simulation import Preparation, SpringChain, TetheredParticle, simulate
-from ibvonn_train.simulation.protocols import ramp, smooth_pull
+from ibvonn_train.simulation.families import rich_family
+from ibvonn_train.simulation.protocols import (
+    ramp,
+    random_walk,
+    smooth_pull,
+    step_and_hold,
+    triangle,
+)
 
 
 def record(system, protocols):
@@ -163,7 +174,7 @@ def test_a_damaged_block_is_refused(data, file):
         raw.seek(block.byte_offset)
         raw.write(b"\xff" * block.size)
     assert len(TrajectoryEnsemble.load(file, [0]).control) == 1
-    with pytest.raises(ValueError, match="damaged") as caught:
+    with pytest.raises(ValueError, match="microstate: must be a readable HDF5") as caught:
         TrajectoryEnsemble.load(file)
     assert file.name in str(caught.value)
 
@@ -268,3 +279,223 @@ def test_ensembles_may_differ_in_protocols_duration_seed_and_start(data):
     require_alike([data, shorter, started])
     with pytest.raises(ValueError, match="at least one ensemble"):
         require_alike([])
+
+
+def rewritten(file, **arrays):
+    """Replace datasets of a file; None takes one away."""
+    with h5py.File(file, "r+") as handle:
+        for name, values in arrays.items():
+            del handle[name]
+            if values is not None:
+                handle[name] = values
+    return file
+
+
+@pytest.mark.parametrize("kind", [">f4", ">f8", "<f4"])
+def test_either_byte_order_gives_the_same_numbers_and_hash(data, file, kind):
+    arrays = ("time", "control", "control_rate", "force")
+    changed = {name: getattr(data, name).astype(kind.replace("4", "8")) for name in arrays}
+    rewritten(file, microstate=data.microstate.astype(kind), **changed)
+    read = TrajectoryEnsemble.load(file)
+    assert read.microstate.dtype.isnative
+    assert np.array_equal(read.microstate, data.microstate)
+    assert (read.sha256() == data.sha256()) is kind.endswith("4")
+    swapped = replace(data, microstate=data.microstate.astype(">f4"), time=data.time.astype(">f8"))
+    assert swapped.sha256() == data.sha256()
+    torch.from_numpy(swapped.microstate)
+
+
+def test_instants_in_single_precision_are_the_steps_that_they_stand_for(data, file):
+    assert not np.array_equal(data.time.astype(np.float32).astype(float), data.time)
+    read = TrajectoryEnsemble.load(rewritten(file, time=data.time.astype(np.float32)))
+    np.testing.assert_allclose(read.time, data.time, rtol=1e-15)
+
+
+def long_record(control, rate, step=0.01, stride=1):
+    """An ensemble with the given control, and replicas that do not matter here."""
+    count = len(control)
+    return TrajectoryEnsemble(
+        time=step * stride * np.arange(count), control=control[None], control_rate=rate[None],
+        microstate=np.zeros((1, count, 1, 2, 1)), force=np.zeros((1, count)), site_force=None,
+        system="mine", drive="end", strain_kind="controlled",
+        parameters={"friction": 1.0, "thermal_energy": 1.0}, time_step=step, seed=0,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda rate, _: 0.0 * rate,
+        lambda rate, step: rate * step,
+        lambda rate, _: -rate,
+        lambda rate, _: 1.3 * rate,
+        lambda rate, _: rate + 0.5,
+    ],
+    ids=["zero", "per step", "other sign", "other unit", "of something else"],
+)
+def test_a_rate_that_is_not_the_slope_of_its_control_is_refused(wrong):
+    pull = smooth_pull(0.7, sine=2.0, frequency=1.0)
+    time = 0.01 * np.arange(101)
+    control, rate = pull.value(time), pull.rate(time)
+    long_record(control, rate)
+    with pytest.raises(ValueError, match="control_rate of protocol 0 must be the slope"):
+        long_record(control, wrong(rate, 0.01))
+
+
+@pytest.mark.parametrize("stride", [1, 5, 20, 50])
+def test_rates_of_kinks_steps_and_coarse_records_are_accepted(stride):
+    time = 0.01 * stride * np.arange(1000 // stride + 1)
+    protocols = [step_and_hold(1.0, 3.33, 0.01), triangle(1.0, 2.34, 1.11)]
+    protocols += [random_walk(10.0, 20, -1.0, 1.0, seed) for seed in range(50)]
+    protocols += rich_family(-1.0, 1.0, 10.0, start=0.0, seed=3)
+    for each in protocols:
+        long_record(each.value(time), each.rate(time), stride=stride)
+
+
+@pytest.mark.parametrize("slope", [np.gradient, lambda v, h: np.diff(v, append=v[-1]) / h])
+def test_rates_by_differences_are_accepted(slope):
+    """As somebody takes them who has recorded the control only, in single precision."""
+    control = np.sin(0.1 * np.arange(100)).astype(np.float32).astype(float)
+    long_record(control, slope(control, 0.01))
+
+
+@pytest.mark.parametrize(("factor", "step"), [(1e-9, 1.0), (1.0, 100.0), (1.5, 1.0)])
+def test_instants_that_are_no_whole_steps_are_refused(data, factor, step):
+    """Time in seconds and the step in nanoseconds, a step above the interval, one and a half."""
+    times = {"time": data.time * factor, "control_rate": data.control_rate / factor}
+    with pytest.raises(ValueError, match="time must be stored every whole number of steps"):
+        replace(data, **times, time_step=data.time_step * step)
+
+
+def test_what_has_no_place_in_strain_and_stress_of_one_component_is_refused(data):
+    many = replace(data, microstate=np.repeat(data.microstate, 3, axis=4))
+    assert many.microstate.shape[-1] == 3  # of controlled strain it may have several
+    with pytest.raises(ValueError, match="averaged strain must have one component; found 3"):
+        replace(many, strain_kind="averaged", site_force=data.force[..., None])
+    with pytest.raises(ValueError, match="controlled strain must have one site; found 2"):
+        replace(data, microstate=np.repeat(data.microstate, 2, axis=2))
+    with pytest.raises(ValueError, match="at least 2 replicas"):
+        replace(data, microstate=data.microstate[:, :, :, :1])
+
+
+WRITER = """
+import sys, h5py
+file = h5py.File(sys.argv[1], "r+")
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_file_that_another_program_writes_is_not_called_damaged(file):
+    command = [sys.executable, "-c", WRITER, str(file)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as writer:
+        assert writer.stdout.readline() == "open\n"
+        with pytest.raises(ValueError, match=r"open for writing.*when that program has closed it"):
+            TrajectoryEnsemble.load(file)
+        writer.communicate("")
+    assert TrajectoryEnsemble.load(file).system == "tethered_particle"
+
+
+def test_no_message_about_a_file_asks_for_its_replacement(file):
+    whole = file.read_bytes()
+    for content in (b"", b"text", whole[:100], whole[:2000], whole[:-1], whole[:8] + bytes(5000)):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match="copy") as caught:
+            TrajectoryEnsemble.load(file)
+        assert "rite it again" not in str(caught.value)
+        assert "rite the file again" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["microstate", "control", "site_force"])
+@pytest.mark.parametrize("kind", ["soft", "external", "storage", "virtual"])
+def test_values_outside_the_file_are_refused(file, tmp_path, name, kind):
+    other = tmp_path / "secret.h5"
+    other.write_bytes(file.read_bytes())
+    with h5py.File(file, "r+") as handle:
+        shape = handle["control"].shape
+        if name in handle:
+            shape = handle[name].shape
+            del handle[name]
+        if kind == "soft":
+            handle[name] = h5py.SoftLink("/force")
+        elif kind == "external":
+            handle[name] = h5py.ExternalLink(str(other), "/force")
+        elif kind == "storage":
+            size = 8 * int(np.prod(shape))
+            handle.create_dataset(name, shape, "f8", external=[(str(other), 0, size)])
+        else:
+            layout = h5py.VirtualLayout(shape, "f4")
+            layout[...] = h5py.VirtualSource(str(other), "force", shape)
+            handle.create_virtual_dataset(name, layout)
+    with pytest.raises(ValueError, match=f"{name} must lie in the file itself"):
+        TrajectoryEnsemble.load(file)
+
+
+def test_packed_numbers_are_not_taken_for_values(data, file):
+    rewritten(file, control=np.round(data.control / 1e-3).astype(np.int16))
+    with h5py.File(file, "r+") as handle:
+        handle["control"].attrs["scale_factor"] = 1e-3
+    with pytest.raises(ValueError, match=r"control must hold the values .*'scale_factor'"):
+        TrajectoryEnsemble.load(file)
+
+
+def test_what_is_no_file_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path, kind in ((tmp_path / "pipe", "a pipe"), (tmp_path, "a folder"), ("/dev/zero", "a d")):
+        with pytest.raises(ValueError, match=f"must be a regular file; it is {kind}"):
+            TrajectoryEnsemble.load(path)
+
+
+def test_data_larger_than_the_memory_are_refused_before_they_are_read(data, file):
+    """The file has a few kB: no value of these 2 TB was ever written."""
+    count, instants = data.control.shape
+    with h5py.File(file, "r+") as handle:
+        del handle["microstate"]
+        shape = (count, instants, 1, 2 * 10**9, 4)
+        chunks = (1, 1, 1, 1000, 4)
+        handle.create_dataset("microstate", shape, "f4", chunks=chunks, fillvalue=0.0)
+    with pytest.raises(ValueError, match=r"microstate: needs 2.02 TB of memory; .* are free"):
+        TrajectoryEnsemble.load(file)
+    with open_ensemble(file) as stored:
+        assert stored.microstate.shape == shape  # opening takes none
+
+
+def test_a_killed_writer_leaves_one_file_that_the_next_one_clears(data, tmp_path):
+    path, left = tmp_path / "new.h5", tmp_path / ".new.h5.part"
+    script = (
+        "import os, sys, ibvonn_train.data_file as f\n"
+        "f._write_microstate = lambda *_: os._exit(9)\n"
+        "from ibvonn_train.data import TrajectoryEnsemble\n"
+        "TrajectoryEnsemble.load(sys.argv[1]).save(sys.argv[2])\n"
+    )
+    data.save(tmp_path / "old.h5")
+    for _ in range(2):
+        command = [sys.executable, "-c", script, str(tmp_path / "old.h5"), str(path)]
+        assert subprocess.run(command, check=False).returncode == 9
+        assert sorted(each.name for each in tmp_path.iterdir()) == [left.name, "old.h5"]
+    data.save(path)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["new.h5", "old.h5"]
+    assert TrajectoryEnsemble.load(path).sha256() == data.sha256()
+
+
+def test_two_writers_of_one_file_do_not_mix(data, tmp_path):
+    path = tmp_path / "one.h5"
+    with replacing(path) as first:
+        first.write(b"of the first")
+        with pytest.raises(BlockingIOError, match="being written by another program"):
+            data.save(path)
+    assert path.read_bytes() == b"of the first"
+
+
+def test_a_writer_follows_no_link(data, tmp_path):
+    victim = tmp_path / "profile"
+    victim.write_text("mine")
+    for link in (tmp_path / ".data.h5.part", tmp_path / "data.h5"):
+        link.symlink_to(victim)
+    with pytest.raises(OSError, match="must not be a link"):
+        data.save(tmp_path / "data.h5")
+    (tmp_path / ".data.h5.part").unlink()
+    data.save(tmp_path / "data.h5")
+    assert victim.read_text() == "mine"
