@@ -207,7 +207,7 @@ def require_alike(ensembles: Sequence[TrajectoryEnsemble], names: Sequence[objec
         found = _identity(ensemble)
         for key in sorted(reference.keys() | found.keys()):
             here, there = found.get(key), reference.get(key)
-            if not _same(here, there):
+            if not same(here, there):
                 raise ValueError(
                     f"{name}: must be of the same system, parameters and units as {names[0]} to "
                     f"be used with it; {key} is {shown(here)} here and {shown(there)} there. Use "
@@ -229,7 +229,8 @@ def _identity(data: TrajectoryEnsemble) -> dict[str, Any]:
     return shared
 
 
-def _same(one: Any, other: Any) -> bool:
+def same(one: Any, other: Any) -> bool:
+    """Return whether two recorded values agree, numbers to nine digits."""
     if isinstance(one, int | float) and isinstance(other, int | float):
         return math.isclose(one, other, rel_tol=1e-9, abs_tol=0.0)
     return bool(one == other)

@@ -258,12 +258,13 @@ def _fields(file: h5py.File, group: str, path: Path) -> dict[str, Any]:
         raise ValueError(
             f"must have the datasets {', '.join(REQUIRED_DATASETS)}; missing: {absent}."
         )
+    microstate: h5py.Dataset = stored["microstate"]
     small = {name: each for name, each in stored.items() if each and name != "microstate"}
-    instants = math.prod(stored["microstate"].shape[:3])
+    instants = math.prod(microstate.shape[:3])
     for name, each in small.items():
         if each.size > max(instants, 1):  # before it is read
             raise ValueError(
-                f"{name} must match microstate of shape {stored['microstate'].shape}; found shape "
+                f"{name} must match microstate of shape {microstate.shape}; found shape "
                 f"{each.shape}."
             )
         require_memory(name, 8 * each.size, "The shape of the dataset is wrong, or store less.")
@@ -274,7 +275,7 @@ def _fields(file: h5py.File, group: str, path: Path) -> dict[str, Any]:
     return {
         "site_force": None,
         **arrays,
-        "microstate": StoredMicrostate(stored["microstate"], path),
+        "microstate": StoredMicrostate(microstate, path),
         "system": _text(part, "system"),
         "drive": _text(part, "drive"),
         "strain_kind": _text(part, "strain_kind"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import resource
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,15 +15,15 @@ import numpy as np
 import torch
 
 from .audits import Audit, certify
-from .data import TrajectoryEnsemble
+from .data import FloatArray, TrajectoryEnsemble
 from .evaluation import Evaluation, ExportedLaw, Law, evaluate, open_law, published
 from .evaluation.errors import Gauge
 from .evaluation.rollouts import Trajectories, encoded
 from .evaluation.truth import NOISE_FREE_SEED, noise_free_means
 from .evaluation.twin import Twin, fitted_twin
 from .report import Cell, stress_spread, text_table
-from .simulation.config import SimulationConfig
-from .simulation.study import run_set
+from .simulation.config import SetConfig, SimulationConfig
+from .simulation.study import build_protocols, build_system, require_system, run_set
 from .training import TrainingConfig, train
 from .training.dataset import prepare
 from .training.validation import surprise
@@ -253,10 +254,43 @@ def reproduce(
 def _simulated(
     study: SimulationConfig, name: str, folder: Path, out: Path, progress: bool
 ) -> TrajectoryEnsemble:
-    path = out / "data" / f"{name}.h5"
-    if not path.is_file():
-        run_set(study, study.pick(name), folder=folder, progress=progress).save(path)
-    return TrajectoryEnsemble.load(path)
+    path, chosen = out / "data" / f"{name}.h5", study.pick(name)
+    if not path.exists():
+        run_set(study, chosen, folder=folder, progress=progress).save(path)
+    data = TrajectoryEnsemble.load(path)
+    _require_set(path, data, study, chosen, folder)
+    return data
+
+
+def _require_set(
+    path: Path, data: TrajectoryEnsemble, study: SimulationConfig, chosen: SetConfig, folder: Path
+) -> None:
+    """Refuse data of an earlier configuration that lie in the folder."""
+    system = build_system(study, folder)
+    require_system(system, data.system, data.parameters, str(path))
+    count, instants, _, replicas, _ = data.microstate.shape
+    protocols = build_protocols(study, chosen)
+    interval = np.float64(study.time_step * (chosen.stride or study.stride))
+    time: FloatArray = np.arange(instants, dtype=np.float64) * interval
+    wanted = {
+        "seed": (data.seed, chosen.seed),
+        "time_step": (data.time_step, study.time_step),
+        "replicas": (replicas, chosen.replicas or study.replicas),
+        "protocols": (count, len(protocols)),
+        "duration": (float(data.time[-1]), chosen.duration or study.duration),
+    }
+    differing = [f"{key} {here} and not {there}" for key, (here, there) in wanted.items()
+                 if not math.isclose(here, there, rel_tol=1e-6)]  # fmt: skip
+    if not differing and not all(
+        np.allclose(each.value(time), λ, rtol=1e-6, atol=1e-9)
+        for each, λ in zip(protocols, data.control, strict=True)
+    ):
+        differing = ["other protocols"]
+    if differing:
+        raise ValueError(
+            f"{path}: must be what the configuration says, as it is used again; it has "
+            f"{', '.join(differing)}. Choose another folder with --out, or move the file away."
+        )
 
 
 def _twins(training: TrajectoryEnsemble) -> dict[str, Twin]:

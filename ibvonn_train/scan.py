@@ -13,7 +13,7 @@ import torch
 
 from .audits.evidence import Evidence
 from .audits.kinetics import markov_residual
-from .data import TrajectoryEnsemble
+from .data import TrajectoryEnsemble, require_alike
 from .evaluation import open_law
 from .evaluation.rollouts import encoded
 from .physics import Physics, physics_of
@@ -68,6 +68,9 @@ def scan(
         sizes: Numbers of internal variables; 0 is added, as the information is counted from it.
         progress: Show progress bars.
     """
+    require_alike(
+        [*training, unseen], [*(f"training data {i}" for i in range(len(training))), "unseen data"]
+    )
     physics = physics_of(str(unseen.system), dict(unseen.parameters))
     entries: list[ScanEntry] = []
     for size in sorted({0, *sizes}):

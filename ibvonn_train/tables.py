@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 import sys
 import tomllib
 import typing
@@ -11,7 +12,13 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from .files import read_text, require_regular
+
 T = TypeVar("T")
+
+MOST_BYTES = 2**22
+"""Largest TOML that is read."""
+_PLAIN = re.compile(r"\w[\w .+-]{0,99}")
 
 
 class ConfigError(ValueError):
@@ -24,18 +31,37 @@ def read_table(path: str | Path, name: str) -> dict[str, Any]:
     Raises:
         ConfigError: If the file is missing, is not TOML, or has no such table.
     """
-    try:
-        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file. Write one with `ibvonn init`.") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}).") from None
-    except (ValueError, RecursionError) as error:  # a TOMLDecodeError, or what Python limits
-        raise ConfigError(f"{path}: must be TOML; {error}.") from None
+    content = _content(path)
     table = content.get(name)
     if not isinstance(table, dict):
         raise ConfigError(f"{path}: must have a [{name}] table; its tables are {sorted(content)}.")
     return table
+
+
+def has_table(path: str | Path, name: str) -> bool:
+    """Return whether a TOML file has a top-level table.
+
+    Raises:
+        ConfigError: If the file is missing or is not TOML.
+    """
+    return name in _content(path)
+
+
+def _content(path: str | Path) -> dict[str, Any]:
+    try:
+        require_regular(path, MOST_BYTES)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file. Write one with `ibvonn init`.") from None
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}).") from None
+    try:
+        return tomllib.loads(read_text(path, MOST_BYTES))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}).") from None
+    except (ValueError, RecursionError) as error:  # a TOMLDecodeError, or what Python limits
+        raise ConfigError(f"{path}: must be TOML; {error}.") from None
 
 
 def build(cls: type[T], table: object, place: str) -> T:
@@ -57,7 +83,7 @@ def build(cls: type[T], table: object, place: str) -> T:
                 f"[{place}]: unknown key {shown(key)}; did you mean {near!r}? "
                 f"Known keys: {sorted(known)}."
             )
-        values[key] = _convert(hints[key], value, f"{place}.{key}")
+        values[key] = convert(hints[key], value, f"{place}.{key}")
     try:
         return cls(**values)
     except TypeError:
@@ -67,6 +93,15 @@ def build(cls: type[T], table: object, place: str) -> T:
             if item.name not in values and not _has_default(item)
         )
         raise ConfigError(f"[{place}]: the keys {missing} are required.") from None
+
+
+def require_plain_name(place: str, name: str) -> None:
+    """Raise :class:`ConfigError` unless a name can be that of a file in a chosen folder."""
+    if not _PLAIN.fullmatch(name):
+        raise ConfigError(
+            f"{place}: must be up to 100 letters, digits, spaces and the signs _ . + -, beginning "
+            f"with a letter, digit or _, as files are called by it; got {shown(name)}."
+        )
 
 
 def shown(value: object) -> str:
@@ -88,8 +123,12 @@ def _has_default(item: Field[Any]) -> bool:
     return item.default is not MISSING or item.default_factory is not MISSING
 
 
-def _convert(hint: Any, value: Any, place: str) -> Any:
-    """Return the value as the annotated type, integers as floats where floats are asked for."""
+def convert(hint: Any, value: Any, place: str) -> Any:
+    """Return the value as the annotated type, integers as floats where floats are asked for.
+
+    Raises:
+        ConfigError: If it is of another type.
+    """
     origin = typing.get_origin(hint)
     if is_dataclass(hint):
         return build(hint, value, place)  # type: ignore[arg-type]
@@ -97,7 +136,7 @@ def _convert(hint: Any, value: Any, place: str) -> Any:
         item = typing.get_args(hint)[0]
         if not isinstance(value, list | tuple):
             raise ConfigError(f"{place}: must be a list; got {shown(value)}.")
-        return tuple(_convert(item, v, f"{place}[{i}]") for i, v in enumerate(value))
+        return tuple(convert(item, v, f"{place}[{i}]") for i, v in enumerate(value))
     if origin is dict:
         if not isinstance(value, dict):
             raise ConfigError(f"{place}: must be a table; got {shown(value)}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,7 +29,8 @@ exit codes: 0 all well; 1 the command failed (or an audit did, with --strict);
 
 SIMULATE = """\
 Simulate the sets of protocols that the [simulation] table of CONFIG names, each into
-OUT/NAME.h5 (HDF5; axes and units in CONVENTIONS.md).
+OUT/NAME.h5 (HDF5; axes and units in CONVENTIONS.md). A system FILE.py:CLASS is a Python file
+that is RUN: read it before you simulate from the TOML of somebody else.
 
 example:
   ibvonn simulate trap.toml --set test
@@ -39,6 +41,9 @@ Train a law on ensembles as the [training] table of CONFIG says. OUT receives mo
 checkpoint.pt, config.json and log.csv. Ctrl-C finishes the step and writes the
 checkpoint; --resume goes on from it and gives the same numbers as a run that was never
 interrupted.
+
+If CONFIG has a [simulation] table whose system is FILE.py:CLASS, that Python file is RUN, for
+its microscopic energy: read it before you train from the TOML of somebody else.
 
 example:
   ibvonn train trap.toml --data data/train.h5 --out run --resume
@@ -247,13 +252,14 @@ def _add_data(parser: argparse.ArgumentParser, *, required: bool) -> None:
         "--repeat",
         metavar="K",
         type=int,
-        help="simulate the ensembles of a chain again from their first microstates with K times "
+        help="simulate the ensembles again from their first microstates with K times "
         "the replicas: the noise-free truth, and so the floor of every error",
     )
     parser.add_argument(
         "--system",
         metavar="FILE.py:CLASS",
-        help="system of one's own whose microscopic_energy the audits need; runs the file",
+        help="system of one's own whose microscopic_energy the audits need, built with the "
+        "parameters that the data record; runs the file",
     )
 
 
@@ -268,9 +274,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code: int = getattr(verbs, options.verb)(options)
     except (ValueError, ArithmeticError, RuntimeError, OSError, ImportError) as error:
-        sys.stderr.write(f"ibvonn: {error}\n")
+        sys.stderr.write(f"ibvonn: {error or type(error).__name__}\n")
+        return 1
+    except MemoryError:
+        sys.stderr.write("ibvonn: out of memory. Take less data at a time.\n")
         return 1
     except KeyboardInterrupt as stop:
         sys.stderr.write(f"ibvonn: interrupted. {stop}\n".replace(" \n", "\n"))
         return 130
+    except (Exception, SystemExit) as error:  # a mistake in a system of one's own, or here
+        logging.getLogger(__name__).info("the error in full:", exc_info=True)
+        sys.stderr.write(f"ibvonn: {_place(error)}. --verbose shows the way there.\n")
+        return 1
     return code
+
+
+def _place(error: BaseException) -> str:
+    """Return where an error comes from, which no message of ours names, and what it says."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if "site-packages" not in f.filename and "<" not in f.filename]
+    last = (own or frames)[-1]
+    said = " ".join(str(error).split())
+    return f"{last.filename}:{last.lineno}: {type(error).__name__}{f': {said}' if said else ''}"

@@ -9,13 +9,17 @@ from typing import Any
 import numpy as np
 
 from ..evaluation.law import FloatArray
+from ..files import read_text, write_text
+
+MOST_BYTES = 2**28
 
 
 def read_results(path: Path) -> dict[str, Any]:
     """Return what `ibvonn evaluate` or `reproduce` wrote with --json."""
+    text = read_text(path, MOST_BYTES)
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or not {"runs", "ensembles"} & set(found):
         raise ValueError(
@@ -26,9 +30,8 @@ def read_results(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, record: dict[str, Any]) -> None:
     """Write numbers for a machine; NaN and infinities become null."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(_finite(record), indent=1, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    write_text(path, text + "\n")
 
 
 def six_digits(numbers: FloatArray) -> Any:

@@ -6,17 +6,21 @@ import argparse
 import dataclasses
 import json
 import logging
+import os
 import shutil
 import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
 from ..audits import Audit
-from ..data import TrajectoryEnsemble
+from ..data import TrajectoryEnsemble, open_ensemble, require_alike
 from ..evaluation import Evaluation, ExportedLaw
 from ..export import verify as parity
 from ..export.manifest import CARD
+from ..files import make_folder, remove_part
 from ..free_energy import MicroscopicEnergy
 from ..physics import physics_of
 from ..report import certificate_table, errors_entry, errors_table, seeds_entry
@@ -24,12 +28,13 @@ from ..reproduction import reproduce as repeat_example
 from ..scan import scan as scan_sizes
 from ..scan import scan_table
 from ..simulation.config import SimulationConfig
-from ..simulation.study import build_system, run_set
-from ..tables import ConfigError
+from ..simulation.study import build_system, require_system, run_set
+from ..tables import has_table
 from ..training import TrainedModel, TrainingConfig
 from ..training import train as train_law
 from ..training.trainer import CHECKPOINT, MODEL
 from .judging import audits_of, gauge_of, judged, opened
+from .judging import ensembles as named_ensembles
 from .results import read_results, six_digits, write_json
 
 logger = logging.getLogger(__name__)
@@ -51,13 +56,13 @@ def init(options: argparse.Namespace) -> int:
     """Write the files of a study."""
     folder: Path = options.folder
     names = TEMPLATES[options.template]
-    there = [name for name in names if (folder / name).exists()]
+    there = [name for name in names if os.path.lexists(folder / name)]
     if there:
         raise FileExistsError(
             f"init: {folder / there[0]} is there already; choose another folder. Nothing was "
             "written."
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for name in names:
         with as_file(files("ibvonn_train") / "templates" / name) as source:
             shutil.copyfile(source, folder / name)
@@ -70,6 +75,9 @@ def simulate(options: argparse.Namespace) -> int:
     """Simulate sets of protocols."""
     config = SimulationConfig.from_toml(options.config)
     chosen = [config.pick(name) for name in options.sets or [s.name for s in config.sets]]
+    make_folder(options.out)
+    for each in config.sets:
+        remove_part(options.out / f"{each.name}.h5")
     for each in chosen:
         data = run_set(config, each, folder=options.config.parent, progress=not options.quiet)
         path = options.out / f"{each.name}.h5"
@@ -93,17 +101,20 @@ def train(options: argparse.Namespace) -> int:
     config = TrainingConfig.from_toml(options.config)
     changes = {"seed": options.seed, "device": options.device}
     config = dataclasses.replace(config, **{k: v for k, v in changes.items() if v is not None})
-    ensembles = [TrajectoryEnsemble.load(path) for path in options.data]
-    first = ensembles[0]
-    physics = physics_of(first.system, first.parameters, _energy_of_config(options.config))
-    model = train_law(
-        config,
-        ensembles,
-        options.out,
-        resume=options.resume,
-        physics=physics,
-        progress=not options.quiet,
-    )
+    make_folder(options.out)
+    with ExitStack() as files_of_data:
+        ensembles = _opened(options.data, files_of_data)  # read one protocol at a time
+        first = ensembles[0]
+        energy = _energy_of_config(options.config, first)
+        physics = physics_of(first.system, first.parameters, energy)
+        model = train_law(
+            config,
+            ensembles,
+            options.out,
+            resume=options.resume,
+            physics=physics,
+            progress=not options.quiet,
+        )
     seconds = model.record["provenance"]["cpu_seconds"]
     _say(options, f"{options.out / 'model.pt'}: trained in {seconds:.0f} s of CPU time")
     _say(options, f"next: ibvonn evaluate {options.out} --ensemble UNSEEN.h5")
@@ -112,8 +123,9 @@ def train(options: argparse.Namespace) -> int:
 
 def evaluate(options: argparse.Namespace) -> int:
     """Judge a law on unseen ensembles."""
-    law = opened(options.model, options)
-    data = {path.stem: TrajectoryEnsemble.load(path) for path in options.ensemble}
+    _require_place(options.json)
+    data = named_ensembles(options.ensemble)
+    law = opened(options.model, options, data)
     hashes = {name: each.sha256() for name, each in data.items()}
     seen = (law.manifest["provenance"] or {}).get("data_sha256")
     for name in (name for name, found in hashes.items() if found == seen):
@@ -153,14 +165,18 @@ def evaluate(options: argparse.Namespace) -> int:
 
 def scan(options: argparse.Namespace) -> int:
     """Train with several numbers of internal variables."""
-    entries = scan_sizes(
-        TrainingConfig.from_toml(options.config),
-        [TrajectoryEnsemble.load(path) for path in options.data],
-        TrajectoryEnsemble.load(options.ensemble),
-        options.out,
-        sizes=options.sizes,
-        progress=not options.quiet,
-    )
+    _require_place(options.json)
+    _require_place(options.figure)
+    with ExitStack() as files_of_data:
+        *training, unseen = _opened([*options.data, options.ensemble], files_of_data)
+        entries = scan_sizes(
+            TrainingConfig.from_toml(options.config),
+            training,
+            unseen.select(slice(None)),
+            options.out,
+            sizes=options.sizes,
+            progress=not options.quiet,
+        )
     _say(options, scan_table(entries))
     if options.json is not None:
         write_json(options.json, {"entries": [dataclasses.asdict(each) for each in entries]})
@@ -180,8 +196,8 @@ def export(options: argparse.Namespace) -> int:
     about: dict[str, Any] = {"name": options.name, "text": options.text}
     about["initial_strain"] = options.initial_strain
     if options.ensemble is not None:
-        law = opened(options.run, options)
-        data = {path.stem: TrajectoryEnsemble.load(path) for path in options.ensemble}
+        data = named_ensembles(options.ensemble)
+        law = opened(options.run, options, data)
         found = judged(law, data, None, options)
         audits = audits_of(law, data, found, options)
         _say(options, certificate_table(audits))
@@ -254,6 +270,7 @@ def _agree(
 
 def reproduce(options: argparse.Namespace) -> int:
     """Repeat an example of the paper."""
+    _require_place(options.json)
     out = options.out or Path(f"reproduce_{options.example}")
     if options.seeds < 1:
         raise ValueError(f"reproduce: seeds must be at least 1; got {options.seeds}.")
@@ -291,13 +308,41 @@ def _draw(
         _say(options, f"wrote {path}")
 
 
-def _energy_of_config(path: Path) -> MicroscopicEnergy | None:
-    """Return e(x, ε) of a system of one's own that the [simulation] table names."""
-    try:
-        config = SimulationConfig.from_toml(path)
-    except ConfigError:
+def _energy_of_config(path: Path, data: TrajectoryEnsemble) -> MicroscopicEnergy | None:
+    """Return e(x, ε) of a system of one's own that the [simulation] table names.
+
+    Raises:
+        ConfigError: If the table is wrong, or its system is not that of the data.
+    """
+    if not has_table(path, "simulation"):
         return None  # the data come from elsewhere
+    config = SimulationConfig.from_toml(path)
     if ":" not in config.system:
         return None
     system = build_system(config, path.parent)
+    require_system(system, data.system, data.parameters, f"{path}: simulation.system")
     return getattr(system, "microscopic_energy", None)
+
+
+def _opened(paths: Sequence[Path], stack: ExitStack) -> list[TrajectoryEnsemble]:
+    """Open data files that are used together.
+
+    Raises:
+        ValueError: If one is named twice, or they do not belong together.
+    """
+    for number, path in enumerate(paths):
+        twice = [each for each in paths[:number] if path.exists() and path.samefile(each)]
+        if twice:
+            raise ValueError(f"{path}: must be named once; it is the file {twice[0]} too.")
+    found = [stack.enter_context(open_ensemble(path)) for path in paths]
+    require_alike(found, [str(path) for path in paths])
+    return found
+
+
+def _require_place(path: Path | None) -> None:
+    """Refuse a place for results where nothing can be written, before hours of work."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: must be a file; it is a folder. Choose another name.")
+    make_folder(path.parent)

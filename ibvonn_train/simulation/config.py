@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ..tables import ConfigError, build, read_table
+from ..tables import ConfigError, build, read_table, require_plain_name
 from .ensemble import Engine
 
 
@@ -45,6 +45,14 @@ class SetConfig:
     duration: float = 0.0
     replicas: int = 0
     stride: int = 0
+
+    def __post_init__(self) -> None:
+        require_plain_name("simulation.sets.name", self.name)
+        if min(self.duration, self.replicas, self.stride) < 0:
+            raise ConfigError(
+                f"simulation.sets.{self.name}: duration, replicas and stride must not be negative; "
+                f"got {self.duration}, {self.replicas} and {self.stride}."
+            )
 
 
 @dataclass(frozen=True)

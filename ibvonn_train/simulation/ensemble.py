@@ -13,14 +13,16 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..data import TrajectoryEnsemble
+from ..data import TrajectoryEnsemble, require_rate
+from ..memory import require_memory
+from ..tables import shown
 from .compiled import can_compile, run_compiled
 from .compiler import CompilerError, library
 from .langevin import run_with_torch
 from .plan import Plan
 from .protocols import FloatArray, Protocol
 from .recorder import Recorder
-from .system import MicroscopicSystem
+from .system import MicroscopicSystem, require_record
 
 logger = logging.getLogger(__name__)
 
@@ -132,13 +134,18 @@ def _plan(
 ) -> tuple[Plan, FloatArray, FloatArray]:
     """Check the arguments of :func:`simulate`; return the plan, all instants and λ̇ at them."""
     steps = _whole_steps(duration, time_step, stride)
+    require_memory(
+        "simulate: every step of the protocols",
+        32.0 * (steps * stride + 1) * max(len(protocols), 1),
+        "Take a shorter duration or a larger time_step.",
+    )
     if replicas < 2 or not protocols:
         raise ValueError(
             f"simulate: needs at least 2 replicas and 1 protocol; found {replicas} replicas and "
             f"{len(protocols)} protocols."
         )
-    if seed < 0:
-        raise ValueError(f"simulate: seed must not be negative; found {seed}.")
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"simulate: seed must lie between 0 and 2^63 - 1; found {shown(seed)}.")
     if dtype not in (torch.float32, torch.float64):
         raise ValueError(f"simulate: dtype must be float32 or float64; found {dtype}.")
     fine: FloatArray = np.arange(steps * stride + 1, dtype=np.float64) * np.float64(time_step)
@@ -151,6 +158,11 @@ def _plan(
                     f"simulate: {what} of protocol {protocol.name!r} must be one finite number for "
                     "each instant; it is not."
                 )
+    for protocol, λ, rate in zip(protocols, control, control_rate, strict=True):
+        for step in {1, stride}:  # also as it will be stored
+            place = f"simulate: the rate of protocol {protocol.name!r}"
+            require_rate(place, fine[::step], λ[::step], rate[::step])
+    require_record(system)
     first = _first(first_microstate, len(protocols), replicas)
     plan = Plan(system, control, time_step, stride, replicas, seed, first, dtype, device)
     return plan, fine, control_rate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ..memory import require_memory
 from .plan import Plan
 from .protocols import FloatArray
+from .system import MicroscopicSystem
 
 
 class Recorder:
@@ -27,9 +30,14 @@ class Recorder:
         self.control, self.control_rate = torch.from_numpy(control), torch.from_numpy(control_rate)
         λ = torch.tensor(control[:1, :1])
         probe = self.system.start(λ, 2, torch.Generator().manual_seed(0))
-        sites, size = self.system.microstate(probe, λ).shape[1::2]
+        sites, size = _shape(self.system, probe, λ)
         kind = np.float64 if plan.dtype == torch.float64 else np.float32
         shape = (*control.shape, sites, plan.replicas, size)
+        require_memory(
+            f"simulate: microstates of shape {shape}",
+            float(math.prod(shape)) * np.dtype(kind).itemsize,
+            "Take fewer replicas or protocols, or a larger stride.",
+        )
         self.microstate: npt.NDArray[np.floating[Any]] = np.empty(shape, kind)
         self.force: FloatArray = np.empty(control.shape)
         springs = self.system.site_force(probe, λ)
@@ -64,3 +72,36 @@ class Recorder:
         springs = self.system.site_force(wide, λ)
         if self.site_force is not None and springs is not None:
             self.site_force[cases, instants] = springs.cpu().numpy().reshape(*shape, -1)
+
+
+def _shape(system: MicroscopicSystem, probe: Tensor, λ: Tensor) -> tuple[int, int]:
+    """Return (n_site, n_x) of a system's microstates, after a look at two of its replicas.
+
+    Raises:
+        ValueError: If the system returns arrays of other shapes than it must.
+    """
+    microstate = system.microstate(probe, λ)
+    degrees = probe.shape[1] if probe.ndim == 3 else 0
+    sites, size = (microstate.shape[1], microstate.shape[3]) if microstate.ndim == 4 else (0, 0)
+    for name, found, wanted in (
+        ("start", probe, (1, degrees, 2)),
+        ("microstate", microstate, (1, sites, 2, size)),
+        ("energy", system.energy(probe, λ), (1, 2)),
+        ("external_force", system.external_force(probe, λ, torch.zeros_like(λ)), (1,)),
+        ("site_force", system.site_force(probe, λ), (1, sites)),
+    ):
+        if found is not None and (tuple(found.shape) != wanted or 0 in wanted):
+            raise ValueError(
+                f"{system.name}: {name} of one protocol and 2 replicas must have the shape "
+                f"{SHAPES[name]}; found {tuple(found.shape)}."
+            )
+    return sites, size
+
+
+SHAPES = {
+    "start": "(1, n_degree, 2)",
+    "microstate": "(1, n_site, 2, n_x)",
+    "energy": "(1, 2)",
+    "external_force": "(1,)",
+    "site_force": "(1, n_site), the sites of its microstate",
+}

@@ -5,15 +5,18 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import inspect
-from collections.abc import Callable
+import traceback
+import typing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..data import TrajectoryEnsemble
-from ..tables import ConfigError
+from ..data import DESCRIPTIVE, TrajectoryEnsemble, same
+from ..tables import ConfigError, convert, shown
 from . import families, protocols
 from .chain import SpringChain, unfolding_chain
 from .config import SetConfig, SimulationConfig
@@ -94,6 +97,78 @@ def build_system(config: SimulationConfig, folder: Path) -> MicroscopicSystem:
     return system
 
 
+@contextmanager
+def running(path: Path) -> Iterator[None]:
+    """Say in a sentence where the code of somebody's file fails, or ends the program.
+
+    Raises:
+        ConfigError: With the file and line.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, ConfigError):
+        raise
+    except BaseException as error:
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__)
+                 if Path(frame.filename) == path]  # fmt: skip
+        line = error.lineno if isinstance(error, SyntaxError) else (lines or [None])[-1]
+        said = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())
+        raise ConfigError(
+            f"{path}{f':{line}' if line else ''}: must run; it stops with "
+            f"{type(error).__name__}{f': {said}' if said else ''}."
+        ) from error
+
+
+def system_of_record(
+    maker: Callable[..., MicroscopicSystem], system: str, recorded: dict[str, Any], place: str
+) -> MicroscopicSystem:
+    """Return the system of somebody's class with the parameters that its data record.
+
+    Args:
+        maker: The class.
+        system: Name of the system in the record.
+        recorded: Its parameters there.
+        place: How the class was named, for messages.
+
+    Raises:
+        ConfigError: If the record does not fit the class, or the class the record.
+    """
+    signature = inspect.signature(maker).parameters
+    named = [key for key, p in signature.items() if p.kind not in _REST]
+    unknown = [key for key in named if key not in {*recorded, *NOT_RECORDED}]
+    if unknown:
+        raise ConfigError(
+            f"{place}: takes {unknown}, which the data do not record, so that nobody knows their "
+            f"values; the data record {sorted(recorded)}. Let its method parameters() return "
+            "them, and simulate again."
+        )
+    arguments = {key: recorded[key] for key in named if key in recorded and key != "preparation"}
+    made: MicroscopicSystem = _call(maker, arguments, place)
+    require_system(made, system, recorded, place)
+    return made
+
+
+def require_system(
+    made: MicroscopicSystem, system: str, recorded: dict[str, Any], place: str
+) -> None:
+    """Raise :class:`ConfigError` where a system is not the one that data record."""
+    differing = {"name": (made.name, system)} if made.name != system else {}
+    differing |= {
+        key: (value, recorded[key])
+        for key, value in made.parameters().items()
+        if key in recorded and key not in NOT_RECORDED and not same(value, recorded[key])
+    }
+    for key, (here, there) in differing.items():
+        raise ConfigError(
+            f"{place}: must be the system of the data; its {key} is {shown(here)}, and "
+            f"{shown(there)} in the data. Take the system and parameters of the data."
+        )
+
+
+NOT_RECORDED = (*DESCRIPTIVE, "name", "drive", "units")
+_REST = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+
+
 def own_system(name: str, folder: Path) -> type[MicroscopicSystem]:
     """Return the class ``FILE.py:CLASS``, FILE relative to ``folder``. Runs the file.
 
@@ -104,11 +179,14 @@ def own_system(name: str, folder: Path) -> type[MicroscopicSystem]:
     path = folder / file
     if not path.is_file():
         raise ConfigError(f"simulation.system: there is no file {path}.")
+    if not member.isidentifier():
+        raise ConfigError(f"simulation.system: must be FILE.py:CLASS; got {shown(name)}.")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"simulation.system: {path} is not a Python file.")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with running(path):
+        spec.loader.exec_module(module)
     found = getattr(module, member, None)
     if not (isinstance(found, type) and issubclass(found, MicroscopicSystem)):
         raise ConfigError(
@@ -129,6 +207,7 @@ def build_protocols(config: SimulationConfig, chosen: SetConfig) -> list[Protoco
         place = f"simulation.sets.{chosen.name}.protocols[{number}]"
         arguments = dict(table)
         kind = arguments.pop("kind", None)
+        kind = kind if isinstance(kind, str) else shown(kind)
         if kind == "paper":
             made += _paper(config.system, arguments, place)
         elif kind in FAMILIES:
@@ -178,7 +257,11 @@ def _chain(**parameters: Any) -> SpringChain:
     if "preparation" in parameters:
         parameters["preparation"] = tuple(
             _call(Preparation, stage, "simulation.parameters.preparation")
-            for stage in parameters["preparation"]
+            for stage in convert(
+                tuple[dict[str, Any], ...],
+                parameters["preparation"],
+                "simulation.parameters.preparation",
+            )
         )
     arguments = {"spring": TwoWellSpring(**spring), **parameters}
     chain: SpringChain = _call(SpringChain, arguments, "simulation.parameters")
@@ -207,4 +290,28 @@ def _call(maker: Callable[..., Any], arguments: dict[str, Any], place: str) -> A
     ]
     if missing:
         raise ConfigError(f"{place}: the keys {missing} are required.")
-    return maker(**arguments)
+    try:
+        hints = typing.get_type_hints(
+            inspect.getattr_static(maker, "__init__") if isinstance(maker, type) else maker
+        )
+    except (NameError, TypeError, AttributeError):  # of somebody's own class
+        hints = {}
+    typed = {
+        key: convert(SIMPLE[hints[key]], value, f"{place}.{key}")
+        if key in hints and hints[key] in SIMPLE
+        else value
+        for key, value in arguments.items()
+    }
+    try:
+        return maker(**typed)
+    except (TypeError, AttributeError, IndexError, KeyError) as error:
+        raise ConfigError(
+            f"{place}: cannot be used; {type(error).__name__}: {error}. Got {shown(arguments)}."
+        ) from error
+
+
+SIMPLE: dict[Any, Any] = {
+    **{each: each for each in (float, int, str, bool)},
+    Sequence[float]: tuple[float, ...],
+}
+"""Annotations of arguments that a TOML can give, and what they are converted to."""

@@ -7,6 +7,7 @@ is a protocol while the ensemble moves, and an instant where several are observe
 
 from __future__ import annotations
 
+import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+
+from ..tables import shown
 
 Drive = Literal["end", "force"]
 StrainKind = Literal["controlled", "averaged"]
@@ -132,6 +135,21 @@ def require_thermal_energy(place: str, value: float) -> None:
         raise ValueError(
             f"{place}: thermal_energy must not be negative and must be finite; found {value}."
         )
+
+
+def require_record(system: MicroscopicSystem) -> None:
+    """Refuse what could not be written to a file, before a simulation and not after it.
+
+    Raises:
+        ValueError: If a parameter is no number, text, or list or table of these.
+    """
+    try:
+        json.dumps([system.parameters(), dict(system.units), str(system.name)], allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{system.name}: parameters() and units must hold finite numbers, texts, lists and "
+            f"tables only; found {shown(system.parameters())} ({error})."
+        ) from None
 
 
 def stationary_factor(rates: Tensor, time_step: float, place: str) -> float:

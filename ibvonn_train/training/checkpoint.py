@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from ..files import replacing, require_regular
 
 FORMAT = 1
 
@@ -18,16 +19,8 @@ class CheckpointError(ValueError):
 
 def save(path: Path, content: dict[str, Any]) -> None:
     """Write a checkpoint; a reader sees the old file or the new one, never half of one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")  # one name: what a killed run left is overwritten
-    try:
-        with part.open("wb") as stream:
-            torch.save({"format": FORMAT, **content}, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as stream:
+        torch.save({"format": FORMAT, **content}, stream)
 
 
 def load(path: str | Path) -> dict[str, Any]:
@@ -38,10 +31,14 @@ def load(path: str | Path) -> dict[str, Any]:
             tensors and plain values.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise CheckpointError(
             f"{path}: there is no such file. Train a model first: `ibvonn train`."
         )
+    try:
+        require_regular(path)
+    except ValueError as error:
+        raise CheckpointError(str(error)) from None
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:

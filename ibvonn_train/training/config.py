@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..tables import ConfigError as ConfigError
-from ..tables import build, plain, read_table
+from ..tables import build, plain, read_table, require_plain_name, shown
 
 PARTS = ("encoder", "decoder", "energy", "dissipation")
 """Parts of a law that a stage may train."""
@@ -81,6 +81,13 @@ class DataConfig:
     nodes: int = 320
     samples: int = 512
     weak_widths: tuple[int, ...] = (20, 60)
+
+    def __post_init__(self) -> None:
+        if self.nodes < 8 or self.samples < 2 or min(self.weak_widths, default=1) < 1:
+            raise ConfigError(
+                "training.data: nodes must be at least 8, samples 2 and each of weak_widths 1; got "
+                f"{self.nodes}, {self.samples} and {list(self.weak_widths)}."
+            )
 
 
 @dataclass(frozen=True)
@@ -193,6 +200,16 @@ class TrainingConfig:
     stages: tuple[StageConfig, ...] = ()
 
     def __post_init__(self) -> None:
+        require_plain_name("training.name", self.name)
+        if not 0 <= self.seed < 2**50:
+            raise ConfigError(
+                f"training.seed: must lie between 0 and 2^50 - 1; got {shown(self.seed)}."
+            )
+        if min(self.threads, self.checkpoint_every) < 1:
+            raise ConfigError(
+                "training: threads and checkpoint_every must be at least 1; got "
+                f"{self.threads} and {self.checkpoint_every}."
+            )
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names):
             raise ConfigError(f"stages: names must differ; got {names}.")

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from ..files import locked, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -32,10 +37,9 @@ class RunLog:
                 kept = list(csv.reader(stream))[1 : rows + 1]
         self.rows = len(kept)
         # Put in its place by rename: a run that is killed here still has its old log.
-        part = path.with_name(f"{path.name}.part")
-        with part.open("w", newline="", encoding="utf-8") as stream:
-            csv.writer(stream).writerows([COLUMNS, *kept])
-        part.replace(path)
+        text = io.StringIO()
+        csv.writer(text).writerows([COLUMNS, *kept])
+        write_text(path, text.getvalue())
         self._stream = path.open("a", newline="", encoding="utf-8")
         self._csv = csv.writer(self._stream)
         self._board: Any = None
@@ -68,4 +72,21 @@ class RunLog:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a small file that a person may read."""
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def alone(directory: Path) -> Iterator[None]:
+    """Keep a second training out of a folder while this one writes to it.
+
+    The lock ends with the program, however it ends: nothing has to be removed after a crash.
+
+    Raises:
+        BlockingIOError: If another training is running there.
+    """
+    with locked(
+        directory / ".training.lock",
+        f"{directory}: another training is writing here. Wait for it to finish, or choose another "
+        "folder.",
+    ):
+        yield

@@ -15,6 +15,7 @@ import torch
 from tqdm import tqdm
 
 from ..data import TrajectoryEnsemble
+from ..files import make_folder
 from ..model import LearnedLaw
 from ..physics import Physics, physics_of
 from . import checkpoint
@@ -22,7 +23,7 @@ from .build import build_law, set_scales
 from .config import TrainingConfig
 from .dataset import TrainingSet, prepare
 from .interrupt import Interruption
-from .log import RunLog, write_json
+from .log import RunLog, alone, write_json
 from .stages import StageRun
 from .trained import TrainedModel
 from .validation import validation_record
@@ -67,7 +68,20 @@ def train(
     """
     group = [ensembles] if isinstance(ensembles, TrajectoryEnsemble) else list(ensembles)
     out = Path(out_dir)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
+    with alone(out):
+        return _train(config, group, out, resume, physics, progress, tensorboard)
+
+
+def _train(
+    config: TrainingConfig,
+    group: list[TrajectoryEnsemble],
+    out: Path,
+    resume: bool,
+    physics: Physics | None,
+    progress: bool,
+    tensorboard: bool,
+) -> TrainedModel:
     if physics is None:
         physics = physics_of(str(group[0].system), dict(group[0].parameters))
     fingerprint = data_hash(group)

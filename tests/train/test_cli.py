@@ -198,10 +198,13 @@ def test_floors_of_a_chain_come_from_a_repetition(
     (tmp_path / "mine.py").write_text(
         "from ibvonn_train.simulation import SpringChain, TwoWellSpring\n"
         "class Loose(SpringChain):\n"
-        "    def __init__(self):\n"
+        "    def __init__(self, friction):\n"
         "        spring = TwoWellSpring(stiffness=1.0, well_distance=0.3, offset=0.0135)\n"
-        "        super().__init__(spring=spring, springs=3, reference_length=1.0, friction=0.1,\n"
-        "                         thermal_energy=0.0019, name='unfolding_chain')\n"
+        "        super().__init__(spring=spring, springs=3, reference_length=1.0,\n"
+        "                         friction=friction / 10, thermal_energy=0.0019,\n"
+        "                         name='unfolding_chain')\n"
+        "    def parameters(self):\n"
+        "        return {**super().parameters(), 'friction': 10 * self.friction}\n"
         "    def microscopic_energy(self, microstate, strain):\n"
         "        raise AssertionError('no audit is asked for')\n"
     )

@@ -177,5 +177,12 @@ def test_a_damaged_configuration_is_refused_or_read(
 
 
 def test_a_configuration_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"cannot be read \(Is a directory\)"):
+    with pytest.raises(ConfigError, match="must be a regular file; it is a folder"):
         TrainingConfig.from_toml(tmp_path)
+    for path, words in (
+        ("/dev/zero", "it is a device"),
+        (tmp_path / "large.toml", "not be larger"),
+    ):
+        (tmp_path / "large.toml").write_bytes(b" " * (2**22 + 1))
+        with pytest.raises(ConfigError, match=words):
+            SimulationConfig.from_toml(path)

@@ -1,0 +1,370 @@
+"""Studies, folders and programs from strangers: nothing outside is written, mistakes are named."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ibvonn_train.cli import main
+from ibvonn_train.cli.results import read_results, write_json
+from ibvonn_train.files import replacing, write_text
+from ibvonn_train.reproduction import _require_set
+from ibvonn_train.simulation import MicroscopicSystem, TetheredParticle, simulate
+from ibvonn_train.simulation.config import SimulationConfig
+from ibvonn_train.simulation.protocols import from_function, ramp
+from ibvonn_train.simulation.study import build_protocols, own_system, run_set, system_of_record
+from ibvonn_train.tables import ConfigError
+from ibvonn_train.training import checkpoint
+from ibvonn_train.training.config import TrainingConfig
+from ibvonn_train.training.log import RunLog, alone
+
+STUDY = """
+[simulation]
+system = "tethered_particle"
+duration = 0.2
+time_step = 0.01
+replicas = 10
+engine = "torch"
+
+[[simulation.sets]]
+name = "train"
+seed = 1
+protocols = [{ kind = "ramp", rate = [0.5, 1.0] }]
+
+[training]
+name = "small"
+
+[[training.stages]]
+name = "adam"
+optimiser = "adam"
+steps = 2
+"""
+OWN = """
+import torch
+from ibvonn_train.simulation import MicroscopicSystem
+class Own(MicroscopicSystem):
+    name, friction, thermal_energy = "own", 1.0, 0.01
+    def __init__(self, hardening=1.0):
+        self.hardening = hardening
+    def energy(self, x, control):
+        return self.hardening * ((control - x[:, 0]) ** 2 + x[:, 0] ** 2)
+    def start(self, control, n_replica, generator):
+        return torch.zeros(len(control), 1, n_replica, dtype=control.dtype)
+    def microstate(self, x, control):
+        return x[..., None]
+    def microscopic_energy(self, microstate, strain):
+        return self.hardening * microstate[..., 0] ** 2
+"""
+RECORD = """    def parameters(self):
+        return {**super().parameters(), "hardening": self.hardening}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    return inside
+
+
+def simulated(folder: Path, text: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    """Exit code and errors of `ibvonn simulate` in a folder."""
+    (folder / "study.toml").write_text(text)
+    code = main(["simulate", str(folder / "study.toml"), "--out", str(folder / "data"), "-q"])
+    return code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name", ["../../x", "/tmp/x", "a/b", "", ".", "..", ".hidden", "a\\u0000b", "a\\nb", "x" * 300]
+)
+def test_a_name_leads_to_no_other_folder(
+    name: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, said = simulated(folder, STUDY.replace('"train"', f'"{name}"'), capsys)
+    assert (code, "simulation.sets.name: must be up to 100 letters" in said) == (1, True)
+    assert [each.name for each in folder.parent.rglob("*")] == ["inside", "study.toml"]
+    (folder / "study.toml").write_text(STUDY.replace('"small"', f'"{name}"'))
+    with pytest.raises(ConfigError, match=r"training.name: must be up to 100 letters"):
+        TrainingConfig.from_toml(folder / "study.toml")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("replicas = 10", "replicas = 1000000000000"), "of memory"),
+        (("replicas = 10", "replicas = 0"), "at least 2 replicas"),
+        (("replicas = 10", "replicas = -5"), "at least 2 replicas"),
+        (("duration = 0.2", "duration = 1e15"), "every step of the protocols: needs"),
+        (("time_step = 0.01", "time_step = -0.01"), "must be positive"),
+        (("seed = 1\n", "seed = 1\nreplicas = -1\n"), "must not be negative"),
+        (("seed = 1\n", f"seed = {10**30}\n"), "seed must lie between"),
+        (("rate = [0.5, 1.0]", 'rate = "fast"'), "protocols[0].rate: must be of type float"),
+        (("rate = [0.5, 1.0]", "rate = [0.5, []]"), "protocols[0].rate: must be of type float"),
+        (("rate = [0.5, 1.0]", "rate = nan"), "rate: must be finite"),
+        (
+            ('"ramp", rate = [0.5, 1.0]', '"piecewise_linear", times = 1, values = 2'),
+            "protocols[0].times: must be a list",
+        ),
+        (('kind = "ramp"', "kind = [1]"), "kind must be one of"),
+        (("[[simulation.sets]]", "[simulation.parameters]\nstiffness = []\n[[simulation.sets]]"),
+         "stiffness: must be of type float"),
+        (("[simulation]", "[simulation"), "must be TOML"),
+        (("[simulation]", "[simulation]\nsystem = 1"), "must be TOML"),
+        (("[simulation]", "[simulations]"), "the keys ['duration', 'replicas'"),
+        (('"tethered_particle"', "7"), "system: must be of type str"),
+    ],
+)  # fmt: skip
+def test_mistakes_in_a_study_are_sentences(
+    change: tuple[str, str], words: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, said = simulated(folder, STUDY.replace(*change), capsys)
+    assert (code, said.count("\n")) == (1, 1), said
+    assert words in said
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("def f(:\n", r"own.py:1: must run; it stops with SyntaxError"),
+        ("\nraise SystemExit(3)\n", r"own.py:2: must run; it stops with SystemExit: 3"),
+        ("import sys\nsys.exit()\n", r"own.py:2: must run; it stops with SystemExit\."),
+        ("import nothing_of_this_name\n", r"own.py:1: must run.*ModuleNotFoundError"),
+        ("1 / 0\n", r"own.py:1: must run; it stops with ZeroDivisionError"),
+        ("x = '\xff'\n", r"own.py.*must run; it stops with"),
+        ("Own = 3\n", "must define a class 'Own'"),
+        (OWN.replace("x[..., None]", "x"), r"microstate of one protocol .* found \(1, 1, 2\)"),
+        (OWN.replace("x[:, 0]) ** 2 + x[:, 0]", "x) ** 2 + x"), r"energy of one .* \(1, 1, 2\)"),
+        (OWN.replace("x[..., None]", "y"), r"own.py:13: NameError: name 'y' is not defined"),
+        (OWN.replace("x[..., None]", "exit(4)"), r"SystemExit: 4"),
+        (OWN + RECORD.replace("self.hardening", "torch.ones(2)"), "must hold finite numbers"),
+    ],
+)
+def test_mistakes_in_a_system_of_ones_own_are_sentences(
+    code: str, words: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "own.py").write_text(code, encoding="latin-1")
+    found, said = simulated(folder, STUDY.replace("tethered_particle", "own.py:Own"), capsys)
+    assert (found, said.count("\n")) == (1, 1), said
+    with pytest.raises(AssertionError, match=words):
+        raise AssertionError(said)
+
+
+def test_a_system_of_ones_own_is_built_with_what_its_data_record(folder: Path) -> None:
+    (folder / "own.py").write_text(OWN + RECORD)
+    own = own_system("own.py:Own", folder)
+    recorded = {"friction": 1.0, "thermal_energy": 0.01, "hardening": 8.0}
+    made = system_of_record(own, "own", recorded, "--system")
+    assert made.parameters()["hardening"] == 8.0
+    for system, changed, words in (
+        ("other", {}, "its name is 'own', and 'other' in the data"),
+        ("own", {"friction": 3.0}, "its friction is 1.0, and 3.0 in the data"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            system_of_record(own, system, {**recorded, **changed}, "--system")
+    del recorded["hardening"]
+    with pytest.raises(ConfigError, match=r"takes \['hardening'\], which the data do not record"):
+        system_of_record(own, "own", recorded, "--system")
+
+
+def test_a_protocol_whose_rate_is_not_its_slope_is_refused_before_the_simulation() -> None:
+    options = {"duration": 0.2, "time_step": 0.01, "replicas": 10, "seed": 0, "progress": False}
+    for rate, right in ((None, True), (lambda t: 0.1 + 0 * t, True), (lambda t: 0 * t, False)):
+        protocol = from_function("mine", lambda t: 0.1 * t, rate)
+        if right:
+            simulate(TetheredParticle(), [protocol], **options)
+            continue
+        with pytest.raises(ValueError, match="rate of protocol 'mine' must be the slope"):
+            simulate(Untouchable(), [protocol], **options)
+
+
+class Untouchable(MicroscopicSystem):
+    """A system that fails when it is simulated."""
+
+    name, friction, thermal_energy = "untouchable", 1.0, 1.0
+
+    def energy(self, *_: object) -> None:  # type: ignore[override]
+        """Fail."""
+        raise AssertionError
+
+    start = microstate = energy  # type: ignore[assignment]
+
+
+def holder(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    script = (
+        "import sys, pathlib; from ibvonn_train.training.log import alone\n"
+        "with alone(pathlib.Path(sys.argv[1])): print('in', flush=True); sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", script, str(folder)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "in\n"
+        yield other
+        other.kill()
+
+
+def test_two_trainings_do_not_share_a_folder_and_a_killed_one_leaves_it_free(folder: Path) -> None:
+    for other in holder(folder):
+        with (
+            pytest.raises(BlockingIOError, match="another training is writing here"),
+            alone(folder),
+        ):
+            raise AssertionError("two trainings in one folder")
+        other.kill()
+        other.wait()
+        with alone(folder):
+            assert (folder / ".training.lock").is_file()
+    with alone(folder):
+        pass
+
+
+@pytest.mark.parametrize("name", ["model.pt", "log.csv", "config.json", "result.json"])
+def test_no_link_in_a_folder_is_written_through(name: str, folder: Path) -> None:
+    """Under the name itself the link is replaced; under that of the unfinished file, refused."""
+    victim = folder.parent / "profile"
+    victim.write_text("mine")
+    writers = {
+        "model.pt": lambda path: checkpoint.save(path, {"kind": "model"}),
+        "log.csv": lambda path: RunLog(path.parent, tensorboard=False, rows=0).close(),
+        "config.json": lambda path: write_text(path, "{}"),
+        "result.json": lambda path: write_json(path, {"ensembles": {}}),
+    }
+    (folder / name).symlink_to(victim)
+    writers[name](folder / name)
+    assert not (folder / name).is_symlink()
+    (folder / f".{name}.part").symlink_to(victim)
+    with pytest.raises(OSError, match="must not be a link"):
+        writers[name](folder / name)
+    (folder / f".{name}.part").unlink()
+    os.link(victim, folder / f".{name}.part")
+    with pytest.raises(OSError, match="must be a file with one name"):
+        writers[name](folder / name)
+    assert victim.read_text() == "mine"
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(folder: Path) -> None:
+    write_text(folder / "a.json", "old")
+
+    def interrupted() -> None:
+        with replacing(folder / "a.json") as stream:
+            stream.write(b"half")
+            raise OSError("No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        interrupted()
+    assert (folder / "a.json").read_text() == "old"
+    assert [each.name for each in folder.iterdir()] == ["a.json"]
+
+
+def test_a_simulation_clears_what_a_killed_one_has_left(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "data").mkdir()
+    more = STUDY[STUDY.index("[[simulation.sets]]") : STUDY.index("[training]")]
+    more = more.replace('"train"', '"other"').replace("seed = 1", "seed = 2")
+    for name in ("train", "other"):
+        (folder / "data" / f".{name}.h5.part").write_bytes(bytes(1000))
+    assert simulated(folder, STUDY.replace("[training]", f"{more}\n[training]"), capsys)[0] == 0
+    assert sorted(each.name for each in (folder / "data").iterdir()) == ["other.h5", "train.h5"]
+
+
+def test_places_that_cannot_be_written_are_refused_before_the_work(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert simulated(folder, STUDY, capsys)[0] == 0
+    data, config = str(folder / "data/train.h5"), str(folder / "study.toml")
+    (folder / "file").write_text("mine")
+    link = folder / "new"
+    link.mkdir()
+    (link / "trap.toml").symlink_to(folder / "elsewhere")
+    for command, words in (
+        (["simulate", config, "--out", f"{folder}/file"], "must be a folder"),
+        (["train", config, "--data", data, "--out", f"{folder}/file/run"], "must be a folder"),
+        (["evaluate", "none", "--ensemble", data, "--json", str(folder)], "must be a file; it is"),
+        (["evaluate", "none", "--ensemble", data, data], "must have a name of its own"),
+        (["train", config, "--data", data, data, "--out", f"{folder}/r"], "must be named once"),
+        (["train", config, "--data", "/dev/zero", "--out", f"{folder}/r"], "it is a device"),
+        (["train", "/dev/zero", "--data", data, "--out", f"{folder}/r"], "it is a device"),
+        (["init", "trap", str(link)], "is there already"),
+    ):
+        assert main(command) == 1
+        said = capsys.readouterr().err
+        assert words in said
+        assert said.count("\n") == 1
+    assert not (folder / "elsewhere").exists()
+
+
+def test_data_of_another_temperature_are_not_trained_on_or_judged_together(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = {"duration": 0.2, "time_step": 0.01, "replicas": 20, "seed": 3, "progress": False}
+    paths = []
+    for thermal_energy in (0.01, 1.0):
+        path = folder / f"at_{thermal_energy}.h5"
+        simulate(TetheredParticle(thermal_energy=thermal_energy), [ramp(1.0)], **options).save(path)
+        paths.append(str(path))
+    (folder / "study.toml").write_text(STUDY)
+    train = ["train", str(folder / "study.toml"), "--out", str(folder / "run"), "--data", *paths]
+    trap = str(Path(__file__).parents[2] / "exported_models/trap")
+    for command, words in (
+        (train, "at_1.0.h5: must be of the same system, parameters and units as"),
+        (
+            ["evaluate", trap, "--no-audits", "--ensemble", paths[1]],
+            "at_1.0: must be of the system",
+        ),
+    ):
+        assert main(command) == 1
+        said = capsys.readouterr().err
+        assert words in said
+        assert "thermal_energy" in said
+    assert main(["evaluate", trap, "--no-audits", "-q", "--ensemble", paths[0]]) == 0
+
+
+def test_data_of_an_earlier_configuration_are_not_used_again(folder: Path) -> None:
+    path = folder / "study.toml"
+    path.write_text(STUDY)
+    config = SimulationConfig.from_toml(path)
+    data = run_set(config, config.pick("train"), folder=folder, progress=False)
+    _require_set(path, data, config, config.pick("train"), folder)
+    for change, words in (
+        (("seed = 1", "seed = 2"), "seed 1 and not 2"),
+        (("replicas = 10", "replicas = 12"), "replicas 10 and not 12"),
+        (("duration = 0.2", "duration = 0.3"), "duration 0.2 and not 0.3"),
+        (("[0.5, 1.0]", "[0.5, 1.5]"), "other protocols"),
+        (("[0.5, 1.0]", "[0.5]"), "protocols 2 and not 1"),
+    ):
+        path.write_text(STUDY.replace(*change))
+        config = SimulationConfig.from_toml(path)
+        with pytest.raises(ValueError, match=words):
+            _require_set(path, data, config, config.pick("train"), folder)
+
+
+def test_results_are_read_from_files_of_bounded_size(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    for path in (folder / "pipe", Path("/dev/zero"), folder):
+        with pytest.raises(ValueError, match="must be a regular file"):
+            read_results(path)
+    (folder / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(ValueError, match="must be what `ibvonn evaluate"):
+        read_results(folder / "deep.json")
+    write_json(folder / "good.json", {"ensembles": {}})
+    assert read_results(folder / "good.json") == json.loads('{"ensembles": {}}')
+
+
+def test_a_checkpoint_is_a_regular_file(folder: Path) -> None:
+    os.mkfifo(folder / "model.pt")
+    with pytest.raises(checkpoint.CheckpointError, match="must be a regular file; it is a pipe"):
+        checkpoint.load(folder / "model.pt")
+
+
+def test_lists_of_values_still_make_several_protocols(folder: Path) -> None:
+    (folder / "study.toml").write_text(STUDY)
+    config = SimulationConfig.from_toml(folder / "study.toml")
+    assert len(build_protocols(config, config.sets[0])) == 2
