@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 
 from ibvonn_train.cli import main
@@ -368,3 +370,44 @@ def test_lists_of_values_still_make_several_protocols(folder: Path) -> None:
     (folder / "study.toml").write_text(STUDY)
     config = SimulationConfig.from_toml(folder / "study.toml")
     assert len(build_protocols(config, config.sets[0])) == 2
+
+
+def test_a_training_holds_one_protocol_at_a_time(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = STUDY.replace("[training]", "[training]\ndata = { nodes = 32, weak_widths = [4] }")
+    assert simulated(folder, text.replace("[0.5, 1.0]", "[0.5, 0.7, 1.0]"), capsys)[0] == 0
+    sizes, read = [], h5py.Dataset.__getitem__
+
+    def count(dataset: h5py.Dataset, *arguments: object) -> object:
+        values = read(dataset, *arguments)
+        sizes.append(np.size(values))
+        return values
+
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", count)
+    command = ["train", str(folder / "study.toml"), "--data", str(folder / "data/train.h5"), "-q"]
+    assert main([*command, "--out", str(folder / "run")]) == 0
+    assert max(sizes) == 21 * 10  # instants times replicas of one of three protocols
+    for option, value in (("--seed", "-1"), ("--device", "gpu"), ("--device", "cuda:99")):
+        capsys.readouterr()
+        assert main([*command, "--out", str(folder / "other"), option, value]) == 1
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_floors_of_controlled_strain_come_from_a_repetition_too(folder: Path) -> None:
+    """Those of 40 times the replicas are those of the exact mean, which is known of the trap."""
+    data = simulate(
+        TetheredParticle(), [ramp(0.5), ramp(1.0)], duration=2.0, time_step=0.01, stride=10,
+        replicas=100, seed=3, progress=False,
+    )  # fmt: skip
+    data.save(folder / "pull.h5")
+    trap = str(Path(__file__).parents[2] / "exported_models/trap")
+    command = ["evaluate", trap, "--no-audits", "-q", "--ensemble", str(folder / "pull.h5")]
+    floors = []
+    for more in ([], ["--repeat", "1"], ["--repeat", "40"]):
+        assert main([*command, *more, "--json", str(folder / "result.json")]) == 0
+        found = json.loads((folder / "result.json").read_text())["ensembles"]["pull"]
+        floors.append(found["floor_percent"]["controlled/force"])
+    exact, once, often = floors
+    assert often == pytest.approx(exact, rel=0.2)
+    assert once > 1.1 * exact
