@@ -155,3 +155,53 @@ def test_convergence_does_not_depend_on_the_unit_of_length(zener, bar):
         steps = TimeStepping(body.problem).run([0.0, 0.1, 0.2])
         counts.append([step.iterations for step in steps])
     assert counts[0] == counts[1]
+
+
+def test_options_that_parts_of_the_solver_read_late_arrive(zener, bar):
+    body = bar(
+        zener(),
+        options={"pc_factor_mat_solver_type": "mumps", "mat_mumps_icntl_14": 77},
+    )
+    body.elongation.value = 0.1
+    assert body.problem.solve(0.1).converged
+    factor = body.problem.solver.snes.getKSP().getPC().getFactorMatrix()
+    assert factor.getMumpsIcntl(14) == 77
+
+
+def test_an_option_that_nothing_asks_for_is_named_once(zener, bar, recwarn):
+    body = bar(zener(), options={"snes_rtoll": 1e-3, "snes_max_it": 30})
+    for elongation in (0.1, 0.2):
+        body.elongation.value = elongation
+        assert body.problem.solve(0.1).converged
+    found = [str(each.message) for each in recwarn if "PETSc did not ask" in str(each.message)]
+    assert len(found) == 1
+    assert "did not ask for the options snes_rtoll; they have no effect" in found[0]
+    assert body.problem.solver.snes.getTolerances()[3] == 30
+
+
+def test_options_of_a_problem_that_works_are_not_named(zener, bar, recwarn):
+    body = bar(zener(), options={"ksp_type": "cg", "pc_type": "jacobi", "ksp_rtol": 1e-12})
+    body.elongation.value = 0.1
+    assert body.problem.solve(0.1).converged
+    assert not [each for each in recwarn if "PETSc" in str(each.message)]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "sentence"),
+    [
+        ({"-snes_max_it": 3}, ValueError, "options are named without dash; found '-snes_max_it'"),
+        (["snes_max_it", 3], TypeError, "options must be a dictionary of PETSc options"),
+        ("snes_max_it 3", TypeError, "options must be a dictionary of PETSc options"),
+        ({3: "snes_max_it"}, TypeError, "options must be a dictionary of PETSc options"),
+    ],
+)
+def test_options_are_a_dictionary_of_names(zener, bar, options, error, sentence):
+    with pytest.raises(error, match=sentence):
+        bar(zener(), options=options)
+
+
+def test_one_linear_solve_counts_only_where_it_reaches_equilibrium(zener, bar):
+    for quartic, reached in ((0.0, True), (5.0, False)):
+        body = bar(zener(quartic=quartic), drive="force", options={"snes_type": "ksponly"})
+        body.force.value = 0.5
+        assert body.problem.solve(0.1).converged == reached
