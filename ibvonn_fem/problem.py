@@ -297,6 +297,9 @@ class InternalVariableProblem:
     def _read_data(self, dt: Any) -> float:
         """Read what may have changed since the last solve; alike on all ranks, or refused."""
         self._prescribed.read()
+        with on_all_ranks(self.comm):
+            for law in self.laws:
+                law.points.require_unmoved()
         constants = constants_of("loads and body_force", self._external)
         if self.drag is not None:
             constants |= constants_of("drag", self.drag.coefficient)

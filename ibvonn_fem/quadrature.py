@@ -6,6 +6,7 @@ its measure, and forms that integrate quadrature values with another one are ref
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
@@ -46,13 +47,14 @@ class QuadraturePoints:
         degree: int,
         subdomain: tuple[Any, int | Sequence[int]] | None = None,
     ) -> None:
-        if isinstance(degree, bool) or not isinstance(degree, int) or degree < 0:
+        if isinstance(degree, bool) or not hasattr(degree, "__index__") or degree < 0:
             raise ValueError(
                 f"quadrature_degree: must be a whole number >= 0; found {degree!r}. "
                 "For Lagrange elements of order p on simplices use 2 (p - 1)."
             )
         self.mesh = mesh
-        self.degree = degree
+        self.degree = degree = int(degree)
+        self._coordinates = _digest(mesh)
         self.comm: MPI.Intracomm = mesh.comm
         owned = mesh.topology.index_map(mesh.topology.dim).size_local
         self._cell_name = mesh.basix_cell().name
@@ -98,6 +100,18 @@ class QuadraturePoints:
         shape = tuple(function.function_space.ufl_element().reference_value_shape)
         size = int(np.prod(shape, dtype=np.int64))
         return Rows(function.x.array.reshape(-1, size), self._dofs[shape])
+
+    def require_unmoved(self) -> None:
+        """Raise unless the nodes of the mesh are where they were when the points were made.
+
+        Raises:
+            ValueError: If they moved: volumes and energies would be those of the old mesh.
+        """
+        if _digest(self.mesh) != self._coordinates:
+            raise ValueError(
+                "InternalVariableLaw: the nodes of the mesh must stay where they were when the law "
+                "was made; they were moved. Move them first, then make law and problem."
+            )
 
     def place(self, point: int) -> str:
         """Midpoint of the cell of a point, for messages."""
@@ -190,6 +204,10 @@ class Evaluator:
             self._expression, self._points.mesh, self._points.cells, self._points.per_cell, out
         )
         return out
+
+
+def _digest(mesh: Any) -> int:
+    return zlib.crc32(np.ascontiguousarray(mesh.geometry.x))
 
 
 def _tags_and_numbers(subdomain: Any, mesh: Any) -> tuple[Any, tuple[int, ...]]:

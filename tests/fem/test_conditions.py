@@ -207,6 +207,24 @@ def test_a_time_belongs_to_a_part_that_exists():
         pass
 
 
+def test_a_mesh_that_moves_after_the_law_was_made_is_refused(zener, bar):
+    body = bar(zener())
+    nodes = body.u.function_space.mesh.geometry.x
+    before = nodes.copy()
+    nodes[:, 0] *= 1.5
+    with pytest.raises(ValueError, match="the nodes of the mesh must stay where they were"):
+        body.problem.solve(0.1)
+    nodes[:] = before
+    assert body.problem.solve(0.1).converged
+
+
+def test_a_degree_may_be_a_number_of_numpy(zener, bar):
+    u = bar(zener()).u
+    law = InternalVariableLaw(zener(), Uniaxial(), u, np.int64(2))
+    assert law.points.degree == 2
+    assert type(law.points.degree) is int
+
+
 def _on_last(comm):
     return comm.rank == comm.size - 1
 
