@@ -144,7 +144,11 @@ def gauge_of(law: ExportedLaw, training: list[Path] | None) -> Gauge | None:
     """Return the gauge of the training ensembles, or the one that the law knows."""
     if training is None:
         return law.training_gauge
-    states = [law.encode(_judgeable(path).microstate)[1] for path in training]
+    states = []
+    for path in training:
+        data = _judgeable(path)
+        _require_of_law(law, str(path), data)
+        states.append(law.encode(data.microstate)[1])
     return Gauge.of(np.concatenate([each.reshape(-1, law.internal_size) for each in states]))
 
 

@@ -321,6 +321,11 @@ def test_data_of_another_temperature_are_not_trained_on_or_judged_together(
             ["evaluate", trap, "--no-audits", "--ensemble", paths[1]],
             "at_1.0: must be of the system",
         ),
+        (
+            ["evaluate", trap, "--no-audits", "--ensemble", paths[0], "--training", paths[1]],
+            "at_1.0.h5: must be of the system",
+        ),
+        (["evaluate", trap, "--ensemble", paths[0], "--slow", paths[1]], "at_1.0.h5: must be of"),
     ):
         assert main(command) == 1
         said = capsys.readouterr().err
