@@ -377,6 +377,24 @@ def require_tagged(comm: MPI.Intracomm, loads: Any) -> None:
                 )
 
 
+def require_ghosts(mesh: Any, loads: Any) -> None:
+    """Raise on every rank where loads between cells would miss those between two ranks. Collective.
+
+    Raises:
+        ValueError: If the mesh has no ghost cells.
+    """
+    kinds = [] if loads is None else [each.integral_type() for each in loads.integrals()]
+    if mesh.comm.size == 1 or "interior_facet" not in kinds:
+        return
+    ghosts = mesh.topology.index_map(mesh.topology.dim).num_ghosts
+    if mesh.comm.allreduce(ghosts, op=MPI.SUM) == 0:
+        raise ValueError(
+            "InternalVariableProblem: loads: integrals over interior facets need ghost cells on "
+            "several ranks; the mesh has none. Make it with "
+            "ghost_mode=dolfinx.mesh.GhostMode.shared_facet."
+        )
+
+
 def check_tags(place: str, tags: Any, mesh: Any, entity: str, codimension: int) -> None:
     """Raise unless mesh tags are of a mesh and of its entities of a codimension.
 

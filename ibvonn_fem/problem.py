@@ -35,6 +35,7 @@ from .arguments import (
     in_terms_of,
     on_all_ranks,
     require_finite,
+    require_ghosts,
     require_same,
     require_tagged,
     time_step,
@@ -105,6 +106,7 @@ class InternalVariableProblem:
         with on_all_ranks(self.comm):
             check_loads(loads, u)
         require_tagged(self.comm, loads)
+        require_ghosts(space.mesh, loads)
         self._prescribed = Prescribed(bcs, space)
         v, du = ufl.TestFunction(space), ufl.TrialFunction(space)
         virtual, tried = (_directions(self.laws, u, each) for each in (v, du))

@@ -332,3 +332,24 @@ def test_an_eigenstrain_that_is_no_number_is_named(zener):
         made.update(0.1)
     with pytest.raises(TypeError, match="eigenstrain: must be a number, a Constant"):
         InternalVariableLaw(zener(), Uniaxial(), u, 0, eigenstrain="0.1")
+
+
+@pytest.mark.mpi
+@pytest.mark.skipif(MPI.COMM_WORLD.size == 1, reason="needs two ranks")
+@pytest.mark.parametrize("ghosts", ["shared_facet", "none"])
+def test_loads_between_cells_are_whole_on_several_ranks_or_refused(model, ghosts):
+    square = mesh.create_unit_square(MPI.COMM_WORLD, 3, 3, ghost_mode=mesh.GhostMode[ghosts])
+    w = fem.Function(fem.functionspace(square, ("Lagrange", 1, (2,))))
+    u, ends = fem.Function(V), []
+    for f in (w, u) if ghosts == "shared_facet" else (w,):
+        test = ufl.TestFunction(f.function_space)
+        jumps = ufl.inner(ufl.jump(ufl.grad(f)), ufl.jump(ufl.grad(test))) * ufl.dS
+        loads = 1e-3 * test[0] * ufl.ds - 10.0 * jumps
+        bcs = [clamp(f.function_space)]
+        if ghosts == "none":
+            with pytest.raises(ValueError, match="integrals over interior facets need ghost cells"):
+                InternalVariableProblem(law(model, f), f, bcs, loads)
+            continue
+        solved(law(model, f), f, loads, bcs, steps=(0.0,))
+        ends.append(MPI.COMM_WORLD.allreduce(np.abs(f.x.array).max(), op=MPI.MAX))
+    assert ends == pytest.approx(ends[:1] * len(ends), rel=1e-9)
