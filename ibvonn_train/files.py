@@ -80,8 +80,15 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
         stream.flush()
         os.fsync(stream.fileno())
         part.replace(target)
-    except BaseException:
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            raise OSError(
+                error.errno,
+                f"cannot be written ({error.strerror}); what stood there is as it was. Make room, "
+                "or choose another place",
+                str(target),
+            ) from error
         raise
     finally:
         stream.close()

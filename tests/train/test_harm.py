@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -257,10 +258,11 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(folder: Path) -> No
     def interrupted() -> None:
         with replacing(folder / "a.json") as stream:
             stream.write(b"half")
-            raise OSError("No space left on device")
+            raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match=r"No space left .* as it was.*a\.json") as caught:
         interrupted()
+    assert caught.value.errno == errno.ENOSPC
     assert (folder / "a.json").read_text() == "old"
     assert [each.name for each in folder.iterdir()] == ["a.json"]
 
