@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from ..data import TrajectoryEnsemble
+from ..data import TrajectoryEnsemble, require_alike
 from ..files import make_folder
 from ..model import LearnedLaw
 from ..physics import Physics, physics_of
@@ -67,6 +67,7 @@ def train(
         CheckpointError: If the checkpoint is of another configuration or other data.
     """
     group = [ensembles] if isinstance(ensembles, TrajectoryEnsemble) else list(ensembles)
+    require_alike(group)
     out = Path(out_dir)
     make_folder(out)
     with alone(out):

@@ -16,6 +16,7 @@ import pytest
 
 from ibvonn_train.cli import main
 from ibvonn_train.cli.results import read_results, write_json
+from ibvonn_train.data import TrajectoryEnsemble
 from ibvonn_train.files import replacing, write_text
 from ibvonn_train.reproduction import _require_set
 from ibvonn_train.simulation import MicroscopicSystem, TetheredParticle, simulate
@@ -24,6 +25,7 @@ from ibvonn_train.simulation.protocols import from_function, ramp
 from ibvonn_train.simulation.study import build_protocols, own_system, run_set, system_of_record
 from ibvonn_train.tables import ConfigError
 from ibvonn_train.training import checkpoint
+from ibvonn_train.training import train as train_law
 from ibvonn_train.training.config import TrainingConfig
 from ibvonn_train.training.log import RunLog, alone
 
@@ -314,6 +316,8 @@ def test_data_of_another_temperature_are_not_trained_on_or_judged_together(
         path = folder / f"at_{thermal_energy}.h5"
         simulate(TetheredParticle(thermal_energy=thermal_energy), [ramp(1.0)], **options).save(path)
         paths.append(str(path))
+    with pytest.raises(ValueError, match="parameter effective_thermal_energy is"):
+        train_law(TrainingConfig(), [TrajectoryEnsemble.load(each) for each in paths], folder / "r")
     (folder / "study.toml").write_text(STUDY)
     train = ["train", str(folder / "study.toml"), "--out", str(folder / "run"), "--data", *paths]
     trap = str(Path(__file__).parents[2] / "exported_models/trap")
