@@ -68,6 +68,11 @@ def geometry_nodes(geometry: Any) -> NDArray[np.int32]:
     return nodes
 
 
+def geometry_order(geometry: Any) -> int:
+    """Polynomial order of the cells' shape: ``cmap``, deprecated in 0.11 for ``cmaps``."""
+    return int((geometry.cmap if _VERSION < (0, 11) else geometry.cmaps[0]).degree)
+
+
 def holds(space: Any, bc: Any) -> bool:
     """Whether a Dirichlet condition is on a function space or on a part of it.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from ufl.algorithms.analysis import extract_constants
 from ufl.geometry import GeometricQuantity
 
 from . import _compat
+from .warning import warn
 
 _Wrong: tuple[type[Exception], ...] = (TypeError, ValueError, IndexError, ArithmeticError)
 
@@ -166,11 +166,11 @@ def warn_of_few_points(name: str, u: Any, points: int, dimension: int) -> None:
         order = _complete_order(function.ufl_element())
         needed = comb(order - 1 + dimension, dimension) if order else 0
         if points < needed:
-            warnings.warn(
+            warn(
                 f"InternalVariableLaw: {name!r} has {points} quadrature point(s) in a cell of "
                 f"elements of order {order}, whose strains need {needed}: some motions meet no "
                 f"resistance. Take quadrature_degree={2 * (order - 1)}.",
-                stacklevel=3,
+                comm=function.function_space.mesh.comm,
             )
 
 

@@ -6,9 +6,8 @@ Needs NumPy and one runtime (a C compiler or onnxruntime), not DOLFINx.
 from __future__ import annotations
 
 import logging
-import warnings
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -24,10 +23,14 @@ from .local_update import (
 )
 from .manifest import Manifest, read_manifest
 from .reference import read_arrays, require_parity
+from .warning import warn
 
 logger = logging.getLogger(__name__)
 
 KernelName = Literal["auto", "c", "onnx"]
+
+C_FAMILY = "convex_potentials"
+"""The family of models whose formulas the C kernel knows."""
 
 
 class ExportedModel:
@@ -128,8 +131,12 @@ class ExportedModel:
         state = check_points(statev, "statev", self.internal_size, len(checked))
         return self.kernel.rates(checked, state)
 
-    def report_range(self, report: RangeReport) -> None:
+    def report_range(self, report: RangeReport, comm: Any = None) -> None:
         """Warn of points outside the training range, or refuse them if ``strict_range`` is set.
+
+        Args:
+            report: The points.
+            comm: Communicator of the ranks that give the same report, which is then said once.
 
         Raises:
             EnvelopeError: If there are such points and ``strict_range`` is set.
@@ -141,7 +148,7 @@ class ExportedModel:
                 report.sentence(self.manifest.name)
                 + " Stay inside, or leave out strict_range (--strict-range)."
             )
-        warnings.warn(report.sentence(self.manifest.name), EnvelopeWarning, stacklevel=3)
+        warn(report.sentence(self.manifest.name), EnvelopeWarning, comm)
 
 
 def load_model(
@@ -178,8 +185,12 @@ def load_model(
 
 
 def load_kernel(manifest: Manifest, name: KernelName, *, verify: bool = True) -> Kernel:
-    """Build the kernel ``name`` of a model; ``"auto"`` falls back from C to ONNX with one line."""
-    if name == "onnx":
+    """Build the kernel ``name`` of a model.
+
+    ``"auto"`` falls back from C to ONNX: with one line where a compiler would help, and without a
+    word where the model has no other kernel.
+    """
+    if name == "onnx" or (name == "auto" and manifest.family != C_FAMILY):
         return _onnx_kernel(manifest, verify)
     try:
         return _c_kernel(manifest, verify)
@@ -199,9 +210,9 @@ def _onnx_kernel(manifest: Manifest, verify: bool) -> Kernel:
 
 
 def _c_kernel(manifest: Manifest, verify: bool) -> Kernel:
-    if manifest.family != "convex_potentials":
+    if manifest.family != C_FAMILY:
         raise KernelUnavailableError(
-            f"{manifest.directory}: the C kernel runs models of family 'convex_potentials'; this "
+            f"{manifest.directory}: the C kernel runs models of family '{C_FAMILY}'; this "
             f"one is of family '{manifest.family}'. Use kernel='onnx'."
         )
     try:

@@ -134,7 +134,8 @@ class QuadraturePoints:
     def cell_average(self, values: FloatArray, volumes: FloatArray) -> FloatArray:
         """Volume average over each cell: (size, k) → (n_cells, k), the L2 projection to DG0."""
         weights = volumes.reshape(-1, self.per_cell, 1)
-        weighted = values.reshape(len(self.cells), self.per_cell, -1) * weights
+        size = values.shape[1] if values.ndim > 1 else 1  # also where a rank has no cells
+        weighted = values.reshape(len(self.cells), self.per_cell, size) * weights
         average: FloatArray = weighted.sum(axis=1) / weights.sum(axis=1)
         return average
 

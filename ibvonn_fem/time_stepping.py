@@ -119,6 +119,7 @@ class TimeStepping:
             )
         self._longest = math.inf
         self._successes = 0
+        self._told = [0.0] * len(problem.laws)
 
     def run(
         self,
@@ -275,8 +276,8 @@ class TimeStepping:
             if self._audit is not None and dt > 0.0 and (refusal := self._audit.refusal(balance)):
                 return None, refusal, max(SHORTEST_CUT, self._audit.factor(balance))
             ranges = tuple(law.range_report() for law in problem.laws)
-            for law, found in zip(problem.laws, ranges, strict=True):
-                law.model.report_range(found)
+            for i, found in enumerate(ranges):
+                self._report_range(i, found)
             problem.commit()
             committed = True
         finally:
@@ -294,3 +295,10 @@ class TimeStepping:
         )
         step = Step(end, dt, report.iterations, report.local_residual, cutbacks, balance, ranges)
         return step, report.message, 1.0
+
+    def _report_range(self, number: int, found: RangeReport) -> None:
+        """Report the excursion of a law when it begins, and whenever it has doubled."""
+        law = self.problem.laws[number]
+        if law.model.strict_range or not found.excursion <= 2.0 * self._told[number]:
+            law.model.report_range(found, law.comm)
+            self._told[number] = found.excursion
