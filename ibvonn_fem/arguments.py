@@ -153,6 +153,22 @@ def mesh_of(u: Any, mesh: Any) -> Any:
     return mesh
 
 
+def require_one_model(model: Any, comm: Any) -> None:
+    """Raise on all ranks unless they have loaded the same model. Collective.
+
+    Raises:
+        ValueError: If not.
+    """
+    manifest = model.manifest
+    found = comm.allgather((model.fingerprint(), str(manifest.directory)))
+    if len({fingerprint for fingerprint, _ in found}) > 1:
+        other = next(rank for rank, each in enumerate(found) if each[0] != found[0][0])
+        raise ValueError(
+            f"InternalVariableLaw: all ranks must have the same model; {found[0][1]} on rank 0 is "
+            f"another than {found[other][1]} on rank {other}. Load one directory on all ranks."
+        )
+
+
 def warn_of_few_points(name: str, u: Any, points: int, dimension: int) -> None:
     """Warn where fewer points than the strains of u have polynomials leave motions without force.
 

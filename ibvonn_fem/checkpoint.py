@@ -13,10 +13,8 @@ place and then moved there, so an interrupted write leaves the previous file who
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +23,13 @@ import numpy as np
 
 from . import _compat
 from .errors import CheckpointError
+from .fingerprint import digest
 from .kernels.base import FloatArray
 from .law import InternalVariableLaw
 from .problem import InternalVariableProblem
 from .time_stepping import TimeStepping
 
-FORMAT = 1
+FORMAT = 2
 """Format of the file, in its attribute ``ibvonn_checkpoint``."""
 
 
@@ -57,8 +56,7 @@ def write_checkpoint(path: str | Path, stepping: TimeStepping, time: float) -> N
             "ibvonn_checkpoint": FORMAT,
             "ranks": comm.size,
             "time": time,
-            **problem.committed_scalars(),
-            **stepping.step_control(),
+            **_scalars(stepping),
         }
         failure = comm.bcast(_write(path, scalars, _collect(comm, share)))
     if failure is not None:
@@ -87,13 +85,12 @@ def read_checkpoint(path: str | Path, stepping: TimeStepping) -> float:
     try:
         with h5py.File(path, "r") as file:
             scalars = {name: float(value) for name, value in file.attrs.items()}
-            message = _misfit(file, scalars, problem)
+            message = _misfit(file, scalars, stepping)
             if not message:
-                file[f"rank_{problem.comm.rank}"].visititems(
-                    lambda name, item: (
-                        arrays.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
-                    )
-                )
+                group = file[f"rank_{problem.comm.rank}"]
+                arrays = {name: group[name][()] for name in _state(problem)}
+                if group.attrs["values"] != digest(arrays):
+                    raise ValueError("its values are not those that were written")
     except (OSError, KeyError, TypeError, ValueError) as error:
         message = f"is not a complete checkpoint ({error}). Start from another file"
     messages = [found for found in problem.comm.allgather(message) if found]
@@ -132,18 +129,20 @@ def _write(
     path: Path, scalars: Mapping[str, float], shares: Iterator[tuple[int, Any]]
 ) -> Exception | None:
     """Write all shares; takes every share even after a failure, so that no rank waits."""
-    part = path.with_name(path.name + ".part")
     # HDF5 itself may crash where a disk is full: it writes to memory, and Python to the disk.
     memory = io.BytesIO()
+    part = path.with_name(path.name + ".part")
     try:
         with h5py.File(memory, "w") as file:
             file.attrs.update(scalars)
             for rank, (arrays, fingerprints) in shares:
                 group = file.create_group(f"rank_{rank}")
-                group.attrs.update(fingerprints)
+                group.attrs.update({**fingerprints, "values": digest(arrays)})
                 for name, values in arrays.items():
                     group.create_dataset(name, data=values)
-        part.write_bytes(memory.getbuffer())
+        part.unlink(missing_ok=True)  # of a run that was killed, or a link
+        with part.open("xb") as stream:
+            stream.write(memory.getbuffer())
         part.replace(path)
     except OSError as error:
         for _ in shares:
@@ -153,8 +152,13 @@ def _write(
     return None
 
 
-def _misfit(file: Any, scalars: Mapping[str, float], problem: InternalVariableProblem) -> str:
-    """Why a file does not fit a problem; empty if it does."""
+def _scalars(stepping: TimeStepping) -> dict[str, float]:
+    return {**stepping.problem.committed_scalars(), **stepping.step_control()}
+
+
+def _misfit(file: Any, scalars: Mapping[str, float], stepping: TimeStepping) -> str:
+    """Why a file does not fit a stepping and its problem; empty if it does."""
+    problem = stepping.problem
     if scalars.get("ibvonn_checkpoint") != FORMAT:
         return (
             f"must be a checkpoint of format {FORMAT}; found "
@@ -163,13 +167,41 @@ def _misfit(file: Any, scalars: Mapping[str, float], problem: InternalVariablePr
     ranks, size = int(scalars["ranks"]), problem.comm.size
     if ranks != size:
         return f"was written on {ranks} ranks and can only be read on as many; found {size}"
-    written = dict(file[f"rank_{problem.comm.rank}"].attrs)
-    for what, digest in _fingerprints(problem).items():
-        if written.pop(what, None) != digest:
+    rank = f"rank_{problem.comm.rank}"
+    if not isinstance(file.get(rank, getlink=True), h5py.HardLink):
+        return "must hold its values itself, not by a link. Give a file of write_checkpoint"
+    written = dict(file[rank].attrs)
+    written.pop("values", None)
+    for what, checksum in _fingerprints(problem).items():
+        if written.pop(what, None) != checksum:
             return f"was written with another {what}. Set the problem up as it was then"
     if written:
         return f"was written with {', '.join(written)} too. Set the problem up as it was then"
-    return ""
+    return _missing(file[rank], scalars, stepping)
+
+
+def _missing(group: Any, scalars: Mapping[str, float], stepping: TimeStepping) -> str:
+    """What is written in a group and not needed, or the other way; empty if nothing."""
+    needed = {name: values.shape for name, values in _state(stepping.problem).items()}
+    written: dict[str, tuple[int, ...] | None] = {}
+
+    def note(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            own = item.external is None and not item.is_virtual
+            written[name] = item.shape if own else None
+
+    group.visititems(note)
+    names = sorted({name for name, _ in needed.items() ^ written.items()})
+    # Whether the steps are audited may change: an audit begins anew where there was none.
+    names += sorted(
+        {"time", *stepping.problem.committed_scalars(), "longest", "successes"} - set(scalars)
+    )
+    if not names:
+        return ""
+    return (
+        f"was written with other contents than this problem has ({', '.join(names)} on one side "
+        "only, or of another size). Set the problem up as it was then"
+    )
 
 
 def _fingerprints(problem: InternalVariableProblem) -> dict[str, str]:
@@ -177,52 +209,21 @@ def _fingerprints(problem: InternalVariableProblem) -> dict[str, str]:
     space = problem.u.function_space
     geometry = space.mesh.geometry
     prints = {
-        "mesh": _digest(geometry.x, _compat.geometry_nodes(geometry)),
-        "element": _digest(space.dofmap.list),
+        "mesh": digest(geometry.x, _compat.geometry_nodes(geometry)),
+        "element": digest(space.dofmap.list),
     }
     for i, law in enumerate(problem.laws):
-        prints[f"law (number {i + 1})"] = _law_digest(law)
-    prints["drag"] = _digest(np.zeros(0) if problem.drag is None else problem.drag.diagonal)
+        prints[f"law (number {i + 1})"] = _lawdigest(law)
+    prints["drag"] = digest(np.zeros(0) if problem.drag is None else problem.drag.diagonal)
     return prints
 
 
-def _law_digest(law: InternalVariableLaw) -> str:
-    manifest, points = law.model.manifest, law.points
-    return _digest(
-        manifest.sha256,
-        asdict(manifest.initial_state),
-        asdict(manifest.envelope),
-        type(law.kinematics).__name__,
-        vars(law.kinematics),
-        law.kinematics.law_points,
+def _lawdigest(law: InternalVariableLaw) -> str:
+    points = law.points
+    return digest(
+        law.model.fingerprint(),
+        law.kinematics,
         points.cells,
         points.points,
         points.weights,
     )
-
-
-def _digest(*contents: object) -> str:
-    digest = hashlib.sha256()
-    for content in contents:
-        _feed(digest, content)
-    return digest.hexdigest()
-
-
-def _feed(digest: Any, content: object) -> None:
-    """Values only: objects without a value of their own count by their class."""
-    if isinstance(content, np.ndarray):
-        digest.update(f"{content.shape}{content.dtype}".encode())
-        digest.update(np.ascontiguousarray(content).tobytes())
-    elif isinstance(content, Mapping):
-        for key in sorted(content, key=str):
-            digest.update(str(key).encode())
-            _feed(digest, content[key])
-    elif is_dataclass(content) and not isinstance(content, type):
-        _feed(digest, {name: getattr(content, name) for name in content.__dataclass_fields__})
-    elif isinstance(content, tuple | list):
-        for item in content:
-            _feed(digest, item)
-    elif isinstance(content, str | int | float | bool | None):
-        digest.update(repr(content).encode())
-    else:
-        digest.update(type(content).__name__.encode())

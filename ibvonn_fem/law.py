@@ -26,6 +26,7 @@ from .arguments import (
     functions_of,
     mesh_of,
     on_all_ranks,
+    require_one_model,
     require_same,
     time_step,
     warn_of_few_points,
@@ -74,7 +75,8 @@ class InternalVariableLaw:
         revision: How often state or trial state was changed.
 
     Raises:
-        ValueError: If kinematics, mesh, tags and model do not fit together.
+        ValueError: If kinematics, mesh, tags and model do not fit together, or the ranks have
+            loaded different models.
         TypeError: If an argument is not of its kind, or PETSc is built for complex scalars.
     """
 
@@ -97,6 +99,7 @@ class InternalVariableLaw:
         self.u = u
         self.name = model.manifest.name if name is None else name
         mesh = mesh_of(u, mesh)
+        require_one_model(model, mesh.comm)
         kinematics.check(mesh, model.manifest)
         self.points = QuadraturePoints(mesh, quadrature_degree, subdomain)
         warn_of_few_points(self.name, u, self.points.per_cell, mesh.topology.dim)

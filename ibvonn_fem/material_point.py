@@ -118,7 +118,7 @@ def read_strain_history(path: str | Path, strain_size: int) -> tuple[FloatArray,
     """Read instants and strains from a text file: time, then one column per strain component.
 
     Columns are separated by commas or blanks; a first line of names and lines after ``#`` are
-    skipped.
+    skipped, and so is a byte-order mark.
 
     Returns:
         Time, shape ``(n,)``, and strain, shape ``(n, n_ε)``.
@@ -128,7 +128,7 @@ def read_strain_history(path: str | Path, strain_size: int) -> tuple[FloatArray,
     """
     path = Path(path)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         raise ValueError(
             f"{path}: there is no such file. Give a text file of time and strain."
@@ -136,17 +136,26 @@ def read_strain_history(path: str | Path, strain_size: int) -> tuple[FloatArray,
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: cannot be read as text ({error}).") from error
     rows: list[list[float]] = []
+    names = ""
     for number, line in enumerate(lines, start=1):
-        words = line.split("#")[0].replace(",", " ").replace(";", " ").split()
+        line = line.split("#")[0]
+        if "," in line and ";" in line:
+            raise ValueError(
+                f"{path}: line {number} must have one kind of separator; found commas and "
+                f"semicolons in {line.strip()!r}. Write decimal points, not commas."
+            )
+        words = line.replace(",", " ").replace(";", " ").split()
         if not words:
             continue
         try:
             row = [float(word) for word in words]
         except ValueError:
-            if not rows:
-                continue  # names of the columns
+            if not rows and not names and not any(map(_is_number, words)):
+                names = line
+                continue
             raise ValueError(
-                f"{path}: line {number} must hold numbers; found {line.strip()!r}."
+                f"{path}: line {number} must hold numbers, after at most one line of names; found "
+                f"{line.strip()!r}. Write numbers as 0.1, or put # before a comment."
             ) from None
         if len(row) != 1 + strain_size:
             raise ValueError(
@@ -167,6 +176,14 @@ def read_strain_history(path: str | Path, strain_size: int) -> tuple[FloatArray,
         raise ValueError(f"{path}: holds no rows of numbers (time, strain, …).")
     table = np.array(rows)
     return table[:, 0], table[:, 1:]
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def write_history(path: str | Path, model: ExportedModel, history: PointHistory) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .errors import EnvelopeError, EnvelopeWarning, ExportedModelError, KernelUnavailableError
+from .fingerprint import digest
 from .kernels.base import FloatArray, Kernel, LocalUpdate, Rates
 from .kernels.onnx import OnnxKernel
 from .local_update import (
@@ -72,6 +73,25 @@ class ExportedModel:
     def internal_size(self) -> int:
         """Number of internal variables n_α."""
         return self.manifest.internal_size
+
+    def fingerprint(self) -> str:
+        """Checksum of what the law computes: equal where two models give the same numbers."""
+        manifest = self.manifest
+        return digest(
+            manifest.sha256,
+            manifest.family,
+            (manifest.strain_components, manifest.internal_components),
+            manifest.initial_state,
+            manifest.envelope,
+            manifest.residual_tolerance,
+        )
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickle the directory, not the law: it is loaded again, if it is still the same."""
+        if not self.manifest.raw:  # made in Python, from no directory
+            return super().__reduce_ex__(protocol)
+        where = self.manifest.directory.resolve()
+        return _load_again, (where, self.kernel.codename, self.strict_range, self.fingerprint())
 
     def initial_state(self, n_points: int = 1) -> FloatArray:
         """Internal variables of the declared equilibrium, shape ``(n_points, n_α)``."""
@@ -182,6 +202,18 @@ def load_model(
         require_parity(runtime, manifest)
     logger.debug("loaded %s with kernel %s", manifest.directory, runtime.codename)
     return ExportedModel(manifest, runtime, strict_range=strict_range)
+
+
+def _load_again(
+    directory: Path, kernel: KernelName, strict_range: bool, fingerprint: str
+) -> ExportedModel:
+    model = load_model(directory, kernel, strict_range=strict_range)
+    if model.fingerprint() != fingerprint:
+        raise ExportedModelError(
+            f"{directory}: holds another model than the one that was pickled. Pickle it again, or "
+            "restore the directory."
+        )
+    return model
 
 
 def load_kernel(manifest: Manifest, name: KernelName, *, verify: bool = True) -> Kernel:

@@ -14,7 +14,9 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
+from .fingerprint import digest
 from .kernels.base import FloatArray, Kernel, LocalUpdate, Rates
 from .manifest import Envelope, InitialState, Manifest
 from .model import ExportedModel
@@ -86,6 +88,17 @@ class Scaled(ExportedModel):
         super().__init__(manifest, kernel, strict_range=model.strict_range)
         logger.info("%s", self.statement())
 
+    def fingerprint(self) -> str:
+        """Checksum of what the law computes, its scales included."""
+        scales = (self.strain_scale, self.stress_scale, self.time_scale)
+        return digest(self.original.fingerprint(), scales)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickle the original and the scales."""
+        manifest = self.manifest
+        scales = (self.stress_scale, self.time_scale, self.strain_scale)
+        return _scale_again, (self.original, *scales, manifest.units, manifest.name)
+
     def statement(self) -> str:
         """One sentence with the scales, for the output of a simulation."""
         units = self.manifest.units
@@ -95,6 +108,19 @@ class Scaled(ExportedModel):
             f"{units['time']}, strain × {self.strain_scale:.6g}, energy per volume "
             f"× {self.energy_scale:.6g} {units['stress']}."
         )
+
+
+def _scale_again(
+    original: ExportedModel,
+    stress: float,
+    time: float,
+    strain: float,
+    units: dict[str, str],
+    name: str,
+) -> Scaled:
+    return Scaled(
+        original, stress_scale=stress, time_scale=time, strain_scale=strain, units=units, name=name
+    )
 
 
 class ScaledKernel:

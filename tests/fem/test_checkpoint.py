@@ -1,5 +1,7 @@
 """Checkpoint and restart: going on equals not having stopped; what does not fit is refused."""
 
+from pathlib import Path
+
 from mpi4py import MPI
 
 import h5py
@@ -8,10 +10,15 @@ import pytest
 from dolfinx import fem, mesh
 
 from ibvonn_fem import (
+    FullStrain,
     InternalVariableLaw,
     InternalVariableProblem,
+    Microsphere,
+    PlaneStress,
+    Scaled,
     TimeStepping,
     Uniaxial,
+    load_model,
     read_checkpoint,
     write_checkpoint,
 )
@@ -19,6 +26,7 @@ from ibvonn_fem.errors import CheckpointError
 
 pytestmark = [pytest.mark.fem, pytest.mark.mpi]
 
+EXPORTED = Path(__file__).resolve().parents[2] / "exported_models"
 WORLD = MPI.COMM_WORLD
 TIMES = np.linspace(0.0, 1.0, 9)
 
@@ -189,4 +197,162 @@ def test_an_interrupted_write_leaves_the_old_file_whole(zener, bar, written, mon
     with pytest.raises(OSError, match=r"cannot write the checkpoint \(no space"):
         write_checkpoint(written, stepping, 0.0)
     assert written.read_bytes() == before
-    assert list(written.parent.glob("*.part")) == []
+    assert [path.name for path in written.parent.iterdir()] == [written.name]
+
+
+def solid(model, kinematics, dimension=3, **options):
+    """A block that is pulled at one face, with a law of several strains or of fibres."""
+    cells = [1] * dimension
+    make = mesh.create_unit_cube if dimension == 3 else mesh.create_unit_square
+    body = make(WORLD, *cells)
+    space = fem.functionspace(body, ("Lagrange", 1, (dimension,)))
+    u, pulled = fem.Function(space), fem.Constant(body, np.zeros(dimension))
+    bcs = [
+        fem.dirichletbc(
+            value,
+            fem.locate_dofs_geometrical(space, lambda x, a=a: np.isclose(x[0], a)),
+            space,
+        )
+        for value, a in ((fem.Constant(body, np.zeros(dimension)), 0.0), (pulled, 1.0))
+    ]
+    law = InternalVariableLaw(model, kinematics, u, 0, **options)
+    problem = InternalVariableProblem(law, u, bcs)
+    return TimeStepping(problem, lambda t: pulled.value.__setitem__(0, 0.02 * np.sin(3.0 * t)))
+
+
+def test_a_restart_in_plane_stress_has_the_thickness_strain(folder):
+    model = load_model(EXPORTED / "exact_sls")
+
+    def plate():
+        return solid(model, PlaneStress(FullStrain(6)), 2)
+
+    whole, part, resumed = plate(), plate(), plate()
+    expected = whole.run(TIMES)
+    part.run(TIMES[:4])
+    write_checkpoint(folder / "plate.h5", part, TIMES[3])
+    read_checkpoint(folder / "plate.h5", resumed)
+    law, other = part.problem.laws[0], resumed.problem.laws[0]
+    np.testing.assert_array_equal(other.measure, law.measure)
+    thickness = WORLD.allreduce(float(np.abs(law.measure[:, 2]).max(initial=0.0)), op=MPI.MAX)
+    assert thickness > 1e-3  # control: there is one to forget
+    found = resumed.run(TIMES[3:], elastic=False)
+    np.testing.assert_allclose(
+        [step.balance.external_work for step in found],
+        [step.balance.external_work for step in expected[4:]],
+        rtol=1e-10,
+    )
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"density": 2.0}, {"orientation": lambda n: n[:, 1] ** 2}],
+    ids=["density", "orientation"],
+)
+def test_a_microsphere_of_other_fibres_is_refused(zener, folder, changed):
+    """The number of fibres is the same."""
+    settings = {"directions": 25, "orientation": lambda n: n[:, 0] ** 2}
+    stepping = solid(zener(), Microsphere(**settings))
+    write_checkpoint(folder / "sphere.h5", stepping, 0.0)
+    read_checkpoint(folder / "sphere.h5", solid(zener(), Microsphere(**settings)))  # control
+    with pytest.raises(CheckpointError, match=r"another law \(number 1\)"):
+        read_checkpoint(
+            folder / "sphere.h5", solid(zener(), Microsphere(**{**settings, **changed}))
+        )
+
+
+def test_another_scale_of_the_stress_is_refused(bar, folder):
+    trap = load_model(EXPORTED / "trap")
+
+    def scaled(stress):
+        body = bar(Scaled(trap, stress_scale=stress, time_scale=1.0), cells=12, comm=WORLD)
+        return TimeStepping(body.problem)
+
+    write_checkpoint(folder / "bar.h5", scaled(2.0), 0.0)
+    read_checkpoint(folder / "bar.h5", scaled(2.0))  # control
+    with pytest.raises(CheckpointError, match=r"another law \(number 1\)"):
+        read_checkpoint(folder / "bar.h5", scaled(3.0))
+
+
+def test_an_eigenstrain_on_one_side_only_is_refused(zener, folder):
+    def block(**options):
+        return solid(load_model(EXPORTED / "exact_sls"), FullStrain(6), **options)
+
+    def heated():
+        stepping = block()
+        space = stepping.problem.u.function_space
+        growth = fem.Constant(space.mesh, np.zeros(6))
+        law = InternalVariableLaw(
+            stepping.problem.laws[0].model,
+            FullStrain(6),
+            stepping.problem.u,
+            0,
+            eigenstrain=growth,
+        )
+        return TimeStepping(InternalVariableProblem(law, stepping.problem.u, stepping.problem.bcs))
+
+    write_checkpoint(folder / "cold.h5", block(), 0.0)
+    with pytest.raises(CheckpointError, match=r"other contents .*law_0/eigenstrain"):
+        read_checkpoint(folder / "cold.h5", heated())
+    write_checkpoint(folder / "hot.h5", heated(), 0.0)
+    with pytest.raises(CheckpointError, match=r"other contents .*law_0/eigenstrain"):
+        read_checkpoint(folder / "hot.h5", block())
+
+
+def test_one_altered_value_is_seen_and_changes_nothing(zener, bar, written):
+    if WORLD.rank == 0:
+        with h5py.File(written, "r+") as file:
+            file["rank_0/law_0/stress"][0] += 1e-9
+    WORLD.barrier()
+    body, stepping = pulled(zener(), bar)
+    with pytest.raises(CheckpointError, match="its values are not those that were written"):
+        read_checkpoint(written, stepping)
+    assert not body.u.x.array.any()
+
+
+def test_values_outside_the_file_are_not_read(zener, bar, written):
+    aside = written.with_name("aside.h5")
+    if WORLD.rank == 0:
+        aside.write_bytes(written.read_bytes())
+        with h5py.File(written, "r+") as file:
+            for rank in range(WORLD.size):
+                del file[f"rank_{rank}"]
+                file[f"rank_{rank}"] = h5py.ExternalLink("aside.h5", f"rank_{rank}")
+    WORLD.barrier()
+    _, stepping = pulled(zener(), bar)
+    with pytest.raises(CheckpointError, match="must hold its values itself, not by a link"):
+        read_checkpoint(written, stepping)
+
+
+def test_a_missing_number_is_said(zener, bar, written):
+    if WORLD.rank == 0:
+        with h5py.File(written, "r+") as file:
+            del file.attrs["force_scale"]
+    WORLD.barrier()
+    _, stepping = pulled(zener(), bar)
+    with pytest.raises(CheckpointError, match=r"other contents .*\(force_scale on one side"):
+        read_checkpoint(written, stepping)
+
+
+def test_a_run_may_go_on_with_an_audit_of_its_steps_or_without(zener, bar, folder):
+    def stepping(**options):
+        body, _ = pulled(zener(quartic=2.0), bar)
+        return TimeStepping(body.problem, lambda t: None, **options)
+
+    write_checkpoint(folder / "plain.h5", stepping(), 0.25)
+    write_checkpoint(folder / "audited.h5", stepping(audit_tolerance=0.01), 0.5)
+    assert read_checkpoint(folder / "plain.h5", stepping(audit_tolerance=0.01)) == 0.25
+    assert read_checkpoint(folder / "audited.h5", stepping()) == 0.5
+
+
+@pytest.mark.skipif(WORLD.size > 1, reason="one rank writes")
+def test_a_checkpoint_is_not_written_through_a_link(zener, bar, written):
+    _, stepping = pulled(zener(), bar)
+    target = written.with_name("precious.txt")
+    target.write_text("mine")
+    written.unlink()
+    written.symlink_to(target)
+    part = written.with_name(written.name + ".part")
+    part.symlink_to(target)
+    write_checkpoint(written, stepping, 0.0)
+    assert target.read_text() == "mine"
+    assert read_checkpoint(written, stepping) == 0.0

@@ -1,5 +1,8 @@
 """One point without a mesh: updates, refusals, and the strain-driven history."""
 
+import copy
+import pickle
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -7,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ibvonn_fem import EnvelopeWarning, load_model
-from ibvonn_fem.errors import EnvelopeError, LocalSolveError
+from ibvonn_fem import EnvelopeWarning, Scaled, load_model
+from ibvonn_fem.errors import EnvelopeError, ExportedModelError, LocalSolveError
 from ibvonn_fem.local_update import find_failures
 from ibvonn_fem.material_point import read_strain_history, run_point, write_history
 
-EXACT_TRAP = Path(__file__).parents[2] / "exported_models" / "exact_trap"
+EXPORTED = Path(__file__).parents[2] / "exported_models"
+EXACT_TRAP = EXPORTED / "exact_trap"
 
 
 def test_the_exported_exact_trap_is_the_zener_solid(zener):
@@ -127,7 +131,7 @@ def test_histories_are_read_with_names_comments_and_either_separator(tmp_path):
         ("", "holds no rows of numbers"),
         ("time,strain\n", "holds no rows of numbers"),
         ("0, 0.1\n1, 0.1, 0.2\n", r"line 2 must have 2 columns .*; found 3"),
-        ("0, 0.1\n1, x\n", r"line 2 must hold numbers; found '1, x'"),
+        ("0, 0.1\n1, x\n", r"line 2 must hold numbers, .*; found '1, x'"),
     ],
 )
 def test_a_file_that_is_no_history_is_refused_with_the_line(tmp_path, text, message):
@@ -135,6 +139,57 @@ def test_a_file_that_is_no_history_is_refused_with_the_line(tmp_path, text, mess
     path.write_text(text)
     with pytest.raises(ValueError, match=message):
         read_strain_history(path, 1)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("names", ["", "time, strain\n", "# 1 2\n\ntime strain\n"])
+def test_no_row_of_a_history_is_lost(tmp_path, encoding, names):
+    path = tmp_path / "history.csv"
+    path.write_text(names + "0, 0.5\n1, 0.25\n", encoding=encoding)
+    time, strain = read_strain_history(path, 1)
+    np.testing.assert_array_equal(np.column_stack([time, strain]), [[0.0, 0.5], [1.0, 0.25]])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["time, strain\nin seconds\n0, 0.5\n", "0, 0.5%\n1, 0.5\n", "O, 0.5\n1, 0.5\n"],
+    ids=["two lines of names", "a unit", "a letter for a digit"],
+)
+def test_a_line_that_is_neither_names_nor_numbers_is_not_skipped(tmp_path, text):
+    path = tmp_path / "history.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"line \d must hold numbers, after at most one line of"):
+        read_strain_history(path, 1)
+
+
+def test_decimal_commas_do_not_become_columns(tmp_path):
+    path = tmp_path / "history.csv"
+    path.write_text("0,5; 0,1\n1,5; 0,2\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"line 1 must have one kind of separator.*decimal points"):
+        read_strain_history(path, 3)
+
+
+@pytest.mark.parametrize("kernel", ["c", "onnx"])
+def test_a_model_is_pickled_by_its_directory_and_comes_back_the_same(kernel):
+    model = load_model(EXPORTED / "trap", kernel, strict_range=True)
+    step = ([[0.3], [0.7]], [[0.0], [0.1]], [[0.0], [0.2]], 0.1)
+    for copied in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        np.testing.assert_array_equal(copied.update(*step).stress, model.update(*step).stress)
+        assert (copied.kernel.codename, copied.strict_range) == (model.kernel.codename, True)
+    scaled = Scaled(model, stress_scale=2e6, time_scale=3.0, strain_scale=0.1, name="gel")
+    copied = pickle.loads(pickle.dumps(scaled))
+    assert (copied.manifest.name, copied.fingerprint()) == ("gel", scaled.fingerprint())
+    step = ([[0.03]], [[0.0]], [[0.0]], 0.1)
+    np.testing.assert_array_equal(copied.update(*step).stress, scaled.update(*step).stress)
+
+
+def test_a_pickled_model_whose_directory_holds_another_is_refused(tmp_path):
+    shutil.copytree(EXPORTED / "exact_trap", tmp_path / "law")
+    pickled = pickle.dumps(load_model(tmp_path / "law"))
+    shutil.rmtree(tmp_path / "law")
+    shutil.copytree(EXPORTED / "trap", tmp_path / "law")
+    with pytest.raises(ExportedModelError, match="another model than the one that was pickled"):
+        pickle.loads(pickled)
 
 
 def test_a_binary_file_is_no_history(tmp_path):

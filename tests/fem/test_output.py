@@ -110,7 +110,6 @@ def test_a_curved_body_is_written_with_its_own_nodes(suffix, tmp_path):
         displacement = file["Function/displacement/0"][()]
     assert len(nodes) == 25
     np.testing.assert_allclose(displacement[:, 1], 0.02 * nodes[:, 1], atol=1e-14)
-    # u is quadratic on the reference cells, so that x² of a bent side is met near its nodes only
     np.testing.assert_allclose(displacement[:, 0], 0.01 * nodes[:, 0] ** 2, atol=1e-14)
 
 

@@ -7,7 +7,7 @@ from mpi4py import MPI
 import numpy as np
 import pytest
 
-from ibvonn_fem import FieldWriter, StepError, TimeStepping, load_model
+from ibvonn_fem import FieldWriter, Scaled, StepError, TimeStepping, load_model
 from ibvonn_fem.errors import EnvelopeError, LocalSolveError
 
 pytestmark = [pytest.mark.fem, pytest.mark.mpi]
@@ -112,3 +112,15 @@ def test_fields_are_written_by_all_ranks(zener, bar, tmp_path, suffix):
     WORLD.barrier()
     text = (folder / f"bar.{suffix}").read_text()
     assert "0.1" in text
+
+
+@pytest.mark.skipif(WORLD.size == 1, reason="needs two ranks to differ")
+@pytest.mark.parametrize("difference", ["model", "scale"])
+def test_ranks_with_different_models_are_refused_on_all(bar, difference):
+    if difference == "model":
+        model = load_model(EXPORTED / ("exact_trap" if WORLD.rank == 0 else "trap"))
+    else:
+        stress = 1.0 if WORLD.rank == 0 else 2.0
+        model = Scaled(load_model(EXPORTED / "trap"), stress_scale=stress, time_scale=1.0)
+    with pytest.raises(ValueError, match=r"all ranks must have the same model; .* on rank 1"):
+        bar(model, comm=WORLD)

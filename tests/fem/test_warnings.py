@@ -72,7 +72,9 @@ def test_a_filter_silences_a_warning_or_makes_it_an_error(tmp_path):
     control += '    print("raised", error, law.measure[0, 0])\n'
     raised = run_script(control, tmp_path)
     assert "raised trap: 4 of 4" in raised.stdout
-    assert float(raised.stdout.split()[-1]) == pytest.approx(2.7)  # the state of the last step inside
+    assert float(raised.stdout.split()[-1]) == pytest.approx(
+        2.7
+    )  # the state of the last step inside
 
 
 @pytest.mark.parametrize("loop", ["for _ in range(3):", "if True:"])
