@@ -301,4 +301,4 @@ class TimeStepping:
         law = self.problem.laws[number]
         if law.model.strict_range or not found.excursion <= 2.0 * self._told[number]:
             law.model.report_range(found, law.comm)
-            self._told[number] = found.excursion
+            self._told[number] = max(found.excursion, 0.01)  # hardly outside is said once
