@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .dynamics import Rates, Rollout
+from .dynamics import Rates, Rollout, interval, steps_in
 
 
 class Linearised(NamedTuple):
@@ -76,17 +76,17 @@ def explicit_chain(
     internal: Tensor,
     drive: ChainDrive,
     *,
-    stride: int = 1,
+    strides: Sequence[int] = (),
 ) -> Rollout:
     """Roll chains out by forward Euler, everything at the old time.
 
     Args:
         rates: The law, called with a site axis: ``(n_case, n_site, ·)``.
-        time: Instants, shape ``(n_time,)``.
+        time: Instants, shape ``(n_time,)``, or ``(n_time, n_case)`` where cases have their own.
         strain: ε at the first instant, shape ``(n_case, n_site, 1)``.
         internal: α at the first instant, shape ``(n_case, n_site, n_α)``.
         drive: Of the chains.
-        stride: Steps between instants.
+        strides: Steps in each interval, by default one.
     """
     wall = torch.zeros_like(strain[:, :1])
     strains, states, stresses = [], [], []
@@ -97,11 +97,12 @@ def explicit_chain(
         stresses.append(stress)
         if step + 1 == len(time):
             break
-        dt = (time[step + 1] - time[step]) / stride
-        for part in range(stride):
+        count = steps_in(strides, step)
+        dt = interval(time, step, strain) / count
+        for part in range(count):
             if part:
                 stress, rate = rates(strain, internal)
-            pulled = (drive.pull(step, part / stride) - stress[:, -1, 0]) / drive.friction
+            pulled = (drive.pull(step, part / count) - stress[:, -1, 0]) / drive.friction
             end = torch.where(drive.moved, drive.end_velocity[:, step], pulled)[:, None, None]
             inner = torch.diff(stress, dim=1) / drive.friction
             velocity = torch.cat([wall, inner, end], 1)
@@ -127,7 +128,7 @@ def implicit_chain(
 
     Args:
         linearised: The law with its derivatives, of one strain component.
-        time: Instants, shape ``(n_time,)``.
+        time: Instants, shape ``(n_time,)``, or ``(n_time, n_case)`` where cases have their own.
         strain: ε at the first instant, shape ``(n_case, n_site, 1)``.
         internal: α at the first instant, shape ``(n_case, n_site, n_α)``.
         drive: Of the chains.
@@ -144,7 +145,8 @@ def implicit_chain(
         stresses.append(law.stress)
         if step + 1 == len(time):
             break
-        dt = (time[step + 1] - time[step]) / substeps
+        dt = interval(time, step, strain) / substeps
+        matrix_dt = dt.unsqueeze(-1)
         factor = dt / (drive.friction * drive.reference_length)
         moving = drive.friction * drive.end_velocity[:, step]
         for part in range(substeps):
@@ -153,7 +155,7 @@ def implicit_chain(
             # α̇ of the step, and what one unit of Δε takes away from it.
             softening = torch.cat([law.rate.unsqueeze(-1), law.mobility @ law.coupling.mT], -1)
             solved = torch.linalg.solve(
-                identity + dt * law.mobility @ law.curvature, dt * softening
+                identity + matrix_dt * law.mobility @ law.curvature, matrix_dt * softening
             )
             relaxed = law.stress + (law.coupling @ solved[..., :1]).squeeze(-1)
             tangent = (law.stiffness - law.coupling @ solved[..., 1:])[..., 0]

@@ -96,9 +96,14 @@ class TrajectoryEnsemble:
 
     @property
     def stride(self) -> int:
-        """Steps of the integrator between stored instants, at least one."""
-        interval = float(np.median(np.diff(self.time))) if len(self.time) > 1 else 0.0
-        return max(1, round(interval / self.time_step))
+        """Steps of the integrator in the longest interval between stored instants."""
+        return max(self.strides, default=1)
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Steps of the integrator in each interval between stored instants, at least one."""
+        steps = np.rint(np.diff(self.time) / self.time_step)
+        return tuple(int(count) for count in np.maximum(steps, 1))
 
     @property
     def strain(self) -> FloatArray:

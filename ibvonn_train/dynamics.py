@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -32,17 +32,39 @@ class Rollout(NamedTuple):
     force: Tensor
 
 
+def interval(time: Tensor, step: int, like: Tensor) -> Tensor:
+    """Return the length of an interval, to multiply a tensor whose first axis is the case.
+
+    Args:
+        time: Instants, shape ``(n_time,)``, or ``(n_time, n_case)`` where cases have their own.
+        step: Number of the interval.
+        like: Tensor with the axes of the product, or of ``(n_case, ...)``.
+    """
+    dt = time[step + 1] - time[step]
+    return dt.reshape(*dt.shape, *(1,) * (like.ndim - dt.ndim))
+
+
+def steps_in(strides: Sequence[int], step: int) -> int:
+    """Return the steps to take in an interval; no entries mean one step in each."""
+    return strides[step] if strides else 1
+
+
 def controlled(
-    rates: Rates, time: Tensor, strain: Tensor, internal: Tensor, *, stride: int = 1
+    rates: Rates,
+    time: Tensor,
+    strain: Tensor,
+    internal: Tensor,
+    *,
+    strides: Sequence[int] = (),
 ) -> Rollout:
     """Integrate α̇ = ∂φ/∂g under a given strain: α_{n+1} = α_n + Δt_n α̇(ε_n, α_n).
 
     Args:
         rates: The law.
-        time: Instants, shape ``(n_time,)``.
-        strain: ε(t), shape ``(n_time, ..., n_ε)``.
-        internal: α at the first instant, shape ``(..., n_α)``.
-        stride: Steps between instants; the strain is interpolated linearly.
+        time: Instants, shape ``(n_time,)``, or ``(n_time, n_case)`` where cases have their own.
+        strain: ε(t), shape ``(n_time, n_case, ..., n_ε)``.
+        internal: α at the first instant, shape ``(n_case, ..., n_α)``.
+        strides: Steps in each interval, by default one; the strain is interpolated linearly.
     """
     states, stresses = [], []
     for step, eps in enumerate(strain):
@@ -50,10 +72,11 @@ def controlled(
         states.append(internal)
         stresses.append(stress)
         if step + 1 < len(time):
-            dt = (time[step + 1] - time[step]) / stride
+            count = steps_in(strides, step)
+            dt = interval(time, step, internal) / count
             internal = internal + dt * rate
-            for part in range(1, stride):
-                between = torch.lerp(eps, strain[step + 1], part / stride)
+            for part in range(1, count):
+                between = torch.lerp(eps, strain[step + 1], part / count)
                 internal = internal + dt * rates(between, internal)[1]
     stress = torch.stack(stresses)
     return Rollout(strain, torch.stack(states), stress, stress[..., 0])
@@ -77,19 +100,19 @@ def tracking(
     Args:
         rates: The law.
         relaxation: Its matrix φ'' ∂²f/∂α².
-        time: Instants, shape ``(n_time,)``.
-        strain: ε(t), shape ``(n_time, ..., n_ε)``, interpolated linearly.
-        internal: α at the first instant, shape ``(..., n_α)``.
+        time: Instants, shape ``(n_time,)``, or ``(n_time, n_case)`` where cases have their own.
+        strain: ε(t), shape ``(n_time, n_case, ..., n_ε)``, interpolated linearly.
+        internal: α at the first instant, shape ``(n_case, ..., n_α)``.
         substeps: Steps between instants.
     """
     states, stresses = [internal], [rates(strain[0], internal)[0]]
     identity = torch.eye(internal.shape[-1], dtype=internal.dtype, device=internal.device)
     for step in range(len(time) - 1):
-        dt = (time[step + 1] - time[step]) / substeps
+        dt = interval(time, step, internal) / substeps
         for part in range(1, substeps + 1):
             eps = torch.lerp(strain[step], strain[step + 1], part / substeps)
             with torch.no_grad():
-                inverse = torch.linalg.inv(identity + dt * relaxation(eps, internal))
+                inverse = torch.linalg.inv(identity + dt.unsqueeze(-1) * relaxation(eps, internal))
             rate = rates(eps, internal)[1]
             internal = internal + (inverse @ (dt * rate).unsqueeze(-1)).squeeze(-1)
         states.append(internal)

@@ -19,7 +19,12 @@ def bump(width: int) -> Tensor:
 
 
 def weak_form(
-    internal: Tensor, rate: Tensor, time: Tensor, widths: Sequence[int], *, stride: int = 1
+    internal: Tensor,
+    rate: Tensor,
+    time: Tensor,
+    widths: Sequence[int],
+    *,
+    strides: Sequence[int] = (),
 ) -> list[tuple[Tensor, Tensor]]:
     """Return the mean rates of α and of r under bump functions, a pair for each width.
 
@@ -36,7 +41,7 @@ def weak_form(
         rate: r = ∂φ/∂g at the same states, same shape.
         time: Instants, shape ``(n_time,)``.
         widths: Numbers of interior points of the bumps; those that do not fit are left out.
-        stride: m, steps of the integrator between stored instants.
+        strides: m of each interval, steps of the integrator in it; by default one.
 
     Returns:
         Observed and modelled mean rates, each ``(n_trajectory, n_bump, n_α)``.
@@ -45,7 +50,8 @@ def weak_form(
     n_trajectory, n_time, n_internal = internal.shape
     # One row for each trajectory and variable, the layout of conv1d.
     alpha = internal.transpose(1, 2).reshape(-1, 1, n_time)
-    late = 0.5 * (stride - 1) / stride
+    steps = torch.as_tensor(strides or [1], dtype=dt.dtype, device=dt.device)
+    late = (0.5 * (steps - 1.0) / steps)[:, None]
     mean_rate = (1.0 - late) * rate[:, :-1] + late * rate[:, 1:]
     flow = (mean_rate * dt[:, None]).transpose(1, 2).reshape(-1, 1, n_time - 1)
     span = dt.reshape(1, 1, -1)

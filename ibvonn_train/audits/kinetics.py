@@ -31,6 +31,9 @@ def markov_residual(law: Law, evidence: Evidence) -> Audit:
     data, measured = evidence.data, evidence.measured
     instants, size = len(data.time), law.internal_size
     trajectories = len(data.control) * measured.strain.shape[2]
+    if len(set(data.strides)) > 1:
+        reason = "needs instants at equal intervals: a window of steps is one length of time"
+        return Audit.not_available(name, band, reason)
     if trajectories < 2 or instants < LAGS[-1] + 2 * WINDOW:
         return Audit.not_available(name, band, "needs two trajectories and more stored instants")
     alpha, strain, increment = (
@@ -110,7 +113,7 @@ def momentum(law: Law, evidence: Evidence) -> Audit | None:
     replicas = data.microstate.shape[3]
     exact = np.sqrt(2 * data.parameters["thermal_energy"] * friction / (dt * replicas))
     of_law, of_data = (
-        _root_mean_square((drag - _pull(each, data.stride)) / exact)
+        _root_mean_square((drag - _pull(each, np.array(data.strides))) / exact)
         for each in (stress, measured.stress[..., 0])
     )
     detail = "root mean square of η v − Δσ over its exact noise sqrt(2 k_BT η/N dt), σ of the law"
@@ -125,10 +128,11 @@ def momentum(law: Law, evidence: Evidence) -> Audit | None:
     )
 
 
-def _pull(stress: FloatArray, stride: int) -> FloatArray:
+def _pull(stress: FloatArray, strides: npt.NDArray[np.int64]) -> FloatArray:
     """Return σ_{i+1} − σ_i of each interval: at its start, or the mean of its ends if coarse."""
     pull: FloatArray = np.diff(stress, axis=2)
-    return pull[:, :-1] if stride == 1 else (pull[:, 1:] + pull[:, :-1]) / 2
+    single = (strides == 1)[:, None]
+    return np.where(single, pull[:, :-1], (pull[:, 1:] + pull[:, :-1]) / 2)
 
 
 def _root_mean_square(values: FloatArray) -> float:

@@ -92,7 +92,9 @@ def roll_out(
         return stress, torch.from_numpy(result.rate).reshape(internal.shape)
 
     if not law.averaged:
-        run = dynamics.controlled(rates, time, eps.transpose(0, 1), alpha[:, 0], stride=data.stride)
+        run = dynamics.controlled(
+            rates, time, eps.transpose(0, 1), alpha[:, 0], strides=data.strides
+        )
         return {"controlled": _arrays(run, data)}
     if law.physics is None:
         raise ValueError(
@@ -112,7 +114,7 @@ def roll_out(
             friction=friction,
             reference_length=reference,
         )
-        run = explicit_chain(rates, time, eps[:, 0], alpha[:, 0], chains, stride=data.stride)
+        run = explicit_chain(rates, time, eps[:, 0], alpha[:, 0], chains, strides=data.strides)
         found = _arrays(run, data)
         if moved and data.drive == "end":  # the record holds the rate itself
             force = found.stress[:, :, -1, 0] + friction * data.control_rate

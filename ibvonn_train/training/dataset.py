@@ -23,12 +23,13 @@ class Block:
     """Trajectories that share their instants; a trajectory is one site of one protocol.
 
     Attributes:
-        time: Shape ``(n_time,)``.
+        time: Shape ``(n_time,)``; ``(n_time, n_protocol)`` where protocols have their own.
         strain, stress: Shape ``(n_trajectory, n_time, n_ε)``, protocol-major.
         measures: Of each state, trajectory-major: n_state = n_trajectory · n_time.
         control, control_rate, force: Shape ``(n_protocol, n_time)``.
         sites: Number of sites of a protocol.
-        stride: Steps of the integrator between stored instants.
+        strides: Steps of the integrator in each interval between stored instants; where
+            protocols have their own instants, of the longest.
         slowness: Duration over that of the shortest block: rates of α shrink by about as much.
     """
 
@@ -40,7 +41,7 @@ class Block:
     control_rate: Tensor
     force: Tensor
     sites: int
-    stride: int = 1
+    strides: tuple[int, ...] = ()
     slowness: float = 1.0
 
     @property
@@ -72,7 +73,6 @@ class Block:
             control_rate=states.new_zeros(0),
             force=states.new_zeros(0),
             sites=1,
-            stride=self.stride,
             slowness=self.slowness,
         )
 
@@ -81,11 +81,15 @@ class Block:
         steps = torch.arange(len(self.time), device=index.device)
         states = (index[:, None] * len(self.time) + steps).reshape(-1)
         return replace(
-            self.pick(states), time=self.time, strain=self.strain[index], stress=self.stress[index]
+            self.pick(states),
+            time=self.time,
+            strain=self.strain[index],
+            stress=self.stress[index],
+            strides=self.strides,
         )
 
     def windows(self, starts: Sequence[int], length: int) -> Block:
-        """Return windows of all protocols; instants must be equidistant if there are several."""
+        """Return windows of all protocols as protocols with instants of their own."""
         n_time = len(self.time)
 
         def cut(series: Tensor) -> Tensor:
@@ -95,10 +99,11 @@ class Block:
         def cut_sites(series: Tensor) -> Tensor:
             return cut(self.by_site(series)).transpose(1, 2).flatten(0, 1)
 
+        rows = [self.strides[i : i + length - 1] for i in starts]
         index = torch.arange(self.states, device=self.strain.device)
         states = cut_sites(index.reshape(-1, n_time, 1)).reshape(-1)
         return Block(
-            time=self.time[starts[0] : starts[0] + length],
+            time=cut(self.time.expand(len(self.control), -1)).T,
             strain=cut_sites(self.strain),
             stress=cut_sites(self.stress),
             measures=self.measures.select(states),
@@ -106,7 +111,7 @@ class Block:
             control_rate=cut(self.control_rate),
             force=cut(self.force),
             sites=self.sites,
-            stride=self.stride,
+            strides=tuple(map(max, zip(*rows, strict=True))),
             slowness=self.slowness,
         )
 
@@ -300,7 +305,7 @@ def _block(
         control_rate=tensor(ensemble.control_rate)[rows],
         force=force,
         sites=sites,
-        stride=ensemble.stride,
+        strides=ensemble.strides,
     )
 
 

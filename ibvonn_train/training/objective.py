@@ -223,7 +223,7 @@ class Objective:
         terms = {"stress": losses.normalised_square(values.stress, block.stress[piece], scale)}
         if self.law.internal_size:
             pairs = losses.weak_form(
-                internal, values.rate, block.time, self.weak_widths, stride=block.stride
+                internal, values.rate, block.time, self.weak_widths, strides=block.strides
             )
             terms["weak"] = losses.weak_form_loss(pairs, block.slowness * self.time_scale)
         return terms
@@ -337,7 +337,7 @@ class Objective:
         strain, alpha, stress = (block.by_site(s).transpose(0, 1) for s in series)
         error = alpha.new_zeros(())
         # Where every step of the scheme is stored the scheme itself is affordable, and exact.
-        steps = self.substeps if block.stride > 1 else 0
+        steps = self.substeps if max(block.strides, default=1) > 1 else 0
         results = rollouts(self.law, block, series[1], self.physics, implicit_steps=steps)
         for result in results.values():
             error = error + self.weights.internal * (result.internal - alpha).square().mean()
@@ -350,8 +350,9 @@ class Objective:
         series = (block.strain, block.series(internal), block.stress)
         strain, alpha, stress = (s.transpose(0, 1) for s in series)
         rates, relaxation = self.law.rates_function(), self.law.relaxation
+        time = block.time.repeat_interleave(block.sites, 1)
         result = dynamics.tracking(
-            rates, relaxation, block.time, strain, alpha[0], substeps=self.substeps
+            rates, relaxation, time, strain, alpha[0], substeps=self.substeps
         )
         scale = self.data.scales.stress_scale
         error = (result.internal - alpha).square().mean()

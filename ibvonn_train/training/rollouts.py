@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -40,13 +38,14 @@ def rollouts(
     rates = law.rates_function()
     if law.strain_kind == "controlled":
         strain = strain.transpose(0, 1)
-        run = dynamics.controlled(rates, block.time, strain, alpha[:, 0], stride=block.stride)
+        run = dynamics.controlled(rates, block.time, strain, alpha[:, 0], strides=block.strides)
         return {"controlled": run}
     # The velocity that the data's own scheme gave to the end; its zero need not be known.
     end = strain[..., 0].sum(-1) * physics.reference_length
-    velocity = torch.diff(end, dim=1) / torch.diff(block.time)
+    velocity = torch.diff(end, dim=1) / torch.diff(block.time, dim=0).T
     cases = len(velocity)
     start = strain[:, 0].repeat(2, 1, 1), alpha[:, 0].repeat(2, 1, 1)
+    time = block.time if block.time.ndim == 1 else block.time.repeat(1, 2)
     drive = ChainDrive(
         moved=torch.arange(2 * cases, device=velocity.device) < cases,
         end_velocity=torch.cat([velocity, block.control_rate[:, -1:]], 1).repeat(2, 1),
@@ -55,10 +54,10 @@ def rollouts(
         reference_length=physics.reference_length,
     )
     if implicit_steps:
-        both = implicit_chain(law.linearised, block.time, *start, drive, substeps=implicit_steps)
+        both = implicit_chain(law.linearised, time, *start, drive, substeps=implicit_steps)
     else:
-        steps = _substeps(law, block, physics)
-        both = explicit_chain(rates, block.time, *start, drive, stride=steps)
+        strides = _stable_strides(law, block, physics)
+        both = explicit_chain(rates, time, *start, drive, strides=strides)
     end_driven = dynamics.Rollout(
         both.strain[:, :cases],
         both.internal[:, :cases],
@@ -71,17 +70,18 @@ def rollouts(
 
 
 @torch.no_grad()
-def _substeps(law: LearnedLaw, block: Block, physics: Physics) -> int:
-    """Return the steps between stored instants: those of the data, or fewer that are stable.
+def _stable_strides(law: LearnedLaw, block: Block, physics: Physics) -> tuple[int, ...]:
+    """Return the steps in each stored interval: those of the data, or fewer that are stable.
 
     The stiffest mode of a chain relaxes at the rate 4 (∂σ/∂ε)/(η L0); forward Euler follows the
     slow ones well with half of its time constant.
     """
-    if block.stride == 1:
-        return 1
+    if max(block.strides, default=1) == 1:
+        return block.strides
     strain = law.energy.strain_centre
     internal = law.encoder.shift.new_zeros(law.internal_size)
     stiffness = float(law.energy.hessian(strain, internal)[0, 0])
     rate = 4.0 * stiffness / (physics.friction * physics.reference_length)
-    interval = float((block.time[-1] - block.time[0]) / (len(block.time) - 1))
-    return min(block.stride, math.ceil(2.0 * interval * rate))
+    intervals = torch.diff(block.time, dim=0).reshape(len(block.strides), -1).amax(1)
+    stable = torch.ceil(2.0 * intervals * rate).tolist()
+    return tuple(min(own, max(1, int(n))) for own, n in zip(block.strides, stable, strict=True))

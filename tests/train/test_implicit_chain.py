@@ -37,7 +37,7 @@ def run(instants: int, *, duration: float = 2.0, implicit: int = 0, explicit: in
     )
     if implicit:
         return implicit_chain(linearised, time, start, start, drive, substeps=implicit)
-    return explicit_chain(rates, time, start, start, drive, stride=explicit)
+    return explicit_chain(rates, time, start, start, drive, strides=[explicit] * (len(time) - 1))
 
 
 def error(result: Rollout, truth: Rollout, at: int) -> float:

@@ -52,7 +52,7 @@ def weak_form_error(stride: int) -> float:
     """Relative difference of the two sides for α = sin t, stored at intervals of 0.1."""
     time = torch.arange(0.0, 20.0, 0.1, dtype=torch.float64)
     alpha, rate = torch.sin(time)[None, :, None], torch.cos(time)[None, :, None]
-    ((observed, modelled),) = weak_form(alpha, rate, time, [30], stride=stride)
+    ((observed, modelled),) = weak_form(alpha, rate, time, [30], strides=[stride])
     return float((observed - modelled).norm() / observed.norm())
 
 
