@@ -54,6 +54,12 @@ class Block:
         """n_state."""
         return self.strain.shape[0] * self.strain.shape[1]
 
+    @property
+    def intervals(self) -> Tensor:
+        """Δt between instants, ``(n_time − 1,)``, or ``(n_protocol, n_time − 1)``."""
+        dt = torch.diff(self.time, dim=0)
+        return dt if dt.ndim == 1 else dt.mT
+
     def flat(self, series: Tensor) -> Tensor:
         """Return a series ``(n_trajectory, n_time, n)`` as ``(n_state, n)``."""
         return series.reshape(-1, series.shape[-1])

@@ -42,7 +42,7 @@ def rollouts(
         return {"controlled": run}
     # The velocity that the data's own scheme gave to the end; its zero need not be known.
     end = strain[..., 0].sum(-1) * physics.reference_length
-    velocity = torch.diff(end, dim=1) / torch.diff(block.time, dim=0).T
+    velocity = torch.diff(end, dim=1) / block.intervals
     cases = len(velocity)
     start = strain[:, 0].repeat(2, 1, 1), alpha[:, 0].repeat(2, 1, 1)
     time = block.time if block.time.ndim == 1 else block.time.repeat(1, 2)
@@ -82,6 +82,6 @@ def _stable_strides(law: LearnedLaw, block: Block, physics: Physics) -> tuple[in
     internal = law.encoder.shift.new_zeros(law.internal_size)
     stiffness = float(law.energy.hessian(strain, internal)[0, 0])
     rate = 4.0 * stiffness / (physics.friction * physics.reference_length)
-    intervals = torch.diff(block.time, dim=0).reshape(len(block.strides), -1).amax(1)
+    intervals = block.intervals.reshape(-1, len(block.strides)).amax(0)
     stable = torch.ceil(2.0 * intervals * rate).tolist()
     return tuple(min(own, max(1, int(n))) for own, n in zip(block.strides, stable, strict=True))
