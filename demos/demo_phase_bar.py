@@ -116,7 +116,8 @@ def means(data: TrajectoryEnsemble) -> Response:
 #
 # The mean positions of the beads are the first displacement, and the encoder gives the internal
 # variables of the first microstates of each spring. On finer meshes the elements of a spring share
-# them. An element's index says nothing of its place, so midpoints are compared.
+# them. An element's index says nothing of its place, so midpoints are compared. Forces are those
+# of the chain, also at the declared state, hence `stress_free=False`.
 
 
 class Bar:
@@ -147,7 +148,9 @@ class Bar:
         cells = np.arange(elements, dtype=np.int32)
         midpoints = mesh.compute_midpoints(domain, 1, cells)[:, 0]
         self.spring = (midpoints // self.L0).astype(int)
-        self.law = ibvonn_fem.InternalVariableLaw(model, ibvonn_fem.Uniaxial(), self.u, 0)
+        self.law = ibvonn_fem.InternalVariableLaw(
+            model, ibvonn_fem.Uniaxial(stress_free=False), self.u, 0
+        )
         self.law.start_from(first.statev[self.spring][:, None, :])
         self.end = fem.Constant(domain, 0.0)
         clamp, self.grip = (

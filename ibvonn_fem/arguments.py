@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import combinations
-from math import comb, isfinite
+from math import isfinite
 from numbers import Integral as Whole
 from numbers import Real
 from typing import Any
@@ -20,7 +20,7 @@ from ufl.algorithms.analysis import extract_constants
 from ufl.geometry import GeometricQuantity
 
 from . import _compat
-from .warning import warn
+from .kernels.base import LONGEST_STEP
 
 _Wrong: tuple[type[Exception], ...] = (TypeError, ValueError, IndexError, ArithmeticError)
 
@@ -93,11 +93,16 @@ def time_step(place: str, dt: Any) -> float:
 
     Raises:
         TypeError: If it is no real number.
-        ValueError: If it is negative or not finite.
+        ValueError: If it is negative, not finite or above the longest step of every runtime.
     """
     length = require_number(place, "dt", dt)
     if not (length >= 0.0 and isfinite(length)):
         raise ValueError(f"{place}: dt must be finite and >= 0 (0 is an elastic step); found {dt}.")
+    if length > LONGEST_STEP:
+        raise ValueError(
+            f"{place}: dt must be at most {LONGEST_STEP:g}; found {dt}. For the equilibrium use "
+            "law.start_at_equilibrium()."
+        )
     return length
 
 
@@ -167,34 +172,6 @@ def require_one_model(model: Any, comm: Any) -> None:
             f"InternalVariableLaw: all ranks must have the same model; {found[0][1]} on rank 0 is "
             f"another than {found[other][1]} on rank {other}. Load one directory on all ranks."
         )
-
-
-def warn_of_few_points(name: str, u: Any, points: int, dimension: int) -> None:
-    """Warn where fewer points than the strains of u have polynomials leave motions without force.
-
-    Args:
-        name: Of the law.
-        u: What the law strains.
-        points: In one cell.
-        dimension: Of the cells.
-    """
-    for function in ufl.algorithms.extract_coefficients(ufl.as_ufl(u)):
-        order = _complete_order(function.ufl_element())
-        needed = comb(order - 1 + dimension, dimension) if order else 0
-        if points < needed:
-            warn(
-                f"InternalVariableLaw: {name!r} has {points} quadrature point(s) in a cell of "
-                f"elements of order {order}, whose strains need {needed}: some motions meet no "
-                f"resistance. Take quadrature_degree={2 * (order - 1)}.",
-                comm=function.function_space.mesh.comm,
-            )
-
-
-def _complete_order(element: Any) -> int:
-    """Return the degree up to which an element has all polynomials; of its parts, the lowest."""
-    parts = element.sub_elements
-    order = min(map(_complete_order, parts)) if parts else element.embedded_subdegree
-    return int(order)
 
 
 def check_unknown(laws: Sequence[Any], u: Any) -> None:

@@ -7,6 +7,7 @@ directions; UMAT; the generic behaviour of MFront.
 
 from __future__ import annotations
 
+import logging
 import re
 import textwrap
 from dataclasses import dataclass
@@ -20,8 +21,11 @@ from .errors import ExportedModelError
 from .kernels.base import FloatArray
 from .kernels.compiler import SOURCES
 from .kernels.packing import PackedLaw, pack
+from .mandel import measure_of, misplaced
 from .manifest import FORMAT, Manifest, read_manifest
 from .reference import read_arrays
+
+logger = logging.getLogger(__name__)
 
 SOLID_STRAINS = (1, 4, 6)
 """Numbers of strain components with which a law can be a solid."""
@@ -64,6 +68,13 @@ def emit_c(
             f"{LARGEST_WORKSPACE * 8} are allowed. Export a smaller network."
         )
     emission = _Emission(manifest, law, directions)
+    if not emission.solid:
+        logger.warning(
+            "%s: the C file gets no UMAT, no MGIS behaviour and no solid: %s. Its other functions "
+            "are those of the law.",
+            manifest.directory,
+            emission.not_solid,
+        )
     folder = manifest.directory if output is None else Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     texts = {
@@ -109,7 +120,15 @@ class _Emission:
 
     @property
     def solid(self) -> bool:
-        return self.law.strain_size in SOLID_STRAINS
+        return not self.not_solid
+
+    @property
+    def not_solid(self) -> str:
+        """Why the law cannot be a solid of other codes; empty if it can."""
+        if self.law.strain_size not in SOLID_STRAINS:
+            return f"they need a law of 1, 4 or 6 strains, and this one has {self.law.strain_size}"
+        wrong = misplaced(self.manifest.strain_components, measure_of(self.manifest))
+        return f"they need strains in Mandel order, and {wrong}" if wrong else ""
 
     @property
     def kind(self) -> int:
@@ -166,7 +185,11 @@ class _Emission:
     def _preamble(self) -> str:
         m = self.manifest
         about = f"{_ascii(m.name)}: {_ascii(m.description)}"
-        hosts = "UMAT (umat_), MFront's generic behaviour" if self.solid else "none"
+        hosts = (
+            "UMAT (umat_), MFront's generic behaviour"
+            if self.solid
+            else _ascii(f"none; {self.not_solid}")
+        )
         return (
             "/* "
             + "\n   ".join(textwrap.wrap(about, 92))
@@ -178,7 +201,8 @@ class _Emission:
        cc -O3 -march=native -fno-math-errno -fno-trapping-math -c constitutive.c
        cc -O2 -fPIC -shared -o libconstitutive.so constitutive.c -lm
 
-   Never -ffast-math. Entry points: those of constitutive.h; other codes: {hosts}. */
+   Without -ffast-math and -Ofast, which are refused (icx, ifx: -fp-model=precise). Entry points:
+   those of constitutive.h; other codes: {hosts}. */
 #define LAW_API static LAW_UNUSED
 #if defined(__GNUC__)
 #define LAW_UNUSED __attribute__((unused))

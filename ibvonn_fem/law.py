@@ -29,9 +29,9 @@ from .arguments import (
     require_one_model,
     require_same,
     time_step,
-    warn_of_few_points,
 )
 from .eigenstrain import Eigenstrain
+from .element_rank import warn_of_poor_rule
 from .errors import LocalSolveError, StepError
 from .kernels.base import FloatArray
 from .kinematics import Kinematics
@@ -53,7 +53,9 @@ class InternalVariableLaw:
         model: From :func:`ibvonn_fem.load_model`.
         kinematics: How strains follow from the displacement, for instance ``Uniaxial()``.
         u: Displacement: a Function, or a part of one (``ufl.split``) [length].
-        quadrature_degree: Degree of the rule; 2 (p − 1) for Lagrange elements of order p.
+        quadrature_degree: Degree of the rule. For Lagrange elements of order p: 2 (p − 1) on
+            intervals, triangles, tetrahedra and pyramids, 2 p on quadrilaterals, hexahedra and
+            prisms. A rule that leaves motions without force is warned of.
         eigenstrain: Strain that bears no stress, such as αΔT: a UFL expression of the UFL shape of
             the kinematics' measure, at small strain. The law sees the measure without it; its
             Constants and Functions are read at every :meth:`update`.
@@ -67,7 +69,8 @@ class InternalVariableLaw:
         tangent: Consistent tangent dσ/dε, UFL shape of the measure twice.
         energy: Free energy per unit reference volume, f(ε⁺, α⁺).
         dissipation: Dissipation of the current step, g⁺·(α⁺ − α_n) ≥ 0.
-        validity: Largest excursion from the training range in half widths, 0 inside.
+        validity: Largest excursion from the training range (of strain, internal variables, strain
+            rate and time step) in half widths, 0 inside.
         worst_residual: Largest scaled residual of the last :meth:`update` on this rank.
         points: The quadrature points and their arrays.
         dx: The measure to integrate with.
@@ -102,7 +105,7 @@ class InternalVariableLaw:
         require_one_model(model, mesh.comm)
         kinematics.check(mesh, model.manifest)
         self.points = QuadraturePoints(mesh, quadrature_degree, subdomain)
-        warn_of_few_points(self.name, u, self.points.per_cell, mesh.topology.dim)
+        warn_of_poor_rule(self.name, u, quadrature_degree, kinematics)
         self.dx = self.points.dx
         shape = kinematics.shape
         self.stress = self.points.function(shape, f"{self.name}_stress")
@@ -175,7 +178,7 @@ class InternalVariableLaw:
 
         Raises:
             TypeError: If ``dt`` is no number.
-            ValueError: If ``dt`` is negative, not finite or not the same on all ranks, or the
+            ValueError: If ``dt`` is negative, above 1e100 or not the same on all ranks, or the
                 eigenstrain is not finite.
             LocalSolveError: On every rank, if the update of a point on any rank did not converge.
         """
@@ -225,7 +228,7 @@ class InternalVariableLaw:
         self._rows["energy"].set(result.energy, start, stop)
         self._rows["dissipation"].set(result.dissipation, start, stop)
         self._rows["validity"].set(result.validity, start, stop)
-        return failures, find_excursions(result.law, result.strain, manifest)
+        return failures, find_excursions(result.law, result.strain, result.strain_old, dt, manifest)
 
     def _agree_on_failures(self, failures: FailureReport, dt: float) -> None:
         """Raise on every rank or on none."""
@@ -347,14 +350,11 @@ class InternalVariableLaw:
         A problem that exists goes on from there.
 
         Raises:
-            ValueError: If the kinematics condenses a component, whose strain is not known before.
             ArithmeticError: If a point has no equilibrium.
         """
         if self.kinematics.condensed:
-            raise ValueError(
-                f"{self.name}: {type(self.kinematics).__name__} finds a strain from zero stress, "
-                "so it has no equilibrium at given strain. Take one very long step instead."
-            )
+            self._relax()
+            return
         self._measure_of_u(self._state.measure)
         strain = self._strains(self._state.measure)
         with on_all_ranks(self.comm):
@@ -378,6 +378,29 @@ class InternalVariableLaw:
                 f"{shape}; found shape {given.shape}."
             )
         return given.astype(np.float64)
+
+    def _relax(self) -> None:
+        """Steps at held u, tenfold longer each, until no internal variable on any rank moves.
+
+        Strains that the kinematics finds from zero stress follow on the way.
+        """
+        manifest = self.model.manifest
+        dt = float(manifest.envelope.time_step[1]) or 1.0
+        for _ in range(40):
+            before = self.internal.copy()
+            self.update(dt)
+            self.commit()
+            bound = 1e-12 * (manifest.internal_scale + np.abs(before))
+            still = bool((np.abs(self.internal - before) <= bound).all())
+            if self.comm.allreduce(still, op=MPI.LAND):
+                self.start_from(self.internal.copy())
+                return
+            dt = min(10.0 * dt, 1e12)
+        raise ArithmeticError(
+            f"{self.name}: the body has no equilibrium at its held displacement, internal "
+            f"variables still move after a step of {dt:.3g}. Give displacements within the range of "
+            "the training data."
+        )
 
     def _strains(self, measure: FloatArray) -> FloatArray:
         """Strains of the law points of some quadrature points, shape ``(n * law_points, n_ε)``."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .errors import LocalSolveError
-from .kernels.base import FloatArray, LocalUpdate
+from .kernels.base import LONGEST_STEP, FloatArray, LocalUpdate
 from .manifest import Manifest
 
 
@@ -133,28 +133,87 @@ def find_failures(
     )
 
 
-def find_excursions(update: LocalUpdate, strain: FloatArray, manifest: Manifest) -> RangeReport:
-    """Report the points with ``validity > 0`` and name the component that is farthest out."""
+def watch_time(
+    update: LocalUpdate,
+    strain: FloatArray,
+    strain_old: FloatArray,
+    dt: float | FloatArray,
+    manifest: Manifest,
+) -> None:
+    """Let ``validity`` know of strain rates and time steps beyond those of the training data.
+
+    A kernel compares ε⁺ and α⁺ alone. Shorter steps than those of the training only resolve the law
+    better, so the range of Δt starts at 0; elastic steps (Δt = 0) have no rate.
+    """
+    excursion = _time_excursions(strain, strain_old, dt, manifest).max(axis=1)
+    beyond = np.where(excursion > _ROUND_OFF, excursion, 0.0)
+    np.maximum(update.validity, beyond, out=update.validity)
+
+
+_ROUND_OFF = 1e-9  # half widths: time steps are differences of instants
+
+
+def _time_excursions(
+    strain: FloatArray, strain_old: FloatArray, dt: float | FloatArray, manifest: Manifest
+) -> FloatArray:
+    """Excursions of the strain rates and of Δt in half widths, shape ``(n, n_ε + 1)``."""
+    increment = np.broadcast_to(np.asarray(dt, dtype=np.float64), (len(strain),))[:, np.newaxis]
+    rates, longest = manifest.envelope.strain_rate, manifest.envelope.time_step[1:]
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        rate = (strain - strain_old) / increment
+    found = [_excursion(rate, rates), np.zeros_like(increment)]
+    if longest > 0.0:
+        found[1] = _excursion(increment, np.array([[0.0, longest[0]]]))
+    return np.where(increment > 0.0, np.concatenate(found, axis=1), 0.0)
+
+
+def _excursion(values: FloatArray, box: FloatArray) -> FloatArray:
+    """How far each component is outside its range, in half widths; negative inside."""
+    half_width = np.maximum(0.5 * (box[:, 1] - box[:, 0]), np.finfo(np.float64).tiny)
+    excursion: FloatArray = np.maximum(box[:, 0] - values, values - box[:, 1]) / half_width
+    return excursion
+
+
+def find_excursions(
+    update: LocalUpdate,
+    strain: FloatArray,
+    strain_old: FloatArray,
+    dt: float | FloatArray,
+    manifest: Manifest,
+) -> RangeReport:
+    """Report the points with ``validity > 0`` and name what is farthest out.
+
+    Args:
+        update: Result of a kernel, after :func:`watch_time`.
+        strain: ε⁺, shape ``(n, n_ε)``.
+        strain_old: ε_n, shape ``(n, n_ε)``.
+        dt: Δt, one number or shape ``(n,)``.
+        manifest: Gives the ranges and the names.
+    """
     outside = ~(update.validity <= 0.0)
     count = int(np.count_nonzero(outside))
     if count == 0:
         return RangeReport(0, len(outside))
     worst = int(np.argmax(update.validity))
-    variable, value = worst_component(strain[worst], update.statev_new[worst], manifest)
-    return RangeReport(count, len(outside), float(update.validity[worst]), variable, value)
-
-
-def worst_component(
-    strain: FloatArray, statev: FloatArray, manifest: Manifest
-) -> tuple[str, float]:
-    """Name and value of the component of one point that is farthest outside the training box."""
-    values = np.concatenate([strain, statev])
+    here = slice(worst, worst + 1)
+    increment = np.broadcast_to(np.asarray(dt, dtype=np.float64), (len(strain),))[here]
     box = np.concatenate([manifest.envelope.strain, manifest.envelope.statev])
-    half_width = np.maximum(0.5 * (box[:, 1] - box[:, 0]), np.finfo(np.float64).tiny)
-    excursion = np.maximum(box[:, 0] - values, values - box[:, 1]) / half_width
+    state = np.concatenate([strain[worst], update.statev_new[worst]])
+    excursions = np.concatenate(
+        [
+            _excursion(state, box),
+            _time_excursions(strain[here], strain_old[here], increment, manifest)[0],
+        ]
+    )
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        rate = (strain[worst] - strain_old[worst]) / increment
     names = manifest.strain_components + manifest.internal_components
-    index = int(np.argmax(excursion))
-    return names[index], float(values[index])
+    names += (*(f"rate of {name}" for name in manifest.strain_components), "time step")
+    values = np.concatenate([state, rate, increment])
+    index = int(np.argmax(excursions))
+    return RangeReport(
+        count, len(outside), float(update.validity[worst]), names[index], float(values[index])
+    )
 
 
 def check_inputs(
@@ -170,7 +229,7 @@ def check_inputs(
         manifest: Gives n_ε and n_α.
 
     Raises:
-        ValueError: If a shape does not fit, a value is not finite, or Δt < 0.
+        ValueError: If a shape does not fit, a value is not finite, or Δt is not in [0, 1e100].
     """
     checked = check_points(strain, "strain", manifest.strain_size)
     n_points = len(checked)
@@ -181,11 +240,12 @@ def check_inputs(
         raise ValueError(
             f"update: dt must be one number or have shape ({n_points},); found {increment.shape}."
         )
-    bad = np.flatnonzero(~((increment >= 0.0) & np.isfinite(increment)))
+    bad = np.flatnonzero(~((increment >= 0.0) & (increment <= LONGEST_STEP)))
     if bad.size:
         raise ValueError(
-            f"update: dt must be finite and >= 0 (0 is an elastic step); found "
-            f"{increment.reshape(-1)[bad[0]]} at point {bad[0]}."
+            f"update: dt must be from 0 (an elastic step) to {LONGEST_STEP:g}; found "
+            f"{increment.reshape(-1)[bad[0]]} at point {bad[0]}. For the equilibrium at held "
+            "strain use microstates.equilibrium_state."
         )
     return checked, old, state, increment
 

@@ -266,6 +266,7 @@ def _check_sizes(directory: Path, raw: dict[str, Any]) -> None:
         "initial_state/statev": (raw["initial_state"]["statev"], n_internal),
         "envelope/strain": (raw["envelope"]["strain"], n_strain),
         "envelope/statev": (raw["envelope"]["statev"], n_internal),
+        "envelope/strain_rate": (raw["envelope"]["strain_rate"], n_strain),
     }
     for place, (values, size) in expected.items():
         if len(values) != size:

@@ -21,6 +21,7 @@ from .local_update import (
     check_points,
     find_excursions,
     find_failures,
+    watch_time,
 )
 from .manifest import Manifest, read_manifest
 from .reference import read_arrays, require_parity
@@ -105,6 +106,7 @@ class ExportedModel:
         dt: object,
         *,
         guess: FloatArray | None = None,
+        relaxing: bool = False,
     ) -> LocalUpdate:
         """Take one backward Euler step at ``n`` independent points.
 
@@ -117,6 +119,8 @@ class ExportedModel:
             statev: α_n, shape ``(n, n_α)``.
             dt: Δt ≥ 0, one number or shape ``(n,)`` [time]; 0 is an instantaneous elastic step.
             guess: First iterate for α⁺, shape ``(n, n_α)``.
+            relaxing: A step on the way to equilibrium: its length is not compared with those of the
+                training.
 
         Returns:
             The converged update of every point.
@@ -134,7 +138,11 @@ class ExportedModel:
         if failures.failed:
             increments = np.broadcast_to(checked[3], (failures.total,))
             raise failures.error(tolerance, float(increments[failures.worst]))
-        self.report_range(find_excursions(result, checked[0], self.manifest))
+        if not relaxing:
+            watch_time(result, checked[0], checked[1], checked[3], self.manifest)
+        before = checked[0] if relaxing else checked[1]
+        step = 0.0 if relaxing else checked[3]
+        self.report_range(find_excursions(result, checked[0], before, step, self.manifest))
         return result
 
     def rates(self, strain: object, statev: object) -> Rates:

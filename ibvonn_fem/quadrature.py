@@ -50,7 +50,8 @@ class QuadraturePoints:
         if isinstance(degree, bool) or not hasattr(degree, "__index__") or degree < 0:
             raise ValueError(
                 f"quadrature_degree: must be a whole number >= 0; found {degree!r}. "
-                "For Lagrange elements of order p on simplices use 2 (p - 1)."
+                "For Lagrange elements of order p use 2 (p - 1) on simplices, 2 p on "
+                "quadrilaterals, hexahedra and prisms."
             )
         self.mesh = mesh
         self.degree = degree = int(degree)

@@ -6,16 +6,20 @@
    internal: @INTERNAL@
    units:    @UNITS@
 
-   Outputs of a step from strain_old, statev to strain in the time dt >= 0 (0 is an elastic step):
+   Outputs of a step from strain_old, statev to strain in the time 0 <= dt <= 1e100 (0 is an elastic
+   step):
      stress, statev_new  at the end of the step
      tangent             d stress / d strain, symmetric
      energy              free energy at the end of the step
      dissipation         dissipated in the step, >= 0
      residual            the point has converged where residual <= @TOLERANCE@; inf: the energy
-                         inequality failed or the law overflowed; NaN: an input was not finite
+                         inequality failed or the law overflowed; NaN: an input was not finite or
+                         dt not in its range
      validity            distance from the range of the training data in half widths, 0 inside
    Arrays are row-major with points first. Functions return 0 where every point converged, a positive
-   number of points that did not, or a negative code for wrong arguments. Any thread may call. */
+   number of points that did not, or a negative code with nothing written: -1 a null pointer, -2 a
+   kind of solid that the law cannot serve, -4 a wrong number of points or scale, -6 compiled with flags
+   that break the arithmetic (-ffast-math and parts of it). Any thread may call. */
 #ifndef @GUARD@
 #define @GUARD@
 

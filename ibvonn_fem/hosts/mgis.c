@@ -49,12 +49,18 @@ static int law_mgis_integrate(law_mgis_data *d, int kind)
     double s[6], c[36], states_new[LAW_MOST_STATES + 1], f, released, residual, validity;
     double elastic[36], dump[LAW_MOST_STATES + 1], discard[4];
     const int predict = wanted < -0.25, secant = wanted < 2.5 && wanted > -2.5;
-    if (!p || !(p[0] > 0.0 && p[1] >= 0.0 && p[2] > 0.0))
+    if (!p || !law_scales_hold(p[0], p[1], p[2]))
         return law_mgis_refuse(d, LAW_TITLE ": Density and TimeScale must be positive and "
-                                            "BulkModulus not negative.");
+                                            "BulkModulus not negative, all finite.");
     const double *end = predict ? d->s0.gradients : d->s1.gradients;
-    if (LAW_NAME(solid)(kind, p[0], p[1], p[2], end, d->s0.gradients, states, d->dt, s, states_new,
-                        c, &f, &released, &residual, &validity) != 0)
+    const int code = LAW_NAME(solid)(kind, p[0], p[1], p[2], end, d->s0.gradients, states, d->dt, s,
+                                     states_new, c, &f, &released, &residual, &validity);
+    if (code < 0)
+        return law_mgis_refuse(d, code == LAW_ARITHMETIC
+                                      ? LAW_TITLE ": the library was compiled with flags that break "
+                                                  "its arithmetic; leave out -ffast-math."
+                                      : LAW_TITLE ": the law cannot be called as it was.");
+    if (code > 0)
         return law_mgis_refuse(d, LAW_TITLE ": the step did not converge; try a shorter one.");
     if (secant && LAW_NAME(solid)(kind, p[0], p[1], p[2], end, end, predict ? states : states_new, 0.0,
                                   s, dump, elastic, discard, discard + 1, discard + 2,
@@ -100,7 +106,7 @@ LAW_EXPORT unsigned short LAW_SYMBOL(BehaviourKinematic) = 1; /* small strain */
 LAW_EXPORT unsigned short LAW_SYMBOL(SymmetryType) = 0;
 LAW_EXPORT unsigned short LAW_SYMBOL(ElasticSymmetryType) = 0;
 LAW_EXPORT unsigned short LAW_SYMBOL(UsableInPurelyImplicitResolution) = 1;
-LAW_EXPORT unsigned short LAW_SYMBOL(TemperatureRemovedFromExternalStateVariables) = 1;
+LAW_EXPORT unsigned short LAW_SYMBOL(TemperatureRemovedFromExternalStateVariables) = 0;
 LAW_EXPORT unsigned short LAW_SYMBOL(requiresStiffnessTensor) = 0;
 LAW_EXPORT unsigned short LAW_SYMBOL(requiresThermalExpansionCoefficientTensor) = 0;
 LAW_EXPORT unsigned short LAW_SYMBOL(ComputesInternalEnergy) = 1;

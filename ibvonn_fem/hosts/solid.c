@@ -14,6 +14,13 @@ typedef struct {
     double time;    /* the law's unit of time in the solid's unit of time, > 0 */
 } law_scales;
 
+/* Written so that NaN fails. */
+static int law_scales_hold(double density, double bulk, double time)
+{
+    return density > 0.0 && density <= LAW_HUGE && bulk >= 0.0 && bulk <= LAW_HUGE && time > 0.0
+           && time <= LAW_HUGE;
+}
+
 #if LAW_STRAINS == 1
 enum { LAW_SPACE_POINTS = LAW_SPACE_DIRECTIONS, LAW_PLANE_POINTS = LAW_PLANE_DIRECTIONS };
 #else
@@ -142,7 +149,7 @@ int LAW_NAME(solid)(int kind, double density, double bulk, double time, const do
         || !dissipation_out || !residual || !validity)
         return LAW_NULL;
     if (kind < LAW_SPACE || kind > LAW_PLANE_STRESS || count == 0) return LAW_SIZES;
-    if (!(density > 0.0 && bulk >= 0.0 && time > 0.0)) return LAW_POINTS;
+    if (!law_scales_hold(density, bulk, time)) return LAW_POINTS;
     memcpy(e, strain, sizeof(double) * (size_t)size);
     memcpy(e_old, strain_old, sizeof(double) * (size_t)size);
     if (kind == LAW_PLANE_STRESS) {

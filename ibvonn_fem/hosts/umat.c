@@ -1,13 +1,17 @@
 /* ---- Abaqus, CalculiX and others: UMAT ------------------------------------------------------- */
 
-/* Small strain. Trusses (NDI = 1, NSHR = 0; laws of one strain: the law itself, its initial stress
-   included), space (3, 3), plane strain and rotational symmetry (3, 1), plane stress (2, 1).
+/* Small strain. Trusses (NDI = 1, NSHR = 0; laws of one strain: the law itself), space (3, 3), plane
+   strain and rotational symmetry (3, 1), plane stress (2, 1). The undeformed body bears no stress:
+   it is at the equilibrium of the law, whose stress there is subtracted.
 
    NSTATV: the number that LAW_NAME(solid_states) gives (trusses: the number of internal variables);
    one more, if there is room, holds the distance from the range of the training data (0 inside).
    PROPS: density, bulk, time (see law_scales), each with a default: 1, 0, 1.
-   STRESS, DDSDDE, SSE, SPD and STATEV are updated; where a point does not converge they are left
-   alone and PNEWDT asks for half the step. A wrong set-up stops the analysis in words. */
+   STRESS, DDSDDE, SSE, SPD and STATEV are updated. STRESS is a result alone, from STRAN, DSTRAN and
+   STATEV: an initial stress (*INITIAL CONDITIONS, TYPE=STRESS) is dropped, and one seen in the first
+   increment is said on stderr, once. Where a point does not converge or an input is not finite they are left
+   alone and PNEWDT asks for half the step; after a step that converged PNEWDT stays. A wrong set-up
+   and compiler flags that break the arithmetic stop the analysis in words. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -52,10 +56,32 @@ static int law_umat_is_large(const double *drot, const int *step)
     return largest > 1e-8;
 }
 
-/* PNEWDT comes as 1 or more from Abaqus, as -1 from CalculiX. */
-static void law_umat_halve(double *pnewdt)
+/* Where the law has not given an answer: a negative code is a fault of the set-up, which no shorter
+   step mends. PNEWDT comes as 1 or more from Abaqus, as -1 from CalculiX. */
+static void law_umat_failed(int code, double *pnewdt)
 {
-    if (!(*pnewdt > 0.0 && *pnewdt < 0.5)) *pnewdt = 0.5;
+    if (code == LAW_ARITHMETIC)
+        law_umat_refuse("the file was compiled with flags that break its arithmetic; leave out "
+                        "-ffast-math and what it stands for; code", code);
+    else if (code < 0)
+        law_umat_refuse("the law cannot be called; code", code);
+    else if (!(*pnewdt > 0.0 && *pnewdt < 0.5))
+        *pnewdt = 0.5;
+}
+
+/* Before anything has happened, a stress can only be an initial stress. */
+static void law_umat_warn_of_initial_stress(int n, const double *stress, const double *stran,
+                                            int count, const double *statev, int element)
+{
+    static int said = 0;
+    double happened = 0.0, initial = 0.0;
+    for (int i = 0; i < n; i++) happened += fabs(stran[i]), initial += fabs(stress[i]);
+    for (int i = 0; i < count; i++) happened += fabs(statev[i]);
+    if (said || happened != 0.0 || !(initial > 0.0)) return;
+    said = 1;
+    fprintf(stderr,
+            LAW_TITLE ": UMAT: the initial stress of element %d (and of others) is dropped; the "
+                      "stress follows from the strain and its history alone.\n", element);
 }
 
 void LAW_UMAT(double *stress, double *statev, double *ddsdde, double *sse, double *spd, double *scd,
@@ -72,7 +98,7 @@ void LAW_UMAT(double *stress, double *statev, double *ddsdde, double *sse, doubl
     static const int place[3][6] = {{0, 1, 2, 3, 4, 5}, {0, 1, 2, 3, 0, 0}, {0, 1, 3, 0, 0, 0}};
     const double root2 = 1.4142135623730951, rest[3] = {1.0, 0.0, 1.0};
     double scale[3], f, released, residual, validity;
-    (void)scd, (void)rpl, (void)ddsddt, (void)drplde, (void)drpldt, (void)time, (void)temp;
+    (void)scd, (void)rpl, (void)ddsddt, (void)drplde, (void)drpldt, (void)temp;
     (void)dtemp, (void)predef, (void)dpred, (void)cmname, (void)coords, (void)celent;
     (void)dfgrd0, (void)dfgrd1, (void)noel, (void)npt, (void)layer, (void)kspt;
     (void)kinc, (void)cmname_length;
@@ -90,8 +116,8 @@ void LAW_UMAT(double *stress, double *statev, double *ddsdde, double *sse, doubl
         return;
     }
     for (int i = 0; i < 3; i++) scale[i] = i < *nprops ? props[i] : rest[i];
-    if (!(scale[0] > 0.0 && scale[1] >= 0.0 && scale[2] > 0.0)) {
-        law_umat_refuse("density and time must be positive and bulk not negative; constants given",
+    if (!law_scales_hold(scale[0], scale[1], scale[2])) {
+        law_umat_refuse("density and time must be positive and bulk not negative, all finite; constants given",
                         *nprops);
         return;
     }
@@ -101,20 +127,25 @@ void LAW_UMAT(double *stress, double *statev, double *ddsdde, double *sse, doubl
         return;
     }
 
+    if (time && time[1] == 0.0)
+        law_umat_warn_of_initial_stress(*ntens, stress, stran, count, statev, *noel);
+
     double states[LAW_MOST_STATES + 1];
+    int code;
     if (kind == 3) {
 #if LAW_STRAINS == 1
         const double e = law_initial_strain[0] + stran[0] + dstran[0];
         const double e_old = law_initial_strain[0] + stran[0];
         double s, c;
-        if (LAW_NAME(update_point)(&e, &e_old, statev, *dtime / scale[2], &s, states, &c, &f,
-                                   &released, &residual, &validity) != 0) {
-            law_umat_halve(pnewdt);
+        code = LAW_NAME(update_point)(&e, &e_old, statev, *dtime / scale[2], &s, states, &c, &f,
+                                      &released, &residual, &validity);
+        if (code != 0) {
+            law_umat_failed(code, pnewdt);
             return;
         }
-        stress[0] = scale[0] * s;
+        stress[0] = scale[0] * (s - law_initial_stress[0]);
         ddsdde[0] = scale[0] * c;
-        *sse = scale[0] * f;
+        *sse = scale[0] * (f - law_initial_stress[0] * (e - law_initial_strain[0]));
         *spd += scale[0] * released;
 #endif
     } else {
@@ -125,9 +156,10 @@ void LAW_UMAT(double *stress, double *statev, double *ddsdde, double *sse, doubl
             e_old[a] = a < 3 ? stran[i] : stran[i] / root2;
             e[a] = a < 3 ? stran[i] + dstran[i] : (stran[i] + dstran[i]) / root2;
         }
-        if (LAW_NAME(solid)(kind, scale[0], scale[1], scale[2], e, e_old, statev, *dtime, s, states,
-                            c, &f, &released, &residual, &validity) != 0) {
-            law_umat_halve(pnewdt);
+        code = LAW_NAME(solid)(kind, scale[0], scale[1], scale[2], e, e_old, statev, *dtime, s,
+                               states, c, &f, &released, &residual, &validity);
+        if (code != 0) {
+            law_umat_failed(code, pnewdt);
             return;
         }
         for (int i = 0; i < n; i++) {

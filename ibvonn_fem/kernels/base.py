@@ -74,6 +74,10 @@ class Rates:
     rate: FloatArray
 
 
+LONGEST_STEP = 1e100
+"""A longer time step is refused by every runtime: products with it overflow."""
+
+
 class Kernel(Protocol):
     """A runtime of one law."""
 

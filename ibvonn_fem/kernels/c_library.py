@@ -49,6 +49,7 @@ _MESSAGES = {
     -3: "the number of weights does not match the sizes",
     -4: "the number of points or the stride of dt is not allowed",
     -5: "the workspace is too small",
+    -6: "the compiler's flags break the arithmetic; leave out -ffast-math and what it stands for",
 }
 
 

@@ -106,7 +106,7 @@ LAW_INLINE void update_block(const law *m, const work *w, int known_ne, int know
     gather(io->strain_old, begin, count, ne, w->old, ne);
     gather(io->statev, begin, count, n, w->old + ne, n);
     gather(io->strain, begin, count, ne, w->x, ne);
-    mask valid = is_finite(dt) & at_most(zero, dt);
+    mask valid = at_most(dt, splat(LAW_LONGEST_STEP)) & at_most(zero, dt);
     for (int c = 0; c < ne; c++) valid &= is_finite(w->x[c]);
     for (int c = 0; c < d; c++) valid &= is_finite(w->old[c]);
     for (int i = 0; i < n; i++) w->x[ne + i] = w->old[ne + i];
@@ -150,7 +150,8 @@ LAW_INLINE void update_block(const law *m, const work *w, int known_ne, int know
         if (iteration == LAW_FULL_STEPS || !any(todo)) break;
         for (int i = 0; i < n; i++) w->x[ne + i] += choose(todo, w->delta[i], zero);
     }
-    error /= equation_size(m, w, n, w->hessian + ne * d + ne, d, dt);
+    const vec terms = equation_size(m, w, n, w->hessian + ne * d + ne, d, dt);
+    error = choose(is_finite(terms), error / terms, splat(HUGE_VAL)); /* else any error is small */
     finish(m, w, io, begin, count, valid, &dt, energies, &error);
 }
 
@@ -199,6 +200,7 @@ static int prepare(law *m, work *w, const int64_t *sizes, int64_t n_sizes, const
                    int64_t n_weights, double *workspace, int64_t n_workspace)
 {
     if (!sizes || !weights || !workspace) return LAW_NULL;
+    if (!arithmetic_holds()) return LAW_ARITHMETIC;
     const int64_t count = bind(m, sizes, n_sizes, weights);
     if (count < 0) return (int)count;
     if (count != n_weights) return LAW_WEIGHTS;

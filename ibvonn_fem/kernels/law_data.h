@@ -14,7 +14,8 @@ enum {
     LAW_SIZES = -2,
     LAW_WEIGHTS = -3,
     LAW_POINTS = -4,
-    LAW_WORKSPACE = -5
+    LAW_WORKSPACE = -5,
+    LAW_ARITHMETIC = -6 /* the compiler's flags break the arithmetic */
 };
 
 /* Where the pieces of one law lie in the array of weights. */

@@ -124,4 +124,27 @@ LAW_INLINE vec tangent_hyperbolic(vec x)
     return as_vec(as_bits(value) | (as_bits(x) & ((uint64_t)1 << 63)));
 }
 
+/* Whether the compiler has left the arithmetic alone: exponentials round their argument, and
+   NaN and infinity are seen. Volatile values are not computed in advance. */
+static LAW_NOINLINE int arithmetic_holds(void)
+{
+    static const double known[3][2] = { /* x, e^x */
+        {0.3, 1.3498588075760032}, {-1.7, 0.18268352405273466}, {9.1, 8955.292703482508}};
+    static const volatile uint64_t not_finite[2] = {(uint64_t)0x7ff8 << 48, (uint64_t)0x7ff0 << 48};
+    mask good = at_most(splat(0.0), splat(0.0));
+    for (int i = 0; i < 3; i++) {
+        volatile double x = known[i][0];
+        const vec error = magnitude(exponential(splat(x)) - splat(known[i][1]));
+        good &= less(error, splat(1e-14 * known[i][1]));
+    }
+    for (int i = 0; i < 2; i++) {
+        const uint64_t pattern = not_finite[i];
+        double x;
+        memcpy(&x, &pattern, sizeof x);
+        good &= ~is_finite(splat(x));
+        if (i == 0) good &= ~(at_most(splat(x), splat(1.0)) | at_most(splat(1.0), splat(x)));
+    }
+    return !any((mask)~good);
+}
+
 #endif

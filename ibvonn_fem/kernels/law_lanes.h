@@ -10,6 +10,13 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Rounding by adding and subtracting a large number, and tests for NaN, do not survive these flags.
+   What compilers do not announce, arithmetic_holds() finds at run time. */
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ > 0)              \
+    || defined(__ASSOCIATIVE_MATH__) || defined(_M_FP_FAST)
+#error "This law needs IEEE arithmetic: compile without -ffast-math and -Ofast (icx, ifx: -fp-model=precise; MSVC: /fp:precise)."
+#endif
+
 #ifndef LAW_LANES
 #if !defined(__GNUC__)
 #define LAW_LANES 1

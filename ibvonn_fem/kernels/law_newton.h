@@ -11,6 +11,7 @@
 #define LAW_PLAIN_STEPS 12 /* Newton corrections without a safeguard, each halving |r| */
 #define LAW_SEARCH_STEPS 300
 #define LAW_FULL_STEPS 20
+#define LAW_LONGEST_STEP 1e100 /* a longer time step is refused: products with it overflow */
 
 /* Solve a[., 0..n-1] y = a[., n..columns-1] by elimination with row pivoting; y replaces the right-hand
    sides. Pivots are a lane's own. */

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ExportedModelError, KernelUnavailableError
-from .base import FloatArray, LocalUpdate, Rates
+from .base import LONGEST_STEP, FloatArray, LocalUpdate, Rates
 
 CONSTITUTIVE_INPUTS = ("strain", "strain_old", "statev", "dt")
 CONSTITUTIVE_OUTPUTS = (
@@ -127,6 +127,10 @@ class OnnxKernel:
             for name, value in zip(CONSTITUTIVE_OUTPUTS, values, strict=True):
                 target: FloatArray = getattr(out, name)[block]
                 target[...] = value.reshape(target.shape)
+        refused = ~(increment <= LONGEST_STEP)  # as in C; the graph's products would overflow
+        if refused.any():
+            for name in CONSTITUTIVE_OUTPUTS:
+                getattr(out, name)[refused] = np.nan
         return out
 
     def rates(self, strain: FloatArray, statev: FloatArray) -> Rates:

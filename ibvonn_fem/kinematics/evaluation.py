@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..kernels.base import FloatArray, LocalUpdate
+from ..local_update import watch_time
 from ..model import ExportedModel
 from .base import Kinematics
 from .condensation import Condensation
@@ -36,6 +37,7 @@ class Response:
 
     Attributes:
         strain: Strain of every law point, shape ``(n * law_points, n_ε)``.
+        strain_old: The same at the start of the step.
         law: The law's answer at every law point.
         stress: S, shape ``(n, size)``.
         tangent: dS/dE, shape ``(n, size²)``.
@@ -45,6 +47,7 @@ class Response:
     """
 
     strain: FloatArray
+    strain_old: FloatArray
     law: LocalUpdate
     stress: FloatArray
     tangent: FloatArray
@@ -138,8 +141,9 @@ class Evaluation:
             law.residual.reshape(count, -1)[failed] = np.inf
         else:
             respond()
+        watch_time(law, strain, strain_old, dt, self.model.manifest)
         energy, dissipation, validity = self._averages[:, :count]
         kinematics.energy(measure, law, energy)
         kinematics.average(law.dissipation, dissipation)
         np.max(law.validity.reshape(count, -1), axis=1, out=validity)
-        return Response(strain, law, stress, tangent, energy, dissipation, validity)
+        return Response(strain, strain_old, law, stress, tangent, energy, dissipation, validity)

@@ -9,6 +9,7 @@ import numpy as np
 import ufl
 
 from ..kernels.base import FloatArray, LocalUpdate
+from ..mandel import ORDERS, measure_of, misplaced
 from ..manifest import Manifest
 from .base import Kinematics
 from .green_lagrange import GreenLagrange
@@ -75,6 +76,13 @@ class Solid(Kinematics):
                 f"{'' if expected == 1 else 's'}; {manifest.name} has {manifest.strain_size} "
                 f"({', '.join(manifest.strain_components)}). Laws with one strain go into "
                 "Microsphere or Microcircle, others into FullStrain."
+            )
+        wrong = misplaced(manifest.strain_components, measure_of(manifest))
+        if wrong:
+            raise ValueError(
+                f"{type(self).__name__}: needs strains in Mandel order "
+                f"({', '.join(ORDERS[expected])}, factor √2 on shear); of {manifest.name}, {wrong}"
+                ". Export the law with its strains in this order."
             )
 
     def measure(self, u: Any) -> Any:

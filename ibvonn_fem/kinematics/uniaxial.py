@@ -20,15 +20,17 @@ class Uniaxial(Kinematics):
 
     Args:
         area: Cross-section [length²]; multiplies work and energy, not ``law.stress``.
+        stress_free: Subtract the law's initial stress, so that the undeformed bar bears none.
     """
 
     law_points = 1
     shape: tuple[int, ...] = ()
 
-    def __init__(self, area: float = 1.0) -> None:
+    def __init__(self, area: float = 1.0, *, stress_free: bool = True) -> None:
         if not area > 0.0:
             raise ValueError(f"Uniaxial: area must be positive; found {area}.")
         self.area = float(area)
+        self.stress_free = stress_free
 
     def check(self, mesh: Any, manifest: Manifest) -> None:
         """Raise :class:`ValueError` unless the mesh is of intervals and the law has one strain."""

@@ -78,8 +78,8 @@ def zener_manifest(**changes: Any) -> Manifest:
         "envelope": Envelope(
             strain=np.array([[-1.0, 1.0]]),
             statev=np.array([[-1.0, 1.0]]),
-            strain_rate=np.array([[-1.0, 1.0]]),
-            time_step=np.array([0.0, 1.0]),
+            strain_rate=np.array([[-1e6, 1e6]]),
+            time_step=np.array([0.0, 1e3]),
         ),
         "residual_tolerance": 1e-10,
         "reference_tolerance": 1e-10,

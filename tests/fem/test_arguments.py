@@ -18,7 +18,6 @@ import ibvonn_fem
 from ibvonn_fem import (
     InternalVariableLaw,
     InternalVariableProblem,
-    Microcircle,
     TimeStepping,
     Uniaxial,
     load_model,
@@ -117,32 +116,3 @@ def test_a_displacement_that_is_no_number_is_named_and_nothing_is_lost(value, la
     assert problem.solve(0.1).converged
     np.testing.assert_allclose(U.x.array[last], 0.1)
     problem.restore()
-
-
-@pytest.mark.parametrize(
-    ("cells", "order", "degree", "few"),
-    [
-        ("interval", 1, 0, False),
-        ("interval", 2, 1, True),
-        ("interval", 2, 2, False),
-        ("triangle", 2, 0, True),
-        ("triangle", 2, 2, False),
-        ("triangle", 3, 3, False),
-        ("quadrilateral", 1, 1, False),
-        ("quadrilateral", 2, 2, False),
-        ("quadrilateral", 2, 1, True),
-    ],
-)
-def test_too_few_points_for_the_element_are_warned_of(cells, order, degree, few, recwarn):
-    if cells == "interval":
-        body, shape, kinematics, model = BAR, (), Uniaxial(), "exact_trap"
-    else:
-        kind = getattr(mesh.CellType, cells)
-        body = mesh.create_unit_square(MPI.COMM_SELF, 1, 1, kind)
-        shape, kinematics, model = (2,), Microcircle(4), "unfolding_twin"
-    u = fem.Function(fem.functionspace(body, ("Lagrange", order, shape)))
-    InternalVariableLaw(load_model(f"exported_models/{model}"), kinematics, u, degree)
-    found = [str(each.message) for each in recwarn if "quadrature point(s)" in str(each.message)]
-    assert bool(found) == few
-    if few:
-        assert f"Take quadrature_degree={2 * (order - 1)}." in found[0]

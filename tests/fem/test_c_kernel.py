@@ -259,10 +259,29 @@ def test_negative_time_is_refused():
     assert found.residual[1] <= 1e-10
 
 
+@pytest.mark.parametrize("dt", [1.01e100, 1e200, 1e308, 1.7e308, np.inf, np.nan])
+def test_a_step_without_end_is_refused(dt):
+    """Beyond 1e308 the update came back as an elastic step with residual 0."""
+    for law in (reference.zener_parameters(), reference.random_parameters(1, 1)):
+        kernel = CLibraryKernel(law)
+        found = kernel.update(np.ones((1, 1)), np.ones((1, 1)), np.zeros((1, 1)), dt)
+        assert np.isnan(found.residual[0])
+        assert np.isnan(found.stress[0, 0])
+
+
+def test_a_very_long_step_reaches_the_equilibrium():
+    """α → ε / 2 of the Zener solid."""
+    kernel = CLibraryKernel(reference.zener_parameters())
+    for dt in (1e6, 1e12, 1e50, 1e99):
+        found = kernel.update(np.ones((1, 1)), np.ones((1, 1)), np.zeros((1, 1)), dt)
+        assert found.residual[0] <= 1e-10
+        assert found.statev_new[0, 0] == pytest.approx(0.5, rel=1e-5)
+
+
 def test_overflow_is_refused_without_nan():
     kernel = CLibraryKernel(reference.random_parameters(1, 1))
     found = kernel.update(
-        np.array([[1e200], [1.7e308]]), np.zeros((2, 1)), np.zeros((2, 1)), np.array([1.0, 1e308])
+        np.array([[1e200], [1.7e308]]), np.zeros((2, 1)), np.zeros((2, 1)), np.array([1.0, 1e99])
     )
     assert not np.any(found.residual <= 1e-10)
     assert not any(np.isnan(getattr(found, f.name)).any() for f in fields(found))

@@ -64,6 +64,7 @@ extern unsigned short two_SymmetryType;
 extern unsigned short two_ElasticSymmetryType;
 extern unsigned short two_requiresStiffnessTensor;
 extern unsigned short two_requiresThermalExpansionCoefficientTensor;
+extern unsigned short two_TemperatureRemovedFromExternalStateVariables;
 extern unsigned short two_ComputesInternalEnergy;
 extern unsigned short two_ComputesDissipatedEnergy;
 extern unsigned short two_nGradients;
@@ -190,7 +191,7 @@ def test_ddsdde_is_the_derivative_with_respect_to_engineering_strain(emitted):
         np.testing.assert_allclose(difference, point.ddsdde[c], atol=1e-7)
 
 
-def test_truss_is_the_law_itself(emitted):
+def test_truss_is_the_law_less_its_stress_at_rest(emitted):
     ffi, functions = emitted
     point = Umat(emitted, 1, 0, 3, (2.0,))
     point([0.1], [0.05], 0.3)
@@ -203,8 +204,44 @@ def test_truss_is_the_law_itself(emitted):
     assert code == 0
     stress, *states, tangent, energy, dissipation, _, validity = outputs
     found = [point.stress[0], point.ddsdde[0, 0], point.sse[0], point.spd[0], *point.statev]
+    stress, energy = stress + 0.3, energy + 0.3 * 0.15  # σ₀ = -0.3 at ε₀ = 0.2
     right = [2.0 * stress, 2.0 * tangent, 2.0 * energy, 2.0 * dissipation, *states, validity]
     np.testing.assert_allclose(found, right, rtol=1e-13)
+
+
+@pytest.mark.parametrize("bad", ["strain", "increment", "time", "long"])
+@pytest.mark.parametrize("sizes", [(1, 0, 2), (3, 3, 50), (2, 1, 31)])
+def test_umat_asks_for_a_cut_where_an_input_is_refused(emitted, sizes, bad):
+    ndi, nshr, count = sizes
+    n, nan = ndi + nshr, np.nan
+    point = Umat(emitted, ndi, nshr, count)
+    stran, dstran = np.zeros(n), np.full(n, 1e-3)
+    dtime = {"time": nan, "long": 1e308}.get(bad, 0.3)
+    (stran if bad == "strain" else dstran)[0] += nan if bad in ("strain", "increment") else 0.0
+    point(stran, dstran, dtime)
+    assert point.pnewdt[0] == 0.5
+    assert not point.stress.any()
+    assert not point.ddsdde.any()
+
+
+@pytest.mark.parametrize("pnewdt", [1.0, -1.0, 0.9, 0.1])
+def test_umat_leaves_the_next_step_to_the_host_after_convergence(emitted, pnewdt):
+    point = Umat(emitted, 3, 3, 50)
+    point.pnewdt[:] = pnewdt
+    point(np.zeros(6), np.full(6, 1e-3), 0.3)
+    assert point.stress.any()
+    assert point.pnewdt[0] == pnewdt
+
+
+def test_umat_says_once_that_an_initial_stress_is_dropped(emitted, capfd):
+    strain, stresses = np.full(6, 1e-3), []
+    for initial in (2.0, 2.0, 0.0):
+        point = Umat(emitted, 3, 3, 50)
+        point.stress[:] = initial
+        point(np.zeros(6), strain, 0.3)
+        stresses.append(point.stress)
+    assert capfd.readouterr().err.count("initial stress of element 1 (and of others) is drop") == 1
+    np.testing.assert_array_equal(stresses[0], stresses[2])
 
 
 @pytest.mark.parametrize("pnewdt", [1.0, -1.0, 0.9], ids=["Abaqus", "CalculiX", "asked before"])
@@ -231,6 +268,8 @@ def test_umat_asks_for_a_smaller_step_and_touches_nothing_else(emitted, sizes, p
         ((3, 3, 50), (0.0,), "density and time must be positive"),
         ((3, 3, 50), (1.0, -1.0), "density and time must be positive"),
         ((3, 3, 50), (1.0, 0.0, np.nan), "density and time must be positive"),
+        ((3, 3, 50), (np.inf,), "density and time must be positive"),
+        ((3, 3, 50), (1.0, 0.0, np.inf), "density and time must be positive"),
         ((3, 3, 50), (1.0, 0.0, 1.0, 5.0), "at most 3 constants"),
     ],
 )
@@ -339,6 +378,8 @@ def test_loader_finds_every_symbol_it_reads(emitted):
         0,
     )
     assert (f.two_ComputesInternalEnergy, f.two_ComputesDissipatedEnergy) == (1, 1)
+    # MGIS takes 1 to mean that the temperature was the first external state variable
+    assert f.two_TemperatureRemovedFromExternalStateVariables == 0
     assert strings(ffi, f.two_Gradients, f.two_nGradients) == ["Strain"]
     assert strings(ffi, f.two_ThermodynamicForces, f.two_nThermodynamicForces) == ["Stress"]
     assert (f.two_GradientsTypes[0], f.two_ThermodynamicForcesTypes[0]) == (1, 1)

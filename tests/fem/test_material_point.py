@@ -19,6 +19,7 @@ EXPORTED = Path(__file__).parents[2] / "exported_models"
 EXACT_TRAP = EXPORTED / "exact_trap"
 
 
+@pytest.mark.filterwarnings("ignore:.*outside the range")  # of time steps
 def test_the_exported_exact_trap_is_the_zener_solid(zener):
     """The closed form in NumPy and the exported graphs agree on random steps."""
     exported, closed = load_model(EXACT_TRAP, kernel="onnx"), zener()
@@ -50,8 +51,9 @@ def test_no_points_are_no_problem():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"dt": -0.1}, r"dt must be finite and >= 0 \(0 is an elastic step\); found -0.1"),
-        ({"dt": np.nan}, "dt must be finite and >= 0"),
+        ({"dt": -0.1}, r"dt must be from 0 \(an elastic step\) to 1e\+100; found -0.1"),
+        ({"dt": np.nan}, "dt must be from 0"),
+        ({"dt": 1e308}, r"dt must be from 0 .* found 1e.308 at point 0.*equilibrium_state"),
         ({"dt": np.array([0.1, -1.0, 0.1])}, "found -1.0 at point 1"),
         ({"dt": np.zeros(2)}, r"dt must be one number or have shape \(3,\); found \(2,\)"),
         ({"strain": np.array([[0.0], [np.nan], [0.0]])}, "strain must be finite; found nan at po"),

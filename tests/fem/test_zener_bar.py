@@ -3,11 +3,14 @@
 import textwrap
 from pathlib import Path
 
+from mpi4py import MPI
+
 import numpy as np
 import pytest
+from dolfinx import fem, mesh
 
 import ibvonn_fem
-from ibvonn_fem import TimeStepping
+from ibvonn_fem import InternalVariableLaw, InternalVariableProblem, TimeStepping, Uniaxial
 
 pytestmark = pytest.mark.fem
 
@@ -125,15 +128,32 @@ def test_a_jump_is_elastic_and_later_jumps_are_too(zener, bar):
 
 
 def test_a_law_whose_equilibrium_is_strained_starts_there(bar, zener_at):
-    """The body at rest is at the declared strain; displacements are counted from it."""
+    """The body at rest is at the declared strain and bears no stress: σ₀ = 0.2 is subtracted."""
     body = bar(zener_at(strain=0.4, statev=0.2))
-    np.testing.assert_allclose(body.stress, 0.2)
+    np.testing.assert_allclose(body.stress, 0.0, atol=1e-15)
     body.elongation.value = 0.2
     body.problem.solve(0.5)
     body.problem.commit()
     α = (0.2 + 0.5 * 0.5) / 2.0
     np.testing.assert_allclose(body.law.internal[:, 0, 0], α, rtol=1e-12)
-    np.testing.assert_allclose(body.stress, 0.5 - α, rtol=1e-12)
+    np.testing.assert_allclose(body.stress, 0.5 - α - 0.2, rtol=1e-12)
+
+
+@pytest.mark.parametrize("stress_free", [True, False])
+def test_a_bar_without_load_stays_as_it_is(zener_at, stress_free):
+    """It crept to 0.4 while the law's initial stress was not subtracted."""
+    domain = mesh.create_unit_interval(MPI.COMM_SELF, 2)
+    V = fem.functionspace(domain, ("Lagrange", 1))
+    u = fem.Function(V)
+    held = fem.dirichletbc(0.0, fem.locate_dofs_geometrical(V, lambda x: np.isclose(x[0], 0)), V)
+    law = InternalVariableLaw(
+        zener_at(strain=0.4, statev=0.2), Uniaxial(stress_free=stress_free), u, 0
+    )
+    problem = InternalVariableProblem(law, u, [held])
+    for dt in (0.0, 0.1, 10.0, 100.0):
+        problem.solve(dt)
+        problem.commit()
+    assert np.abs(u.x.array).max() < 1e-14 if stress_free else np.abs(u.x.array).max() > 0.3
 
 
 def test_the_example_in_the_package_docstring_runs_and_creeps(monkeypatch, capsys):

@@ -1,0 +1,92 @@
+"""Six strains are Mandel's only where their names do not say otherwise."""
+
+from __future__ import annotations
+
+import json
+
+import law_reference as reference
+import pytest
+from model_directory import write_model
+
+pytest.importorskip("dolfinx")
+
+from ibvonn_fem import FullStrain, Microsphere, PlaneStrain
+from ibvonn_fem.emit_c import emit_c
+from ibvonn_fem.mandel import misplaced
+from ibvonn_fem.manifest import read_manifest
+
+MANDEL = [f"strain_{axes}" for axes in ("xx", "yy", "zz", "xy", "xz", "yz")]
+VOIGT = [f"strain_{axes}" for axes in ("xx", "yy", "zz", "yz", "xz", "xy")]
+ENGINEERING = [*MANDEL[:3], "gamma_xy", "gamma_xz", "gamma_yz"]
+
+
+@pytest.mark.parametrize(
+    ("names", "measure", "words"),
+    [
+        (MANDEL, "small strain, Mandel order: factor √2 on the shear components", ""),
+        (MANDEL[:4], "", ""),
+        (["e11", "e22", "e12"], "", ""),  # no separator: nothing is said
+        (["e_11", "e_22", "e_12"], "", ""),
+        (["e_11", "e_22", "e_21"], "", ""),
+        ([f"strain_{i}" for i in range(6)], "", ""),
+        (["strain"], "", ""),
+        (VOIGT, "", "component 3 is strain_yz where xy stands"),
+        (["e_11", "e_12", "e_22"], "", "component 1 is e_12 where yy stands"),
+        (ENGINEERING, "", "gamma_xy names an engineering shear strain"),
+        (MANDEL, "engineering strains", "described as 'engineering strains'"),
+    ],
+)
+def test_names_that_contradict_the_order_are_found(names, measure, words):
+    found = misplaced(names, measure)
+    assert words in found
+    assert bool(found) == bool(words)
+
+
+def law_of(folder, names):
+    law = reference.random_parameters(len(names), 2, seed=1, width=4)
+    path = write_model(folder, law) / "manifest.json"
+    document = json.loads(path.read_text())
+    document["strain"]["components"] = list(names)
+    path.write_text(json.dumps(document))
+    return folder
+
+
+class Mesh:
+    """As much of a mesh as the check of a kinematics looks at."""
+
+    def __init__(self, dimension):
+        self.topology = self.geometry = self
+        self.dim = dimension
+
+
+@pytest.mark.parametrize(("names", "right"), [(MANDEL, True), (VOIGT, False), (ENGINEERING, False)])
+def test_a_solid_takes_no_other_order_for_mandels(tmp_path, names, right):
+    manifest = read_manifest(law_of(tmp_path / "law", names))
+    for solid, dimension in ((FullStrain(6), 3), (PlaneStrain(FullStrain(6)), 2)):
+        if right:
+            solid.check(Mesh(dimension), manifest)
+            continue
+        with pytest.raises(ValueError, match=r"needs strains in Mandel order \(xx, yy, zz, xy"):
+            solid.check(Mesh(dimension), manifest)
+
+
+def test_a_law_of_one_strain_has_no_order(tmp_path):
+    manifest = read_manifest(law_of(tmp_path / "law", ["gamma_xy"]))
+    Microsphere(25).check(Mesh(3), manifest)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (MANDEL[:3], "they need a law of 1, 4 or 6 strains, and this one has 3"),
+        (VOIGT, "they need strains in Mandel order, and component 3 is strain_yz"),
+        (MANDEL, ""),
+    ],
+)
+def test_a_c_file_without_umat_is_said_to_have_none(tmp_path, caplog, names, words):
+    emit_c(law_of(tmp_path / "law", names), tmp_path)
+    text = (tmp_path / "constitutive.c").read_text()
+    assert ("void LAW_UMAT" in text) == (not words)
+    assert words in caplog.text
+    assert bool(caplog.text) == bool(words)
+    assert ("other codes: none; " + words[:20] in text) == bool(words)
