@@ -398,8 +398,8 @@ class InternalVariableLaw:
             dt = min(10.0 * dt, 1e12)
         raise ArithmeticError(
             f"{self.name}: the body has no equilibrium at its held displacement, internal "
-            f"variables still move after a step of {dt:.3g}. Give displacements within the range of "
-            "the training data."
+            f"variables still move after a step of {dt:.3g}. Stay within the range "
+            "of the training data."
         )
 
     def _strains(self, measure: FloatArray) -> FloatArray:
