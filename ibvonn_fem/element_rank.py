@@ -8,7 +8,6 @@ reference cell is that on every affine cell: with x = J X and û = Jᵀu, strain
 
 from __future__ import annotations
 
-import warnings
 from functools import lru_cache
 from typing import Any
 
@@ -18,11 +17,12 @@ import ufl
 
 from .kernels.base import FloatArray
 from .kinematics.settings import Symmetry
+from .warning import warn
 
 _TOLERANCE = 1e-10  # of eigenvalues, relative to the largest
 
 
-def warn_of_poor_rule(name: str, u: Any, degree: int, kinematics: Any) -> None:
+def warn_of_poor_rule(name: str, u: Any, degree: int, kinematics: Any, comm: Any) -> None:
     """Warn where a motion of a cell other than a rigid one meets no resistance.
 
     Args:
@@ -30,6 +30,7 @@ def warn_of_poor_rule(name: str, u: Any, degree: int, kinematics: Any) -> None:
         u: What the law strains: a Function, a part of one, or a sum of such.
         degree: Of the quadrature rule.
         kinematics: Of the law; in rotational symmetry the hoop strain u_r / r resists too.
+        comm: Of the mesh; collective.
     """
     symmetry = getattr(getattr(kinematics, "setting", None), "symmetry", None)
     rotational = symmetry is Symmetry.ROTATIONAL
@@ -40,12 +41,12 @@ def warn_of_poor_rule(name: str, u: Any, degree: int, kinematics: Any) -> None:
             while missing_rank(element, enough, rotational):
                 enough += 1
             points = len(basix.make_quadrature(element.cell_type, degree)[1])
-            warnings.warn(
+            warn(
                 f"InternalVariableLaw: {name!r} has {points} quadrature point(s) in one "
                 f"{element.cell_type.name} of order {_order(element)}; {missing} of "
                 "its motions beside the rigid ones meet no resistance there (hourglass modes). "
                 f"Take quadrature_degree={enough}.",
-                stacklevel=3,
+                comm=comm,
             )
 
 

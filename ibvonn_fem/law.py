@@ -105,7 +105,7 @@ class InternalVariableLaw:
         require_one_model(model, mesh.comm)
         kinematics.check(mesh, model.manifest)
         self.points = QuadraturePoints(mesh, quadrature_degree, subdomain)
-        warn_of_poor_rule(self.name, u, quadrature_degree, kinematics)
+        warn_of_poor_rule(self.name, u, quadrature_degree, kinematics, mesh.comm)
         self.dx = self.points.dx
         shape = kinematics.shape
         self.stress = self.points.function(shape, f"{self.name}_stress")

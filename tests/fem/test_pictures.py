@@ -27,7 +27,7 @@ def shape_of(model, kind, *, order=1, factor=1.0, comm=MPI.COMM_WORLD):
     domain = make(comm, *[3] * dim, cell_type=cell)
     space = fem.functionspace(domain, ("Lagrange", order, (dim,)))
     u = fem.Function(space)
-    law = InternalVariableLaw(model, kinematics, u, 2)
+    law = InternalVariableLaw(model, kinematics, u, 4)
     u.interpolate(lambda x: np.stack([0.5 * x[0], *[0.0 * x[0]] * (dim - 1)]))
     x = law.points.evaluator(ufl.SpatialCoordinate(domain)[0])()[:, 0]
     return pictures.deformed_shape("stretched", law, u, x, factor)

@@ -38,8 +38,8 @@ def manifest_of(kernel: Any, name: str, *, stress: float = 0.0, strain: float = 
         envelope=Envelope(
             strain=np.tile(box, (strains, 1)),
             statev=np.tile(box, (internals, 1)),
-            strain_rate=np.tile(box, (strains, 1)),
-            time_step=np.array([1e-3, 1.0]),
+            strain_rate=np.tile([[-1e6, 1e6]], (strains, 1)),
+            time_step=np.array([0.0, 1e6]),
         ),
         residual_tolerance=1e-10,
         reference_tolerance=1e-10,
