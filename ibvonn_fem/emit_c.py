@@ -23,7 +23,7 @@ from .kernels.compiler import SOURCES
 from .kernels.packing import PackedLaw, pack
 from .mandel import measure_of, misplaced
 from .manifest import FORMAT, Manifest, read_manifest
-from .reference import read_arrays
+from .plain_files import write_file
 
 logger = logging.getLogger(__name__)
 
@@ -55,12 +55,13 @@ def emit_c(
         ValueError: If there is no such set of directions.
     """
     manifest = read_manifest(model)
+    manifest.verify_files()
     if manifest.family != "convex_potentials":
         raise ExportedModelError(
             f"{manifest.directory}: only models of family 'convex_potentials' can be written in C; "
             f"this one is of family '{manifest.family}'. Use its constitutive.onnx."
         )
-    law = pack(read_arrays(manifest, "parameters.npz"), f"{manifest.directory}/parameters.npz")
+    law = pack(manifest.read_arrays("parameters.npz"), f"{manifest.directory}/parameters.npz")
     workspace = workspace_vectors(law) * _LANES
     if workspace > LARGEST_WORKSPACE:
         raise ExportedModelError(
@@ -85,7 +86,7 @@ def emit_c(
     paths = []
     for name, text in texts.items():
         path = folder / name
-        path.write_text(text, encoding="ascii")
+        write_file(path, text.encode("ascii"))
         paths.append(path)
     return paths
 

@@ -6,9 +6,7 @@ this package can get wrong: an exported directory, a kernel, a local solve, a ti
 
 from __future__ import annotations
 
-
-class ExportedModelError(ValueError):
-    """An exported directory cannot be used: missing, altered, too new or inconsistent."""
+from .model_directory import ExportedModelError as ExportedModelError
 
 
 class CheckpointError(ValueError):

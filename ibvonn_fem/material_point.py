@@ -10,6 +10,7 @@ import numpy as np
 from .kernels.base import FloatArray
 from .local_update import check_points
 from .model import ExportedModel
+from .plain_files import replacing
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,8 @@ def _is_number(word: str) -> bool:
 def write_history(path: str | Path, model: ExportedModel, history: PointHistory) -> None:
     """Write a history as CSV with a line of column names."""
     names, values = history.table(model)
-    np.savetxt(path, values, fmt="%.17g", delimiter=",", header=",".join(names), comments="")
+    with replacing(path) as part:
+        np.savetxt(part, values, fmt="%.17g", delimiter=",", header=",".join(names), comments="")
 
 
 def draw_history(path: str | Path, model: ExportedModel, history: PointHistory) -> None:
@@ -223,4 +225,5 @@ def draw_history(path: str | Path, model: ExportedModel, history: PointHistory) 
         axis.legend(loc="best", fontsize="small")
     axes[2].set_xlabel(f"time [{manifest.units.get('time', 'model units')}]")
     figure.suptitle(manifest.name)
-    figure.savefig(path, dpi=120)
+    with replacing(path) as part:
+        figure.savefig(part, dpi=120)

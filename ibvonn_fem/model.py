@@ -24,7 +24,7 @@ from .local_update import (
     watch_time,
 )
 from .manifest import Manifest, read_manifest
-from .reference import read_arrays, require_parity
+from .reference import require_equilibrium, require_parity
 from .warning import warn
 
 logger = logging.getLogger(__name__)
@@ -193,7 +193,9 @@ def load_model(
         kernel: ``"c"`` (compiled once per machine, fastest), ``"onnx"`` (onnxruntime, runs every
             model), or ``"auto"``: C where a compiler is found and the model allows it, else ONNX.
         strict_range: Refuse points outside the range of the training data instead of warning.
-        verify: Check the sha256 of every file and that the kernel reproduces ``reference.npz``.
+        verify: Check that every file is the one that the manifest lists, that graphs and weights
+            belong to this manifest, that the kernel reproduces ``reference.npz``, and that the
+            declared initial state is an equilibrium.
 
     Raises:
         ExportedModelError: If the directory is not a complete, unaltered model of a known format.
@@ -208,6 +210,7 @@ def load_model(
     runtime = load_kernel(manifest, kernel, verify=verify)
     if verify:
         require_parity(runtime, manifest)
+        require_equilibrium(runtime, manifest)
     logger.debug("loaded %s with kernel %s", manifest.directory, runtime.codename)
     return ExportedModel(manifest, runtime, strict_range=strict_range)
 
@@ -261,4 +264,4 @@ def _c_kernel(manifest: Manifest, verify: bool) -> Kernel:
         raise KernelUnavailableError(
             f"the C kernel needs the package cffi, which cannot be imported ({error})."
         ) from error
-    return CLibraryKernel(read_arrays(manifest, "parameters.npz", verify=verify))
+    return CLibraryKernel(manifest.read_arrays("parameters.npz", verify=verify))

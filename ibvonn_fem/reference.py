@@ -7,8 +7,6 @@ round-off is amplified, 100 times the tolerance is allowed.
 
 from __future__ import annotations
 
-import io
-import zipfile
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +18,12 @@ from .manifest import Manifest
 
 BEYOND_ENVELOPE = 100.0
 """Factor on the tolerance at points outside the training box."""
+
+EQUILIBRIUM_TOLERANCE = 1e-8
+"""Allowed deviation of the declared initial state from equilibrium, see `initial_state_errors`."""
+
+LEAST_POINTS = 8
+"""Fewer points that converged would let any kernel pass."""
 
 
 @dataclass(frozen=True)
@@ -37,23 +41,6 @@ class Parity:
     output: str
     error: float
     excess: float
-
-
-def read_arrays(manifest: Manifest, name: str, *, verify: bool = True) -> dict[str, FloatArray]:
-    """Read an ``.npz`` of the exported directory as float64 arrays; pickles are refused.
-
-    Raises:
-        ExportedModelError: If the file is missing, altered, or not such an archive.
-    """
-    content = manifest.read(name, verify=verify)
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            return {key: np.asarray(archive[key], dtype=np.float64) for key in archive.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ExportedModelError(
-            f"{manifest.directory}/{name}: is not an archive of plain number arrays ({error}). "
-            "Export the model again."
-        ) from error
 
 
 def graph_arrays(reference: dict[str, FloatArray], graph: str, side: str) -> dict[str, FloatArray]:
@@ -109,6 +96,8 @@ def kernel_parity(
             f"{manifest.directory}/reference.npz: holds no reference values of "
             f"{', '.join(missing)}. Export the model again."
         )
+    _require_points(inputs, outputs, manifest)
+    _require_points(rate_inputs, rate_outputs, manifest)
     update = kernel.update(
         inputs["strain"],
         inputs["strain_old"],
@@ -135,17 +124,94 @@ def kernel_parity(
     return found
 
 
+def _require_points(
+    inputs: dict[str, FloatArray], outputs: dict[str, FloatArray], manifest: Manifest
+) -> None:
+    """Enough points, as many of each array, and enough of them converged to compare anything."""
+    place = f"{manifest.directory}/reference.npz"
+    counts = {len(value) if value.ndim else 0 for value in (*inputs.values(), *outputs.values())}
+    if len(counts) != 1:
+        raise ExportedModelError(
+            f"{place}: must hold as many points of each input and output; it holds "
+            f"{sorted(counts)}. Export the model again."
+        )
+    count = counts.pop()
+    if "residual" in outputs:
+        count = int(np.count_nonzero(outputs["residual"] <= manifest.residual_tolerance))
+    if count < LEAST_POINTS:
+        raise ExportedModelError(
+            f"{place}: must hold at least {LEAST_POINTS} points that converged; it holds {count}. "
+            "Export the model again."
+        )
+
+
 def require_parity(kernel: Kernel, manifest: Manifest) -> None:
     """Self-check of a kernel when a model is loaded.
 
     Raises:
         ExportedModelError: If any output differs from its reference by more than the tolerance.
     """
-    parities = kernel_parity(kernel, read_arrays(manifest, "reference.npz"), manifest)
+    parities = kernel_parity(kernel, manifest.read_arrays("reference.npz"), manifest)
     worst = max(parities, key=lambda parity: parity.excess)
     if not worst.excess <= 1.0:
         raise ExportedModelError(
             f"{manifest.directory}: the kernel '{kernel.codename}' does not reproduce "
             f"reference.npz: {worst.graph}.{worst.output} differs by {worst.error:.2e} (relative), "
             f"allowed is {manifest.reference_tolerance:.0e}. Try another kernel, and report this."
+        )
+
+
+def initial_state_errors(
+    kernel: Kernel, manifest: Manifest, typical: tuple[FloatArray, FloatArray]
+) -> dict[str, float]:
+    """How far the declared initial state is from the law's own equilibrium.
+
+    Args:
+        kernel: The law.
+        manifest: Its description.
+        typical: Strains and internal variables of the envelope, which give the scales.
+
+    Returns:
+        Differences of stress and energy from the declared ones, and magnitudes of driving force
+        and rate, which vanish at equilibrium; in units of the largest at the typical states.
+    """
+    initial, scale = manifest.initial_state, kernel.rates(*typical)
+    rates = kernel.rates(initial.strain[np.newaxis], initial.statev[np.newaxis])
+    return {
+        "stress": _ratio(rates.stress[0] - initial.stress, scale.stress),
+        "energy": _ratio(rates.energy[0] - initial.energy, scale.energy),
+        "driving force": _ratio(rates.driving_force[0], scale.driving_force),
+        "rate": _ratio(rates.rate[0], scale.rate),
+    }
+
+
+def _ratio(value: FloatArray, typical: FloatArray) -> float:
+    scale = float(np.nanmax(np.abs(typical), initial=0.0))
+    found = float(np.max(np.abs(value), initial=0.0)) / max(scale, np.finfo(np.float64).tiny)
+    return np.inf if np.isnan(found) else found
+
+
+def typical_states(manifest: Manifest, count: int = 64) -> tuple[FloatArray, FloatArray]:
+    """Strains and internal variables drawn uniformly from the envelope."""
+    generator = np.random.default_rng(0)
+    boxes = (manifest.envelope.strain, manifest.envelope.statev)
+    drawn = (box[:, 0] + np.ptp(box, axis=1) * generator.random((count, len(box))) for box in boxes)
+    strain, statev = drawn
+    return strain, statev
+
+
+def require_equilibrium(kernel: Kernel, manifest: Manifest) -> None:
+    """Compare the declared initial state with the law, where a simulation will start.
+
+    Raises:
+        ExportedModelError: If the law has another stress or energy there, or is not at rest.
+    """
+    found = initial_state_errors(kernel, manifest, typical_states(manifest))
+    worst = max(found, key=lambda name: found[name])
+    if not found[worst] <= EQUILIBRIUM_TOLERANCE:
+        raise ExportedModelError(
+            f"{manifest.directory}: the initial state that the manifest declares must be an "
+            f"equilibrium of the law; the {worst} there is {found[worst]:.1e} off, in units of "
+            f"what is typical inside the envelope (allowed: {EQUILIBRIUM_TOLERANCE:.0e}). Restore "
+            "the manifest, or export the model again."
         )

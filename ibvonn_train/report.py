@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -98,6 +99,72 @@ def errors_entry(found: Mapping[str, Evaluation]) -> list[dict[str, Any]]:
         for name, each in found.items()
         for key, error in {**each.errors, **each.potentials}.items()
     ]
+
+
+def require_one_training(records: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any]) -> None:
+    """Check that results are those of laws trained like a model, each from a seed of its own.
+
+    Args:
+        records: What ``ibvonn evaluate --json`` or ``ibvonn reproduce --json`` wrote.
+        manifest: Of the model to whose card they go.
+
+    Raises:
+        ValueError: If they are of another model, of other ensembles under the same names, or if
+            one law is among them twice.
+    """
+    provenance = manifest["provenance"]
+    names = {manifest["name"], (provenance["config"] or {}).get("name", manifest["name"])}
+    trained_on = {"training_data_sha256": provenance["data_sha256"]}
+    for record in records:
+        found = str(record.get("name", record.get("example")))
+        if found not in names and not ("runs" in record and _starts(names, found)):
+            raise ValueError(
+                f"seeds: results must be of {' or '.join(sorted(names))}; found those of {found}."
+            )
+        for key, expected in trained_on.items():
+            if record.get(key, expected) != expected:
+                raise ValueError(
+                    f"seeds: the results of {record.get('model', found)} are of a law trained on "
+                    f"other data than {manifest['name']} (sha256 {str(record[key])[:12]}… and "
+                    f"{str(expected)[:12]}…). Give those of laws trained alike."
+                )
+    _require_one_value(records)
+    seeds = [record["seed"] for record in records if record.get("seed") is not None]
+    runs = [
+        json.dumps(run, sort_keys=True)
+        for record in records
+        for run in (record["runs"] if "runs" in record else [record["ensembles"]])
+    ]
+    for label, values in (("seed", seeds), ("result", runs)):
+        if len(set(values)) < len(values):
+            twice = next(value for value in values if values.count(value) > 1)
+            raise ValueError(
+                f"seeds: each law counts once; one {label} was given {values.count(twice)} times"
+                f"{f' ({twice})' if label == 'seed' else ''}. Give each file once."
+            )
+    own = provenance["seed"]
+    if own is not None and len(seeds) == len(records) and own not in seeds:
+        raise ValueError(
+            f"seeds: {manifest['name']} (seed {own}) must be one of the laws; found "
+            f"the seeds {sorted(seeds)}."
+        )
+
+
+def _starts(names: Iterable[str], example: str) -> bool:
+    return any(name.startswith(example) for name in names)
+
+
+def _require_one_value(records: Sequence[Mapping[str, Any]]) -> None:
+    """Ensembles of one name have one content."""
+    known: dict[str, str] = {}
+    for record in records:
+        for name, each in record.get("ensembles", {}).items():
+            digest = each.get("sha256")
+            if digest is not None and known.setdefault(name, digest) != digest:
+                raise ValueError(
+                    f"seeds: the laws were judged on different ensembles: {name} has sha256 "
+                    f"{known[name][:12]}… in one file and {digest[:12]}… in another."
+                )
 
 
 def seeds_entry(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

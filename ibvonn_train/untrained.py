@@ -5,11 +5,14 @@ What holds for them holds by construction, not by training; tests and benchmarks
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+import torch
 
 from .export.parameters import LawParameters
+from .export.potentials import ConvexEnergy
 
 
 def untrained_law(
@@ -23,6 +26,9 @@ def untrained_law(
 ) -> LawParameters:
     """Draw a law; weights that convexity needs are nonnegative, all others have any sign.
 
+    The linear part of f is shifted so that the law is at rest at zero strain and internal
+    variables, as every exported law is.
+
     Args:
         n_strain: n_ε.
         n_internal: n_α.
@@ -35,7 +41,7 @@ def untrained_law(
     d = n_strain + n_internal
     root = rng.normal(size=(d, d)) / np.sqrt(d)
     columns = (d, *context, n_internal * (n_internal + 1) // 2 + ridges)
-    return LawParameters(
+    law = LawParameters(
         strain_size=n_strain,
         internal_size=n_internal,
         energy_constant=-0.3,
@@ -52,3 +58,8 @@ def untrained_law(
         internal_scale=rng.uniform(0.5, 2.0, size=n_internal),
         envelope=np.tile([-1.0, 1.0], (d, 1)),
     )
+    zero = [torch.zeros(1, size, dtype=torch.float64) for size in (n_strain, n_internal)]
+    with torch.no_grad():
+        gradient = ConvexEnergy(law).gradient(*zero)[1].numpy()[0]
+    shift = np.where(np.arange(d) < n_strain, 0.0, gradient)
+    return replace(law, energy_linear=law.energy_linear - shift)

@@ -1,28 +1,24 @@
 """Compiling the C sources once per machine into the user's cache.
 
 The cache key holds the sources, the flags, the compiler and the processor, so a home directory that
-is shared by unlike machines is safe. A library appears by rename, complete or not at all; a lock
-lets one of several processes compile while the others wait.
+is shared by unlike machines is safe; :mod:`ibvonn_fem.library_cache` says when one is trusted.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import logging
 import os
 import platform
 import shlex
 import shutil
 import subprocess
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 from ..errors import KernelUnavailableError
-
-logger = logging.getLogger(__name__)
+from ..library_cache import cached_library
 
 SOURCES = (
     "law_lanes.h",
@@ -56,15 +52,6 @@ def find_compiler() -> str:
         f"c kernel: needs a C compiler; found none of {', '.join(candidates)} on PATH. Install gcc "
         "or clang, or set CC."
     )
-
-
-def cache_directory() -> Path:
-    """Folder of compiled kernels: ``$IBVONN_CACHE``, else ``ibvonn`` in the user's cache."""
-    named = os.environ.get("IBVONN_CACHE")
-    if named:
-        return Path(named)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "ibvonn"
 
 
 def source_directory() -> Path:
@@ -120,53 +107,17 @@ def compiled_library(flags: Sequence[str] | None = None) -> Path:
 
 
 def _cached(compiler: str, flags: Sequence[str]) -> Path:
-    directory = _writable(cache_directory())
-    library = directory / f"law-{library_key(compiler, flags)}.so"
-    if library.exists():
-        return library
-    with _lock(directory / "lock"):
-        if not library.exists():
-            _compile(compiler, flags, library)
-    return library
+    name = f"law-{library_key(compiler, flags)}.so"
+    return cached_library(name, lambda built: _compile(compiler, flags, built))
 
 
-def _writable(directory: Path) -> Path:
-    """``directory``, or a fresh private one where it cannot be written."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if os.access(directory, os.W_OK):
-            return directory
-    except OSError:
-        pass
-    fresh = Path(tempfile.mkdtemp(prefix="ibvonn-"))
-    logger.warning("%s: cannot be written; the C kernel is compiled into %s", directory, fresh)
-    return fresh
-
-
-@contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Hold an advisory lock; where the file system has none, the rename alone keeps us safe."""
-    with path.open("w") as stream:
-        try:
-            import fcntl
-
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        except (ImportError, OSError):
-            logger.debug("%s: no file locks here", path)
-        yield
-
-
-def _compile(compiler: str, flags: Sequence[str], library: Path) -> None:
+def _compile(compiler: str, flags: Sequence[str], built: Path) -> None:
     source = source_directory() / SOURCES[-1]
-    with tempfile.TemporaryDirectory(dir=library.parent) as scratch:
-        built = Path(scratch) / library.name
-        command = [compiler, *flags, *LIBRARY_FLAGS, "-o", str(built), str(source), "-lm"]
-        run = subprocess.run(command, capture_output=True, text=True, check=False)
-        if run.returncode != 0:
-            lines = [line for line in run.stderr.splitlines() if line.strip()] or ["no message"]
-            raise KernelUnavailableError(
-                f"c kernel: must compile; `{shlex.join(command[:-4])} …` failed with: {lines[0]}. "
-                "Set CC to another compiler, or use kernel='onnx'."
-            )
-        built.replace(library)
-    logger.debug("compiled %s", library)
+    command = [compiler, *flags, *LIBRARY_FLAGS, "-o", str(built), str(source), "-lm"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    if run.returncode != 0:
+        lines = [line for line in run.stderr.splitlines() if line.strip()] or ["no message"]
+        raise KernelUnavailableError(
+            f"c kernel: must compile; `{shlex.join(command[:-4])} …` failed with: {lines[0]}. "
+            "Set CC to another compiler, or use kernel='onnx'."
+        )

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import logging
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -18,12 +16,21 @@ from typing import Any
 from ..audits import Audit
 from ..data import TrajectoryEnsemble, open_ensemble, require_alike
 from ..evaluation import Evaluation, ExportedLaw
+from ..export import manifest as manifests
 from ..export import verify as parity
 from ..export.manifest import CARD
 from ..files import make_folder, remove_part
 from ..free_energy import MicroscopicEnergy
+from ..model_directory import read_document
 from ..physics import physics_of
-from ..report import certificate_table, errors_entry, errors_table, seeds_entry
+from ..plain_files import write_file
+from ..report import (
+    certificate_table,
+    errors_entry,
+    errors_table,
+    require_one_training,
+    seeds_entry,
+)
 from ..reproduction import reproduce as repeat_example
 from ..scan import scan as scan_sizes
 from ..scan import scan_table
@@ -64,8 +71,7 @@ def init(options: argparse.Namespace) -> int:
         )
     make_folder(folder)
     for name in names:
-        with as_file(files("ibvonn_train") / "templates" / name) as source:
-            shutil.copyfile(source, folder / name)
+        write_file(folder / name, (files("ibvonn_train") / "templates" / name).read_bytes())
         _say(options, f"wrote {folder / name}")
     _say(options, f"next: ibvonn simulate {folder / names[0]}")
     return 0
@@ -127,7 +133,7 @@ def evaluate(options: argparse.Namespace) -> int:
     data = named_ensembles(options.ensemble)
     law = opened(options.model, options, data)
     hashes = {name: each.sha256() for name, each in data.items()}
-    seen = (law.manifest["provenance"] or {}).get("data_sha256")
+    seen = law.manifest["provenance"]["data_sha256"]
     for name in (name for name, found in hashes.items() if found == seen):
         logger.warning("evaluate: %s is what the law was trained on: not unseen data.", name)
     gauge = gauge_of(law, options.training)
@@ -139,6 +145,8 @@ def evaluate(options: argparse.Namespace) -> int:
     record = {
         "model": str(options.model),
         "name": law.name,
+        "seed": law.manifest["provenance"]["seed"],
+        "training_data_sha256": seen,
         "gauge_of_internal_variables": "training set" if gauge else "the ensemble itself",
         "ensembles": {
             name: {
@@ -217,7 +225,7 @@ def _keep_certificate(options: argparse.Namespace) -> None:
     manifest = options.directory / "manifest.json"
     if options.ensemble is not None or not manifest.is_file():
         return
-    if json.loads(manifest.read_text(encoding="utf-8")).get("certificate"):
+    if read_document(options.directory)["certificate"]:
         raise FileExistsError(
             f"{options.directory}: carries a certificate, which this export would lose. Give "
             "unseen data with --ensemble, or choose another directory."
@@ -242,7 +250,9 @@ def card(options: argparse.Namespace) -> int:
     _require_export(options.directory)
     seeds = None
     if options.seeds is not None:
-        seeds = seeds_entry([read_results(path) for path in options.seeds])
+        records = [read_results(path) for path in options.seeds]
+        require_one_training(records, manifests.read(options.directory))
+        seeds = seeds_entry(records)
     path = write_card(options.directory, seeds)
     _say(options, f"wrote {path}")
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 import weakref
@@ -14,10 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ..export import manifest as manifests
 from ..export.law import Law as Potentials
 from ..export.parameters import LawParameters
 from ..export.runtime import session
 from ..free_energy import MicroscopicEnergy
+from ..model_directory import read_arrays, read_listed
 from ..physics import Physics, physics_of
 from .errors import Gauge
 from .law import FloatArray, Rates
@@ -39,6 +40,7 @@ class ExportedLaw:
 
     Raises:
         FileNotFoundError: If the directory holds no manifest.
+        ValueError: If the directory is not a complete, unaltered model.
     """
 
     def __init__(
@@ -56,7 +58,7 @@ class ExportedLaw:
             )
         self.training_gauge = training_gauge
         self._energy = energy
-        self.manifest: dict[str, Any] = json.loads(path.read_text())
+        self.manifest: dict[str, Any] = manifests.read(self.directory)
         self.name: str = self.manifest["name"]
         self.averaged = self.manifest["strain"]["kind"] == "averaged"
         self.strain_size = len(self.manifest["strain"]["components"])
@@ -72,7 +74,7 @@ class ExportedLaw:
     @property
     def has_decoder(self) -> bool:
         """Whether the model can say how microstates are distributed."""
-        return (self.directory / "decoder_log_density.onnx").is_file()
+        return "decoder_log_density.onnx" in self.manifest["files"]
 
     @cached_property
     def physics(self) -> Physics | None:
@@ -92,8 +94,10 @@ class ExportedLaw:
     @cached_property
     def potentials(self) -> Potentials | None:
         """Potentials f and φ as torch modules, of a model that has parameters."""
-        path = self.directory / "parameters.npz"
-        return Potentials.of(LawParameters.load(path)) if path.is_file() else None
+        if "parameters.npz" not in self.manifest["files"]:
+            return None
+        arrays = read_arrays(self.directory, self.manifest, "parameters.npz")
+        return Potentials.of(LawParameters.of(arrays))
 
     @property
     def has_potentials(self) -> bool:
@@ -103,7 +107,9 @@ class ExportedLaw:
     def _run(self, graph: str, **inputs: FloatArray) -> list[FloatArray]:
         opened = self._sessions.get(graph)
         if opened is None:
-            opened = self._sessions[graph] = session(self.directory / f"{graph}.onnx")
+            opened = self._sessions[graph] = session(
+                read_listed(self.directory, self.manifest, f"{graph}.onnx")
+            )
         wanted = {entry.name for entry in opened.get_inputs()}
         feed = {
             key: np.ascontiguousarray(value, dtype=np.float64)
@@ -161,7 +167,7 @@ class ExportedLaw:
         self, microstate: npt.NDArray[np.floating[Any]]
     ) -> tuple[FloatArray | None, FloatArray]:
         """Return ε (None if controlled) and α of ensembles ``(..., n_replica, n_x)``."""
-        if not (self.directory / "encoder.onnx").is_file():
+        if "encoder.onnx" not in self.manifest["files"]:
             raise ValueError(
                 f"{self.directory}: has no encoder, so that ensembles of microstates say nothing "
                 "of its α. Judge a learned law, or drive this one with `ibvonn-fem run-point`."

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..model_directory import LARGEST_MANIFEST, MANIFEST
+from ..plain_files import locked, parse_json, read_file, require_plain
 from .manifest import DERIVED
 
 
@@ -17,33 +18,67 @@ def whole_directory(directory: str | Path) -> Iterator[Path]:
     """Yield an empty sibling that takes the place of ``directory`` when the block ends well.
 
     An exported model that stands there is replaced; anything else is left alone. When the block
-    raises, nothing has changed.
+    raises, or another run has written into the directory meanwhile, nothing has changed.
 
     Raises:
-        FileExistsError: If the directory exists and is not an exported model.
+        FileExistsError: If the directory exists and is not an exported model, or is another one
+            than at the start.
     """
     target = Path(directory).resolve()
     require_replaceable(target)
+    before = _state(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     sibling = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
     try:
         yield sibling
         sibling.chmod(0o755)
-        require_replaceable(target)
-        if target.exists():
-            # A directory cannot be renamed over a full one: the old model steps aside first.
-            aside = sibling.with_suffix(".old")
-            target.rename(aside)
-            try:
-                sibling.rename(target)
-            except OSError:
-                aside.rename(target)
-                raise
-            shutil.rmtree(aside)
-        else:
-            sibling.rename(target)
+        with locked(target.parent):
+            require_replaceable(target)
+            if _state(target) != before:
+                raise FileExistsError(
+                    f"{target}: another run has written into it since this one started; nothing "
+                    "was written. Give each run a directory of its own."
+                )
+            _exchange(sibling, target)
     finally:
         shutil.rmtree(sibling, ignore_errors=True)
+
+
+def _exchange(sibling: Path, target: Path) -> None:
+    if not target.exists():
+        sibling.rename(target)
+        return
+    # A directory cannot be renamed over a full one: the old model steps aside first.
+    aside = sibling.with_suffix(".old")
+    target.rename(aside)
+    try:
+        sibling.rename(target)
+    except OSError:
+        aside.rename(target)
+        raise
+    shutil.rmtree(aside)
+
+
+def _state(directory: Path) -> list[tuple[str, int, int]]:
+    """What tells whether a run has written into a directory."""
+    if not directory.is_dir():
+        return []
+    found = [(path.name, path.lstat()) for path in directory.iterdir()]
+    return sorted((name, stat.st_ino, stat.st_mtime_ns) for name, stat in found)
+
+
+@contextmanager
+def changed_directory(directory: str | Path) -> Iterator[Path]:
+    """Yield a copy of an exported model that takes its place when the block ends well.
+
+    Raises:
+        FileExistsError: If the directory is not an exported model without foreign files and links.
+    """
+    with whole_directory(directory) as folder:
+        for path in Path(directory).iterdir():
+            require_plain(path)
+            shutil.copy2(path, folder / path.name)
+        yield folder
 
 
 def require_replaceable(directory: Path) -> None:
@@ -56,8 +91,8 @@ def require_replaceable(directory: Path) -> None:
     if not found:
         return
     try:
-        manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
-        listed = {"manifest.json", *manifest["files"], *DERIVED}
+        manifest = parse_json(read_file(directory / MANIFEST, LARGEST_MANIFEST))
+        listed = {MANIFEST, *manifest["files"], *DERIVED}
     except (OSError, ValueError, KeyError, TypeError):
         raise FileExistsError(
             f"{directory}: exists and is not an exported model (found: {sorted(found)[:8]}), so it "

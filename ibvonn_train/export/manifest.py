@@ -9,22 +9,29 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
 
+from ..model_directory import (
+    FORMAT,
+    MANIFEST,
+    METADATA,
+    STAMP,
+    manifest_hash,
+    problem_of,
+    read_arrays,
+    read_document,
+    require_consistent,
+    require_unaltered,
+)
+from ..plain_files import locked, read_file, require_plain, write_file
 from .card import markdown
 from .law import Law
-
-FORMAT = 1
-"""Format of the directories that this package writes."""
 
 CARD, RESPONSE = "README.md", "response.png"
 """The model card and its figure."""
@@ -164,25 +171,15 @@ def build(law: Law, about: Description) -> dict[str, Any]:
     }
 
 
-@cache
-def schema() -> dict[str, Any]:
-    """JSON Schema of the manifest, shipped with the package."""
-    text = files(__package__).joinpath("manifest.schema.json").read_text(encoding="utf-8")
-    document: dict[str, Any] = json.loads(text)
-    return document
-
-
 def check(manifest: dict[str, Any]) -> None:
-    """Compare a manifest with the schema.
+    """Compare a manifest with the schema, and its entries with each other.
 
     Raises:
-        ValueError: If it does not follow the schema.
+        ValueError: If something is wrong.
     """
-    errors = jsonschema.Draft202012Validator(schema()).iter_errors(manifest)
-    error = jsonschema.exceptions.best_match(errors)
-    if error is not None:
-        place = "/".join(str(part) for part in error.absolute_path) or "top level"
-        raise ValueError(f"manifest: at {place}: {error.message}.")
+    problem = problem_of(manifest)
+    if problem is not None:
+        raise ValueError(f"manifest: {problem}.")
 
 
 def text(manifest: dict[str, Any]) -> str:
@@ -191,45 +188,61 @@ def text(manifest: dict[str, Any]) -> str:
 
 
 def read(directory: Path) -> dict[str, Any]:
-    """Read ``manifest.json`` of an exported model.
+    """Read ``manifest.json`` of an exported model, after checking every file that it lists.
 
     Raises:
-        ValueError: If there is none, or it does not follow the schema.
+        ExportedModelError: If the directory is not a complete, unaltered model.
     """
-    try:
-        content = (directory / "manifest.json").read_text(encoding="utf-8")
-    except OSError as error:
-        raise ValueError(
-            f"{directory}: not an exported model, no manifest.json ({error})."
-        ) from None
-    manifest: dict[str, Any] = json.loads(content)
-    check(manifest)
+    manifest = read_document(directory)
+    require_unaltered(directory, manifest)
+    if "parameters.npz" in manifest["files"]:
+        require_consistent(directory, manifest, read_arrays(directory, manifest, "parameters.npz"))
     return manifest
 
 
-def write(manifest: dict[str, Any], directory: Path) -> None:
-    """Write ``manifest.json`` with the checksum of every other file in the directory.
+def metadata(manifest: dict[str, Any]) -> dict[str, str]:
+    """What every graph carries of its manifest: the text for a person, the hash for a reader."""
+    return {METADATA: text(manifest), STAMP: manifest_hash(manifest)}
+
+
+def write(manifest: dict[str, Any], directory: Path, names: Iterable[str]) -> None:
+    """Write ``manifest.json`` with size and checksum of the named files, and the model card.
 
     It appears whole: a reader finds the old one or the new one.
     """
     listed = {}
-    for path in sorted(directory.iterdir()):
-        if path.name not in ("manifest.json", *DERIVED):
-            content = path.read_bytes()
-            digest = hashlib.sha256(content).hexdigest()
-            listed[path.name] = {"sha256": digest, "bytes": len(content)}
-    replace({**manifest, "files": listed}, directory)
+    for name in sorted(names):
+        content = read_file(directory / name)
+        digest = hashlib.sha256(content).hexdigest()
+        listed[name] = {"sha256": digest, "bytes": len(content)}
+    _replace({**manifest, "files": listed}, directory)
 
 
-def replace(document: dict[str, Any], directory: Path) -> None:
-    """Write a complete manifest in place of the one that is there, and the model card after it.
+def add(directory: Path, **entries: Any) -> None:
+    """Add to the manifest of a model what was measured of it, and write its card again.
+
+    Two processes that add to one model come one after the other: neither loses what the other
+    wrote.
+
+    Args:
+        directory: The model.
+        **entries: Entries that no graph knows: ``parity``, ``seeds``.
 
     Raises:
-        ValueError: If it does not follow the schema.
+        ValueError: If the directory is not an unaltered model, or an entry does not follow the
+            schema.
     """
+    with locked(directory):
+        manifest = read(directory)
+        listed = manifest.pop("files")
+        _replace({**manifest, **entries, "files": listed}, directory)
+
+
+def _replace(document: dict[str, Any], directory: Path) -> None:
+    """Write a complete manifest in place of the one that is there, and the model card after it."""
     check(document)
+    for name in (MANIFEST, CARD, RESPONSE):
+        require_plain(directory / name)
     card = markdown(document, RESPONSE if (directory / RESPONSE).is_file() else None)
-    partial = directory / ".manifest.json.part"
-    partial.write_text(text(document), encoding="utf-8")
-    partial.replace(directory / "manifest.json")
-    (directory / CARD).write_text(card, encoding="utf-8")
+    write_file(directory / MANIFEST, text(document))
+    write_file(directory / CARD, card)

@@ -15,6 +15,7 @@ from torch import nn
 from . import manifest as manifests
 from . import program, torchscript
 from .directory import whole_directory
+from .graph import RATES_OUTPUTS
 from .law import Law
 from .manifest import Description
 from .onnx import Shape, constitutive_model, module_model, rates_model
@@ -23,6 +24,9 @@ from .reference import Arrays, evaluate, graph_arrays, law_reference, relative_d
 from .runtime import run_onnx
 
 logger = logging.getLogger(__name__)
+
+REST_TOLERANCE = 1e-8
+"""Allowed driving force at the initial state, in units of the largest at the reference states."""
 
 
 @dataclass(frozen=True)
@@ -74,13 +78,14 @@ def export_law(
 
     Raises:
         FileExistsError: If the directory exists and is not an exported model.
-        ValueError: If the description does not fit the law, or the written graphs do not give the
-            values of torch.
+        ValueError: If the description does not fit the law, the law is not at rest at zero strain
+            and internal variables, or the written graphs do not give the values of torch.
     """
     law = Law.of(law) if isinstance(law, LawParameters) else law
     document = manifests.build(law, about)
-    metadata = {"ibvonn_manifest": manifests.text(document)}
+    metadata = manifests.metadata(document)
     reference = law_reference(law, np.asarray(about.time_step, dtype=np.float64))
+    _require_rest(law, reference)
     models = {
         "constitutive": constitutive_model(law.update(), metadata),
         "rates": rates_model(law.rates(), law.internal_size, metadata),
@@ -101,7 +106,7 @@ def export_law(
             law.parameters.save(folder / "parameters.npz")
         with (folder / "reference.npz").open("wb") as stream:
             np.savez(stream, **reference)  # type: ignore[arg-type]
-        manifests.write(document, folder)
+        manifests.write(document, folder, [path.name for path in folder.iterdir()])
     logger.info("wrote %s (%s)", directory, ", ".join(f"{name}.onnx" for name in models))
     return Path(directory)
 
@@ -152,6 +157,20 @@ def _microscopic_inputs(graph: Graph, law: Law, seed: int = 1) -> Arrays:
         size = [sizes[s] if isinstance(s, str) else s for s in shape]
         inputs[name] = known[name] if name in known else generator.standard_normal(size)
     return inputs
+
+
+def _require_rest(law: Law, reference: Arrays) -> None:
+    """Hosts start from zero state: the force that drives the internal variables vanishes there."""
+    zero = [np.zeros((1, size)) for size in (law.strain_size, law.internal_size)]
+    inputs = dict(zip(("strain", "statev"), zero, strict=True))
+    found = evaluate("rates", law.rates(), inputs, RATES_OUTPUTS)["rates.out.driving_force"]
+    typical = np.max(np.abs(reference["rates.out.driving_force"]), initial=0.0)
+    if not np.max(np.abs(found)) <= REST_TOLERANCE * typical:
+        raise ValueError(
+            "export: the law must be at rest at zero strain and internal variables, where hosts "
+            f"start; the driving force there is {np.max(np.abs(found)):.3g}, typical inside the "
+            f"envelope is {typical:.3g}. Shift the internal variables (or the linear part of f)."
+        )
 
 
 def _require_agreement(name: str, path: Path, reference: Arrays, law: Law) -> None:

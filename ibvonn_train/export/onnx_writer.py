@@ -10,7 +10,7 @@ is missing is named.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -196,12 +196,13 @@ class OnnxWriter:
         nodes += [
             helper.make_node("Identity", [value], [key]) for key, (value, _) in outputs.items()
         ]
+        used = set(inputs_of(nodes))  # a matrix that is stored transposed is not used as it was
         graph = helper.make_graph(
             nodes,
             name,
             [value_info(key, shape) for key, shape in inputs.items()],
             [value_info(key, shape) for key, (_, shape) in outputs.items()],
-            initializer=list(self._initializers.values()),
+            initializer=[each for each in self._initializers.values() if each.name in used],
         )
         model = helper.make_model(
             graph,
@@ -378,6 +379,14 @@ _KNOWN = {*_RULES, *_UNARY, *_BINARY}
 
 def _names(functions: Iterable[Any]) -> str:
     return ", ".join(sorted({function.__name__ for function in functions}))
+
+
+def inputs_of(nodes: Iterable[onnx.NodeProto]) -> Iterator[str]:
+    """Names of all values that nodes take, those of the bodies of loops included."""
+    for node in nodes:
+        yield from node.input
+        for attribute in node.attribute:
+            yield from inputs_of(attribute.g.node)
 
 
 def value_info(name: str, shape: Sequence[int | str]) -> onnx.ValueInfoProto:

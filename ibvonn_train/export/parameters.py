@@ -12,12 +12,15 @@ semidefinite make f jointly convex; φ is convex with its minimum 0 at g = 0 for
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from ..plain_files import parse_arrays, read_file, replacing
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -187,7 +190,7 @@ class LawParameters:
 
     def save(self, path: str | Path) -> None:
         """Write ``parameters.npz``."""
-        with Path(path).open("wb") as stream:
+        with replacing(path) as part, part.open("wb") as stream:
             np.savez(stream, **self.arrays())  # type: ignore[arg-type]
 
     @classmethod
@@ -197,8 +200,17 @@ class LawParameters:
         Raises:
             ValueError: If an array is missing, or is not as required.
         """
-        with np.load(path, allow_pickle=False) as archive:
-            content = {key: archive[key] for key in archive.files}
+        return cls.of(parse_arrays(read_file(path)), str(path))
+
+    @classmethod
+    def of(
+        cls, content: Mapping[str, npt.NDArray[Any]], path: str = "parameters.npz"
+    ) -> LawParameters:
+        """Take the arrays of ``parameters.npz``; ``path`` is their name in messages.
+
+        Raises:
+            ValueError: If an array is missing, or is not as required.
+        """
         try:
             layers, context, count = (int(content[name]) for name in _COUNTS)
             n_of = {"energy_hidden": layers - 1, "energy_skip": layers, "energy_bias": layers}

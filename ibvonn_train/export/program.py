@@ -10,7 +10,6 @@ export does it unasked.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import warnings
 from collections.abc import Sequence
@@ -20,6 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from ..model_directory import read_arrays
+from ..plain_files import locked, replacing
 from . import manifest as manifests
 from .law import Law
 from .newton import MAX_PASSES, initial_state
@@ -102,15 +103,17 @@ def add(directory: str | Path) -> Path:
         ValueError: If the model has no ``parameters.npz``, or torch cannot export the loop.
     """
     directory = Path(directory)
-    if not (directory / "parameters.npz").exists():
+    document = manifests.read(directory)
+    if "parameters.npz" not in document["files"]:
         raise ValueError(
             f"{directory}: has no parameters.npz, from which torch rebuilds the law. Pass pt2=True "
             "to export_law where the law is exported."
         )
-    document = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
-    law = Law.of(LawParameters.load(directory / "parameters.npz"))
-    save(law.update(), directory / "constitutive.pt2")
-    manifests.write(document, directory)
+    law = Law.of(LawParameters.of(read_arrays(directory, document, "parameters.npz")))
+    with locked(directory):
+        with replacing(directory / "constitutive.pt2") as part:
+            save(law.update(), part)
+        manifests.write(document, directory, {*document["files"], "constitutive.pt2"})
     return directory / "constitutive.pt2"
 
 

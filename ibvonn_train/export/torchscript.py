@@ -6,6 +6,7 @@ silenced here and nowhere else.
 
 from __future__ import annotations
 
+import io
 import warnings
 import zipfile
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..plain_files import replacing
 from .newton import MAX_PASSES, initial_state
 from .update import ConstitutiveUpdate
 
@@ -87,17 +89,18 @@ def save(update: ConstitutiveUpdate, path: Path, metadata: dict[str, str] | None
 
 def _forget_source(path: Path) -> None:
     """Drop the archive's debug records: they hold the paths of this machine, and half its size."""
-    shorter = path.with_name(f".{path.name}.part")
-    with zipfile.ZipFile(path) as old, zipfile.ZipFile(shorter, "w") as new:
-        for entry in old.infolist():
-            if not entry.filename.endswith(".debug_pkl"):
-                new.writestr(entry, old.read(entry), compress_type=entry.compress_type)
-    shorter.replace(path)
+    with replacing(path) as shorter, zipfile.ZipFile(path) as old:
+        with zipfile.ZipFile(shorter, "w") as new:
+            for entry in old.infolist():
+                if not entry.filename.endswith(".debug_pkl"):
+                    new.writestr(entry, old.read(entry), compress_type=entry.compress_type)
 
 
-def load(path: Path) -> torch.jit.ScriptModule:
-    """Read ``constitutive.pt``."""
+def load(content: bytes) -> torch.jit.ScriptModule:
+    """Read the bytes of ``constitutive.pt``. Running it runs the graph: check its hash first."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", DEPRECATION)
-        module: torch.jit.ScriptModule = torch.jit.load(str(path))  # type: ignore[no-untyped-call]
+        module: torch.jit.ScriptModule = torch.jit.load(  # type: ignore[no-untyped-call]
+            io.BytesIO(content)
+        )
     return module

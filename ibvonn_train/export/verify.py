@@ -11,7 +11,7 @@ rebuild the law; there the TorchScript file takes the place of torch. The measur
 
 from __future__ import annotations
 
-import json
+import io
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..model_directory import read_arrays, read_listed
 from . import manifest as manifests
 from . import torchscript
 from .c_runtime import c_runtimes, emit_c
@@ -78,9 +79,9 @@ def torch_runtime(update: Any) -> Runtime:
     return run
 
 
-def onnx_runtime(path: Path) -> Runtime:
-    """The update through ONNX Runtime."""
-    opened = session(path)
+def onnx_runtime(content: bytes) -> Runtime:
+    """The update through ONNX Runtime, from the bytes of its file."""
+    opened = session(content)
 
     def run(inputs: Arrays) -> Arrays:
         values = opened.run(list(OUTPUTS), {name: inputs[name] for name in INPUTS})
@@ -90,25 +91,30 @@ def onnx_runtime(path: Path) -> Runtime:
 
 
 def runtimes_of(directory: Path) -> dict[str, Runtime]:
-    """The runtimes for which the directory holds a file, first the one that judges the others.
+    """The runtimes for which the manifest lists a file, first the one that judges the others.
+
+    Nothing runs before every file is the one that the manifest lists.
 
     Raises:
-        ValueError: If there is none that could judge.
+        ValueError: If the directory is not an unaltered model, or there is none that could judge.
     """
-    found = {}
-    if (directory / "parameters.npz").exists():
-        law = Law.of(LawParameters.load(directory / "parameters.npz"))
+    manifest, found = manifests.read(directory), {}
+    listed = manifest["files"]
+    if "parameters.npz" in listed:
+        law = Law.of(LawParameters.of(read_arrays(directory, manifest, "parameters.npz")))
         found["torch"] = torch_runtime(law.update())
-    if (directory / "constitutive.pt").exists():
-        found["torchscript"] = torch_runtime(torchscript.load(directory / "constitutive.pt"))
+    if "constitutive.pt" in listed:
+        content = read_listed(directory, manifest, "constitutive.pt")
+        found["torchscript"] = torch_runtime(torchscript.load(content))
     if not found:
         raise ValueError(
             f"{directory}: has neither parameters.npz nor constitutive.pt, from which torch would "
             "take the law that the others are compared with. Export the model again."
         )
-    found["onnx"] = onnx_runtime(directory / "constitutive.onnx")
-    if (directory / "constitutive.pt2").exists():
-        found["pt2"] = torch_runtime(torch.export.load(directory / "constitutive.pt2").module())
+    found["onnx"] = onnx_runtime(read_listed(directory, manifest, "constitutive.onnx"))
+    if "constitutive.pt2" in listed:
+        content = read_listed(directory, manifest, "constitutive.pt2")
+        found["pt2"] = torch_runtime(torch.export.load(io.BytesIO(content)).module())
     return found
 
 
@@ -131,7 +137,7 @@ def verify(
         ValueError: If there is neither ``parameters.npz`` nor ``constitutive.pt``.
     """
     directory = Path(directory)
-    manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+    manifest = manifests.read(directory)
     ranges = {key: np.asarray(value) for key, value in manifest["envelope"].items()}
     box = np.concatenate([ranges["strain"], ranges["statev"]]), len(ranges["strain"])
     tolerance = float(manifest["tolerances"]["reference"])
@@ -139,8 +145,7 @@ def verify(
     compared = runtimes_of(directory)
     judge = next(iter(compared.values()))
     generator = np.random.default_rng(seed)
-    with np.load(directory / "reference.npz", allow_pickle=False) as archive:
-        reference = dict(archive)
+    reference = read_arrays(directory, manifest, "reference.npz")
     steps = {
         "reference": graph_arrays(reference, "constitutive", "in"),
         "inside": random_states(*box, ranges["time_step"], n_points, generator),
@@ -194,7 +199,7 @@ def verify_all(directory: str | Path, *, n_points: int = 100_000) -> list[Parity
     directory = Path(directory)
     with tempfile.TemporaryDirectory() as name:
         folder, compiled = Path(name), {}
-        if (directory / "parameters.npz").exists():
+        if "parameters.npz" in manifests.read(directory)["files"]:
             source = emit_c(directory, folder)
             compiled = c_runtimes(source, folder) if source is not None else {}
         return verify(directory, runtimes=compiled, n_points=n_points)
@@ -216,14 +221,10 @@ def table(rows: Sequence[Parity]) -> str:
 
 def store(directory: str | Path, rows: Sequence[Parity]) -> None:
     """Write the table into the manifest, whose other entries stay as they are."""
-    path = Path(directory) / "manifest.json"
-    document = json.loads(path.read_text(encoding="utf-8"))
-    listed = document.pop("files")
     # JSON has no infinity; no difference of interest is larger than the largest number.
     largest = float(np.finfo(np.float64).max)
-    document["parity"] = [
+    parity = [
         {k: min(v, largest) if isinstance(v, float) else v for k, v in asdict(row).items()}
         for row in rows
     ]
-    document["files"] = listed
-    manifests.replace(document, path.parent)
+    manifests.add(Path(directory), parity=parity)

@@ -12,6 +12,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from ..plain_files import replacing
+
 
 @contextmanager
 def canvas(
@@ -26,7 +28,8 @@ def canvas(
     axes = figure.subplots(rows, columns, squeeze=False, **options)
     yield figure, axes
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
+    with replacing(path) as part:
+        figure.savefig(part, dpi=150)
 
 
 def shades(count: int) -> Any:

@@ -24,9 +24,7 @@ def write_card(directory: str | Path, seeds: list[dict[str, Any]] | None = None)
         ValueError: If the directory is not an exported model.
     """
     folder = Path(directory)
-    manifest = manifests.read(folder)
+    manifests.read(folder)  # refused before anything is drawn over
     response(folder / manifests.RESPONSE, folder)
-    listed = manifest.pop("files")
-    added = {} if seeds is None else {"seeds": seeds}
-    manifests.replace({**manifest, **added, "files": listed}, folder)
+    manifests.add(folder, **({} if seeds is None else {"seeds": seeds}))
     return folder / manifests.CARD

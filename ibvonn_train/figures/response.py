@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..export import manifest as manifests
 from ..export.runtime import session
+from ..model_directory import read_listed
 from .canvas import canvas, shades
 
 SLOWER = (1.0, 0.1, 0.01)
 """Rates over the fastest of the envelope."""
+
+MOST_STEPS = 100_000
+"""Bound on the time steps of a cycle, whatever a manifest says."""
 
 STEPS = 400
 """Time steps of a cycle, or more where the longest step of the envelope asks for them."""
@@ -25,9 +29,14 @@ def response(path: Path, directory: Path) -> None:
     The strain goes from zero to the upper end of the envelope, to the lower, and back; its other
     components stay zero. Dotted where the state is outside the envelope.
     """
-    manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+    manifest = manifests.read(directory)
     ranges = manifest["envelope"]
     fastest = float(np.max(np.abs(ranges["strain_rate"][0])))
+    if not (fastest > 0.0 and ranges["time_step"][1] > 0.0):
+        raise ValueError(
+            f"{directory}: the envelope must have strain rates and time steps above zero, to draw "
+            f"a cycle; found {ranges['strain_rate'][0]} and {ranges['time_step']}."
+        )
     names = [manifest[key]["components"][0] for key in ("strain", "stress", "internal")]
     with canvas(path, 1, 2, size=(8.0, 3.2)) as (figure, axes):
         for slower, colour in zip(SLOWER, shades(len(SLOWER)), strict=True):
@@ -51,10 +60,10 @@ def _cycle(
     low, high = min(0.0, ranges["strain"][0][0]), max(0.0, ranges["strain"][0][1])
     longest = ranges["time_step"][1]
     duration = 2.0 * (high - low) / rate
-    steps = max(STEPS, int(np.ceil(duration / longest)))
+    steps = int(np.clip(np.ceil(duration / longest), STEPS, MOST_STEPS))
     turns = np.cumsum([0.0, high, high - low, -low])
     path = np.interp(np.linspace(0.0, turns[-1], steps + 1), turns, [0.0, high, low, 0.0])
-    law = session(directory / "constitutive.onnx")
+    law = session(read_listed(directory, manifest, "constitutive.onnx"))
     n_strain, n_internal = len(ranges["strain"]), len(ranges["statev"])
     strain, statev = np.zeros((steps + 1, 1, n_strain)), np.zeros((1, n_internal))
     strain[:, 0, 0] = path

@@ -1,7 +1,6 @@
 """Compiling langevin.c once per machine into the user's cache folder.
 
-The name of the library holds a hash of sources, flags, compiler and processor, and it is moved into
-place when it is complete: processes that start at once cannot disturb each other.
+The name of the library holds a hash of sources, flags, compiler and processor.
 """
 
 from __future__ import annotations
@@ -12,10 +11,11 @@ import platform
 import shlex
 import shutil
 import subprocess
-import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from ..library_cache import cached_library
 
 SOURCE = Path(__file__).with_name("langevin.c")
 INCLUDED = Path(__file__).with_name("langevin_steps.h")
@@ -58,15 +58,6 @@ def find_compiler() -> str:
     raise CompilerError(f"no C compiler ({', '.join(candidates)}) was found")
 
 
-def cache_folder() -> Path:
-    """Return the folder of compiled code: ``$IBVONN_CACHE``, else in the user's cache folder."""
-    named = os.environ.get("IBVONN_CACHE")
-    if named:
-        return Path(named)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "ibvonn"
-
-
 @cache
 def library() -> tuple[Any, Any]:
     """Return cffi's interface and the library, compiled now if this machine has not yet.
@@ -95,10 +86,7 @@ def _compiled(compiler: str, flags: tuple[str, ...]) -> Path:
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
     parts = [SOURCE.read_text(), INCLUDED.read_text(), *flags, compiler, version.stdout]
     key = hashlib.sha256("\0".join([*parts, _processor()]).encode()).hexdigest()[:16]
-    target = _writable(cache_folder()) / f"langevin-{key}.so"
-    if not target.exists():
-        _compile([compiler, *flags], target)
-    return target
+    return cached_library(f"langevin-{key}.so", lambda built: _compile([compiler, *flags], built))
 
 
 def _processor() -> str:
@@ -111,21 +99,9 @@ def _processor() -> str:
     return platform.machine() + next(features, platform.processor())
 
 
-def _writable(folder: Path) -> Path:
-    """Return the folder, or a private temporary one where it cannot be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError:
-        return Path(tempfile.mkdtemp(prefix="ibvonn-"))
-    return folder if os.access(folder, os.W_OK) else Path(tempfile.mkdtemp(prefix="ibvonn-"))
-
-
-def _compile(command: list[str], target: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        output = Path(scratch) / target.name
-        whole = [*command, "-shared", "-fPIC", "-o", str(output), str(SOURCE), "-lm"]
-        result = subprocess.run(whole, capture_output=True, text=True, check=False)
-        if result.returncode:
-            said = [line for line in result.stderr.splitlines() if line.strip()] or ["no message"]
-            raise CompilerError(f"`{shlex.join(command)}` failed with: {said[0]}")
-        output.replace(target)
+def _compile(command: list[str], built: Path) -> None:
+    whole = [*command, "-shared", "-fPIC", "-o", str(built), str(SOURCE), "-lm"]
+    result = subprocess.run(whole, capture_output=True, text=True, check=False)
+    if result.returncode:
+        said = [line for line in result.stderr.splitlines() if line.strip()] or ["no message"]
+        raise CompilerError(f"`{shlex.join(command)}` failed with: {said[0]}")

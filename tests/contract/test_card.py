@@ -11,6 +11,7 @@ from ibvonn_train.cli import main
 from ibvonn_train.export import export_law
 from ibvonn_train.export.card import markdown
 from ibvonn_train.export.exact_models import export_trap
+from ibvonn_train.report import require_one_training
 from ibvonn_train.untrained import untrained_law
 
 ROOT = Path(__file__).parents[2]
@@ -105,6 +106,57 @@ def test_python_of_a_card_runs_and_gives_the_shapes_of_the_law(tmp_path, monkeyp
     assert names["statev"].shape == (1, 2)
 
 
+def result(directory, seed, *, name=None, sha256="a" * 64, trained_on=None, **ensembles):
+    """What `ibvonn evaluate --json` writes, as far as the card reads it."""
+    return {
+        "model": f"run{seed}",
+        "name": read(directory)["name"] if name is None else name,
+        "seed": seed,
+        "training_data_sha256": trained_on,
+        "ensembles": {key: {"sha256": sha256, **value} for key, value in ensembles.items()},
+    }
+
+
+def errors_of(value):
+    return {"errors_percent": {"controlled/force": value}, "potentials_percent": {}}
+
+
+@pytest.mark.parametrize(
+    ("second", "words"),
+    [
+        ({"name": "trap"}, "results must be of exact_trap; found those of trap"),
+        ({"seed": 0}, "one seed was given 2 times (0)"),
+        ({"seed": None, "value": 1.0}, "one result was given 2 times"),
+        ({"sha256": "b" * 64}, "different ensembles: test has sha256 aaaaaaaaaaaa"),
+        ({"trained_on": "c" * 64}, "are of a law trained on other data than exact_trap"),
+    ],
+)
+def test_seeds_of_what_does_not_belong_together_are_refused(tmp_path, capsys, second, words):
+    directory = export_trap(tmp_path / "trap")
+    value = second.pop("value", 2.0)
+    options = {"seed": 1, **second}
+    results = [
+        result(directory, 0, test=errors_of(1.0)),
+        result(directory, options.pop("seed"), test=errors_of(value), **options),
+    ]
+    paths = [tmp_path / f"{i}.json" for i in range(2)]
+    for path, content in zip(paths, results, strict=True):
+        path.write_text(json.dumps(content))
+    assert main(["card", str(directory), "--seeds", *map(str, paths)]) == 1
+    assert words in capsys.readouterr().err
+    assert "seeds" not in read(directory)
+
+
+def test_the_model_itself_is_one_of_the_seeds(tmp_path):
+    directory = export_trap(tmp_path / "trap")
+    document = read(directory)
+    document["provenance"]["seed"] = 3
+    records = [result(directory, seed, test=errors_of(seed)) for seed in (1, 2)]
+    with pytest.raises(ValueError, match=r"\(seed 3\) must be one of the laws; found .* \[1, 2\]"):
+        require_one_training(records, document)
+    require_one_training([*records, result(directory, 3, test=errors_of(3.0))], document)
+
+
 def test_card_verb_draws_adds_seeds_and_leaves_a_model_that_loads(tmp_path):
     directory = export_trap(tmp_path / "trap")
     before = read(directory)
@@ -115,7 +167,7 @@ def test_card_verb_draws_adds_seeds_and_leaves_a_model_that_loads(tmp_path):
         numbers = {"errors_percent": {"controlled/force": error}, "potentials_percent": {}}
         numbers["predicted_stress"] = stress
         results.append(tmp_path / f"{seed}.json")
-        results[-1].write_text(json.dumps({"ensembles": {"test": numbers}}))
+        results[-1].write_text(json.dumps(result(directory, seed, test=numbers)))
     assert main(["card", str(directory), "-q", "--seeds", *map(str, results)]) == 0
     after = read(directory)
     (row,) = after.pop("seeds")
@@ -133,9 +185,9 @@ def test_seeds_of_one_law_or_of_other_ensembles_are_refused(tmp_path, capsys):
     directory = export_trap(tmp_path / "trap")
     numbers = {"errors_percent": {"controlled/force": 1.0}, "potentials_percent": {}}
     paths = []
-    for name in ("test", "linear"):
+    for seed, name in enumerate(("test", "linear")):
         paths.append(tmp_path / f"{name}.json")
-        paths[-1].write_text(json.dumps({"ensembles": {name: numbers}}))
+        paths[-1].write_text(json.dumps(result(directory, seed, **{name: numbers})))
     assert main(["card", str(directory), "--seeds", str(paths[0])]) == 1
     assert "at least 2 laws" in capsys.readouterr().err
     assert main(["card", str(directory), "--seeds", *map(str, paths)]) == 1

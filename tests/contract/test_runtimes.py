@@ -17,7 +17,7 @@ from untrained_description import untrained_description
 import ibvonn_train
 from ibvonn_fem.model import load_model
 from ibvonn_train.cli.parser import main
-from ibvonn_train.export import Law, export_law, program, torchscript, verify
+from ibvonn_train.export import Law, export_law, manifest, program, torchscript, verify
 from ibvonn_train.export.exact_models import export_chain_twin, export_trap
 from ibvonn_train.export.graph import INPUTS, OUTPUTS
 from ibvonn_train.export.reference import evaluate, graph_arrays, random_states
@@ -201,6 +201,8 @@ def test_a_law_of_graphs_only_is_judged_by_its_torchscript_file(tmp_path):
     ]
     assert all(row.agrees for row in rows)
     (directory / "constitutive.pt").unlink()
+    document = manifest.read_document(directory)
+    manifest.write(document, directory, set(document["files"]) - {"constitutive.pt"})
     with pytest.raises(ValueError, match="neither"):
         verify.verify(directory, n_points=10)
 

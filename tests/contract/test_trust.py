@@ -1,0 +1,498 @@
+"""A model directory comes from a stranger: nothing that was exchanged in it passes in silence.
+
+Both packages read a directory by one rule, so each altered directory is shown to both.
+"""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import threading
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+import ibvonn_fem
+import ibvonn_train
+from ibvonn_fem import load_model
+from ibvonn_fem.check import check_model
+from ibvonn_fem.cli import main as main_fem
+from ibvonn_fem.emit_c import emit_c
+from ibvonn_fem.errors import ExportedModelError
+from ibvonn_fem.manifest import read_manifest
+from ibvonn_fem.model_directory import ADDED_LATER, stamp_of
+from ibvonn_fem.plain_files import (
+    locked,
+    parse_arrays,
+    parse_json,
+    read_file,
+    replacing,
+    write_file,
+)
+from ibvonn_train.cli.parser import main as main_train
+from ibvonn_train.evaluation import open_law
+from ibvonn_train.export import manifest as manifests
+from ibvonn_train.export import torchscript, verify
+from ibvonn_train.export.directory import whole_directory
+from ibvonn_train.export.stamp import stamp
+from ibvonn_train.figures import write_card
+from ibvonn_train.model_directory import ExportedModelError as ModelErrorOfTraining
+
+ROOT = Path(__file__).parents[2]
+EXACT_TRAP = ROOT / "exported_models" / "exact_trap"
+LISTED = sorted(json.loads((EXACT_TRAP / "manifest.json").read_text())["files"])
+
+pytestmark = pytest.mark.export
+
+
+@pytest.fixture
+def copy(tmp_path):
+    return Path(shutil.copytree(EXACT_TRAP, tmp_path / "exact_trap"))
+
+
+def document_of(directory):
+    return json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+
+
+def put(directory, document):
+    (directory / "manifest.json").write_text(json.dumps(document), encoding="utf-8")
+
+
+def replace_file(directory, name, content):
+    """Write a file and make the table of files agree with it."""
+    (directory / name).write_bytes(content)
+    document = document_of(directory)
+    digest = hashlib.sha256(content).hexdigest()
+    document["files"][name] = {"sha256": digest, "bytes": len(content)}
+    put(directory, document)
+
+
+def refused(directory):
+    """What both packages say of a directory; they must say the same."""
+    with pytest.raises(ExportedModelError) as of_fem:
+        read_manifest(directory).verify_files()
+    with pytest.raises(ModelErrorOfTraining) as of_train:
+        manifests.read(directory)
+    assert str(of_fem.value).replace("ibvonn_fem", "ibvonn_train") == str(of_train.value)
+    assert "\n" not in str(of_fem.value)
+    return str(of_fem.value)
+
+
+@pytest.mark.parametrize("name", ["plain_files.py", "model_directory.py", "library_cache.py"])
+def test_both_packages_have_the_same_rule(name):
+    first, second = (Path(p.__file__).with_name(name) for p in (ibvonn_fem, ibvonn_train))
+    assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize("directory", sorted((ROOT / "exported_models").glob("*/")), ids=str)
+def test_shipped_graphs_carry_the_hash_of_their_manifest(directory):
+    assert read_manifest(directory).verify_files() == []
+    for path in directory.glob("*.onnx"):
+        model = onnx.load(path)
+        held = {entry.key: entry.value for entry in model.metadata_props}
+        assert stamp_of(path.name, path.read_bytes()) == held["ibvonn_manifest_sha256"]
+        said = json.loads(held["ibvonn_manifest"])
+        assert said == {k: v for k, v in document_of(directory).items() if k not in ADDED_LATER}
+        stored = {each.name for each in model.graph.initializer}
+        assert stored <= set(_used(model.graph)), "a constant that nothing uses"
+
+
+def _used(graph):
+    for node in graph.node:
+        yield from node.input
+        for attribute in node.attribute:
+            yield from _used(attribute.g)
+
+
+def _numbers(node, path=()):
+    for key, child in node.items() if isinstance(node, dict) else enumerate(node):
+        if isinstance(child, dict | list):
+            yield from _numbers(child, (*path, key))
+        elif isinstance(child, int | float) and not isinstance(child, bool):
+            yield (*path, key)
+
+
+def test_no_number_of_a_manifest_can_be_changed(copy):
+    original = document_of(copy)
+    places = [place for place in _numbers(original) if place[0] not in ("parity", "seeds")]
+    assert len(places) >= 30
+    for place in places:
+        document = json.loads(json.dumps(original))
+        target = document
+        for key in place[:-1]:
+            target = target[key]
+        value = target[place[-1]]
+        target[place[-1]] = value + 1 if isinstance(value, int) else 1.01 * value + 1e-9
+        put(copy, document)
+        assert refused(copy), place
+    put(copy, original)
+    read_manifest(copy).verify_files()  # the control: it was the change that was refused
+
+
+def test_no_word_of_a_manifest_can_be_changed(copy):
+    document = document_of(copy)
+    document["units"]["stress"] = "MPa"
+    put(copy, document)
+    assert "manifest.json is not the one with which" in refused(copy)
+
+
+@pytest.mark.parametrize("name", LISTED)
+@pytest.mark.parametrize("harm", ["bit", "shorter", "longer", "link", "pipe", "folder", "missing"])
+def test_no_file_of_a_model_can_be_exchanged(copy, tmp_path, name, harm):
+    path = copy / name
+    content = bytearray(path.read_bytes())
+    path.unlink()
+    if harm == "bit":
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    elif harm == "shorter":
+        path.write_bytes(content[:-1])
+    elif harm == "longer":
+        path.write_bytes(content + b"\0")
+    elif harm == "link":
+        (tmp_path / "elsewhere").write_bytes(content)  # the very content that is listed
+        path.symlink_to(tmp_path / "elsewhere")
+    elif harm == "pipe":
+        os.mkfifo(path)
+    elif harm == "folder":
+        path.mkdir()
+    assert name in refused(copy)
+
+
+def test_a_device_as_a_listed_file_is_not_read(copy):
+    (copy / "reference.npz").unlink()
+    (copy / "reference.npz").symlink_to("/dev/zero")
+    assert "a symbolic link" in refused(copy)
+    with pytest.raises(ValueError, match="must be a regular file; it is a device"):
+        read_file("/dev/zero")
+
+
+@pytest.mark.parametrize("name", ["constitutive.onnx", "rates.onnx", "constitutive.pt"])
+def test_graphs_of_another_model_are_refused_though_their_hash_is_listed(copy, name):
+    replace_file(copy, name, (EXACT_TRAP.parent / "trap" / name).read_bytes())
+    assert f"manifest.json is not the one with which {name} was written" in refused(copy)
+
+
+def test_weights_of_another_model_are_refused_though_their_hash_is_listed(copy):
+    content = (EXACT_TRAP.parent / "trap" / "parameters.npz").read_bytes()
+    replace_file(copy, "parameters.npz", content)
+    assert "manifest.json and parameters.npz disagree on" in refused(copy)
+
+
+@pytest.mark.parametrize("verb", ["card", "verify", "evaluate"])
+def test_verbs_refuse_a_model_with_graphs_of_another(copy, verb, capsys, tmp_path):
+    shutil.copy(EXACT_TRAP.parent / "trap" / "rates.onnx", copy)
+    card = (copy / "README.md").read_bytes()
+    extra = ["--ensemble", str(tmp_path / "none.h5")] if verb == "evaluate" else []
+    assert main_train([verb, str(copy), *extra]) == 1
+    assert "rates.onnx: has been altered since the export" in capsys.readouterr().err
+    assert (copy / "README.md").read_bytes() == card
+    with pytest.raises(ValueError, match="has been altered"):
+        open_law(copy)
+
+
+def test_a_graph_runs_only_after_its_hash_was_checked(copy, monkeypatch):
+    content = bytearray((copy / "constitutive.pt").read_bytes())
+    content[100] ^= 1
+    (copy / "constitutive.pt").write_bytes(content)
+    monkeypatch.setattr(torchscript, "load", lambda _: pytest.fail("was loaded"))
+    with pytest.raises(ValueError, match="has been altered"):
+        verify.verify(copy, n_points=10)
+
+
+def _bare(directory):
+    """The model as an export of a year ago would be: its graphs say nothing of a manifest."""
+    for path in directory.glob("*.onnx"):
+        model = onnx.load(path)
+        del model.metadata_props[:]
+        replace_file(directory, path.name, model.SerializeToString())
+    memory = io.BytesIO()
+    with zipfile.ZipFile(directory / "constitutive.pt") as old:
+        with zipfile.ZipFile(memory, "w") as new:
+            for entry in old.infolist():
+                if "/extra/" not in entry.filename:
+                    new.writestr(entry, old.read(entry))
+    replace_file(directory, "constitutive.pt", memory.getvalue())
+
+
+def test_an_older_model_without_hashes_is_read_and_the_check_says_so(copy, recwarn):
+    _bare(copy)
+    load_model(copy, kernel="onnx")
+    (files,) = [check for check in check_model(copy, ("onnx",)) if check.name == "files"]
+    assert files.passed
+    assert "no hash of the manifest in constitutive.onnx" in files.detail
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("entry", "key", "value", "words"),
+    [
+        ("initial_state", "strain", [0.05], "must be an equilibrium of the law"),
+        ("initial_state", "statev", [0.01], "must be an equilibrium of the law"),
+        ("initial_state", "stress", [0.01], "must be an equilibrium of the law; the stress"),
+        ("initial_state", "energy", 0.01, "must be an equilibrium of the law; the energy"),
+        ("envelope", "strain", [[-9.0, 9.0]], "disagree on envelope"),
+        ("internal", "scale", [3.0], "disagree on internal_scale"),
+        ("tolerances", "residual", 1e-9, "disagree on residual_tolerance"),
+    ],
+)
+@pytest.mark.parametrize("kernel", ["c", "onnx"])
+def test_numbers_of_an_older_model_are_compared_with_the_law(
+    copy, entry, key, value, words, kernel
+):
+    _bare(copy)
+    document = document_of(copy)
+    document[entry][key] = value
+    put(copy, document)
+    with pytest.raises(ExportedModelError, match=words):
+        load_model(copy, kernel=kernel)
+
+
+@pytest.mark.parametrize(
+    ("entry", "key", "value"),
+    [
+        ("envelope", "strain", [[-1e300, 1e300]]),
+        ("envelope", "time_step", [-1.0, 1.0]),
+        ("envelope", "time_step", [2.0, 1.0]),
+        ("envelope", "strain_rate", [[0.0, 1e300]]),
+        ("envelope", "strain_rate", [[0.0, 1.0]] * 2),
+        ("internal", "scale", [1e300]),
+        ("internal", "scale", [1e-300]),
+        ("tolerances", "residual", 1e300),
+        ("tolerances", "reference", 1.0),
+        ("initial_state", "energy", 1e300),
+    ],
+)
+def test_numbers_of_a_manifest_are_bounded(copy, entry, key, value):
+    document = document_of(copy)
+    document[entry][key] = value
+    put(copy, document)
+    stamp_words = "manifest.json is not the one"
+    assert stamp_words not in refused(copy)  # refused for what it is, whoever stamped it
+    assert f"{entry}/{key}" in refused(copy)
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "/etc/x", "a/b", "x\0", "x\n", "..", ".x", "manifest.json", "RATES.onnx"]
+)
+def test_names_of_files_stay_in_the_directory(copy, name):
+    document = document_of(copy)
+    document["files"][name] = {"sha256": "0" * 64, "bytes": 1}
+    put(copy, document)
+    assert "files" in refused(copy)
+
+
+def test_hostile_json_is_refused_in_a_sentence():
+    for text in (
+        '{"a": 1, "a": 2}',
+        "[" * 100 + "]" * 100,
+        "[" * 10**5,
+        "NaN",
+        "-Infinity",
+        "9" * 5000,
+    ):
+        with pytest.raises(ValueError, match=r"twice|nested|not a number|Exceeds the limit"):
+            parse_json(text.encode())
+    assert parse_json(b'{"a": [1, 2.5, null]}') == {"a": [1, 2.5, None]}
+
+
+def test_a_manifest_of_nothing_names_what_is_missing(copy):
+    (copy / "manifest.json").write_text("{}")
+    assert "is a required property" in refused(copy)
+    for verb in ("card", "verify"):
+        assert main_train([verb, str(copy)]) == 1
+
+
+def _archive(**arrays):
+    memory = io.BytesIO()
+    np.savez(memory, **arrays)
+    return memory.getvalue()
+
+
+def test_arrays_are_read_from_bytes_that_are_there():
+    stored = {
+        "a": np.arange(6.0).reshape(2, 3),
+        "b": np.asfortranarray(np.eye(3)),
+        "c": np.int64(3),
+    }
+    found = parse_arrays(_archive(**stored))
+    for name, value in stored.items():
+        np.testing.assert_array_equal(found[name], value)
+    swapped = parse_arrays(_archive(a=np.arange(3.0).astype(">f8")))
+    np.testing.assert_array_equal(swapped["a"], [0.0, 1.0, 2.0])
+
+
+def test_a_small_archive_that_unpacks_to_gigabytes_is_refused(copy):
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("bomb.npy", "w", force_zip64=True) as stream:
+            for _ in range(300):
+                stream.write(bytes(2**20))
+    assert len(memory.getvalue()) < 2**20
+    replace_file(copy, "parameters.npz", memory.getvalue())
+    assert "at most 268435456 are allowed" in refused(copy)
+
+
+def test_an_array_that_claims_more_than_it_has_is_refused():
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "<f8", "fortran_order": False, "shape": (10**9, 10**9)}
+    )
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w") as archive:
+        archive.writestr("a.npy", header.getvalue() + bytes(80))
+    with pytest.raises(ValueError, match="has 80 bytes of numbers"):
+        parse_arrays(memory.getvalue())
+
+
+@pytest.mark.parametrize("kernel", ["c", "onnx"])
+@pytest.mark.parametrize("output", ["energy", "stress", "driving_force", "rate"])
+def test_the_self_check_compares_the_law_in_continuous_time(copy, kernel, output):
+    """The control of all: unaltered copies load, see the other tests."""
+    with np.load(copy / "reference.npz") as archive:
+        arrays = dict(archive)
+    arrays[f"rates.out.{output}"] = arrays[f"rates.out.{output}"] * (1.0 + 1e-8)
+    replace_file(copy, "reference.npz", _archive(**arrays))
+    with pytest.raises(ExportedModelError, match=rf"does not reproduce .* rates\.{output}"):
+        load_model(copy, kernel=kernel)
+
+
+@pytest.mark.parametrize("harm", ["none", "few", "unequal", "refused"])
+def test_reference_values_that_compare_nothing_are_refused(copy, harm):
+    with np.load(copy / "reference.npz") as archive:
+        arrays = dict(archive)
+    if harm == "unequal":
+        arrays["rates.out.rate"] = arrays["rates.out.rate"][:-1]
+    elif harm == "refused":
+        arrays["constitutive.out.residual"] = np.full((64, 1), np.inf)
+    else:
+        arrays = {key: value[: 3 * (harm == "few")] for key, value in arrays.items()}
+    replace_file(copy, "reference.npz", _archive(**arrays))
+    with pytest.raises(ExportedModelError, match=r"must hold (at least 8|as many) points"):
+        load_model(copy, kernel="onnx")
+
+
+@pytest.mark.parametrize("name", ["README.md", "response.png", "manifest.json"])
+@pytest.mark.parametrize("verb", ["card", "verify"])
+def test_no_verb_writes_through_a_link(copy, tmp_path, name, verb):
+    target = tmp_path / "startup"
+    shutil.copy(copy / name, target)
+    before = target.read_bytes()
+    (copy / name).unlink()
+    (copy / name).symlink_to(target)
+    points = ["--points", "16"] if verb == "verify" else []
+    assert main_train([verb, str(copy), *points]) == 1
+    assert target.read_bytes() == before
+    assert (copy / name).is_symlink()
+
+
+@pytest.mark.parametrize("name", ["constitutive.c", "constitutive.h", "constitutive.f90"])
+def test_the_c_file_is_not_written_through_a_link(copy, tmp_path, name, capsys):
+    (tmp_path / "startup").write_text("mine")
+    (copy / name).symlink_to(tmp_path / "startup")
+    assert main_fem(["emit-c", str(copy)]) == 1
+    assert "it is a symbolic link" in capsys.readouterr().err
+    assert (tmp_path / "startup").read_text() == "mine"
+
+
+def test_init_and_results_are_not_written_through_a_link(copy, tmp_path, capsys):
+    """A link to a file that does not exist yet looks as if nothing stood there."""
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "trap.toml").symlink_to(tmp_path / "startup")
+    assert main_train(["init", "trap", str(tmp_path / "study")]) == 1
+    (tmp_path / "history.csv").write_text("0, 0.1\n1, 0.2\n")
+    for name in ("out.csv", "out.png"):
+        (tmp_path / name).symlink_to(tmp_path / "startup")
+        other = {"out.csv": "--output", "out.png": "--figure"}
+        options = ["--output", str(tmp_path / "table.csv"), "--figure", str(tmp_path / "f.png")]
+        options[options.index(other[name]) + 1] = str(tmp_path / name)
+        history = ["--strain-history", str(tmp_path / "history.csv")]
+        assert main_fem(["run-point", str(copy), *history, *options]) == 1
+    assert capsys.readouterr().err.count("it is a symbolic link") == 3
+    assert not (tmp_path / "startup").exists()
+
+
+def test_an_export_over_a_broken_model_is_refused_in_a_sentence(copy, capsys, tmp_path):
+    (copy / "manifest.json").write_text("[]")
+    assert main_train(["export", str(tmp_path / "run"), str(copy)]) == 1
+    assert "must hold a JSON object; found a list" in capsys.readouterr().err
+
+
+def test_a_link_at_the_name_of_an_unfinished_file_is_left_alone(copy, tmp_path):
+    (tmp_path / "startup").write_text("mine")
+    for name in (".manifest.json.part", ".README.md.part", ".constitutive.pt.part"):
+        (copy / name).symlink_to(tmp_path / "startup")
+    write_card(copy)
+    assert (tmp_path / "startup").read_text() == "mine"
+
+
+def test_a_c_file_is_not_made_of_an_altered_manifest(copy, tmp_path):
+    document = document_of(copy)
+    document["initial_state"]["stress"] = [0.5]
+    put(copy, document)
+    with pytest.raises(ExportedModelError, match="is not the one with which"):
+        emit_c(copy, tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
+def _write_half(path):
+    with replacing(path) as part:
+        part.write_text("half of the n")
+        raise OSError("No space left on device")
+
+
+def test_files_appear_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "result.csv"
+    write_file(path, "old")
+    path.chmod(0o640)
+    with pytest.raises(OSError, match="No space"):
+        _write_half(path)
+    assert path.read_text() == "old"
+    write_file(path, "new")
+    assert path.read_text() == "new"
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert [each.name for each in tmp_path.iterdir()] == ["result.csv"]
+
+
+def test_two_that_add_to_one_model_lose_nothing(copy):
+    document = document_of(copy)
+    row = {"ensemble": "e", "quantity": "q", "seeds": 2, "median": 1, "lowest": 1, "highest": 1}
+    with locked(copy):  # both wait until the other one is ready too
+        threads = [
+            threading.Thread(target=manifests.add, args=(copy,), kwargs=entry)
+            for entry in ({"parity": document["parity"][:1]}, {"seeds": [row]})
+        ]
+        for thread in threads:
+            thread.start()
+    for thread in threads:
+        thread.join()
+    found = manifests.read(copy)
+    assert found["parity"] == document["parity"][:1]
+    assert found["seeds"] == [row]
+
+
+def _export_while_another_writes(directory):
+    with whole_directory(directory) as folder:
+        shutil.copytree(EXACT_TRAP, folder, dirs_exist_ok=True)
+        write_card(directory)
+
+
+def test_of_two_exports_into_one_directory_the_second_is_refused(copy):
+    with pytest.raises(FileExistsError, match="another run has written into it"):
+        _export_while_another_writes(copy)
+    manifests.read(copy)
+
+
+def test_a_manifest_that_was_changed_on_purpose_is_stamped(copy):
+    document = document_of(copy)
+    document["description"] = "Said better."
+    put(copy, document)
+    assert refused(copy)
+    stamp(copy)
+    model = load_model(copy, kernel="onnx")
+    assert model.manifest.description == "Said better."
+    assert torchscript.load((copy / "constitutive.pt").read_bytes()) is not None
