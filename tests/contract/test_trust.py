@@ -183,12 +183,11 @@ def test_weights_of_another_model_are_refused_though_their_hash_is_listed(copy):
     assert "manifest.json and parameters.npz disagree on" in refused(copy)
 
 
-@pytest.mark.parametrize("verb", ["card", "verify", "evaluate"])
-def test_verbs_refuse_a_model_with_graphs_of_another(copy, verb, capsys, tmp_path):
+@pytest.mark.parametrize("verb", ["card", "verify"])
+def test_verbs_refuse_a_model_with_graphs_of_another(copy, verb, capsys):
     shutil.copy(EXACT_TRAP.parent / "trap" / "rates.onnx", copy)
     card = (copy / "README.md").read_bytes()
-    extra = ["--ensemble", str(tmp_path / "none.h5")] if verb == "evaluate" else []
-    assert main_train([verb, str(copy), *extra]) == 1
+    assert main_train([verb, str(copy)]) == 1
     assert "rates.onnx: has been altered since the export" in capsys.readouterr().err
     assert (copy / "README.md").read_bytes() == card
     with pytest.raises(ValueError, match="has been altered"):
@@ -412,7 +411,7 @@ def test_init_and_results_are_not_written_through_a_link(copy, tmp_path, capsys)
         options[options.index(other[name]) + 1] = str(tmp_path / name)
         history = ["--strain-history", str(tmp_path / "history.csv")]
         assert main_fem(["run-point", str(copy), *history, *options]) == 1
-    assert capsys.readouterr().err.count("it is a symbolic link") == 3
+    assert capsys.readouterr().err.count("it is a symbolic link") == 2
     assert not (tmp_path / "startup").exists()
 
 
