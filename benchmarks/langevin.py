@@ -27,7 +27,7 @@ from machine import describe_machine
 from records import RESULTS, write
 from timing import pin
 
-from ibvonn_train.data import TrajectoryEnsemble
+from ibvonn_train.data.ensemble import TrajectoryEnsemble
 from ibvonn_train.simulation import (
     Preparation,
     SpringChain,

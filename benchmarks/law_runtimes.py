@@ -15,10 +15,10 @@ from ibvonn_fem.kernels.base import LocalUpdate
 from ibvonn_fem.kernels.c_library import CLibraryKernel
 from ibvonn_fem.kernels.compiler import PLAIN_FLAGS
 from ibvonn_fem.kernels.onnx import OnnxKernel
-from ibvonn_train.export.law import Law
-from ibvonn_train.export.newton import initial_state
-from ibvonn_train.export.onnx import constitutive_model, rates_model
-from ibvonn_train.untrained import untrained_law
+from ibvonn_train.closed_form.random_law import untrained_law
+from ibvonn_train.export.constitutive_law import Law
+from ibvonn_train.export.graphs.newton import initial_state
+from ibvonn_train.export.runtimes.onnx_files import constitutive_model, rates_model
 
 TIME_STEP = 0.05
 COMPILED = ("c", "c warm", "c converged guess", "c one evaluation", "c -O2")

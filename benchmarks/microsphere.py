@@ -36,11 +36,11 @@ from single_precision import FloatNewton
 from timing import interleaved, pin
 
 from ibvonn_fem.directions import lebedev
-from ibvonn_fem.emit_c import merged_directions
+from ibvonn_fem.emit_c.emit import merged_directions
 from ibvonn_fem.kernels.base import LocalUpdate
 from ibvonn_fem.kernels.c_library import CLibraryKernel
+from ibvonn_train.closed_form.random_law import untrained_law
 from ibvonn_train.export.parameters import LawParameters
-from ibvonn_train.untrained import untrained_law
 
 TIME_STEP = 0.05
 POINTS = 200

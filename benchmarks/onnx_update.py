@@ -22,10 +22,10 @@ import numpy as np
 import onnxruntime
 
 from ibvonn_fem.kernels import onnx as kernel
+from ibvonn_train.closed_form.random_law import untrained_law
 from ibvonn_train.export import Law
-from ibvonn_train.export.onnx import constitutive_model, rates_model
-from ibvonn_train.export.runtime import session
-from ibvonn_train.untrained import untrained_law
+from ibvonn_train.export.runtimes.onnx_files import constitutive_model, rates_model
+from ibvonn_train.export.runtimes.onnx_session import session
 
 SIZES = ((1, 1), (1, 2), (6, 2))
 BATCHES = (1, 100, 2_000, 20_000, 1_000_000)

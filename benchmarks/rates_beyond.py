@@ -20,9 +20,9 @@ import torch
 from tqdm import tqdm
 
 from ibvonn_train.evaluation import evaluate, open_law
-from ibvonn_train.report import text_table
-from ibvonn_train.simulation.config import SimulationConfig
+from ibvonn_train.simulation.simulation_config import SimulationConfig
 from ibvonn_train.simulation.study import run_set
+from ibvonn_train.studies.tables import text_table
 
 ROOT = Path(__file__).parents[1]
 STUDIES = {

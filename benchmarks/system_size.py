@@ -19,13 +19,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ibvonn_train.boltzmann import Boltzmann
 from ibvonn_train.evaluation import open_law
+from ibvonn_train.evaluation.closed_form_reference import Twin, fitted_twin
 from ibvonn_train.evaluation.errors import relative_error
-from ibvonn_train.evaluation.rollouts import encoded, reference_strain, roll_out
-from ibvonn_train.evaluation.twin import Twin, fitted_twin
-from ibvonn_train.physics import physics_of
-from ibvonn_train.report import text_table
+from ibvonn_train.evaluation.law_rollouts import encoded, reference_strain, roll_out
 from ibvonn_train.simulation import (
     Preparation,
     SpringChain,
@@ -33,6 +30,9 @@ from ibvonn_train.simulation import (
     repeat_from_first,
     simulate,
 )
+from ibvonn_train.statistical_mechanics.boltzmann import Boltzmann
+from ibvonn_train.statistical_mechanics.microscopic_energy import physics_of
+from ibvonn_train.studies.tables import text_table
 from ibvonn_train.training import TrainingConfig, train
 
 ROOT = Path(__file__).parents[1]

@@ -28,14 +28,14 @@ import torch
 from machine import describe_machine
 from records import RESULTS, ROOT, write
 
-from ibvonn_train.data import TrajectoryEnsemble
-from ibvonn_train.dynamics import controlled
+from ibvonn_train.data.ensemble import TrajectoryEnsemble
 from ibvonn_train.evaluation.errors import relative_error
-from ibvonn_train.evaluation.published import TRAP
-from ibvonn_train.evaluation.truth import exact_trap_of
-from ibvonn_train.model import LearnedLaw
-from ibvonn_train.physics import physics_of
+from ibvonn_train.evaluation.noise_free import exact_trap_of
+from ibvonn_train.law.learned_law import LearnedLaw
+from ibvonn_train.rollouts.material_point import controlled
 from ibvonn_train.simulation import TetheredParticle, simulate, trap_of_paper
+from ibvonn_train.statistical_mechanics.microscopic_energy import physics_of
+from ibvonn_train.studies.published import TRAP
 from ibvonn_train.training import TrainingConfig, checkpoint, train
 from ibvonn_train.training.dataset import prepare
 from ibvonn_train.training.stages import StageRun

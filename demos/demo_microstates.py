@@ -52,7 +52,7 @@ from dolfinx import fem, mesh
 from scipy.stats import ks_2samp
 
 import ibvonn_fem
-from ibvonn_fem.time_stepping import Step
+from ibvonn_fem.stepping.time_stepping import Step
 from ibvonn_train import simulation
 from ibvonn_train.simulation.protocols import piecewise_linear
 

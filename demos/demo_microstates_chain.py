@@ -26,8 +26,8 @@ from demo_phase_bar import SPRINGS, chain_of
 from dolfinx import fem, mesh
 
 import ibvonn_fem
-from ibvonn_fem.microstates import encode
-from ibvonn_fem.time_stepping import Step
+from ibvonn_fem.model.microstates import encode
+from ibvonn_fem.stepping.time_stepping import Step
 from ibvonn_train import simulation
 from ibvonn_train.simulation.protocols import piecewise_linear
 

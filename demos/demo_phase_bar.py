@@ -49,11 +49,10 @@ import torch
 from dolfinx import fem, mesh
 
 import ibvonn_fem
-from ibvonn_fem.drag import pulled_end_force
-from ibvonn_fem.microstates import encode
-from ibvonn_fem.time_stepping import Step
+from ibvonn_fem.model.microstates import encode
+from ibvonn_fem.stepping.time_stepping import Step
 from ibvonn_train import simulation
-from ibvonn_train.data import TrajectoryEnsemble
+from ibvonn_train.data.ensemble import TrajectoryEnsemble
 from ibvonn_train.simulation import protocols
 from ibvonn_train.simulation.protocols import piecewise_linear, smooth_pull
 
@@ -198,7 +197,10 @@ class Bar:
         """F_N + η λ̇, or the reaction where there is no drag."""
         if self.problem.drag is None:
             return float(self.problem.reaction(self.grip)[0])
-        return float(pulled_end_force(self.problem, self.grip, self.friction)[0])
+        # The last node carries half the drag of a bead, its reaction is F_N + (η/2) v_N; the pulled
+        # bead of the chain carries the whole, F_ex = F_N + η v_N.
+        half_drag = 0.5 * self.friction * self.problem.velocity(self.grip)
+        return float((self.problem.reaction(self.grip) + half_drag)[0])
 
 
 # ## What the demo shows

@@ -64,13 +64,13 @@ from mpi4py import MPI
 
 import basix.ufl
 import numpy as np
+import pictures
 import ufl
 from dolfinx import fem, mesh
 
 import ibvonn_fem
-from ibvonn_fem import pictures
 from ibvonn_fem.kinematics import equispaced
-from ibvonn_fem.time_stepping import Step
+from ibvonn_fem.stepping.time_stepping import Step
 
 LENGTH, WIDTH, RADIUS = 1.5, 1.0, 0.25
 STRETCH, YOUNG = 0.16, 1.0
@@ -256,7 +256,7 @@ def run_cycle(
             fields.write(step.time)
 
         steps = stepping.run(np.linspace(0.0, duration, points + 1), record)
-    balance = ibvonn_fem.diagnostics.total(step.balance for step in steps)
+    balance = ibvonn_fem.body.energy_balance.total(step.balance for step in steps)
     cycle = Cycle(
         duration=duration,
         time=time,

@@ -58,11 +58,11 @@ from pathlib import Path
 from mpi4py import MPI
 
 import numpy as np
+import pictures
 from dolfinx import fem, mesh
 
 import ibvonn_fem
-from ibvonn_fem import pictures
-from ibvonn_fem.time_stepping import Step
+from ibvonn_fem.stepping.time_stepping import Step
 
 SIDE, LENGTH = 1.0, 2.0
 YOUNG, POISSON = 1.0, 0.25
@@ -381,7 +381,7 @@ def ramp_and_hold(
             fields.write(step.time)
 
         steps = stepping.run(times, record)
-    balance = ibvonn_fem.diagnostics.total(step.balance for step in steps)
+    balance = ibvonn_fem.body.energy_balance.total(step.balance for step in steps)
     twisting = Twisting(
         **series,
         steps=[step.dt for step in steps],

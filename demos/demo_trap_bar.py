@@ -145,7 +145,7 @@ def run_bar(
     length = fem.form(u.dx(0) * ufl.dx)
     strains, forces, dissipation = [], [], [0.0]
 
-    def record(_: ibvonn_fem.time_stepping.Step) -> None:
+    def record(_: ibvonn_fem.stepping.time_stepping.Step) -> None:
         strains.append(bar.comm.allreduce(fem.assemble_scalar(length), op=MPI.SUM))
         forces.append(-problem.reaction(clamp)[0])
         dissipation.append(bar.comm.allreduce(law.dissipation.x.array.min(initial=0), op=MPI.MIN))

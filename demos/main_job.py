@@ -31,13 +31,14 @@ import torch
 
 import ibvonn_fem
 from ibvonn_train import audits, figures
-from ibvonn_train.data import TrajectoryEnsemble
+from ibvonn_train.data.ensemble import TrajectoryEnsemble
 from ibvonn_train.evaluation import Evaluation, ExportedLaw, Gauge, evaluate
-from ibvonn_train.evaluation.published import TRAP
-from ibvonn_train.export import verify
-from ibvonn_train.report import errors_entry
+from ibvonn_train.export import export_trained
+from ibvonn_train.export.runtimes import agreement as verify
 from ibvonn_train.simulation import Protocol, TetheredParticle, simulate, trap_of_paper
 from ibvonn_train.simulation.protocols import ramp
+from ibvonn_train.studies.published import TRAP
+from ibvonn_train.studies.tables import errors_entry
 from ibvonn_train.training import TrainingConfig, train
 
 mpl.use("Agg")
@@ -137,7 +138,7 @@ def main() -> None:
     model = train(config, training, run, resume=True)
 
     print("3/6  judging the law on unseen data")
-    law = ExportedLaw(model.to_export(out / "draft"))
+    law = ExportedLaw(export_trained(model, out / "draft"))
     gauge = Gauge.of(law.encode(training.microstate)[1])
     test, extrapolation = evaluate(law, unseen, gauge=gauge), evaluate(law, linear, gauge=gauge)
     rows = learning_rows(test, extrapolation)
@@ -148,7 +149,8 @@ def main() -> None:
         value = "" if audit.value is None else f"{audit.value:.4g}"
         print(f"     {audit.verdict:<14}{audit.audit:<28}{value:>12}   {audit.detail}")
 
-    exported = model.to_export(
+    exported = export_trained(
+        model,
         out / "trap",
         certificate=[audit.record() for audit in certificate],
         errors=errors_entry({"test": test, "linear": extrapolation}),

@@ -11,13 +11,13 @@ from pathlib import Path
 import demo_plate_with_hole
 import demo_trap_bar
 import numpy as np
+import pictures
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 
 import ibvonn_fem
-from ibvonn_fem import pictures
-from ibvonn_train.data import TrajectoryEnsemble
+from ibvonn_train.data.ensemble import TrajectoryEnsemble
 from ibvonn_train.evaluation import Evaluation, ExportedLaw
 
 SHOWN_INSTANTS = (60, 150, 240)

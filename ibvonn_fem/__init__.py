@@ -35,14 +35,15 @@ from typing import TYPE_CHECKING
 
 from .errors import EnvelopeWarning as EnvelopeWarning
 from .errors import StepError as StepError
-from .model import ExportedModel as ExportedModel
-from .model import load_model as load_model
-from .scaling import Scaled as Scaled
+from .model.exported_model import ExportedModel as ExportedModel
+from .model.exported_model import load_model as load_model
+from .model.scaling import Scaled as Scaled
 
 if TYPE_CHECKING:
-    from .checkpoint import read_checkpoint as read_checkpoint
-    from .checkpoint import write_checkpoint as write_checkpoint
-    from .diagnostics import EnergyBalance as EnergyBalance
+    from .body.energy_balance import EnergyBalance as EnergyBalance
+    from .body.law import InternalVariableLaw as InternalVariableLaw
+    from .body.problem import InternalVariableProblem as InternalVariableProblem
+    from .fields import FieldWriter as FieldWriter
     from .kinematics import Axisymmetric as Axisymmetric
     from .kinematics import FullStrain as FullStrain
     from .kinematics import Microcircle as Microcircle
@@ -51,10 +52,9 @@ if TYPE_CHECKING:
     from .kinematics import PlaneStress as PlaneStress
     from .kinematics import Uniaxial as Uniaxial
     from .kinematics import UniaxialStress as UniaxialStress
-    from .law import InternalVariableLaw as InternalVariableLaw
-    from .output import FieldWriter as FieldWriter
-    from .problem import InternalVariableProblem as InternalVariableProblem
-    from .time_stepping import TimeStepping as TimeStepping
+    from .stepping.checkpoint import read_checkpoint as read_checkpoint
+    from .stepping.checkpoint import write_checkpoint as write_checkpoint
+    from .stepping.time_stepping import TimeStepping as TimeStepping
 
 # Name → module that needs DOLFINx, imported on first use.
 _FINITE_ELEMENT = {

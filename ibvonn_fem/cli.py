@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .check import Check, check_model
-from .emit_c import emit_c
+from .emit_c.emit import emit_c
 from .errors import EnvelopeWarning
-from .material_point import draw_history, read_strain_history, run_point, write_history
-from .model import KernelName, load_model
+from .model.check import Check, check_model
+from .model.exported_model import KernelName, load_model
+from .model.material_point import draw_history, read_strain_history, run_point, write_history
 
 DESCRIPTION = """\
 Look at an exported constitutive law without any finite elements.

@@ -6,7 +6,7 @@ this package can get wrong: an exported directory, a kernel, a local solve, a ti
 
 from __future__ import annotations
 
-from .model_directory import ExportedModelError as ExportedModelError
+from .files.model_directory import ExportedModelError as ExportedModelError
 
 
 class CheckpointError(ValueError):

@@ -20,7 +20,7 @@ import numpy as np
 import scikit_fem_bar_and_plate
 import skfem
 
-from ibvonn_fem.emit_c import emit_c
+from ibvonn_fem.emit_c.emit import emit_c
 from ibvonn_fem.kernels.compiler import find_compiler
 
 HERE = Path(__file__).resolve().parent

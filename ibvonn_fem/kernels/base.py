@@ -1,7 +1,7 @@
 """What every runtime of a constitutive law offers: one batched update and the rates.
 
 A kernel does arithmetic and nothing else. It neither raises on a point that fails nor warns: the
-residual says what happened, and :mod:`ibvonn_fem.local_update` judges it.
+residual says what happened, and :mod:`ibvonn_fem.model.point_reports` judges it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Compiling the C sources once per machine into the user's cache.
 
 The cache key holds the sources, the flags, the compiler and the processor, so a home directory that
-is shared by unlike machines is safe; :mod:`ibvonn_fem.library_cache` says when one is trusted.
+is shared by unlike machines is safe; :mod:`ibvonn_fem.files.library_cache` says when one is
+trusted.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from functools import cache
 from pathlib import Path
 
 from ..errors import KernelUnavailableError
-from ..library_cache import cached_library
+from ..files.library_cache import cached_library
 
 SOURCES = (
     "law_lanes.h",
@@ -56,7 +57,7 @@ def find_compiler() -> str:
 
 def source_directory() -> Path:
     """Folder of the C sources."""
-    return Path(__file__).parent
+    return Path(__file__).parent / "c"
 
 
 @cache

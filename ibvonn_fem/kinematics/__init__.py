@@ -4,8 +4,8 @@ from ..directions import Directions as Directions
 from ..directions import around_axis as around_axis
 from ..directions import equispaced as equispaced
 from ..directions import lebedev as lebedev
-from .base import Kinematics as Kinematics
 from .full_strain import FullStrain as FullStrain
+from .interface import Kinematics as Kinematics
 from .networks import Microcircle as Microcircle
 from .networks import Microsphere as Microsphere
 from .networks import reference_modulus as reference_modulus

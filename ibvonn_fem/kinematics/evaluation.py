@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..kernels.base import FloatArray, LocalUpdate
-from ..local_update import watch_time
-from ..model import ExportedModel
-from .base import Kinematics
+from ..model.exported_model import ExportedModel
+from ..model.point_reports import watch_time
 from .condensation import Condensation
+from .interface import Kinematics
 
 BLOCK = 4096
 """Law points per kernel call: work arrays stay in cache and do not grow with the mesh."""

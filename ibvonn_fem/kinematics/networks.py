@@ -19,7 +19,7 @@ import logging
 from typing import Any, ClassVar, Self
 
 from ..directions import Directions, Orientation, equispaced, lebedev
-from ..model import ExportedModel
+from ..model.exported_model import ExportedModel
 from .settings import PLANE, SPACE, Setting
 from .solid import Solid
 from .strain_maps import DirectionMap

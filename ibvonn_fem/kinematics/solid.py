@@ -9,10 +9,10 @@ import numpy as np
 import ufl
 
 from ..kernels.base import FloatArray, LocalUpdate
-from ..mandel import ORDERS, measure_of, misplaced
-from ..manifest import Manifest
-from .base import Kinematics
+from ..model.mandel import ORDERS, measure_of, misplaced
+from ..model.manifest import Manifest
 from .green_lagrange import GreenLagrange
+from .interface import Kinematics
 from .settings import MANDEL, ROOT2, Setting, Symmetry
 from .strain_maps import StrainMap
 from .volume_change import VolumeChange

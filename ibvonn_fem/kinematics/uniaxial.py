@@ -8,8 +8,8 @@ import numpy as np
 import ufl
 
 from ..kernels.base import FloatArray, LocalUpdate
-from ..manifest import Manifest
-from .base import Kinematics
+from ..model.manifest import Manifest
+from .interface import Kinematics
 
 
 class Uniaxial(Kinematics):

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ..data import TrajectoryEnsemble
+from ..data.ensemble import TrajectoryEnsemble
 from ..evaluation.evaluate import Evaluation
-from ..evaluation.law import Law
-from . import dissipation, equilibrium, exact, free_energy, kinetics, structure
+from ..evaluation.interface import Law
+from . import closed_form_potentials as exact
+from . import energy_consistency as free_energy
+from . import entropy_production as dissipation
+from . import kinetics, structure
+from . import relaxed_response as equilibrium
 from .audit import Audit
-from .evidence import Evidence
+from .audit_data import Evidence
 
 MakeAudit = Callable[[Law, Evidence], Audit | None]
 """None where the audit has no meaning for the system."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ..evaluation.law import FloatArray, Law
+from ..evaluation.interface import FloatArray, Law
 from . import bands
 from .audit import Audit
-from .evidence import Evidence
-from .intervals import over_intervals
+from .audit_data import Evidence
+from .one_step import over_intervals
 
 WINDOW = 10
 """Stored steps over which rates are averaged."""

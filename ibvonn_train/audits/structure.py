@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..evaluation.law import FloatArray, Law
+from ..evaluation.interface import FloatArray, Law
 from . import bands
 from .audit import Audit
-from .evidence import NEEDS_POTENTIALS, Evidence
+from .audit_data import NEEDS_POTENTIALS, Evidence
 
 STATES = 20_000
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..evaluation.law import FloatArray
-from ..files import read_text, write_text
+from ..evaluation.interface import FloatArray
+from ..files.written import read_text, write_text
 
 MOST_BYTES = 2**28
 

@@ -14,34 +14,35 @@ from pathlib import Path
 from typing import Any
 
 from ..audits import Audit
-from ..data import TrajectoryEnsemble, open_ensemble, require_alike
+from ..data.ensemble import TrajectoryEnsemble, open_ensemble, require_alike
 from ..evaluation import Evaluation, ExportedLaw
 from ..export import manifest as manifests
-from ..export import verify as parity
+from ..export.from_training import export_trained
 from ..export.manifest import CARD
-from ..files import make_folder, remove_part
-from ..free_energy import MicroscopicEnergy
-from ..model_directory import read_document
-from ..physics import physics_of
-from ..plain_files import write_file
-from ..report import (
+from ..export.runtimes import agreement as parity
+from ..files.model_directory import read_document
+from ..files.plain_files import write_file
+from ..files.toml_tables import has_table
+from ..files.written import make_folder, remove_part
+from ..law.free_energy import MicroscopicEnergy
+from ..simulation.simulation_config import SimulationConfig
+from ..simulation.study import build_system, require_system, run_set
+from ..statistical_mechanics.microscopic_energy import physics_of
+from ..studies.number_of_variables import scan as scan_sizes
+from ..studies.number_of_variables import scan_table
+from ..studies.reproduction import reproduce as repeat_example
+from ..studies.tables import (
     certificate_table,
     errors_entry,
     errors_table,
     require_one_training,
     seeds_entry,
 )
-from ..reproduction import reproduce as repeat_example
-from ..scan import scan as scan_sizes
-from ..scan import scan_table
-from ..simulation.config import SimulationConfig
-from ..simulation.study import build_system, require_system, run_set
-from ..tables import has_table
 from ..training import TrainedModel, TrainingConfig
 from ..training import train as train_law
 from ..training.trainer import CHECKPOINT, MODEL
-from .judging import audits_of, gauge_of, judged, opened
-from .judging import ensembles as named_ensembles
+from .evaluation_options import audits_of, gauge_of, judged, opened
+from .evaluation_options import ensembles as named_ensembles
 from .results import read_results, six_digits, write_json
 
 logger = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ def init(options: argparse.Namespace) -> int:
         )
     make_folder(folder)
     for name in names:
-        write_file(folder / name, (files("ibvonn_train") / "templates" / name).read_bytes())
+        write_file(folder / name, (files(__package__) / "templates" / name).read_bytes())
         _say(options, f"wrote {folder / name}")
     _say(options, f"next: ibvonn simulate {folder / names[0]}")
     return 0
@@ -189,7 +190,7 @@ def scan(options: argparse.Namespace) -> int:
     if options.json is not None:
         write_json(options.json, {"entries": [dataclasses.asdict(each) for each in entries]})
     if options.figure is not None:
-        from ..figures.scan import scan_figure  # matplotlib is slow to import
+        from ..studies.variables_figure import scan_figure  # matplotlib is slow to import
 
         scan_figure(options.figure, entries)
     return 0
@@ -211,7 +212,7 @@ def export(options: argparse.Namespace) -> int:
         _say(options, certificate_table(audits))
         about["certificate"] = [audit.record() for audit in audits]
         about["errors"] = errors_entry(found)
-    path = model.to_export(options.directory, **about)
+    path = export_trained(model, options.directory, **about)
     _say(options, f"wrote {path}")
     if options.verify and not _agree(path, options):
         return 1
@@ -284,7 +285,7 @@ def reproduce(options: argparse.Namespace) -> int:
     out = options.out or Path(f"reproduce_{options.example}")
     if options.seeds < 1:
         raise ValueError(f"reproduce: seeds must be at least 1; got {options.seeds}.")
-    template = files("ibvonn_train") / "templates" / f"{options.example}.toml"
+    template = files(__package__) / "templates" / f"{options.example}.toml"
     with as_file(template) as packaged:
         found = repeat_example(
             options.example,

@@ -5,5 +5,5 @@ from .evaluate import Evaluation as Evaluation
 from .evaluate import evaluate as evaluate
 from .exported_law import ExportedLaw as ExportedLaw
 from .exported_law import open_law as open_law
-from .law import Law as Law
-from .law import Rates as Rates
+from .interface import Law as Law
+from .interface import Rates as Rates

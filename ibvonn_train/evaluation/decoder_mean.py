@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .law import FloatArray, Law
+from .interface import FloatArray, Law
 
 REACH = 6.5
 """The quadrature covers the decoder's images of ± this many standard deviations of its noise."""

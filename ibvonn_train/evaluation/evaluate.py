@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from ..data import TrajectoryEnsemble
-from ..exact_trap import ExactTrap
+from ..closed_form.exact_trap import ExactTrap
+from ..data.ensemble import TrajectoryEnsemble
 from .errors import Gauge, deviation, relative_error
-from .known import Agreement, KnownVariable, agreement, known_variable
-from .law import FloatArray, Law
+from .interface import FloatArray, Law
+from .law_rollouts import Trajectories, encoded, reference_strain, roll_out
 from .likelihood import negative_log_likelihood
-from .rollouts import Trajectories, encoded, reference_strain, roll_out
-from .truth import exact_trap_mean, exact_trap_of, repeated_mean
+from .noise_free import exact_trap_mean, exact_trap_of, repeated_mean
+from .order_parameters import Agreement, KnownVariable, agreement, known_variable
 
 QUANTITIES = {
     "controlled": ("force", "internal"),

@@ -14,14 +14,16 @@ import numpy.typing as npt
 import torch
 
 from ..export import manifest as manifests
-from ..export.law import Law as Potentials
+from ..export.constitutive_law import Law as Potentials
+from ..export.from_training import export_trained
 from ..export.parameters import LawParameters
-from ..export.runtime import session
-from ..free_energy import MicroscopicEnergy
-from ..model_directory import read_arrays, read_listed
-from ..physics import Physics, physics_of
+from ..export.runtimes.onnx_session import session
+from ..files.model_directory import read_arrays, read_listed
+from ..law.free_energy import MicroscopicEnergy
+from ..statistical_mechanics.microscopic_energy import Physics, physics_of
+from ..training.trained_model import TrainedModel
 from .errors import Gauge
-from .law import FloatArray, Rates
+from .interface import FloatArray, Rates
 
 MICROSTATES_AT_ONCE = 200_000
 """Graphs of encoder and decoder hold some tens of numbers for each microstate at a time."""
@@ -209,13 +211,11 @@ def open_law(path: str | Path, energy: MicroscopicEnergy | None = None) -> Expor
             "exported model (manifest.json) nor a trained one (model.pt). Give the folder that "
             "`ibvonn export` or `ibvonn train` wrote."
         )
-    from ..training.trained import TrainedModel
-
     model = TrainedModel.load(source)
     folder = Path(tempfile.mkdtemp(prefix="ibvonn-"))
     # The export is shifted so that α = 0 at rest; the training's own gauge is standardised.
     rest = model.equilibrium(np.zeros(model.strain_size))
     gauge = Gauge(-rest, np.eye(model.internal_size))
-    law = ExportedLaw(model.to_export(folder / "model"), energy, gauge)
+    law = ExportedLaw(export_trained(model, folder / "model"), energy, gauge)
     weakref.finalize(law, shutil.rmtree, folder, ignore_errors=True)
     return law

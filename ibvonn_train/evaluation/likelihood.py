@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..data import TrajectoryEnsemble
-from .law import FloatArray, Law
-from .rollouts import Trajectories
-from .truth import exact_trap_of
+from ..data.ensemble import TrajectoryEnsemble
+from .interface import FloatArray, Law
+from .law_rollouts import Trajectories
+from .noise_free import exact_trap_of
 
 
 def negative_log_likelihood(

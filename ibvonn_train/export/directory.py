@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..model_directory import LARGEST_MANIFEST, MANIFEST
-from ..plain_files import locked, parse_json, read_file, require_plain
+from ..files.model_directory import LARGEST_MANIFEST, MANIFEST
+from ..files.plain_files import locked, parse_json, read_file, require_plain
 from .manifest import DERIVED
 
 

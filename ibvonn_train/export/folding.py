@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from .law import Law
+from .constitutive_law import Law
 from .parameters import FloatArray, LawParameters
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..model_directory import (
+from ..files.model_directory import (
     FORMAT,
     MANIFEST,
     METADATA,
@@ -29,9 +29,9 @@ from ..model_directory import (
     require_consistent,
     require_unaltered,
 )
-from ..plain_files import locked, read_file, require_plain, write_file
-from .card import markdown
-from .law import Law
+from ..files.plain_files import locked, read_file, require_plain, write_file
+from .constitutive_law import Law
+from .model_card import markdown
 
 CARD, RESPONSE = "README.md", "response.png"
 """The model card and its figure."""

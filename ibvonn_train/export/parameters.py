@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..plain_files import parse_arrays, read_file, replacing
+from ..files.plain_files import parse_arrays, read_file, replacing
 
 FloatArray = npt.NDArray[np.float64]
 

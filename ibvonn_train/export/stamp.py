@@ -18,11 +18,11 @@ from pathlib import Path
 
 import onnx
 
-from .. import model_directory
-from ..plain_files import write_file
+from ..files import model_directory
+from ..files.plain_files import write_file
 from . import manifest as manifests
 from .directory import changed_directory
-from .onnx_writer import inputs_of
+from .runtimes.onnx_writer import inputs_of
 
 
 def stamp(directory: str | Path) -> None:

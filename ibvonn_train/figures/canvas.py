@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ..plain_files import replacing
+from ..files.plain_files import replacing
 
 
 @contextmanager

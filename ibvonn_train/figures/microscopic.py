@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data import TrajectoryEnsemble
+from ..data.ensemble import TrajectoryEnsemble
 from ..evaluation import Evaluation, Law
-from ..evaluation.known import agreement, known_variable
-from ..evaluation.rollouts import strain_of
+from ..evaluation.law_rollouts import strain_of
+from ..evaluation.order_parameters import agreement, known_variable
 from .canvas import canvas, shades
 
 

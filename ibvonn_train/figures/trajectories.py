@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data import TrajectoryEnsemble
+from ..data.ensemble import TrajectoryEnsemble
 from ..evaluation import Evaluation
 from .canvas import canvas, shades
 

@@ -1,9 +1,5 @@
 """Overdamped Langevin microsimulations: systems, protocols and ensembles."""
 
-from .affine_chain import AffineChain as AffineChain
-from .chain import SpringChain as SpringChain
-from .chain import unfolding_chain as unfolding_chain
-from .ensemble import simulate as simulate
 from .families import chain_of_paper as chain_of_paper
 from .families import rich_family as rich_family
 from .families import trap_of_paper as trap_of_paper
@@ -11,7 +7,11 @@ from .families import unseen_family as unseen_family
 from .protocols import Protocol as Protocol
 from .restart import repeat_from_first as repeat_from_first
 from .restart import system_of as system_of
-from .spring import TwoWellSpring as TwoWellSpring
-from .system import MicroscopicSystem as MicroscopicSystem
-from .system import Preparation as Preparation
-from .trap import TetheredParticle as TetheredParticle
+from .simulate_ensemble import simulate as simulate
+from .systems.affine_chain import AffineChain as AffineChain
+from .systems.bistable_spring import TwoWellSpring as TwoWellSpring
+from .systems.spring_chain import SpringChain as SpringChain
+from .systems.spring_chain import unfolding_chain as unfolding_chain
+from .systems.system import MicroscopicSystem as MicroscopicSystem
+from .systems.system import Preparation as Preparation
+from .systems.tethered_particle import TetheredParticle as TetheredParticle

@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from .chain import SpringChain
 from .compiler import library
 from .plan import Plan
 from .protocols import FloatArray
 from .recorder import Recorder
-from .system import MicroscopicSystem
-from .trap import TetheredParticle
+from .systems.spring_chain import SpringChain
+from .systems.system import MicroscopicSystem
+from .systems.tethered_particle import TetheredParticle
 
 CALL_SIZE = 2**27
 """Moves of single beads in one call of the library: between calls one may interrupt."""

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..library_cache import cached_library
+from ..files.library_cache import cached_library
 
 SOURCE = Path(__file__).with_name("langevin.c")
 INCLUDED = Path(__file__).with_name("langevin_steps.h")

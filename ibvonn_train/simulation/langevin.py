@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .plan import Plan
 from .recorder import Recorder
-from .system import MicroscopicSystem
+from .systems.system import MicroscopicSystem
 
 
 def step(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .protocols import FloatArray
-from .system import MicroscopicSystem, Preparation
+from .systems.system import MicroscopicSystem, Preparation
 
 
 @dataclass(frozen=True)

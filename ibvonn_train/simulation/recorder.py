@@ -10,10 +10,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..memory import require_memory
+from ..files.memory import require_memory
 from .plan import Plan
 from .protocols import FloatArray
-from .system import MicroscopicSystem
+from .systems.system import MicroscopicSystem
 
 
 class Recorder:

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from scipy.interpolate import CubicHermiteSpline
 
-from ..data import TrajectoryEnsemble
-from .chain import SpringChain
-from .ensemble import Engine, simulate
+from ..data.ensemble import TrajectoryEnsemble
 from .protocols import FloatArray, Protocol
-from .spring import TwoWellSpring
-from .system import MicroscopicSystem
-from .trap import TetheredParticle
+from .simulate_ensemble import Engine, simulate
+from .systems.bistable_spring import TwoWellSpring
+from .systems.spring_chain import SpringChain
+from .systems.system import MicroscopicSystem
+from .systems.tethered_particle import TetheredParticle
 
 
 def system_of(data: TrajectoryEnsemble) -> MicroscopicSystem:

@@ -15,16 +15,16 @@ from typing import Any
 
 import torch
 
-from ..data import DESCRIPTIVE, TrajectoryEnsemble, same
-from ..tables import ConfigError, convert, shown
+from ..data.ensemble import DESCRIPTIVE, TrajectoryEnsemble, same
+from ..files.toml_tables import ConfigError, convert, shown
 from . import families, protocols
-from .chain import SpringChain, unfolding_chain
-from .config import SetConfig, SimulationConfig
-from .ensemble import simulate
 from .protocols import Protocol
-from .spring import TwoWellSpring
-from .system import MicroscopicSystem, Preparation
-from .trap import TetheredParticle
+from .simulate_ensemble import simulate
+from .simulation_config import SetConfig, SimulationConfig
+from .systems.bistable_spring import TwoWellSpring
+from .systems.spring_chain import SpringChain, unfolding_chain
+from .systems.system import MicroscopicSystem, Preparation
+from .systems.tethered_particle import TetheredParticle
 
 KINDS: dict[str, Callable[..., Protocol]] = {
     "ramp": protocols.ramp,

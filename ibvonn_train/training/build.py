@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import torch
 
-from ..decoder import Decoder
-from ..dissipation import DualDissipation
-from ..encoder import Encoder, whitening
-from ..flow import ConditionalFlow
-from ..free_energy import FreeEnergy
-from ..losses import weak_form
-from ..mixture import GaussianMixture
-from ..model import LearnedLaw, StrainKind
-from .config import ConfigError, ModelConfig
+from ..law.decoder import Decoder
+from ..law.dissipation import DualDissipation
+from ..law.encoder import Encoder, whitening
+from ..law.flow import ConditionalFlow
+from ..law.free_energy import FreeEnergy
+from ..law.learned_law import LearnedLaw, StrainKind
+from ..law.mixture import GaussianMixture
 from .dataset import TrainingSet
+from .losses import weak_form
+from .training_config import ConfigError, ModelConfig
 
 
 def build_law(

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data import FloatArray, TrajectoryEnsemble
-from ..empirical import EmpiricalMeasure, Measures, bin_cubic, uniform_nodes
-from ..model import StrainKind
-from .config import ConfigError, DataConfig
+from ..data.binned_microstates import EmpiricalMeasure, Measures, bin_cubic, uniform_nodes
+from ..data.ensemble import FloatArray, TrajectoryEnsemble
+from ..law.learned_law import StrainKind
+from .training_config import ConfigError, DataConfig
 
 ANCHOR_INSTANTS = 60
 

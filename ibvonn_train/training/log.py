@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..files import locked, write_text
+from ..files.written import locked, write_text
 
 logger = logging.getLogger(__name__)
 

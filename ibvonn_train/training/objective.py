@@ -9,16 +9,17 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from .. import dynamics, losses
-from ..empirical import EmpiricalMeasure
-from ..encoder import Gauge, whitening
-from ..equilibrium import EquilibriumStates, equilibrium_states
-from ..free_energy import flow_free_energy
-from ..model import LawValues, LearnedLaw
-from ..physics import Physics
-from .config import ConfigError, StageConfig
+from ..data.binned_microstates import EmpiricalMeasure
+from ..law.encoder import Gauge, whitening
+from ..law.free_energy import flow_free_energy
+from ..law.learned_law import LawValues, LearnedLaw
+from ..rollouts import material_point as dynamics
+from ..statistical_mechanics.microscopic_energy import Physics
+from ..statistical_mechanics.relaxed_states import EquilibriumStates, equilibrium_states
+from . import losses
+from .block_rollouts import rollouts
 from .dataset import Block, TrainingSet
-from .rollouts import rollouts
+from .training_config import ConfigError, StageConfig
 
 PIECE = 8192
 """States evaluated at once: arrays of this length and twenty columns fit into a cache."""

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from ..model import LearnedLaw
-from ..physics import Physics
-from .config import PARTS, DataConfig, StageConfig
+from ..law.learned_law import LearnedLaw
+from ..statistical_mechanics.microscopic_energy import Physics
 from .dataset import Block, TrainingSet
 from .objective import Batch, Objective
+from .training_config import PARTS, DataConfig, StageConfig
 
 LBFGS_CHUNK = 10
 """L-BFGS iterations in one step; its history survives from step to step."""

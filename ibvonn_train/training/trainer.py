@@ -14,18 +14,18 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from ..data import TrajectoryEnsemble, require_alike
-from ..files import make_folder
-from ..model import LearnedLaw
-from ..physics import Physics, physics_of
+from ..data.ensemble import TrajectoryEnsemble, require_alike
+from ..files.written import make_folder
+from ..law.learned_law import LearnedLaw
+from ..statistical_mechanics.microscopic_energy import Physics, physics_of
 from . import checkpoint
 from .build import build_law, set_scales
-from .config import TrainingConfig
 from .dataset import TrainingSet, prepare
 from .interrupt import Interruption
 from .log import RunLog, alone, write_json
 from .stages import StageRun
-from .trained import TrainedModel
+from .trained_model import TrainedModel
+from .training_config import TrainingConfig
 from .validation import validation_record
 
 logger = logging.getLogger(__name__)

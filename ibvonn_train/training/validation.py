@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..losses import negative_log_likelihood
-from ..model import LearnedLaw
-from ..physics import Physics
+from ..law.learned_law import LearnedLaw
+from ..statistical_mechanics.microscopic_energy import Physics
+from .block_rollouts import rollouts
 from .dataset import Block, TrainingSet
-from .rollouts import rollouts
+from .losses import negative_log_likelihood
 
 STATES = 2000
 """Random states on which the likelihood is judged."""

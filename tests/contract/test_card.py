@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from untrained_description import untrained_description
 
-from ibvonn_fem.model import load_model
+from ibvonn_fem.model.exported_model import load_model
 from ibvonn_train.cli import main
+from ibvonn_train.closed_form.exact_models import export_trap
+from ibvonn_train.closed_form.random_law import untrained_law
 from ibvonn_train.export import export_law
-from ibvonn_train.export.card import markdown
-from ibvonn_train.export.exact_models import export_trap
-from ibvonn_train.report import require_one_training
-from ibvonn_train.untrained import untrained_law
+from ibvonn_train.export.model_card import markdown
+from ibvonn_train.studies.tables import require_one_training
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted(path.parent for path in (ROOT / "exported_models").glob("*/manifest.json"))

@@ -13,19 +13,20 @@ import torch
 from untrained_description import untrained_description
 
 from ibvonn_fem.errors import ExportedModelError
-from ibvonn_fem.model import load_model
-from ibvonn_train.exact_laws import standard_linear_solid
-from ibvonn_train.export import Decoder, LawParameters, export_law, manifest, model
-from ibvonn_train.export.encoder import EncoderGraph
-from ibvonn_train.export.exact_models import (
+from ibvonn_fem.model.exported_model import load_model
+from ibvonn_train.closed_form.exact_models import (
     GaussianLogDensity,
     GaussianSample,
     MeanEncoder,
     export_standard_linear_solid,
     export_trap,
 )
-from ibvonn_train.export.runtime import run_onnx
-from ibvonn_train.untrained import untrained_law
+from ibvonn_train.closed_form.linear_solids import standard_linear_solid
+from ibvonn_train.closed_form.random_law import untrained_law
+from ibvonn_train.export import Decoder, LawParameters, export_law, manifest
+from ibvonn_train.export import write_model as model
+from ibvonn_train.export.graphs.encoder_graph import EncoderGraph
+from ibvonn_train.export.runtimes.onnx_session import run_onnx
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "exported_models" / "manifest.schema.json"

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from ibvonn_fem.model import load_model
-from ibvonn_train.export.exact_models import export_chain_twin, export_unfolding_twin
-from ibvonn_train.kramers import (
+from ibvonn_fem.model.exported_model import load_model
+from ibvonn_train.closed_form.exact_models import export_chain_twin, export_unfolding_twin
+from ibvonn_train.closed_form.kramers import (
     HIGHEST_BARRIER,
     chain_twin,
     equilibrium_fraction,
     escape_rate,
     rate_table,
 )
-from ibvonn_train.simulation.spring import TwoWellSpring
+from ibvonn_train.simulation.systems.bistable_spring import TwoWellSpring
 
 PAPER = {"reference_length": 0.01, "thermal_energy": 5e-6}
 UNFOLDING = {"reference_length": 1.0, "thermal_energy": 0.0019}

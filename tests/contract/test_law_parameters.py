@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from ibvonn_train.exact_laws import isotropic, standard_linear_solid, trap_law
+from ibvonn_train.closed_form.linear_solids import isotropic, standard_linear_solid, trap_law
+from ibvonn_train.closed_form.random_law import untrained_law
 from ibvonn_train.export import Law, LawParameters
 from ibvonn_train.export.folding import fold_scales, with_zero_energy
-from ibvonn_train.untrained import untrained_law
 
 ROUND_OFF = 1e-13
 """Some hundred operations on numbers of order one."""

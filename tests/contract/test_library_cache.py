@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
+from ibvonn_fem.files.library_cache import cached_library, is_sound
 from ibvonn_fem.kernels import compiler as kernel_compiler
-from ibvonn_fem.library_cache import cached_library, is_sound
-from ibvonn_train import library_cache as cache_of_training
+from ibvonn_train.files import library_cache as cache_of_training
 from ibvonn_train.simulation import compiler as training_compiler
 
 QUICK = ("-O0",)

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from ibvonn_fem import load_model
-from ibvonn_fem.check import check_model
 from ibvonn_fem.errors import ExportedModelError, KernelUnavailableError
-from ibvonn_fem.manifest import read_manifest
-from ibvonn_fem.model_directory import schema
+from ibvonn_fem.files.model_directory import schema
+from ibvonn_fem.model.check import check_model
+from ibvonn_fem.model.manifest import read_manifest
 from ibvonn_train.export.stamp import stamp
 
 ROOT = Path(__file__).parents[2]

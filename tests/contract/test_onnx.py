@@ -8,17 +8,18 @@ import pytest
 import torch
 from torch import nn
 
-from ibvonn_train.export import Law, graph
-from ibvonn_train.export.graph import OUTPUTS, RATES_OUTPUTS
-from ibvonn_train.export.onnx import constitutive_model, module_model, rates_model
-from ibvonn_train.export.reference import (
+from ibvonn_train.closed_form.random_law import untrained_law
+from ibvonn_train.export import Law
+from ibvonn_train.export.graphs import interfaces as graph
+from ibvonn_train.export.graphs.interfaces import OUTPUTS, RATES_OUTPUTS
+from ibvonn_train.export.reference_points import (
     evaluate,
     graph_arrays,
     random_states,
     relative_difference,
 )
-from ibvonn_train.export.runtime import run_onnx
-from ibvonn_train.untrained import untrained_law
+from ibvonn_train.export.runtimes.onnx_files import constitutive_model, module_model, rates_model
+from ibvonn_train.export.runtimes.onnx_session import run_onnx
 
 SIZES = [(1, 1), (1, 2), (6, 2), (6, 6)]
 PARITY = 1e-10

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from ibvonn_train.closed_form.random_law import untrained_law
 from ibvonn_train.export import Law
-from ibvonn_train.export.potentials import ConvexEnergy, RidgeDissipation
-from ibvonn_train.untrained import untrained_law
+from ibvonn_train.export.graphs.potentials import ConvexEnergy, RidgeDissipation
 
 SIZES = [(1, 1), (1, 2), (6, 2), (6, 6)]
 EXACT = 1e-12

@@ -15,13 +15,15 @@ import torch
 from untrained_description import untrained_description
 
 import ibvonn_train
-from ibvonn_fem.model import load_model
+from ibvonn_fem.model.exported_model import load_model
 from ibvonn_train.cli.parser import main
-from ibvonn_train.export import Law, export_law, manifest, program, torchscript, verify
-from ibvonn_train.export.exact_models import export_chain_twin, export_trap
-from ibvonn_train.export.graph import INPUTS, OUTPUTS
-from ibvonn_train.export.reference import evaluate, graph_arrays, random_states
-from ibvonn_train.untrained import untrained_law
+from ibvonn_train.closed_form.exact_models import export_chain_twin, export_trap
+from ibvonn_train.closed_form.random_law import untrained_law
+from ibvonn_train.export import Law, export_law, manifest
+from ibvonn_train.export.graphs.interfaces import INPUTS, OUTPUTS
+from ibvonn_train.export.reference_points import evaluate, graph_arrays, random_states
+from ibvonn_train.export.runtimes import agreement as verify
+from ibvonn_train.export.runtimes import program, torchscript
 
 WITHOUT_OUR_PACKAGES = """
 import sys

@@ -8,10 +8,10 @@ import pytest
 import torch
 from nflows.transforms import MaskedPiecewiseRationalQuadraticAutoregressiveTransform
 
-from ibvonn_train.export.decoder import FlowLogDensity, FlowSample
-from ibvonn_train.export.onnx import module_model
-from ibvonn_train.export.runtime import run_onnx
-from ibvonn_train.flow import ConditionalFlow
+from ibvonn_train.export.graphs.decoder_graph import FlowLogDensity, FlowSample
+from ibvonn_train.export.runtimes.onnx_files import module_model
+from ibvonn_train.export.runtimes.onnx_session import run_onnx
+from ibvonn_train.law.flow import ConditionalFlow
 
 SIZES = [(1, 1), (1, 2), (2, 1), (3, 2)]
 N_STATE, N_POINT = 5, 400

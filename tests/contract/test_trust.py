@@ -19,13 +19,11 @@ import pytest
 import ibvonn_fem
 import ibvonn_train
 from ibvonn_fem import load_model
-from ibvonn_fem.check import check_model
 from ibvonn_fem.cli import main as main_fem
-from ibvonn_fem.emit_c import emit_c
+from ibvonn_fem.emit_c.emit import emit_c
 from ibvonn_fem.errors import ExportedModelError
-from ibvonn_fem.manifest import read_manifest
-from ibvonn_fem.model_directory import ADDED_LATER, stamp_of
-from ibvonn_fem.plain_files import (
+from ibvonn_fem.files.model_directory import ADDED_LATER, stamp_of
+from ibvonn_fem.files.plain_files import (
     locked,
     parse_arrays,
     parse_json,
@@ -33,14 +31,17 @@ from ibvonn_fem.plain_files import (
     replacing,
     write_file,
 )
+from ibvonn_fem.model.check import check_model
+from ibvonn_fem.model.manifest import read_manifest
 from ibvonn_train.cli.parser import main as main_train
 from ibvonn_train.evaluation import open_law
 from ibvonn_train.export import manifest as manifests
-from ibvonn_train.export import torchscript, verify
 from ibvonn_train.export.directory import whole_directory
+from ibvonn_train.export.runtimes import agreement as verify
+from ibvonn_train.export.runtimes import torchscript
 from ibvonn_train.export.stamp import stamp
 from ibvonn_train.figures import write_card
-from ibvonn_train.model_directory import ExportedModelError as ModelErrorOfTraining
+from ibvonn_train.files.model_directory import ExportedModelError as ModelErrorOfTraining
 
 ROOT = Path(__file__).parents[2]
 EXACT_TRAP = ROOT / "exported_models" / "exact_trap"

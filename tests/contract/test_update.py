@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from ibvonn_train.exact_laws import standard_linear_solid, trap_law
+from ibvonn_train.closed_form.linear_solids import standard_linear_solid, trap_law
+from ibvonn_train.closed_form.random_law import untrained_law
 from ibvonn_train.export import Law, LawParameters
-from ibvonn_train.export import newton as newton_module
-from ibvonn_train.export import update as update_module
-from ibvonn_train.export.graph import INPUTS, OUTPUTS
-from ibvonn_train.export.newton import initial_state
-from ibvonn_train.export.reference import random_states
-from ibvonn_train.untrained import untrained_law
+from ibvonn_train.export.graphs import newton as newton_module
+from ibvonn_train.export.graphs import update as update_module
+from ibvonn_train.export.graphs.interfaces import INPUTS, OUTPUTS
+from ibvonn_train.export.graphs.newton import initial_state
+from ibvonn_train.export.reference_points import random_states
 
 SIZES = [(1, 1), (1, 2), (6, 2), (6, 6)]
 TOLERANCE = 1e-10

@@ -20,8 +20,8 @@ from dolfinx import fem, mesh
 
 from ibvonn_fem import InternalVariableLaw, InternalVariableProblem, Uniaxial
 from ibvonn_fem.kernels import LocalUpdate, Rates
-from ibvonn_fem.manifest import Envelope, InitialState, Manifest
-from ibvonn_fem.model import ExportedModel
+from ibvonn_fem.model.exported_model import ExportedModel
+from ibvonn_fem.model.manifest import Envelope, InitialState, Manifest
 
 
 class ZenerKernel:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ibvonn_fem import StepError, TimeStepping, read_checkpoint, write_checkpoint
-from ibvonn_fem.statistics import Statistics
+from ibvonn_fem.body.statistics import Statistics
 
 pytestmark = pytest.mark.fem
 

@@ -17,8 +17,8 @@ from ibvonn_fem.errors import ExportedModelError, KernelUnavailableError
 from ibvonn_fem.kernels import compiler
 from ibvonn_fem.kernels.c_library import CLibraryKernel, load_library
 from ibvonn_fem.kernels.packing import pack
-from ibvonn_fem.manifest import read_manifest
-from ibvonn_fem.reference import kernel_parity
+from ibvonn_fem.model.manifest import read_manifest
+from ibvonn_fem.model.runtime_agreement import kernel_parity
 
 SHIPPED = sorted(
     path.parent for path in (Path(__file__).parents[2] / "exported_models").glob("*/manifest.json")

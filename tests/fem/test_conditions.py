@@ -15,7 +15,7 @@ import ufl
 from dolfinx import fem
 
 from ibvonn_fem import InternalVariableLaw, InternalVariableProblem, TimeStepping, Uniaxial
-from ibvonn_fem.statistics import Statistics
+from ibvonn_fem.body.statistics import Statistics
 
 pytestmark = pytest.mark.fem
 

@@ -21,7 +21,7 @@ from ibvonn_fem import (
     Uniaxial,
     load_model,
 )
-from ibvonn_fem.element_rank import missing_rank, strained_elements
+from ibvonn_fem.body.element_rank import missing_rank, strained_elements
 
 pytestmark = [pytest.mark.fem, pytest.mark.export]
 

@@ -16,12 +16,12 @@ from model_directory import EXPORTED, write_model
 
 from ibvonn_fem.cli import main
 from ibvonn_fem.directions import lebedev
-from ibvonn_fem.emit_c import emit_c, symbol, workspace_vectors
+from ibvonn_fem.emit_c.emit import emit_c, symbol, workspace_vectors
 from ibvonn_fem.errors import ExportedModelError
 from ibvonn_fem.kernels.c_library import CLibraryKernel, load_library
 from ibvonn_fem.kernels.compiler import find_compiler
 from ibvonn_fem.kernels.packing import pack
-from ibvonn_fem.manifest import read_manifest
+from ibvonn_fem.model.manifest import read_manifest
 
 STRICT = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wshadow", "-Werror")
 POINT = (

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from model_directory import EXPORTED, write_model
 
-from ibvonn_fem.emit_c import emit_c
+from ibvonn_fem.emit_c.emit import emit_c
 from ibvonn_fem.kernels.compiler import find_compiler
 
 ROOT = np.sqrt(2.0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ibvonn_fem import TimeStepping, load_model
-from ibvonn_fem.diagnostics import total
+from ibvonn_fem.body.energy_balance import total
 
 pytestmark = pytest.mark.fem
 

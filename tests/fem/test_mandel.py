@@ -11,9 +11,9 @@ from model_directory import write_model
 pytest.importorskip("dolfinx")
 
 from ibvonn_fem import FullStrain, Microsphere, PlaneStrain
-from ibvonn_fem.emit_c import emit_c
-from ibvonn_fem.mandel import misplaced
-from ibvonn_fem.manifest import read_manifest
+from ibvonn_fem.emit_c.emit import emit_c
+from ibvonn_fem.model.mandel import misplaced
+from ibvonn_fem.model.manifest import read_manifest
 
 MANDEL = [f"strain_{axes}" for axes in ("xx", "yy", "zz", "xy", "xz", "yz")]
 VOIGT = [f"strain_{axes}" for axes in ("xx", "yy", "zz", "yz", "xz", "xy")]

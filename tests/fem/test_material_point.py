@@ -12,8 +12,8 @@ import pytest
 
 from ibvonn_fem import EnvelopeWarning, Scaled, load_model
 from ibvonn_fem.errors import EnvelopeError, ExportedModelError, LocalSolveError
-from ibvonn_fem.local_update import find_failures
-from ibvonn_fem.material_point import read_strain_history, run_point, write_history
+from ibvonn_fem.model.material_point import read_strain_history, run_point, write_history
+from ibvonn_fem.model.point_reports import find_failures
 
 EXPORTED = Path(__file__).parents[2] / "exported_models"
 EXACT_TRAP = EXPORTED / "exact_trap"

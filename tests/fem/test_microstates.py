@@ -11,7 +11,7 @@ from scipy.stats import kstest, norm
 
 from ibvonn_fem import InternalVariableLaw, Microsphere, Scaled, TimeStepping, load_model
 from ibvonn_fem.errors import ExportedModelError
-from ibvonn_fem.microstates import encode, equilibrium_state
+from ibvonn_fem.model.microstates import encode, equilibrium_state
 
 pytestmark = [pytest.mark.fem, pytest.mark.export]
 

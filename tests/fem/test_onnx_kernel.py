@@ -5,7 +5,7 @@ import pytest
 from model_directory import EXPORTED
 
 from ibvonn_fem.kernels import onnx
-from ibvonn_fem.model import load_model
+from ibvonn_fem.model.exported_model import load_model
 
 OUTPUTS = ("stress", "statev_new", "tangent", "energy", "dissipation", "validity")
 

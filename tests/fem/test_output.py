@@ -14,7 +14,7 @@ from dolfinx import fem, mesh
 from scripts import run_script
 
 from ibvonn_fem import FieldWriter, FullStrain, InternalVariableLaw, PlaneStrain, load_model
-from ibvonn_fem.output import _plain
+from ibvonn_fem.fields import _plain
 
 EXPORTED = Path(__file__).resolve().parents[2] / "exported_models"
 

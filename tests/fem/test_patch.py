@@ -8,12 +8,7 @@ import ufl
 from basix.ufl import element
 from dolfinx import fem, mesh
 
-from ibvonn_fem import (
-    InternalVariableLaw,
-    InternalVariableProblem,
-    TimeStepping,
-    Uniaxial,
-)
+from ibvonn_fem import InternalVariableLaw, InternalVariableProblem, TimeStepping, Uniaxial
 
 pytestmark = pytest.mark.fem
 

@@ -3,11 +3,12 @@
 from mpi4py import MPI
 
 import numpy as np
+import pictures
 import pytest
 import ufl
 from dolfinx import fem, mesh
 
-from ibvonn_fem import InternalVariableLaw, Microcircle, Microsphere, pictures
+from ibvonn_fem import InternalVariableLaw, Microcircle, Microsphere
 
 pytestmark = pytest.mark.fem
 

@@ -10,7 +10,7 @@ from dolfinx import fem, mesh
 
 import ibvonn_fem._compat
 from ibvonn_fem import InternalVariableLaw, InternalVariableProblem, Uniaxial
-from ibvonn_fem.quadrature import QuadraturePoints
+from ibvonn_fem.body.quadrature import QuadraturePoints
 
 pytestmark = pytest.mark.fem
 

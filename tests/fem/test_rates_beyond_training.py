@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from ibvonn_fem.errors import EnvelopeError, EnvelopeWarning
-from ibvonn_fem.material_point import run_point
-from ibvonn_fem.microstates import equilibrium_state
-from ibvonn_fem.model import ExportedModel
+from ibvonn_fem.model.exported_model import ExportedModel
+from ibvonn_fem.model.material_point import run_point
+from ibvonn_fem.model.microstates import equilibrium_state
 
 pytestmark = pytest.mark.fem
 

@@ -15,7 +15,7 @@ from ibvonn_fem import ExportedModel
 from ibvonn_fem.kernels import LocalUpdate, Rates
 from ibvonn_fem.kernels.c_library import CLibraryKernel
 from ibvonn_fem.kinematics.evaluation import Evaluation
-from ibvonn_fem.manifest import Envelope, InitialState, Manifest
+from ibvonn_fem.model.manifest import Envelope, InitialState, Manifest
 
 
 def manifest_of(kernel: Any, name: str, *, stress: float = 0.0, strain: float = 0.0) -> Manifest:

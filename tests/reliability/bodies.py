@@ -16,7 +16,7 @@ from ibvonn_fem import (
     Uniaxial,
     load_model,
 )
-from ibvonn_fem.model import ExportedModel
+from ibvonn_fem.model.exported_model import ExportedModel
 
 MODEL = Path(__file__).parents[2] / "exported_models" / "exact_trap"
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from ibvonn_fem import FieldWriter, load_model, read_checkpoint, write_checkpoint
-from ibvonn_fem.model import ExportedModel
-from ibvonn_train.data import TrajectoryEnsemble
+from ibvonn_fem.model.exported_model import ExportedModel
+from ibvonn_train.data.ensemble import TrajectoryEnsemble
+from ibvonn_train.export import export_trained
 from ibvonn_train.simulation import TetheredParticle, simulate, trap_of_paper
 from ibvonn_train.training import TrainingConfig, train
 
@@ -36,9 +37,8 @@ def whole_way(folder: Path) -> None:
     data.save(folder / "données 1.h5")
     data = TrajectoryEnsemble.load(folder / "données 1.h5")
     config = TrainingConfig.from_dict(TABLE)
-    train(config, data, folder / "entraînement", progress=False, tensorboard=False).to_export(
-        folder / "loi α"
-    )
+    trained = train(config, data, folder / "entraînement", progress=False, tensorboard=False)
+    export_trained(trained, folder / "loi α")
     stepping = pulled_bar(load_model(shutil.copytree(MODEL, folder / "модель")))
     with FieldWriter(folder / "champs ε.xdmf", stepping.problem.laws, stepping.problem.u) as fields:
         stepping.run([0.0, 0.1, 0.2], lambda step: fields.write(step.time))

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from ibvonn_fem import FieldWriter, write_checkpoint
-from ibvonn_train.export.exact_models import export_trap
+from ibvonn_train.closed_form.exact_models import export_trap
 from ibvonn_train.simulation import TetheredParticle, simulate
 from ibvonn_train.simulation.protocols import ramp
 from ibvonn_train.training import checkpoint

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ibvonn_train.data import TrajectoryEnsemble
+from ibvonn_train.data.ensemble import TrajectoryEnsemble
 from ibvonn_train.simulation import TetheredParticle, simulate, trap_of_paper
 from ibvonn_train.simulation.compiler import CompilerError, library
 

@@ -8,30 +8,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ibvonn_train.audits import (
-    Audit,
-    Evidence,
-    bands,
-    certify,
-    dissipation,
-    equilibrium,
-    free_energy,
-    intervals,
-    kinetics,
-    structure,
-)
-from ibvonn_train.audits import exact as closed
+from ibvonn_train.audits import Audit, Evidence, bands, certify, kinetics, structure
+from ibvonn_train.audits import closed_form_potentials as closed
+from ibvonn_train.audits import energy_consistency as free_energy
+from ibvonn_train.audits import entropy_production as dissipation
+from ibvonn_train.audits import one_step as intervals
+from ibvonn_train.audits import relaxed_response as equilibrium
 from ibvonn_train.audits.certificate import AUDITS, MakeAudit
-from ibvonn_train.audits.flow_energy import flow_force
-from ibvonn_train.audits.gradients import compare_gradients
-from ibvonn_train.audits.intervals import over_intervals
-from ibvonn_train.data import TrajectoryEnsemble
+from ibvonn_train.audits.decoder_free_energy import flow_force
+from ibvonn_train.audits.force_consistency import compare_gradients
+from ibvonn_train.audits.one_step import over_intervals
+from ibvonn_train.closed_form.exact_models import export_trap
+from ibvonn_train.data.ensemble import TrajectoryEnsemble
 from ibvonn_train.evaluation import ExportedLaw, Rates, evaluate
-from ibvonn_train.evaluation.rollouts import encoded
-from ibvonn_train.export.exact_models import export_trap
-from ibvonn_train.physics import Physics
+from ibvonn_train.evaluation.law_rollouts import encoded
 from ibvonn_train.simulation import TetheredParticle, simulate, trap_of_paper
 from ibvonn_train.simulation.protocols import ramp, random_walk, step_and_hold
+from ibvonn_train.statistical_mechanics.microscopic_energy import Physics
 
 
 @pytest.fixture(scope="module")

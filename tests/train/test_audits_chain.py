@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ibvonn_train.audits import Evidence, equilibrium, free_energy, kinetics
-from ibvonn_train.boltzmann import Boltzmann
-from ibvonn_train.data import TrajectoryEnsemble
+from ibvonn_train.audits import Evidence, kinetics
+from ibvonn_train.audits import energy_consistency as free_energy
+from ibvonn_train.audits import relaxed_response as equilibrium
+from ibvonn_train.closed_form.exact_models import export_chain_twin
+from ibvonn_train.data.ensemble import TrajectoryEnsemble
 from ibvonn_train.evaluation import ExportedLaw, Rates
-from ibvonn_train.evaluation.rollouts import encoded
-from ibvonn_train.export.exact_models import export_chain_twin
-from ibvonn_train.physics import physics_of
+from ibvonn_train.evaluation.law_rollouts import encoded
 from ibvonn_train.simulation import Preparation, SpringChain, simulate
 from ibvonn_train.simulation.protocols import smooth_pull
+from ibvonn_train.statistical_mechanics.boltzmann import Boltzmann
+from ibvonn_train.statistical_mechanics.microscopic_energy import physics_of
 
 CHAIN = SpringChain(springs=4, preparation=(Preparation(2000, 0.01),))
 

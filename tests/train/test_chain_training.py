@@ -10,8 +10,8 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from ibvonn_train.data import TrajectoryEnsemble
-from ibvonn_train.encoder import Encoder
+from ibvonn_train.data.ensemble import TrajectoryEnsemble
+from ibvonn_train.law.encoder import Encoder
 from ibvonn_train.simulation import SpringChain, chain_of_paper, simulate
 from ibvonn_train.training import TrainedModel, TrainingConfig, train
 

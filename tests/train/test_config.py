@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ibvonn_train.training.config import ConfigError, TrainingConfig
+from ibvonn_train.training.training_config import ConfigError, TrainingConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGE = {"name": "a", "optimiser": "adam", "steps": 3}

@@ -11,8 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from ibvonn_train.data import TrajectoryEnsemble, open_ensemble, protocol_slices, require_alike
-from ibvonn_train.files import replacing
+from ibvonn_train.data.ensemble import (
+    TrajectoryEnsemble,
+    open_ensemble,
+    protocol_slices,
+    require_alike,
+)
+from ibvonn_train.files.written import replacing
 from ibvonn_train.simulation import Preparation, SpringChain, TetheredParticle, simulate
 from ibvonn_train.simulation.families import rich_family
 from ibvonn_train.simulation.protocols import (
@@ -465,7 +470,7 @@ def test_data_larger_than_the_memory_are_refused_before_they_are_read(data, file
 def test_a_killed_writer_leaves_one_file_that_the_next_one_clears(data, tmp_path):
     path, left = tmp_path / "new.h5", tmp_path / ".new.h5.part"
     script = (
-        "import os, sys, ibvonn_train.data_file as f\n"
+        "import os, sys, ibvonn_train.data.hdf5 as f\n"
         "f._write_microstate = lambda *_: os._exit(9)\n"
         "from ibvonn_train.data import TrajectoryEnsemble\n"
         "TrajectoryEnsemble.load(sys.argv[1]).save(sys.argv[2])\n"

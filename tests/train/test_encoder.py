@@ -7,8 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from ibvonn_train.empirical import EmpiricalMeasure, Measures, bin_cubic, uniform_nodes
-from ibvonn_train.encoder import Encoder, whitening
+from ibvonn_train.data.binned_microstates import (
+    EmpiricalMeasure,
+    Measures,
+    bin_cubic,
+    uniform_nodes,
+)
+from ibvonn_train.law.encoder import Encoder, whitening
 
 
 def encoder(size: int = 1, internal: int = 2, centred: int = 0) -> Encoder:

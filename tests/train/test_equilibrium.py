@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from ibvonn_train.data import TrajectoryEnsemble
-from ibvonn_train.equilibrium import equilibrium_states
-from ibvonn_train.free_energy import FreeEnergy
-from ibvonn_train.networks import InputConvexNetwork
-from ibvonn_train.physics import Physics, physics_of
+from ibvonn_train.data.ensemble import TrajectoryEnsemble
+from ibvonn_train.law.free_energy import FreeEnergy
+from ibvonn_train.law.networks import InputConvexNetwork
 from ibvonn_train.simulation import TetheredParticle
+from ibvonn_train.statistical_mechanics.microscopic_energy import Physics, physics_of
+from ibvonn_train.statistical_mechanics.relaxed_states import equilibrium_states
 from ibvonn_train.training import TrainedModel, TrainingConfig, train
-from ibvonn_train.training.config import ConfigError
+from ibvonn_train.training.training_config import ConfigError
 
 LOSS = {"stress": 1.0, "weak": 0.1, "likelihood": 0.01}
 RELAX = {"stress": 1.0, "weak": 0.0, "equilibrium": 1.0}

@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ibvonn_train.data import TrajectoryEnsemble
+from ibvonn_train.closed_form.exact_models import export_trap
+from ibvonn_train.closed_form.exact_trap import ExactTrap
+from ibvonn_train.data.ensemble import TrajectoryEnsemble
 from ibvonn_train.evaluation import ExportedLaw, Gauge, Rates, evaluate, open_law
 from ibvonn_train.evaluation.errors import deviation, relative_error
-from ibvonn_train.evaluation.rollouts import Trajectories, roll_out
-from ibvonn_train.exact_trap import ExactTrap
-from ibvonn_train.export.exact_models import export_trap
-from ibvonn_train.physics import Physics
+from ibvonn_train.evaluation.law_rollouts import Trajectories, roll_out
 from ibvonn_train.simulation import (
     SpringChain,
     TetheredParticle,
@@ -23,7 +22,8 @@ from ibvonn_train.simulation import (
     trap_of_paper,
 )
 from ibvonn_train.simulation.protocols import smooth_pull
-from ibvonn_train.simulation.system import Preparation
+from ibvonn_train.simulation.systems.system import Preparation
+from ibvonn_train.statistical_mechanics.microscopic_energy import Physics
 
 
 @pytest.fixture(scope="module")

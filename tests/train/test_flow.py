@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from ibvonn_train.decoder import Decoder
-from ibvonn_train.flow import ConditionalFlow
-from ibvonn_train.mixture import GaussianMixture
+from ibvonn_train.law.decoder import Decoder
+from ibvonn_train.law.flow import ConditionalFlow
+from ibvonn_train.law.mixture import GaussianMixture
 
 NODES = torch.linspace(-25.0, 25.0, 20001, dtype=torch.float64)
 

@@ -13,12 +13,12 @@ import h5py
 import numpy as np
 import pytest
 
-from ibvonn_train.data import TrajectoryEnsemble
+from ibvonn_train.data.ensemble import TrajectoryEnsemble
+from ibvonn_train.files.toml_tables import ConfigError
 from ibvonn_train.simulation import TetheredParticle, simulate
-from ibvonn_train.simulation.config import SimulationConfig
 from ibvonn_train.simulation.protocols import ramp
-from ibvonn_train.tables import ConfigError
-from ibvonn_train.training.config import TrainingConfig
+from ibvonn_train.simulation.simulation_config import SimulationConfig
+from ibvonn_train.training.training_config import TrainingConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 ATTRIBUTES: tuple[Any, ...] = (
@@ -154,7 +154,7 @@ def damaged(content: bytes, seed: int) -> bytes:
 @pytest.mark.parametrize("config", [TrainingConfig, SimulationConfig])
 @pytest.mark.parametrize(
     "source",
-    [ROOT / "configs/trap.toml", ROOT / "ibvonn_train/templates/own.toml"],
+    [ROOT / "configs/trap.toml", ROOT / "ibvonn_train/cli/templates/own.toml"],
     ids=lambda path: path.stem,
 )
 def test_a_damaged_configuration_is_refused_or_read(

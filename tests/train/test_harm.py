@@ -16,18 +16,18 @@ import pytest
 
 from ibvonn_train.cli import main
 from ibvonn_train.cli.results import read_results, write_json
-from ibvonn_train.data import TrajectoryEnsemble
-from ibvonn_train.files import replacing, write_text
-from ibvonn_train.reproduction import _require_set
+from ibvonn_train.data.ensemble import TrajectoryEnsemble
+from ibvonn_train.files.toml_tables import ConfigError
+from ibvonn_train.files.written import replacing, write_text
 from ibvonn_train.simulation import MicroscopicSystem, TetheredParticle, simulate
-from ibvonn_train.simulation.config import SimulationConfig
 from ibvonn_train.simulation.protocols import from_function, ramp
+from ibvonn_train.simulation.simulation_config import SimulationConfig
 from ibvonn_train.simulation.study import build_protocols, own_system, run_set, system_of_record
-from ibvonn_train.tables import ConfigError
+from ibvonn_train.studies.reproduction import _require_set
 from ibvonn_train.training import checkpoint
 from ibvonn_train.training import train as train_law
-from ibvonn_train.training.config import TrainingConfig
 from ibvonn_train.training.log import RunLog, alone
+from ibvonn_train.training.training_config import TrainingConfig
 
 STUDY = """
 [simulation]

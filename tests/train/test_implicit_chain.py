@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from ibvonn_train.chain_dynamics import ChainDrive, Linearised, explicit_chain, implicit_chain
-from ibvonn_train.dynamics import Rollout
+from ibvonn_train.rollouts.chain import ChainDrive, Linearised, explicit_chain, implicit_chain
+from ibvonn_train.rollouts.material_point import Rollout
 from ibvonn_train.training.build import build_law
-from ibvonn_train.training.config import ModelConfig
+from ibvonn_train.training.training_config import ModelConfig
 
 SITES = 4
 FRICTION, LENGTH = 0.3, 0.5

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ibvonn_train.networks import ConvexRidge, InputConvexNetwork, TanhNetwork
+from ibvonn_train.law.networks import ConvexRidge, InputConvexNetwork, TanhNetwork
 
 EPS = torch.finfo(torch.float64).eps
 

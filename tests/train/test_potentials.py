@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ibvonn_train.dissipation import DualDissipation
-from ibvonn_train.free_energy import FreeEnergy
+from ibvonn_train.law.dissipation import DualDissipation
+from ibvonn_train.law.free_energy import FreeEnergy
 
 STRAINS, INTERNALS = 2, 3
 

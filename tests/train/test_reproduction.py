@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ibvonn_train.audits import free_energy
-from ibvonn_train.audits.evidence import Evidence
+from ibvonn_train.audits import energy_consistency as free_energy
+from ibvonn_train.audits.audit_data import Evidence
 from ibvonn_train.cli import main
-from ibvonn_train.data import TrajectoryEnsemble
+from ibvonn_train.data.ensemble import TrajectoryEnsemble
 from ibvonn_train.evaluation import evaluate
-from ibvonn_train.evaluation.rollouts import encoded
-from ibvonn_train.evaluation.twin import Twin, fitted_twin
-from ibvonn_train.report import seeds_entry
+from ibvonn_train.evaluation.closed_form_reference import Twin, fitted_twin
+from ibvonn_train.evaluation.law_rollouts import encoded
 from ibvonn_train.simulation import Preparation, SpringChain, simulate
 from ibvonn_train.simulation.protocols import smooth_pull
+from ibvonn_train.studies.tables import seeds_entry
 
 STUDY = """
 [simulation]

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from ibvonn_train import dynamics
-from ibvonn_train.chain_dynamics import ChainDrive, explicit_chain
-from ibvonn_train.free_energy import flow_free_energy
-from ibvonn_train.losses import weak_form
+from ibvonn_train.law.free_energy import flow_free_energy
+from ibvonn_train.rollouts import material_point as dynamics
+from ibvonn_train.rollouts.chain import ChainDrive, explicit_chain
+from ibvonn_train.training.losses import weak_form
 
 SITES, FRICTION, LENGTH, MODULUS = 5, 0.1, 0.01, 1.0
 TIME = 0.002 * torch.arange(400, dtype=torch.float64)

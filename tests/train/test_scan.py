@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from ibvonn_train.cli import main
-from ibvonn_train.data import TrajectoryEnsemble
-from ibvonn_train.scan import ScanEntry, scan, with_size
+from ibvonn_train.data.ensemble import TrajectoryEnsemble
 from ibvonn_train.simulation import TetheredParticle, simulate, trap_of_paper
+from ibvonn_train.studies.number_of_variables import ScanEntry, scan, with_size
 from ibvonn_train.training import TrainingConfig
 
 TABLE = {

@@ -16,13 +16,7 @@ from ibvonn_train.simulation import (
     simulate,
 )
 from ibvonn_train.simulation.compiler import CompilerError, library
-from ibvonn_train.simulation.protocols import (
-    from_function,
-    hold,
-    ramp,
-    sinusoid,
-    smooth_pull,
-)
+from ibvonn_train.simulation.protocols import from_function, hold, ramp, sinusoid, smooth_pull
 
 
 def compiler_available():

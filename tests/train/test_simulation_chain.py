@@ -17,7 +17,7 @@ from ibvonn_train.simulation import (
     unfolding_chain,
 )
 from ibvonn_train.simulation.protocols import hold, ramp, smooth_pull
-from ibvonn_train.simulation.spring import sample_at_force, sample_at_length
+from ibvonn_train.simulation.systems.bistable_spring import sample_at_force, sample_at_length
 
 KT = 5e-6
 SPRING = TwoWellSpring()

@@ -17,9 +17,9 @@ from ibvonn_train.simulation import (
     TetheredParticle,
     compiled,
     compiler,
-    ensemble,
     simulate,
 )
+from ibvonn_train.simulation import simulate_ensemble as ensemble
 from ibvonn_train.simulation.plan import Plan
 from ibvonn_train.simulation.protocols import ramp, smooth_pull
 

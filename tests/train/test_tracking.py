@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ibvonn_train import dynamics
-from ibvonn_train.losses import weak_form
+from ibvonn_train.rollouts import material_point as dynamics
+from ibvonn_train.training.losses import weak_form
 
 
 def rates(strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor]:

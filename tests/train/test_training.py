@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 import torch
 
-from ibvonn_train.data import TrajectoryEnsemble
+from ibvonn_train.data.ensemble import TrajectoryEnsemble
+from ibvonn_train.export import export_trained
 from ibvonn_train.training import CheckpointError, TrainedModel, TrainingConfig, train
-from ibvonn_train.training.config import ConfigError
 from ibvonn_train.training.log import RunLog
 from ibvonn_train.training.objective import Batch, Objective
 from ibvonn_train.training.stages import StageRun
+from ibvonn_train.training.training_config import ConfigError
 
 LOSS = {"stress": 1.0, "weak": 0.1, "likelihood": 1e-2, "tie": 1e-2}
 TABLE = {
@@ -197,7 +198,7 @@ def test_held_out_protocols_do_not_touch_the_law(
 
 
 def test_untrained_energy_is_zero_with_its_force_at_the_exported_reference(whole: Path) -> None:
-    from ibvonn_train.training.deployment import law_parameters
+    from ibvonn_train.export.from_training import law_parameters
 
     model = TrainedModel.load(whole)
     strain = np.zeros(1)
@@ -215,10 +216,10 @@ def test_exported_law_is_the_trained_one(
     ensemble: TrajectoryEnsemble, whole: Path, tmp_path: Path, initial: float
 ) -> None:
     """Its zero is the equilibrium at the initial strain."""
-    from ibvonn_train.export.runtime import run_onnx
+    from ibvonn_train.export.runtimes.onnx_session import run_onnx
 
     model = TrainedModel.load(whole)
-    directory = model.to_export(tmp_path / "law", initial_strain=initial)
+    directory = export_trained(model, tmp_path / "law", initial_strain=initial)
     zero = model.equilibrium(np.full(1, initial))
     microstate = np.asarray(ensemble.microstate[0, ::50, 0], dtype=np.float64)
     strain = ensemble.control[0, ::50, None]

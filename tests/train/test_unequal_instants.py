@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from ibvonn_train import dynamics
-from ibvonn_train.chain_dynamics import ChainDrive, Linearised, explicit_chain, implicit_chain
-from ibvonn_train.data import TrajectoryEnsemble
-from ibvonn_train.losses import weak_form
+from ibvonn_train.data.ensemble import TrajectoryEnsemble
+from ibvonn_train.rollouts import material_point as dynamics
+from ibvonn_train.rollouts.chain import ChainDrive, Linearised, explicit_chain, implicit_chain
 from ibvonn_train.simulation import TetheredParticle, simulate, trap_of_paper
-from ibvonn_train.training.config import DataConfig
 from ibvonn_train.training.dataset import Block, prepare
+from ibvonn_train.training.losses import weak_form
+from ibvonn_train.training.training_config import DataConfig
 
 DENSE_THEN_SPARSE = np.r_[0:100, 100:301:5]
 SPARSE_THEN_DENSE = np.r_[0:200:5, 200:301]

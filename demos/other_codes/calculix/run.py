@@ -26,7 +26,7 @@ import numpy as np
 from dolfinx import fem, mesh
 
 import ibvonn_fem
-from ibvonn_fem.emit_c import emit_c
+from ibvonn_fem.emit_c.emit import emit_c
 from ibvonn_fem.kernels.compiler import find_compiler
 from ibvonn_fem.kinematics import Microsphere
 

@@ -1,0 +1,74 @@
+"""State of a law at the points of a mesh: the committed one, and the one that is being tried."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..kernels.base import FloatArray
+
+
+class LawState:
+    """Arrays of the trial state and of the committed state (suffix ``_old``, index n).
+
+    Args:
+        points: Number of quadrature points.
+        law_points: Law points at each of them, the directions of a microsphere for instance.
+        measure_size: Components of the measure of deformation and of the stress.
+        statev: α at the start, shape ``(n_α,)``.
+
+    Attributes:
+        statev, statev_old: α, shape ``(points * law_points, n_α)``.
+        measure, measure_old: Measure of deformation, shape ``(points, measure_size)``.
+        stress_old: Committed stress, shape ``(points, measure_size)``.
+        energy_old: Committed free energy, shape ``(points, 1)``.
+        dissipated: Dissipation of all committed steps, shape ``(points,)``.
+    """
+
+    def __init__(self, points: int, law_points: int, measure_size: int, statev: FloatArray) -> None:
+        self.shape = (points, law_points, len(statev))
+        self.statev = np.tile(statev, (points * law_points, 1))
+        self.statev_old = self.statev.copy()
+        self.measure = np.zeros((points, measure_size))
+        self.measure_old = np.zeros((points, measure_size))
+        self.stress_old = np.zeros((points, measure_size))
+        self.energy_old = np.zeros((points, 1))
+        self.dissipated = np.zeros(points)
+
+    @property
+    def internal(self) -> FloatArray:
+        """Committed α, shape ``(points, law_points, n_α)``; a view."""
+        return self.statev_old.reshape(self.shape)
+
+    def start_from(self, statev: FloatArray) -> None:
+        """Replace trial and committed α by values that broadcast to the shape of `internal`."""
+        for values in (self.statev, self.statev_old):
+            values.reshape(self.shape)[...] = statev
+
+    def commit(self, stress: FloatArray, energy: FloatArray, dissipation: FloatArray) -> None:
+        """The trial state becomes the start of the next step.
+
+        Args:
+            stress: σ, shape ``(points, measure_size)``.
+            energy: f, shape ``(points, 1)``.
+            dissipation: Of the step, shape ``(points, 1)``.
+        """
+        np.copyto(self.statev_old, self.statev)
+        np.copyto(self.measure_old, self.measure)
+        np.copyto(self.stress_old, stress)
+        np.copyto(self.energy_old, energy)
+        self.dissipated += dissipation[:, 0]
+
+    def restore(self) -> None:
+        """Drop the trial state."""
+        np.copyto(self.statev, self.statev_old)
+        np.copyto(self.measure, self.measure_old)
+
+    def committed(self) -> dict[str, FloatArray]:
+        """The committed arrays by name; not copies."""
+        return {
+            "internal": self.statev_old,
+            "measure": self.measure_old,
+            "stress": self.stress_old,
+            "energy": self.energy_old,
+            "dissipated": self.dissipated,
+        }

@@ -1,0 +1,179 @@
+"""From the macroscopic state back to the molecules, and the other way.
+
+The decoder of an exported model is the distribution q(x | ε, α) of microstates at a material
+point; the encoder gives the internal variables of an ensemble of microstates. Both run through
+ONNX Runtime, which the C kernel of the law does not need.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import ExportedModelError
+from ..kernels.base import FloatArray
+from ..kernels.onnx import Graph
+from .exported_model import ExportedModel
+from .point_reports import check_points
+from .scaling import Scaled
+
+
+class Decoder:
+    """The distribution q(x | ε, α) of a model.
+
+    Args:
+        model: A model that was exported with its decoder; strains are in the model's own scale.
+
+    Attributes:
+        size: Components n_x of a microstate.
+
+    Raises:
+        ExportedModelError: If the model has no decoder.
+        KernelUnavailableError: If onnxruntime is missing.
+    """
+
+    def __init__(self, model: ExportedModel) -> None:
+        self._strain_scale, original = _unscaled(model)
+        self._sample = _graph(original, "decoder_sample.onnx")
+        self._sample.require(("noise", "strain", "statev"), ("microstate",))
+        self._density = _graph(original, "decoder_log_density.onnx")
+        self._density.require(("microstate", "strain", "statev"), ("log_density",))
+        self.size = int(self._sample.inputs["noise"][2])
+
+    def sample(
+        self, strain: FloatArray, statev: FloatArray, n: int, random: np.random.Generator
+    ) -> FloatArray:
+        """Draw microstates.
+
+        Args:
+            strain: ε, shape ``(n_state, n_ε)``.
+            statev: α, shape ``(n_state, n_α)``.
+            n: Number of microstates of each state.
+            random: Source of the normal numbers that the flow transports.
+
+        Returns:
+            Microstates, shape ``(n_state, n, n_x)``, in the dimensionless measures of the model.
+        """
+        noise = random.standard_normal((len(strain), n, self.size))
+        feed = {"noise": noise, "strain": strain / self._strain_scale, "statev": statev}
+        return self._sample.run(("microstate",), feed)[0]
+
+    def log_density(
+        self, strain: FloatArray, statev: FloatArray, microstate: FloatArray
+    ) -> FloatArray:
+        """Ln q(x | ε, α).
+
+        Args:
+            strain: ε, shape ``(n_state, n_ε)``.
+            statev: α, shape ``(n_state, n_α)``.
+            microstate: x, shape ``(n_state, n, n_x)``.
+
+        Returns:
+            Shape ``(n_state, n)``.
+        """
+        feed = {
+            "microstate": microstate,
+            "strain": strain / self._strain_scale,
+            "statev": statev,
+        }
+        return self._density.run(("log_density",), feed)[0]
+
+
+@dataclass(frozen=True)
+class MacroscopicState:
+    """What an ensemble of microstates is on the macroscale.
+
+    Attributes:
+        statev: α, shape ``(n_state, n_α)``.
+        strain: ε, shape ``(n_state, n_ε)`` for averaged strain; None where strain is controlled.
+    """
+
+    statev: FloatArray
+    strain: FloatArray | None
+
+
+def encode(model: ExportedModel, microstate: object) -> MacroscopicState:
+    """Internal variables (and averaged strain) of ensembles of microstates.
+
+    Args:
+        model: A model that was exported with its encoder.
+        microstate: Shape ``(n_state, n_replica, n_x)``.
+
+    Raises:
+        ExportedModelError: If the model has no encoder.
+        KernelUnavailableError: If onnxruntime is missing.
+        ValueError: If the shape does not fit or a value is not finite.
+    """
+    scale, original = _unscaled(model)
+    graph = _graph(original, "encoder.onnx")
+    graph.require(("microstate",), ("statev",))
+    values = np.ascontiguousarray(microstate, dtype=np.float64)
+    size = int(graph.inputs["microstate"][2])
+    if values.ndim != 3 or values.shape[2] != size or not values.shape[1]:
+        raise ValueError(
+            f"encode: microstate must have shape (n_state, n_replica, {size}); "
+            f"found {values.shape}."
+        )
+    if not np.isfinite(values).all():
+        raise ValueError("encode: microstate must be finite; found NaN or infinity. Remove it.")
+    names = ("statev", "strain") if "strain" in graph.outputs else ("statev",)
+    found = graph.run(names, {"microstate": values})
+    return MacroscopicState(found[0], found[1] * scale if len(found) > 1 else None)
+
+
+def equilibrium_state(model: ExportedModel, strain: object) -> FloatArray:
+    """Internal variables of the equilibrium at held strain: ∂f/∂α(ε, α) = 0.
+
+    It is the one that relaxation reaches from the declared equilibrium, by implicit steps whose
+    length grows tenfold until nothing moves.
+
+    Args:
+        model: The law.
+        strain: ε in the law's own components, ``initial_state.strain`` included, shape
+            ``(n, n_ε)``.
+
+    Returns:
+        α, shape ``(n, n_α)``.
+
+    Raises:
+        ValueError: If the shape does not fit or a value is not finite.
+        LocalSolveError: If a step does not converge.
+        ArithmeticError: If a point keeps moving.
+    """
+    held = check_points(strain, "strain", model.strain_size)
+    statev = model.initial_state(len(held))
+    if not len(held):
+        return statev
+    dt = float(model.manifest.envelope.time_step[1]) or 1.0
+    scale = model.manifest.internal_scale
+    for _ in range(40):
+        before = statev
+        statev = model.update(held, held, before, dt, relaxing=True).statev_new.copy()
+        if (np.abs(statev - before) <= 1e-12 * (scale + np.abs(statev))).all():
+            return statev
+        dt = min(10.0 * dt, 1e12)
+    moved = float(np.abs(statev - before).max())
+    raise ArithmeticError(
+        f"{model.manifest.name}: a point has no equilibrium at its held strain, its internal "
+        f"variables still moved by {moved:.3g} after a step of {dt:.3g}. Give a strain within the "
+        "range of the training data."
+    )
+
+
+def _unscaled(model: ExportedModel) -> tuple[float, ExportedModel]:
+    """What strain 1 of the dimensionless law is in ``model``, and the law."""
+    scale = 1.0
+    while isinstance(model, Scaled):
+        scale, model = scale * model.strain_scale, model.original
+    return scale, model
+
+
+def _graph(model: ExportedModel, name: str) -> Graph:
+    manifest = model.manifest
+    if name not in manifest.sha256:
+        raise ExportedModelError(
+            f"{manifest.directory}: has no {name}; only models learned from (or derived for) "
+            "microstates have one. Use another model, or export it with its decoder."
+        )
+    return Graph(manifest.read(name), f"{manifest.directory}/{name}")

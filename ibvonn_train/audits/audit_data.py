@@ -1,0 +1,51 @@
+"""What the audits of a law are made on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..data.ensemble import TrajectoryEnsemble
+from ..evaluation.interface import FloatArray, Law
+from ..evaluation.law_rollouts import Trajectories
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Unseen data and what the encoder makes of them.
+
+    Attributes:
+        data: An ensemble that the training has not seen.
+        measured: Its states.
+        slow: Slow protocols that start in equilibrium, for Jarzynski's equality.
+        count: Number of states for audits that take some of them.
+    """
+
+    data: TrajectoryEnsemble
+    measured: Trajectories
+    slow: TrajectoryEnsemble | None = None
+    count: int = 1500
+
+    def all_states(self, law: Law) -> tuple[FloatArray, FloatArray]:
+        """Return every state as rows, ε ``(n, n_ε)`` and α ``(n, n_α)``."""
+        return (
+            self.measured.strain.reshape(-1, law.strain_size),
+            self.measured.internal.reshape(-1, law.internal_size),
+        )
+
+    def some_states(self, law: Law, seed: int = 3) -> tuple[FloatArray, FloatArray]:
+        """Return a random choice of the states as rows."""
+        strain, internal = self.all_states(law)
+        pick = np.random.default_rng(seed).permutation(len(strain))[: self.count]
+        return strain[pick], internal[pick]
+
+
+def knows_energy(law: Law) -> bool:
+    """Return whether e(x) of the microscopic system is known."""
+    return law.physics is not None and law.physics.energy is not None
+
+
+NEEDS_ENERGY = "needs a known microscopic energy"
+NEEDS_DECODER = "needs a decoder and a known microscopic energy"
+NEEDS_POTENTIALS = "the model gives rates only, not f and φ themselves"

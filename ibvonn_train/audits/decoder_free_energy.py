@@ -1,0 +1,53 @@
+"""The decoder's own free energy, F_flow = ⟨e⟩_q + k_BT ⟨ln q⟩_q, and its driving force."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ..evaluation.decoder_mean import decoder_mean
+from ..evaluation.interface import FloatArray, Law
+from ..evaluation.law_rollouts import reference_strain
+from .audit_data import NEEDS_DECODER
+
+NODES = 600
+"""Of the quadrature."""
+
+
+def flow_energy(law: Law, strain: FloatArray, internal: FloatArray) -> FloatArray:
+    r"""Return :math:`F = \langle e\rangle_q + k_BT \langle\ln q\rangle_q` of the decoder.
+
+    Args:
+        law: A law with a decoder of one-dimensional microstates and a known microscopic energy.
+        strain: ε in the measure of the law, ``(n, n_ε)``.
+        internal: α, ``(n, n_α)``.
+
+    Returns:
+        F_flow ``(n,)``, per unit reference length.
+
+    Raises:
+        ValueError: If decoder or energy is missing.
+    """
+    physics = law.physics
+    if physics is None or physics.energy is None or not law.has_decoder:
+        raise ValueError(f"flow_energy: {NEEDS_DECODER}; {law.name!r} lacks one of them.")
+    # x is in the data's measure, ε in that of the law.
+    zero, microscopic, k_bt = reference_strain(law), physics.energy, physics.thermal_energy
+
+    def integrand(x: FloatArray, log_q: FloatArray, eps: FloatArray) -> FloatArray:
+        energy = microscopic(torch.from_numpy(x[..., None]), torch.from_numpy(eps + zero))
+        total: FloatArray = energy.numpy() + k_bt * log_q
+        return total
+
+    return decoder_mean(law, strain, internal, integrand, NODES)
+
+
+def flow_force(law: Law, strain: FloatArray, internal: FloatArray) -> FloatArray:
+    """Return −∂F_flow/∂α ``(n, n_α)`` by central differences of 1e-3 of the training scale."""
+    columns = []
+    for i, scale in enumerate(law.internal_scale):
+        step = np.zeros_like(internal)
+        step[:, i] = 1e-3 * scale
+        rise = flow_energy(law, strain, internal + step) - flow_energy(law, strain, internal - step)
+        columns.append(-rise / (2e-3 * scale))
+    return np.stack(columns, -1)

@@ -1,0 +1,106 @@
+"""Audits of the free energy: its derivative by strain, and the one of the decoder (theory D1)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..evaluation.errors import deviation, relative_error
+from ..evaluation.interface import Law
+from . import bands
+from .audit import Audit
+from .audit_data import NEEDS_DECODER, Evidence, knows_energy
+from .decoder_free_energy import flow_energy as flow_energy
+from .decoder_free_energy import flow_force
+from .force_consistency import compare_gradients
+
+
+def stress(law: Law, evidence: Evidence) -> Audit:
+    """Compare ∂f/∂ε at the encoded states with the measured mean force."""
+    predicted = law.rates(*evidence.all_states(law)).stress
+    return Audit.judge(
+        "stress at encoded states",
+        relative_error(predicted, evidence.measured.stress.reshape(predicted.shape)),
+        bands.CHAIN_STRESS if law.averaged else bands.STRESS,
+        "relative L2 error of ∂f/∂ε in %, states of unseen data",
+    )
+
+
+def value_against_flow(law: Law, evidence: Evidence) -> Audit:
+    """Compare f with the decoder's own free energy; a constant is free."""
+    name = "f against F_flow"
+    band = bands.CHAIN_FLOW_ENERGY if law.averaged else bands.FLOW_ENERGY
+    if not (knows_energy(law) and law.has_decoder):
+        return Audit.not_available(name, band, NEEDS_DECODER)
+    strain, internal = evidence.some_states(law)
+    value = deviation(law.rates(strain, internal).energy, flow_energy(law, strain, internal))
+    return Audit.judge(
+        name, value, band, f"sd(f − F_flow)/sd(F_flow) in %, {len(strain)} states of unseen data"
+    )
+
+
+def gradient_against_flow(law: Law, evidence: Evidence) -> Audit:
+    """Compare g with the driving force of the decoder's own free energy, where data know it.
+
+    With one α nothing is hidden: the decoder q(x|α) is a family with one parameter and ε enters F
+    through the known e alone, so states of any strain that share an α determine the slope, and it
+    is judged at all of them. Several α that follow one another on the data leave directions in
+    which law and decoder make up their slopes: see :func:`gradient_where_identifiable`.
+    """
+    name = "g against F_flow"
+    band = bands.CHAIN_FLOW_FORCE if law.averaged else bands.FLOW_FORCE
+    if not (knows_energy(law) and law.has_decoder):
+        return Audit.not_available(name, band, NEEDS_DECODER)
+    if evidence.data.microstate.shape[-1] != 1:
+        return Audit.not_available(name, band, "needs microstates of one dimension")
+    if law.internal_size > 1:
+        return gradient_where_identifiable(law, evidence)
+    strain, internal = evidence.some_states(law)
+    return Audit.judge(
+        name,
+        relative_error(
+            law.rates(strain, internal).driving_force, flow_force(law, strain, internal)
+        ),
+        band,
+        f"relative L2 error of −∂f/∂α in %, {len(strain)} states of unseen data; the decoder is a "
+        "family with one parameter: identifiable wherever there are states",
+    )
+
+
+def gradient_where_identifiable(law: Law, evidence: Evidence) -> Audit:
+    """Compare g with the decoder's in the directions of α in which the data know it.
+
+    A direction of α at a state is judged where the standard error of the measured gradient is
+    below the band, as a part of the root mean square of g; the error of the law has the same unit.
+    Where that leaves out too many, nothing passes.
+    """
+    name = "g against F_flow"
+    band = bands.CHAIN_FLOW_FORCE if law.averaged else bands.FLOW_FORCE
+    strain, internal = evidence.some_states(law)
+    scale = evidence.all_states(law)[1].std(0)
+    truth = flow_force(law, strain, internal) * scale
+    error = law.rates(strain, internal).driving_force * scale - truth
+    size = float(np.sqrt(np.mean(truth**2)))
+    found = compare_gradients(law, evidence, strain, internal)
+    known = found.standard_error < bands.GRADIENT_STANDARD_ERROR * size
+    missing = 100 * float(1 - known.mean())
+    typical = 100 * float(np.median(found.standard_error)) / size
+    detail = (
+        f"not identifiable: {missing:.3g} % of the directions of α at {len(strain)} states of "
+        f"unseen data (at most {bands.NOT_IDENTIFIABLE:g} %); median standard error of the data's "
+        f"own −∂F/∂α: {typical:.3g} % of rms g"
+    )
+    if not known.any():
+        everywhere = 100 * float(np.sqrt(np.mean(error**2))) / size
+        return Audit.not_identifiable(name, everywhere, band, detail)
+    value = 100 * float(np.sqrt(np.mean(found.along(error)[known] ** 2))) / size
+    decoder = 100 * float(np.sqrt(np.mean(found.along(found.decoder)[known] ** 2))) / size
+    judged = Audit.judge(
+        name,
+        value,
+        band,
+        f"rms error of −∂f/∂α in identifiable directions over rms g in %; {detail}; decoder "
+        f"against the data's own: {decoder:.3g} %",
+    )
+    if judged.verdict == "pass" and missing > bands.NOT_IDENTIFIABLE:
+        return Audit.not_identifiable(name, value, band, judged.detail)
+    return judged

@@ -1,0 +1,94 @@
+"""Audits of dissipation and fluctuations (theory D2, D4)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..evaluation.interface import Law
+from . import bands
+from .audit import Audit
+from .audit_data import NEEDS_DECODER, Evidence, knows_energy
+from .decoder_free_energy import flow_energy
+from .one_step import over_intervals
+
+
+def entropy_production(law: Law, evidence: Evidence) -> Audit:
+    """Compare ∫ g·α̇ dt with measured work minus the change of the decoder's free energy.
+
+    Work and decoder know neither f nor φ; the sum runs over protocols and sites. The law starts
+    anew from the encoded state of each stored instant, so what it dissipates follows from φ as far
+    as the record resolves the kinetics; in longer intervals f alone decides.
+    """
+    name, band = "entropy production", bands.ENTROPY_PRODUCTION
+    if not (knows_energy(law) and law.has_decoder):
+        return Audit.not_available(name, band, NEEDS_DECODER)
+    measured = evidence.measured
+    dissipated = float(over_intervals(law, evidence).dissipation.sum())
+    stress = (measured.stress[:, 1:] + measured.stress[:, :-1]) / 2
+    work = float((stress * np.diff(measured.strain, axis=1)).sum())
+    first, last = (
+        flow_energy(
+            law,
+            measured.strain[:, at].reshape(-1, law.strain_size),
+            measured.internal[:, at].reshape(-1, law.internal_size),
+        ).sum()
+        for at in (0, -1)
+    )
+    produced = work - float(last - first)
+    return Audit.judge(
+        name,
+        100 * (dissipated / produced - 1),
+        band,
+        f"∫g·α̇ dt = {dissipated:.5g} against work − ΔF_flow = {produced:.5g}, difference in %",
+    )
+
+
+def fluctuation_dissipation(law: Law, evidence: Evidence, states: int = 200) -> Audit:
+    r"""Compare the noise of α with its mobility, N Var(dα)/(2 k_BT dt) = ∂²φ/∂g².
+
+    α is a mean over N replicas, so N Var(dα) is the variance over replicas of the increments of
+    one replica's feature. The noise has the nominal k_BT whatever the integrator's step; k_BT of
+    the law is the effective one, and the ratio of the two is that of the data.
+    """
+    name, band = "fluctuation-dissipation", bands.FLUCTUATION_DISSIPATION
+    data, measured = evidence.data, evidence.measured
+    if law.averaged:
+        return Audit.not_available(
+            name,
+            band,
+            "averaged strain: the beads at both ends of a spring move its α, by noise that its "
+            "neighbours share and that relaxes with the strain; this audit does not separate it "
+            "from the noise of α at given ε, which alone is ∂²φ/∂g²",
+        )
+    if not law.has_potentials or law.physics is None:
+        return Audit.not_available(name, band, "needs φ")
+    nominal = data.parameters["thermal_energy"]
+    effective = data.parameters.get("effective_thermal_energy", nominal)
+    thermal = law.physics.thermal_energy * nominal / effective
+    rng = np.random.default_rng(4)
+    ratios = []
+    for case, step in zip(
+        rng.integers(len(data.control), size=states),
+        rng.integers(len(data.time) - 1, size=states),
+        strict=True,
+    ):
+        pair = data.microstate[case, step : step + 2, 0].astype(np.float64)
+        _, features = law.encode(pair[:, :, None, :])
+        increment = features[1] - features[0]
+        # The drift differs from replica to replica; its part linear in the feature is no noise.
+        centred = features[0] - features[0].mean(0)
+        slope = np.linalg.lstsq(centred, increment - increment.mean(0), rcond=None)[0]
+        noise = np.atleast_2d(np.cov((increment - centred @ slope).T))
+        strain, internal = measured.strain[case, step], measured.internal[case, step]
+        force = law.rates(strain, internal).driving_force
+        _, mobility = law.dual_dissipation(force, strain, internal)
+        expected = 2 * thermal * (data.time[step + 1] - data.time[step]) * mobility[0]
+        ratios.append(np.trace(noise) / np.trace(expected))
+    low, high = np.quantile(ratios, [0.05, 0.95])
+    return Audit.judge(
+        name,
+        float(np.median(ratios)),
+        band,
+        f"median of N Var(dα)/(2 k_BT dt φ'') over {states} states of unseen data; 5 to 95 %: "
+        f"{low:.3f} to {high:.3f}",
+    )

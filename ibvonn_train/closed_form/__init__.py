@@ -1,0 +1,1 @@
+"""Laws that are known in closed form, and laws with random weights."""

@@ -1,0 +1,252 @@
+"""Write the laws that are known in closed form as exported models.
+
+python -m ibvonn_train.closed_form.exact_models trap DIRECTORY
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..export.manifest import Description
+from ..export.write_model import Decoder, export_law
+from ..simulation.systems.bistable_spring import TwoWellSpring
+from .kramers import chain_twin
+from .linear_solids import standard_linear_solid, trap_law
+
+THERMAL_ENERGY = 1e-2
+DIMENSIONLESS = dict.fromkeys(("length", "force", "time", "energy", "stress"), "1")
+
+
+class MeanEncoder(nn.Module):
+    """α = ⟨x⟩."""
+
+    def forward(self, microstate: Tensor) -> Tensor:
+        """Average over the replicas."""
+        return torch.mean(microstate, 1)
+
+
+class GaussianLogDensity(nn.Module):
+    """ln q of a normal distribution around α with the given variance."""
+
+    def __init__(self, variance: float) -> None:
+        super().__init__()
+        self.variance = variance
+
+    def forward(self, microstate: Tensor, strain: Tensor, statev: Tensor) -> Tensor:  # noqa: ARG002
+        """Evaluate at microstates of shape ``(n_state, n_sample, n_x)``."""
+        square = torch.square(microstate - torch.unsqueeze(statev, 1))
+        constant = -0.5 * math.log(2.0 * math.pi * self.variance)
+        return torch.sum(square * (-0.5 / self.variance) + constant, 2)
+
+
+class GaussianSample(nn.Module):
+    """Samples of the same distribution from standard normal noise."""
+
+    def __init__(self, variance: float) -> None:
+        super().__init__()
+        self.deviation = math.sqrt(variance)
+
+    def forward(self, noise: Tensor, strain: Tensor, statev: Tensor) -> Tensor:  # noqa: ARG002
+        """Return α + s z."""
+        return torch.unsqueeze(statev, 1) + self.deviation * noise
+
+
+def export_trap(directory: str | Path) -> Path:
+    """Tethered particle in an optical trap, k = η = 1, with its exact encoder and decoder."""
+    k, friction = 1.0, 1.0
+    variance = THERMAL_ENERGY / (2.0 * k)
+    about = Description(
+        name="exact_trap",
+        text="Tethered particle in an optical trap in closed form: a Zener solid with "
+        "instantaneous modulus 1, relaxed modulus 1/2 and relaxation time 1/2.",
+        strain_kind="controlled",
+        strain=["strain"],
+        strain_measure="position of the trap over a reference length of 1",
+        stress=["stress"],
+        stress_measure="mean external force k (λ − ⟨x⟩)",
+        internal=["mean_position"],
+        internal_meaning="mean position of the particle",
+        units=DIMENSIONLESS,
+        strain_rate=[[-100.0, 100.0]],
+        time_step=[1e-3, 1.0],
+        microscopic={
+            "system": "tethered_particle",
+            "thermal_energy": THERMAL_ENERGY,
+            "effective_thermal_energy": THERMAL_ENERGY,
+            "time_step": None,
+            "parameters": {
+                "stiffness": k,
+                "friction": friction,
+                "thermal_energy": THERMAL_ENERGY,
+                "reference_length": 1.0,
+            },
+        },
+    )
+    return export_law(
+        directory,
+        trap_law(k, friction),
+        about,
+        encoder=MeanEncoder(),
+        decoder=Decoder(GaussianLogDensity(variance), GaussianSample(variance)),
+    )
+
+
+def export_standard_linear_solid(directory: str | Path) -> Path:
+    """Isotropic standard linear solid with six strain components."""
+    order = ("xx", "yy", "zz", "xy", "xz", "yz")
+    about = Description(
+        name="exact_sls",
+        text="Isotropic standard linear solid in closed form: bulk moduli 1 + 0.5, shear moduli "
+        "0.5 + 0.5, bulk and shear viscosity 1 and 0.5 (relaxation times 2 and 1).",
+        strain_kind="controlled",
+        strain=[f"strain_{ij}" for ij in order],
+        strain_measure="small strain, Mandel order: factor √2 on the shear components",
+        stress=[f"stress_{ij}" for ij in order],
+        stress_measure="Cauchy stress, Mandel order: factor √2 on the shear components",
+        internal=[f"viscous_strain_{ij}" for ij in order],
+        internal_meaning="viscous strain, Mandel order",
+        units=DIMENSIONLESS,
+        strain_rate=[[-10.0, 10.0]] * 6,
+        time_step=[1e-3, 1.0],
+    )
+    return export_law(directory, standard_linear_solid(), about)
+
+
+class OpenFractionEncoder(nn.Module):
+    """α = Prob(x > crossing) − p₀ and ε = ⟨x⟩ − ε₀ of an ensemble of springs."""
+
+    def __init__(self, crossing: float, open_fraction: float, strain: float) -> None:
+        super().__init__()
+        self.crossing, self.open_fraction, self.strain = crossing, open_fraction, strain
+
+    def forward(self, microstate: Tensor) -> tuple[Tensor, Tensor]:
+        """Average over the replicas."""
+        is_open = torch.where(microstate > self.crossing, torch.ones_like(microstate), 0.0)
+        statev = torch.mean(is_open, 1) - self.open_fraction
+        return statev, torch.mean(microstate, 1) - self.strain
+
+
+def export_chain_twin(directory: str | Path) -> Path:
+    """Twin of the paper's chain, its strain counted from 1, where the wells balance."""
+    return _export_twin(
+        directory,
+        "chain_twin",
+        "Closed-form twin of a chain of bistable springs: exact stress for any open fraction, "
+        "Kramers kinetics (drag η/2 on each spring, nothing fitted).",
+        TwoWellSpring(),
+        reference_length=0.01,
+        thermal_energy=5e-6,
+        friction=0.1,
+        reference_strain=1.0,
+        strain_range=(-1.5, 3.0),
+    )
+
+
+def export_unfolding_twin(directory: str | Path) -> Path:
+    """Twin of a chain of units that unfold, at rest without force: barriers 10 and 2.9 k_BT."""
+    spring = TwoWellSpring(stiffness=1.0, well_distance=0.3, offset=0.0135)
+    thermal_energy = 0.0019
+    at_rest = 1.0 / (1.0 + math.exp(spring.offset / thermal_energy))
+    return _export_twin(
+        directory,
+        "unfolding_twin",
+        "Closed-form twin of a chain of units that unfold under tension and fold back: exact "
+        "stress for any open fraction, Kramers kinetics (drag η/2 on each spring, nothing "
+        "fitted). Free of stress at rest, where nearly all units are folded.",
+        spring,
+        reference_length=1.0,
+        thermal_energy=thermal_energy,
+        friction=1.0,
+        reference_strain=spring.well_distance * at_rest,
+        strain_range=(-0.25, 0.6),
+    )
+
+
+def _export_twin(
+    directory: str | Path,
+    name: str,
+    text: str,
+    spring: TwoWellSpring,
+    *,
+    reference_length: float,
+    thermal_energy: float,
+    friction: float,
+    reference_strain: float,
+    strain_range: tuple[float, float],
+) -> Path:
+    """Export the twin of a chain with drag ``friction`` on each bead."""
+    law = chain_twin(
+        spring,
+        reference_length=reference_length,
+        thermal_energy=thermal_energy,
+        friction=0.5 * friction,
+        reference_strain=reference_strain,
+        strain_range=strain_range,
+    )
+    open_fraction = -float(law.envelope[1, 0])
+    # Where all springs are open, p passes 1 by less than this: the entropy goes on as a parabola.
+    law = replace(law, envelope=law.envelope + np.array([[0.0, 0.0], [-1e-6, 1e-6]]))
+    about = Description(
+        name=name,
+        text=text,
+        strain_kind="averaged",
+        strain=["strain"],
+        strain_measure="mean elongation of a spring over its reference length, minus "
+        f"{reference_strain:.6g}",
+        stress=["stress"],
+        stress_measure="mean spring force",
+        internal=["open_fraction"],
+        internal_meaning=f"fraction of springs in the second well, minus {open_fraction:.6g}",
+        units=DIMENSIONLESS,
+        strain_rate=[[-10.0, 10.0]],
+        time_step=[1e-3, 1.0],
+        microscopic={
+            "system": "double_well_chain",
+            "thermal_energy": thermal_energy,
+            "effective_thermal_energy": thermal_energy,
+            "time_step": None,
+            "parameters": {
+                "stiffness": spring.stiffness,
+                "well_distance": spring.well_distance,
+                "crossing": spring.crossing,
+                "reference_length": reference_length,
+                "friction": friction,
+            },
+        },
+    )
+    encoder = OpenFractionEncoder(
+        spring.crossing / reference_length, open_fraction, reference_strain
+    )
+    return export_law(directory, law, about, encoder=encoder)
+
+
+EXPORTS: dict[str, Callable[[str | Path], Path]] = {
+    "trap": export_trap,
+    "sls": export_standard_linear_solid,
+    "chain": export_chain_twin,
+    "unfolding": export_unfolding_twin,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry of ``python -m ibvonn_train.closed_form.exact_models``."""
+    parser = argparse.ArgumentParser(description="Write a law in closed form as an exported model.")
+    parser.add_argument("law", choices=sorted(EXPORTS))
+    parser.add_argument("directory", type=Path)
+    chosen = parser.parse_args(arguments)
+    path = EXPORTS[chosen.law](chosen.directory)
+    sys.stdout.write(f"wrote {path}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,299 @@
+"""Closed-form twin of a chain of two-well springs: exact stress, Kramers kinetics.
+
+One internal variable, the open fraction p = Prob(u > u_c). With v = L0 ε − u_h p the free energy
+per unit reference length is
+
+    f = [k v²/2 + D p + k_BT (p ln p + (1−p) ln(1−p))] / L0 + constant,
+
+so the stress k v is the mean spring force whatever p is; the kinetics are
+
+    ṗ = k₁₂ (1−p) − k₂₁ p = ∂φ/∂g,   φ(g) = (4 k_BT κ / L0) [cosh(L0 g / 2 k_BT) − 1],
+
+κ = √(k₁₂ k₂₁ p (1−p)) at the frozen state: convex in g and far from quadratic. With the distances
+z₁, z₂ of the two minima from the crossing in thermal units under the mean force,
+
+    k₁₂ = (k/γ) λ(z₁) min(1, z₂/(z₁+z₂)) for k₁₂ ≥ k₂₁,   k₁₂/k₂₁ = exp((z₂²−z₁²)/2),
+
+and mirrored otherwise, λ(z) being the first-passage eigenvalue of an Ornstein–Uhlenbeck process:
+the escape over the cusp, valid through the loss of the barrier. The kinetics are an approximation;
+of f only the entropy is, which takes the wells as sharp.
+
+References:
+    H. A. Kramers, Physica 7 (1940) 284; P. Hänggi et al., Rev. Mod. Phys. 62 (1990) 251, VII.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from scipy.interpolate import CubicHermiteSpline
+from scipy.optimize import brentq
+from scipy.special import pbdv
+from torch import Tensor, nn
+
+from ..export.constitutive_law import Law
+from ..export.parameters import FloatArray
+from ..simulation.systems.bistable_spring import TwoWellSpring
+
+GUARD = 1e-8
+"""Entropy is continued as a parabola for p nearer to 0 or 1: every trial state has an energy, and
+Newton's method does not creep towards a logarithmic pole."""
+
+HIGHEST_BARRIER = 6.0
+"""Largest z for which the root of the parabolic cylinder function is found to 1e-7."""
+
+BINS = 128
+"""Number of intervals of the table of rates; its error is below 1e-6."""
+
+
+def escape_rate(z: float) -> float:
+    """First-passage eigenvalue λ(z): the smallest root of D_λ(−z) = 0.
+
+    λ is the escape rate of dx = −x dt + √2 dW over a point at distance z, in units of the
+    relaxation rate: z exp(−z²/2)/√(2π) for high barriers, 1 without any, growing beyond.
+
+    Raises:
+        ValueError: If z is above :data:`HIGHEST_BARRIER`.
+    """
+    if not z <= HIGHEST_BARRIER:
+        raise ValueError(
+            f"escape_rate: z must be at most {HIGHEST_BARRIER}, a barrier of 18 k_BT; got {z}."
+        )
+
+    def cylinder(order: float) -> float:
+        return float(pbdv(order, -z)[0])
+
+    low, high = (1e-300, 1.0) if z > 0.0 else (1.0, 1.0)
+    # D_λ is positive below its first root; the roots lie further apart than the steps.
+    while cylinder(high) > 0.0:
+        low, high = high, high + 0.5
+    return low if low == high else float(brentq(cylinder, low, high, xtol=1e-300, rtol=1e-14))
+
+
+def rate_table(half_distance: float, largest: float) -> tuple[FloatArray, FloatArray]:
+    """Tabulate r(δ) = ln √(k₁₂k₂₁) γ/k as a cubic spline of δ = (z₂ − z₁)/2 ≥ 0; r is even.
+
+    r = ln λ(z₀−δ) + ln min(1, (z₀+δ)/2z₀) − z₀ δ with z₀ = (z₁+z₂)/2.
+
+    Args:
+        half_distance: z₀.
+        largest: End of the table; beyond it r is continued by a straight line.
+
+    Returns:
+        Left ends of the intervals ``(n,)``, and coefficients ``(4, n)`` of 1, t, t², t³ with t the
+        distance from the left end.
+    """
+    z0, h = half_distance, 1e-3
+    # The minimum has a kink at z₀: two pieces, each smooth.
+    inner = np.linspace(0.0, z0, BINS // 2 + 1)
+    outer = np.linspace(z0, largest, BINS // 2 + 1)
+    points = np.concatenate([inner, outer[1:]])
+    value = np.array([math.log(escape_rate(z0 - d)) for d in points])
+    shifted = [[math.log(escape_rate(z0 - d + s * h)) for d in points] for s in (-2, -1, 1, 2)]
+    slope = -(np.array([1.0, -8.0, 8.0, -1.0]) @ np.array(shifted)) / (12.0 * h)
+    smooth = CubicHermiteSpline(points, value - z0 * points, slope - z0)
+    share = np.minimum(0.0, np.log((z0 + points) / (2.0 * z0)))
+    rise = np.where(points <= z0, 1.0 / (z0 + points), 0.0)
+    split = CubicHermiteSpline(points, share, rise)
+    coefficients = smooth.c[::-1].copy()
+    coefficients[:, : len(inner) - 1] += split.c[::-1, : len(inner) - 1]
+    return points[:-1], np.asarray(coefficients, dtype=np.float64)
+
+
+class TwoStateEnergy(nn.Module):
+    """f(ε, p) of the twin, shifted to f = 0 at the reference state.
+
+    Args:
+        spring: The spring.
+        reference_length: L0.
+        thermal_energy: k_BT.
+        strain: ε at the reference state.
+        open_fraction: p at the reference state.
+    """
+
+    def __init__(
+        self,
+        spring: TwoWellSpring,
+        *,
+        reference_length: float,
+        thermal_energy: float,
+        strain: float,
+        open_fraction: float,
+    ) -> None:
+        super().__init__()
+        self.k, self.u_h, self.offset = spring.stiffness, spring.well_distance, spring.offset
+        self.length, self.thermal_energy = reference_length, thermal_energy
+        self.strain, self.open_fraction = strain, open_fraction
+        self.constant = 0.0
+        zero = torch.zeros(1, 1, dtype=torch.float64)
+        self.constant = -float(self.value(zero, zero))
+
+    def value(self, strain: Tensor, internal: Tensor) -> Tensor:
+        """Return f, ``(n, 1)``."""
+        return self._terms(strain, internal)[0]
+
+    def gradient(self, strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor]:
+        """Return f and ∂f/∂(ε, p)."""
+        value, stress, force, _ = self._terms(strain, internal)
+        return value, torch.cat([stress, force], 1)
+
+    def internal(self, strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return f, ∂f/∂p and ∂²f/∂p²."""
+        value, _, force, stiffness = self._terms(strain, internal)
+        return value, force, stiffness.unsqueeze(2)
+
+    def derivatives(self, strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return f, ∂f/∂(ε, p) and the second derivative."""
+        value, stress, force, stiffness = self._terms(strain, internal)
+        elastic = torch.full_like(value, self.k * self.length)
+        mixed = torch.full_like(value, -self.k * self.u_h)
+        rows = torch.cat([elastic, mixed, mixed, stiffness], 1).reshape(-1, 2, 2)
+        return value, torch.cat([stress, force], 1), rows
+
+    def _terms(self, strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        p = internal + self.open_fraction
+        v = self.length * (strain + self.strain) - self.u_h * p
+        inside = inner(p)
+        rest = p - inside
+        logarithm, complement = torch.log(inside), torch.log(1.0 - inside)
+        bend = 1.0 / (inside * (1.0 - inside))
+        entropy = inside * logarithm + (1.0 - inside) * complement
+        tilt = logarithm - complement
+        entropy = entropy + rest * (tilt + 0.5 * bend * rest)
+        energy = 0.5 * self.k * v * v + self.offset * p + self.thermal_energy * entropy
+        force = self.offset - self.k * self.u_h * v + self.thermal_energy * (tilt + bend * rest)
+        stiffness = self.k * self.u_h * self.u_h + self.thermal_energy * bend
+        value = energy / self.length + self.constant
+        return value, self.k * v, force / self.length, stiffness / self.length
+
+
+class KramersDissipation(nn.Module):
+    """φ(g; ε_n, p_n) of the twin.
+
+    Args:
+        energy: Gives spring, temperature and reference state.
+        crossing: u_c.
+        friction: γ, the drag on one spring's elongation.
+        largest: End of the table of rates in units of z₀.
+    """
+
+    left: Tensor
+    coefficients: Tensor
+
+    def __init__(
+        self, energy: TwoStateEnergy, *, crossing: float, friction: float, largest: float = 3.5
+    ) -> None:
+        super().__init__()
+        self.energy, self.crossing = energy, crossing
+        self.rate = energy.k / friction
+        self.inverse_width = math.sqrt(energy.k / energy.thermal_energy)
+        self.scale = energy.length / (2.0 * energy.thermal_energy)
+        z0 = 0.5 * energy.u_h * self.inverse_width
+        self.last = largest * z0
+        left, coefficients = rate_table(z0, self.last)
+        self.register_buffer("left", torch.tensor(left[None, :]))
+        self.register_buffer("coefficients", torch.tensor(coefficients))
+
+    def prepare(self, strain_old: Tensor, internal_old: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ln √(k₁₂k₂₁) and √(p(1−p)) of the frozen state, each ``(n, 1)``."""
+        p = internal_old + self.energy.open_fraction
+        v = self.energy.length * (strain_old + self.energy.strain) - self.energy.u_h * p
+        delta = (0.5 * self.energy.u_h - self.crossing + v) * self.inverse_width
+        inside = inner(p)
+        return self.log_rate(torch.abs(delta)), torch.sqrt(inside * (1.0 - inside))
+
+    def log_rate(self, delta: Tensor) -> Tensor:
+        """Evaluate ln √(k₁₂k₂₁) at δ ≥ 0, shape ``(n, 1)``, from the table."""
+        within = torch.minimum(delta, torch.full_like(delta, self.last))
+        reached = torch.where(within >= self.left, torch.ones_like(self.left), 0.0)
+        chosen = reached - torch.cat([reached[:, 1:], torch.zeros_like(reached[:, :1])], 1)
+        t = within - torch.sum(chosen * self.left, 1, keepdim=True)
+        c0, c1, c2, c3 = (
+            torch.sum(chosen * self.coefficients[i], 1, keepdim=True) for i in range(4)
+        )
+        slope = c1 + t * (2.0 * c2 + 3.0 * t * c3)
+        value = c0 + t * (c1 + t * (c2 + t * c3)) + slope * (delta - within)
+        return math.log(self.rate) + value
+
+    def derivatives(
+        self, force: Tensor, log_rate: Tensor, spread: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return φ, ∂φ/∂g and ∂²φ/∂g² at g = ``force``."""
+        y = self.scale * force
+        # exp(ln κ ± y) overflows later than κ cosh y, whose factors may both be extreme.
+        forward, backward = torch.exp(log_rate + y), torch.exp(log_rate - y)
+        value = spread * (forward + backward - 2.0 * torch.exp(log_rate)) / self.scale
+        curvature = spread * (forward + backward) * self.scale
+        return value, spread * (forward - backward), curvature.unsqueeze(2)
+
+    def magnitude(self, force: Tensor, log_rate: Tensor, spread: Tensor) -> Tensor:  # noqa: ARG002
+        """Bound the terms that cancel in φ where g is small, ``(n, 1)``."""
+        return 4.0 * spread * torch.exp(log_rate) / self.scale
+
+
+def inner(p: Tensor) -> Tensor:
+    """Clip p to [GUARD, 1 − GUARD]."""
+    low = torch.maximum(p, torch.full_like(p, GUARD))
+    return torch.minimum(low, torch.full_like(p, 1.0 - GUARD))
+
+
+def equilibrium_fraction(
+    spring: TwoWellSpring, *, strain: float, reference_length: float, thermal_energy: float
+) -> float:
+    """Open fraction that minimises f at a strain: p/(1−p) = exp((k u_h v − D)/k_BT)."""
+
+    def imbalance(p: float) -> float:
+        v = reference_length * strain - spring.well_distance * p
+        drive = (spring.stiffness * spring.well_distance * v - spring.offset) / thermal_energy
+        return math.log(p / (1.0 - p)) - drive
+
+    if not imbalance(GUARD) < 0.0 < imbalance(1.0 - GUARD):
+        raise ValueError(
+            f"equilibrium_fraction: at strain {strain} all springs are in one well to {GUARD:.0e}; "
+            "choose a reference strain between the two wells."
+        )
+    # The logarithm grows with p, the drive falls.
+    return float(brentq(imbalance, GUARD, 1.0 - GUARD, xtol=1e-15, rtol=1e-14))
+
+
+def chain_twin(
+    spring: TwoWellSpring,
+    *,
+    reference_length: float,
+    thermal_energy: float,
+    friction: float,
+    reference_strain: float = 0.0,
+    strain_range: tuple[float, float],
+) -> Law:
+    """Build the twin as a law with α = p − p₀ and a strain counted from ``reference_strain``.
+
+    Args:
+        spring: The spring.
+        reference_length: L0.
+        thermal_energy: k_BT of one spring.
+        friction: γ. For a chain of beads of drag η, γ = η/2 needs no fit.
+        reference_strain: Strain of the declared equilibrium, where p₀ is the equilibrium fraction.
+        strain_range: Declared range of the strain, counted from the reference.
+    """
+    p0 = equilibrium_fraction(
+        spring,
+        strain=reference_strain,
+        reference_length=reference_length,
+        thermal_energy=thermal_energy,
+    )
+    energy = TwoStateEnergy(
+        spring,
+        reference_length=reference_length,
+        thermal_energy=thermal_energy,
+        strain=reference_strain,
+        open_fraction=p0,
+    )
+    return Law(
+        energy=energy,
+        dissipation=KramersDissipation(energy, crossing=spring.crossing, friction=friction),
+        strain_size=1,
+        internal_scale=np.array([1.0]),
+        envelope=np.array([strain_range, (-p0, 1.0 - p0)]),
+    )

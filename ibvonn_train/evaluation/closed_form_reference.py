@@ -1,0 +1,149 @@
+"""The closed-form twin of a chain as a baseline: what is known without learning."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.optimize import minimize_scalar
+from torch import Tensor
+
+from ..closed_form.kramers import chain_twin
+from ..data.ensemble import TrajectoryEnsemble
+from ..law.mixture import mixture_log_density, mixture_quantile
+from ..simulation import SpringChain, system_of
+from ..statistical_mechanics.microscopic_energy import Physics, physics_of
+from .errors import Gauge, relative_error
+from .interface import FloatArray, Law, Rates
+from .law_rollouts import Trajectories, encoded, roll_out
+
+
+class Twin:
+    """Exact stress, Kramers kinetics; α is the open fraction, counted from a half.
+
+    Its decoder is one Gaussian in each well, of which its free energy is the exact one.
+
+    Args:
+        data: An ensemble of a chain of two-well springs, for its parameters.
+        friction: γ, the drag on one spring's elongation, in units of that of a bead; 1/2 needs no
+            fit.
+
+    Raises:
+        ValueError: If the data are of another system.
+    """
+
+    averaged, has_decoder, strain_size, internal_size = True, True, 1, 1
+    training_gauge: Gauge | None = None
+
+    def __init__(self, data: TrajectoryEnsemble, friction: float = 0.5) -> None:
+        system = system_of(data)
+        if not isinstance(system, SpringChain):
+            raise ValueError(f"Twin: needs a chain of two-well springs; found {data.system!r}.")
+        self.name = f"twin, friction {friction:.3g} η"
+        self.system: str | None = data.system
+        self.physics: Physics | None = physics_of(data.system, data.parameters)
+        self._crossing = system.spring.crossing / system.reference_length
+        self._distance = system.spring.well_distance / system.reference_length
+        thermal = data.parameters.get("effective_thermal_energy", system.thermal_energy)
+        stiffness = system.spring.stiffness * system.reference_length**2
+        self._width = torch.tensor(thermal / stiffness, dtype=torch.float64).sqrt()
+        self._law = chain_twin(
+            system.spring,
+            reference_length=system.reference_length,
+            thermal_energy=thermal,
+            friction=friction * system.friction,
+            reference_strain=self._crossing,
+            strain_range=(-2.0 * self._crossing, 3.0 * self._crossing),
+        )
+        self._rates = self._law.rates()
+
+    @property
+    def internal_scale(self) -> FloatArray:
+        """One."""
+        return self._law.internal_scale
+
+    @property
+    def envelope(self) -> FloatArray:
+        """Declared range."""
+        return self._law.envelope
+
+    @property
+    def has_potentials(self) -> bool:
+        """Both are closed forms."""
+        return True
+
+    def encode(self, microstate: npt.NDArray[np.floating[Any]]) -> tuple[FloatArray, FloatArray]:
+        """Return the mean strain, counted from the crossing, and the open fraction minus 1/2."""
+        strain = microstate.mean(-2, dtype=np.float64) - self._crossing
+        return strain, np.mean(microstate > self._crossing, axis=-2) - 0.5
+
+    def rates(self, strain: npt.ArrayLike, internal: npt.ArrayLike) -> Rates:
+        """Return f, σ, g and α̇."""
+        with torch.no_grad():
+            found = [v.numpy() for v in self._rates(_tensor(strain), _tensor(internal))]
+        return Rates(found[0][:, 0], *found[1:])
+
+    def dual_dissipation(
+        self, force: npt.ArrayLike, strain: npt.ArrayLike, internal: npt.ArrayLike
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return φ and ∂²φ/∂g²."""
+        dissipation: Any = self._law.dissipation
+        with torch.no_grad():
+            state = dissipation.prepare(_tensor(strain), _tensor(internal))
+            value, _, curvature = dissipation.derivatives(_tensor(force), *state)
+        return value.numpy()[:, 0], curvature.numpy()
+
+    def energy_hessian(self, strain: npt.ArrayLike, internal: npt.ArrayLike) -> FloatArray:
+        """Return ∂²f/∂(ε, α)²."""
+        energy: Any = self._law.energy
+        with torch.no_grad():
+            hessian: FloatArray = energy.derivatives(_tensor(strain), _tensor(internal))[2].numpy()
+        return hessian
+
+    def log_density(
+        self, microstate: FloatArray, strain: FloatArray, internal: FloatArray
+    ) -> FloatArray:
+        """Return ln q of one Gaussian in each well, ``(n_state, n_sample)``."""
+        wells = self._wells(strain, internal)
+        found: FloatArray = mixture_log_density(_tensor(microstate), *wells).numpy()
+        return found
+
+    def sample(self, noise: FloatArray, strain: FloatArray, internal: FloatArray) -> FloatArray:
+        """Return microstates of the shape of ``noise``."""
+        found: FloatArray = mixture_quantile(_tensor(noise), *self._wells(strain, internal)).numpy()
+        return found
+
+    def _wells(self, strain: FloatArray, internal: FloatArray) -> tuple[Tensor, Tensor, Tensor]:
+        """Return ln w, m and s of the wells: p of the springs are one well distance longer.
+
+        Both wells bear the mean force, so the folded ones sit at ε − h p, with the thermal
+        variance of one spring; sharp wells, as in the free energy of the twin.
+        """
+        eps = _tensor(strain) + self._crossing
+        p = torch.clamp(_tensor(internal) + 0.5, 1e-12, 1.0 - 1e-12)
+        folded = eps - self._distance * p
+        weight = torch.cat([torch.log1p(-p), torch.log(p)], -1)
+        return weight, torch.cat([folded, folded + self._distance], -1), self._width.expand(1, 2)
+
+
+def fitted_twin(training: TrajectoryEnsemble) -> Twin:
+    """Return the twin with the one friction that fits the strains of the training data best.
+
+    Args:
+        training: Training ensemble of a chain; its end is moved in the fit.
+    """
+    measured: Trajectories = encoded(Twin(training), training)
+
+    def error(log_friction: float) -> float:
+        twin: Law = Twin(training, float(np.exp(log_friction)))
+        run = roll_out(twin, training, measured, drives=("end",))["end"]
+        return relative_error(run.strain, measured.strain)
+
+    found = minimize_scalar(error, bounds=(np.log(0.05), np.log(1.0)), options={"xatol": 0.01})
+    return Twin(training, float(np.exp(found.x)))
+
+
+def _tensor(value: npt.ArrayLike) -> torch.Tensor:
+    return torch.tensor(np.asarray(value, dtype=np.float64))

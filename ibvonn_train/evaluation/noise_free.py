@@ -1,0 +1,119 @@
+"""Truths without sampling noise: what a perfect law would predict from the same first states."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..closed_form.exact_trap import ExactTrap
+from ..data.ensemble import TrajectoryEnsemble
+from ..simulation import MicroscopicSystem, repeat_from_first
+from .interface import Law
+from .law_rollouts import Trajectories, encoded
+
+NOISE_FREE_SEED = 90_001
+"""Added to the seed of an ensemble for its repetition."""
+
+
+def exact_trap_of(data: TrajectoryEnsemble) -> ExactTrap | None:
+    """Return the closed forms of the trap that made the data, or None for other systems."""
+    if data.system != "tethered_particle":
+        return None
+    return ExactTrap(
+        *(float(data.parameters[key]) for key in ("stiffness", "friction", "thermal_energy"))
+    )
+
+
+def exact_trap_mean(law: Law, data: TrajectoryEnsemble, measured: Trajectories) -> Trajectories:
+    """Return the exact mean of the trap's own time-discrete scheme, given the first ensemble.
+
+    α is that of Gaussian ensembles with the exact mean and variance.
+
+    Args:
+        law: Supplies the encoder.
+        data: An ensemble of the trap, recorded at every step of its integrator or coarser.
+        measured: The ensemble with the encoder's α.
+    """
+    exact = exact_trap_of(data)
+    if exact is None:
+        raise ValueError(f"exact_trap_mean: needs data of the trap; these are of {data.system!r}.")
+    x = data.microstate[:, 0, 0, :, 0].astype(np.float64)
+    mean, variance = exact.discrete_moments(
+        data.time, data.control, data.control_rate, data.time_step, x.mean(-1), x.var(-1)
+    )
+    _, internal = law.encode(exact.ensemble(mean, variance)[:, :, None])
+    force = exact.stress(data.control, mean)
+    return measured._replace(
+        internal=internal, stress=force[:, :, None, None], force=force, known=mean[:, :, None]
+    )
+
+
+def repeated_mean(law: Law, repeated: TrajectoryEnsemble, data: TrajectoryEnsemble) -> Trajectories:
+    """Return the means of an independent ensemble that starts from the same first microstates.
+
+    Args:
+        law: Supplies the encoder.
+        repeated: Many times the replicas of ``data`` (`simulation.repeat_from_first`).
+        data: The ensemble that is judged.
+
+    Raises:
+        ValueError: If the two do not belong together.
+    """
+    if repeated.control.shape != data.control.shape or not np.allclose(
+        repeated.control, data.control, rtol=1e-6, atol=1e-12
+    ):
+        raise ValueError(
+            f"noise-free truth: must have the protocols of the ensemble; controls of shape "
+            f"{repeated.control.shape} and {data.control.shape} differ. Make it with "
+            "simulation.repeat_from_first."
+        )
+    first, again = data.microstate[:, 0], repeated.microstate[:, 0]
+    spread = first.std(axis=2)
+    if not np.all(np.abs(first.mean(2) - again.mean(2)) <= 1e-3 * spread + 1e-12):
+        raise ValueError(
+            "noise-free truth: must start from the first microstates of the ensemble; their means "
+            "differ. Make it with simulation.repeat_from_first."
+        )
+    return encoded(law, repeated)
+
+
+def noise_free_means(
+    laws: Sequence[Law],
+    data: TrajectoryEnsemble,
+    *,
+    seed: int,
+    factor: int = 10,
+    system: MicroscopicSystem | None = None,
+    progress: bool = True,
+) -> list[Trajectories]:
+    """Return, for each law, the means of a repetition of the ensemble from its first microstates.
+
+    One protocol is in memory at a time.
+
+    Args:
+        laws: Supply the encoders.
+        data: The ensemble that is judged.
+        seed: Of the repetition; protocol i takes ``seed + i``.
+        factor: Repetitions of each first microstate.
+        system: That made the data; by default a trap or chain with their parameters.
+        progress: Show progress bars.
+    """
+    parts: list[list[Trajectories]] = [[] for _ in laws]
+    for case in range(len(data.control)):
+        one = data.select([case])
+        many = repeat_from_first(
+            one, factor=factor, seed=seed + case, system=system, progress=progress
+        )
+        for law, found in zip(laws, parts, strict=True):
+            found.append(repeated_mean(law, many, one))
+    return [_joined(found) for found in parts]
+
+
+def _joined(parts: Sequence[Trajectories]) -> Trajectories:
+    """Return the trajectories of all protocols as one."""
+    strain, internal, stress, force = (
+        np.concatenate(column) for column in zip(*(part[:4] for part in parts), strict=True)
+    )
+    known = [part.known for part in parts if part.known is not None]
+    return Trajectories(strain, internal, stress, force, np.concatenate(known) if known else None)

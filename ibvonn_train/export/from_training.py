@@ -1,0 +1,173 @@
+"""From a trained model to an exported directory: the shift to α = 0 at rest, and the words."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..law.flow import ConditionalFlow
+from ..training.trained_model import TrainedModel
+from .folding import fold_scales, with_zero_energy
+from .graphs.decoder_graph import FlowLogDensity, FlowSample
+from .graphs.encoder_graph import EncoderGraph
+from .manifest import Description, package_versions
+from .parameters import LawParameters
+from .write_model import Decoder, export_law
+
+logger = logging.getLogger(__name__)
+
+MEASURES = {
+    "controlled": ("control over the reference length", "mean external force ⟨∂e/∂λ⟩"),
+    "averaged": (
+        "mean elongation of a spring over its reference length, from the declared initial state",
+        "mean spring force",
+    ),
+}
+
+
+def law_parameters(
+    model: TrainedModel, strain: npt.NDArray[np.float64], internal: npt.NDArray[np.float64]
+) -> LawParameters:
+    """Return the weights of the law with its zero moved to a given state, scales folded in.
+
+    Args:
+        model: The trained model.
+        strain: ε that becomes 0, shape ``(n_ε,)``.
+        internal: α that becomes 0, shape ``(n_α,)``.
+    """
+    energy, dissipation = model.law.energy, model.law.dissipation
+    weights = energy.net.weights()
+    quadratic = weights.quadratic.numpy()
+    n, d = model.strain_size, model.strain_size + model.internal_size
+    centre, scale = energy.strain_centre.numpy(), energy.strain_scale.numpy()
+    envelope = model.envelope.copy()
+    envelope[:n] = (envelope[:n] - centre[:, None]) / scale[:, None]
+    networks = LawParameters(
+        strain_size=n,
+        internal_size=model.internal_size,
+        energy_constant=0.0,
+        energy_linear=weights.linear.numpy(),
+        energy_quadratic=0.5 * (quadratic + quadratic.T),
+        energy_skip=tuple(w.numpy() for w in weights.skip),
+        energy_bias=tuple(b.numpy() for b in weights.bias),
+        energy_hidden=tuple(w.numpy() for w in weights.hidden),
+        energy_output=weights.output.numpy(),
+        ridge_weight=dissipation.net.weight.numpy(),
+        ridge_bias=dissipation.net.bias.numpy(),
+        context_weight=tuple(w.numpy() for w in dissipation.net.context.weights),
+        context_bias=tuple(b.numpy() for b in dissipation.net.context.biases),
+        internal_scale=np.ones(model.internal_size),
+        envelope=envelope,
+    )
+    folded = fold_scales(
+        networks,
+        scale=np.concatenate([1.0 / scale, np.ones(d - n)]),
+        shift=np.concatenate([(strain - centre) / scale, internal]),
+        energy_scale=float(energy.energy_scale),
+        time_scale=float(dissipation.time_scale),
+    )
+    return with_zero_energy(folded)
+
+
+def export_trained(
+    model: TrainedModel,
+    directory: str | Path,
+    *,
+    name: str | None = None,
+    text: str | None = None,
+    initial_strain: npt.ArrayLike = 0.0,
+    internal_meaning: str = "ensemble means of learned features of the microstate",
+    certificate: list[dict[str, Any]] | None = None,
+    errors: list[dict[str, Any]] | None = None,
+) -> Path:
+    """Write an exported model whose zero state is the law's equilibrium at the initial strain.
+
+    Args:
+        model: The trained model.
+        directory: Where.
+        name: Name in the manifest; by default that of the configuration.
+        text: One or two sentences on the model.
+        initial_strain: Strain of the training measure that the exported law calls zero.
+        internal_meaning: What the internal variables are, in words.
+        certificate: Audits for the manifest.
+        errors: Errors of roll-outs for the manifest.
+
+    Returns:
+        The directory.
+
+    Raises:
+        ValueError: If the model has no internal variables, or the export finds it inconsistent.
+        ArithmeticError: If the law has no equilibrium at the initial strain.
+    """
+    if not model.internal_size:
+        raise ValueError(
+            "export: a law without internal variables is an elastic law and not exported; train "
+            "with model.internal_size of at least 1."
+        )
+    strain = np.broadcast_to(np.asarray(initial_strain, dtype=np.float64), (model.strain_size,))
+    internal = model.equilibrium(strain)
+    low, high = model.envelope[model.strain_size :].T
+    if np.any(internal < low) or np.any(internal > high):
+        logger.warning(
+            "export: the equilibrium at strain %s lies outside the training range: α %s, %s.",
+            strain.tolist(),
+            internal.tolist(),
+            model.envelope[model.strain_size :].tolist(),
+        )
+    record, averaged = model.record, model.record["strain_kind"] == "averaged"
+    strain_words, stress_words = MEASURES[record["strain_kind"]]
+    physics = model.physics()
+    length = physics.reference_length
+    about = Description(
+        name=name or model.config.name,
+        text=text or f"Law learned from Langevin simulations of the system {record['system']}.",
+        strain_kind=record["strain_kind"],
+        strain=_names("strain", model.strain_size),
+        strain_measure=strain_words,
+        stress=_names("stress", model.strain_size),
+        stress_measure=stress_words,
+        internal=_names("alpha", model.internal_size),
+        internal_meaning=internal_meaning,
+        units={
+            key: str(record["units"].get(key, "1"))
+            for key in ("length", "force", "time", "energy", "stress")
+        },
+        strain_rate=record["strain_rate"],
+        time_step=record["stored_time_step"],
+        microscopic={
+            "system": record["system"],
+            "thermal_energy": float(record["parameters"]["thermal_energy"]),
+            "effective_thermal_energy": physics.thermal_energy * length,
+            "time_step": record["time_step"],
+            "parameters": record["parameters"],
+        },
+        certificate=certificate,
+        errors=errors,
+        config=model.config.resolved(),
+        seed=model.config.seed,
+        data_sha256=record["provenance"]["data_sha256"],
+        versions=package_versions() | record["provenance"]["versions"],
+    )
+    gauge = {"averaged": averaged, "strain_shift": strain.copy(), "internal_shift": internal}
+    decoder = None
+    if isinstance(model.law.decoder, ConditionalFlow):
+        flow = model.law.decoder
+        decoder = Decoder(FlowLogDensity(flow, **gauge), FlowSample(flow, **gauge))
+    else:
+        logger.warning("export: a mixture decoder is not exported: it needs erf in float64.")
+    return export_law(
+        directory,
+        law_parameters(model, strain, internal),
+        about,
+        encoder=EncoderGraph(model.law.encoder, **gauge),
+        decoder=decoder,
+        microstate_size=record["microstate_size"],
+    )
+
+
+def _names(word: str, count: int) -> list[str]:
+    return [word] if count == 1 else [f"{word}_{i}" for i in range(1, count + 1)]

@@ -1,0 +1,1 @@
+"""The law as modules that trace into graphs: potentials, update, encoder, decoder."""

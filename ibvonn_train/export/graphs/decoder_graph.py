@@ -1,0 +1,196 @@
+"""The conditional flow as two graphs without branches: log-density and sampling."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...law.flow import SCALE_FLOOR
+from ...law.networks import spline
+from ...law.networks.convex import softplus
+
+
+class MaskedNetwork(nn.Module):
+    """A masked autoregressive network of nflows with its masks multiplied into the weights.
+
+    Args:
+        made: nflows' ``MADE`` with feed-forward blocks and tanh.
+        size: n_x, the number of features.
+
+    Raises:
+        ValueError: If the network has residual blocks, batch normalisation or another activation.
+    """
+
+    initial_bias: Tensor
+
+    def __init__(self, made: Any, size: int) -> None:
+        super().__init__()
+        if made.use_residual_blocks or made.activation is not torch.tanh:
+            raise ValueError(
+                "export: decoder: the masked networks must have feed-forward blocks and tanh; "
+                "build them with use_residual_blocks=False, activation=torch.tanh."
+            )
+        self.size, self.blocks = size, len(made.blocks)
+        initial = made.initial_layer
+        self._store("initial", (initial.weight * initial.mask).T, initial.bias)
+        self._store("context", made.context_layer.weight.T, made.context_layer.bias)
+        for i, block in enumerate(made.blocks):
+            if block.batch_norm is not None:
+                raise ValueError("export: decoder: batch normalisation is not known; leave it out.")
+            self._store(f"block{i}", (block.linear.weight * block.linear.mask).T, block.linear.bias)
+        final = made.final_layer
+        weights = (final.weight * final.mask).reshape(size, -1, final.weight.shape[1])
+        for i, (weight, bias) in enumerate(zip(weights, final.bias.reshape(size, -1), strict=True)):
+            self._store(f"final{i}", weight.T, bias)
+
+    def _store(self, name: str, weight: Tensor, bias: Tensor) -> None:
+        self.register_buffer(f"{name}_t", weight.detach().to(torch.float64).contiguous())
+        self.register_buffer(f"{name}_bias", bias.detach().to(torch.float64).clone())
+
+    def _layer(self, name: str, x: Tensor) -> Tensor:
+        weight: Tensor = getattr(self, f"{name}_t")
+        bias: Tensor = getattr(self, f"{name}_bias")
+        return torch.matmul(x, weight) + bias
+
+    def forward(self, x: Tensor, context: Tensor, feature: int) -> Tensor:
+        """Raw parameters of one feature, ``(n_state, n_point or 1, …)``.
+
+        Args:
+            x: Points, ``(n_state, n_point, n_x)``; the first feature does not depend on them.
+            context: ``(n_state, 1, n_α)``.
+            feature: Index of the feature.
+        """
+        hidden = torch.tanh(self._layer("context", context))
+        # With one feature all weights of x are masked: one evaluation per state, not per point.
+        hidden = hidden + (self._layer("initial", x) if self.size > 1 else self._bias_only())
+        hidden = torch.tanh(hidden)
+        for i in range(self.blocks):
+            hidden = torch.tanh(self._layer(f"block{i}", hidden))
+        return self._layer(f"final{feature}", hidden)
+
+    def _bias_only(self) -> Tensor:
+        return self.initial_bias
+
+
+class _FlowGraph(nn.Module):
+    """What both graphs share: networks, scaling, and the origin of the decoder's coordinate."""
+
+    centre: Tensor
+    scale: Tensor
+    strain_shift: Tensor
+    internal_shift: Tensor
+    internal_scale: Tensor
+
+    def __init__(
+        self,
+        flow: Any,
+        *,
+        averaged: bool,
+        strain_shift: Tensor | float = 0.0,
+        internal_shift: Tensor | float = 0.0,
+        internal_scale: Tensor | float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.size, self.bins, self.bound = flow.size, flow.bins, float(flow.bound)
+        self.averaged = averaged
+        self.affine = MaskedNetwork(flow.affine.autoregressive_net, self.size)
+        self.spline = MaskedNetwork(flow.spline.autoregressive_net, self.size)
+        for name, value in (
+            ("centre", flow.centre),
+            ("scale", flow.scale),
+            ("strain_shift", strain_shift),
+            ("internal_shift", internal_shift),
+            ("internal_scale", internal_scale),
+        ):
+            tensor = torch.as_tensor(value, dtype=torch.float64).detach().clone()
+            self.register_buffer(name, tensor)
+
+    def _context(self, statev: Tensor) -> Tensor:
+        return torch.unsqueeze(statev * self.internal_scale + self.internal_shift, 1)
+
+    def _origin(self, strain: Tensor) -> Tensor | float:
+        return torch.unsqueeze(strain + self.strain_shift, 1) if self.averaged else 0.0
+
+    def _affine(self, x: Tensor, context: Tensor, i: int) -> tuple[Tensor, Tensor]:
+        raw = self.affine(x, context, i)
+        return softplus(raw[..., 0:1]) + SCALE_FLOOR, raw[..., 1:2]
+
+    def _forward(self, x: Tensor, context: Tensor, i: int) -> tuple[Tensor, Tensor]:
+        """Image of feature i and the logarithm of its slope, ``(n_state, n_point, 1)``."""
+        points, ends = self._row(x[..., i : i + 1], self.spline(x, context, i))
+        image, log_slope = spline.forward(points, ends, self.bound)
+        return self._column(image), self._column(log_slope)
+
+    def _inverse(self, z: Tensor, known: Tensor, context: Tensor, i: int) -> Tensor:
+        """Feature i whose image is z, ``(n_state, n_point, 1)``; ``known`` holds those before."""
+        points, ends = self._row(z, self.spline(known, context, i))
+        return self._column(spline.inverse(points, ends, self.bound))
+
+    # With one feature the knots depend on the state alone, and its points make one row.
+    def _row(self, points: Tensor, raw: Tensor) -> tuple[Tensor, spline.Knots]:
+        if self.size == 1:
+            points, raw = torch.squeeze(points, -1), torch.squeeze(raw, 1)
+        return points, spline.knots(raw, self.bins, self.bound)
+
+    def _column(self, points: Tensor) -> Tensor:
+        return torch.unsqueeze(points, -1) if self.size == 1 else points
+
+
+class FlowLogDensity(_FlowGraph):
+    """ln q(x | ε, α) of a :class:`ibvonn_train.law.flow.ConditionalFlow`.
+
+    The flow describes y = x for controlled and y = x − ε for averaged strain. Exported variables
+    may have another zero than those of training: ε_training = ε + ``strain_shift`` and
+    α_training = ``internal_scale`` α + ``internal_shift``.
+
+    Args:
+        flow: The trained flow.
+        averaged: Whether the strain is averaged.
+        strain_shift: Shift of the strain.
+        internal_shift: Shift of the internal variables.
+        internal_scale: Scale of the internal variables.
+    """
+
+    def forward(self, microstate: Tensor, strain: Tensor, statev: Tensor) -> Tensor:
+        """Return ``(n_state, n_sample)`` for microstates ``(n_state, n_sample, n_x)``."""
+        context = self._context(statev)
+        y = (microstate - self._origin(strain) - self.centre) / self.scale
+        total = -torch.sum(torch.log(self.scale)) - 0.5 * self.size * math.log(2.0 * math.pi)
+        middle = []
+        for i in range(self.size):
+            scale, shift = self._affine(y, context, i)
+            middle.append(scale * y[..., i : i + 1] + shift)
+            total = total + torch.log(scale)
+        z = torch.cat(middle, -1)
+        for i in range(self.size):
+            value, log_slope = self._forward(z, context, i)
+            total = total + log_slope - 0.5 * value * value
+        return torch.sum(total, -1)
+
+
+class FlowSample(_FlowGraph):
+    """Microstates from standard normal noise by the inverse of the same flow.
+
+    Args: as :class:`FlowLogDensity`.
+    """
+
+    def forward(self, noise: Tensor, strain: Tensor, statev: Tensor) -> Tensor:
+        """Return microstates of the shape of ``noise``, ``(n_state, n_sample, n_x)``."""
+        context = self._context(statev)
+        middle: list[Tensor] = []
+        for i in range(self.size):
+            known = self._known(middle, noise)
+            middle.append(self._inverse(noise[..., i : i + 1], known, context, i))
+        result: list[Tensor] = []
+        for i in range(self.size):
+            scale, shift = self._affine(self._known(result, noise), context, i)
+            result.append((middle[i] - shift) / scale)
+        return torch.cat(result, -1) * self.scale + self.centre + self._origin(strain)
+
+    def _known(self, features: list[Tensor], like: Tensor) -> Tensor:
+        """Features found so far, zeros in place of the others, which the masks hide."""
+        missing = torch.zeros_like(like[..., len(features) :])
+        return torch.cat([*features, missing], -1)

@@ -1,0 +1,102 @@
+"""The ONNX files of an exported law."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnx
+from torch import Tensor, nn
+
+from ..graphs.interfaces import INPUTS, OUTPUTS, RATES_OUTPUTS, Rates
+from ..graphs.newton import MAX_PASSES, initial_state
+from ..graphs.update import ConstitutiveUpdate
+from .onnx_writer import OnnxWriter
+
+Shape = Sequence[int | str]
+
+
+def constitutive_model(
+    update: ConstitutiveUpdate,
+    metadata: dict[str, str] | None = None,
+    *,
+    unrolled_passes: int | None = None,
+) -> onnx.ModelProto:
+    """``constitutive.onnx``: the update with Newton's iteration as a Loop.
+
+    Args:
+        update: The update of a law.
+        metadata: Stored as ``metadata_props``.
+        unrolled_passes: Write this many passes one after the other instead of the Loop.
+    """
+    m, n = update.strain_size, update.internal_size
+    writer = OnnxWriter()
+    strain, start, dt, mobility, amplitude, bad = writer.module(update.prepare, INPUTS)
+    fixed = [strain, start, dt, mobility, amplitude]
+    state = writer.module(_InitialState(), [start])
+
+    def newton_pass(names: list[str]) -> list[str]:
+        return writer.module(update.newton, [*fixed, *names])
+
+    if unrolled_passes is None:
+        column: Shape = ("npoints", 1)
+        shapes: list[Shape] = [("npoints", n)] * 2 + [column] * (len(state) - 2)
+        state = writer.loop(newton_pass, state, shapes, MAX_PASSES)
+    else:
+        for _ in range(unrolled_passes):
+            state = newton_pass(state)
+    values = writer.module(update.finish, [*fixed, bad, state[0], state[-2]])
+    widths: dict[str, Shape] = {"stress": [m], "statev_new": [n], "tangent": [m, m]}
+    return writer.model(
+        "constitutive",
+        {
+            "strain": ["npoints", m],
+            "strain_old": ["npoints", m],
+            "statev": ["npoints", n],
+            "dt": ["npoints", 1],
+        },
+        {
+            name: (value, ["npoints", *widths.get(name, [1])])
+            for name, value in zip(OUTPUTS, values, strict=True)
+        },
+        metadata or {},
+    )
+
+
+def rates_model(
+    rates: Rates, internal_size: int, metadata: dict[str, str] | None = None
+) -> onnx.ModelProto:
+    """``rates.onnx``: the law in continuous time."""
+    m, n = rates.strain_size, internal_size
+    widths = dict(zip(RATES_OUTPUTS, (1, m, n, n), strict=True))
+    return module_model(
+        rates,
+        "rates",
+        {"strain": ["npoints", m], "statev": ["npoints", n]},
+        {name: ["npoints", width] for name, width in widths.items()},
+        metadata,
+    )
+
+
+def module_model(
+    module: nn.Module,
+    name: str,
+    inputs: dict[str, Shape],
+    outputs: dict[str, Shape],
+    metadata: dict[str, str] | None = None,
+) -> onnx.ModelProto:
+    """Any module without loops that depend on its data, such as an encoder or a decoder.
+
+    Raises:
+        ValueError: If the module uses an operation unknown to the writer.
+    """
+    writer = OnnxWriter()
+    values = writer.module(module, list(inputs))
+    results = {
+        key: (value, shape) for (key, shape), value in zip(outputs.items(), values, strict=True)
+    }
+    return writer.model(name, inputs, results, metadata or {})
+
+
+class _InitialState(nn.Module):
+    def forward(self, statev: Tensor) -> tuple[Tensor, ...]:
+        return initial_state(statev)

@@ -1,0 +1,106 @@
+"""The update as TorchScript, for hosts with libtorch: three traced parts and a scripted loop.
+
+TorchScript is deprecated in torch, but it is what libtorch loads without Python; its warnings are
+silenced here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+import zipfile
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ...files.plain_files import replacing
+from ..graphs.newton import MAX_PASSES, initial_state
+from ..graphs.update import ConstitutiveUpdate
+
+DEPRECATION = r"`torch\.jit\."
+"""How torch's warnings begin: DeprecationWarning up to 2.13, FutureWarning from 2.14 on."""
+
+
+class _InitialState(nn.Module):
+    def forward(self, statev: Tensor) -> tuple[Tensor, ...]:
+        return initial_state(statev)
+
+
+class _Loop(nn.Module):
+    """Written in the subset of Python that TorchScript compiles."""
+
+    def __init__(
+        self, start: nn.Module, prepare: nn.Module, newton: nn.Module, finish: nn.Module
+    ) -> None:
+        super().__init__()
+        self.start, self.prepare, self.newton, self.finish = start, prepare, newton, finish
+        self.max_passes = MAX_PASSES
+
+    def forward(
+        self, strain: Tensor, strain_old: Tensor, statev: Tensor, dt: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        e, a0, h, m, amp, bad = self.prepare(strain, strain_old, statev, dt)
+        a, d, t, dual, slope, terms, error, residual, active = self.start(a0)
+        k = 0
+        while k < self.max_passes and bool(torch.any(active > 0.5)):
+            a, d, t, dual, slope, terms, error, residual, active = self.newton(
+                e, a0, h, m, amp, a, d, t, dual, slope, terms, error, residual, active
+            )
+            k += 1
+        stress, new, tangent, energy, dissipation, verdict, validity = self.finish(
+            e, a0, h, m, amp, bad, a, residual
+        )
+        return stress, new, tangent, energy, dissipation, verdict, validity
+
+
+def script(update: ConstitutiveUpdate) -> torch.jit.ScriptModule:
+    """Compile the update; inputs and outputs as in :mod:`ibvonn_train.export.graphs.interfaces`."""
+    m, n = update.strain_size, update.internal_size
+    sizes = (m, m, n, 1)
+    # Any finite values serve: the parts hold no branches that depend on them.
+    inputs = tuple(torch.full((2, size), 0.1, dtype=torch.float64) for size in sizes)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", DEPRECATION)
+        prepared = update.prepare(*inputs)
+        state = initial_state(prepared[1])
+        solved = update.newton(*prepared[:5], *state)
+        traced = [
+            torch.jit.trace(module, arguments, check_trace=False)  # type: ignore[no-untyped-call]
+            for module, arguments in (
+                (_InitialState(), (prepared[1],)),
+                (update.prepare, inputs),
+                (update.newton, (*prepared[:5], *state)),
+                (update.finish, (*prepared, solved[0], solved[-2])),
+            )
+        ]
+        loop = _Loop(*traced)
+        compiled: torch.jit.ScriptModule = torch.jit.script(loop.eval())
+    return compiled
+
+
+def save(update: ConstitutiveUpdate, path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write ``constitutive.pt``; the metadata become extra files of the archive."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", DEPRECATION)
+        torch.jit.save(script(update), str(path), _extra_files=dict(metadata or {}))
+    _forget_source(path)
+
+
+def _forget_source(path: Path) -> None:
+    """Drop the archive's debug records: they hold the paths of this machine, and half its size."""
+    with replacing(path) as shorter, zipfile.ZipFile(path) as old:
+        with zipfile.ZipFile(shorter, "w") as new:
+            for entry in old.infolist():
+                if not entry.filename.endswith(".debug_pkl"):
+                    new.writestr(entry, old.read(entry), compress_type=entry.compress_type)
+
+
+def load(content: bytes) -> torch.jit.ScriptModule:
+    """Read the bytes of ``constitutive.pt``. Running it runs the graph: check its hash first."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", DEPRECATION)
+        module: torch.jit.ScriptModule = torch.jit.load(  # type: ignore[no-untyped-call]
+            io.BytesIO(content)
+        )
+    return module

@@ -1,0 +1,196 @@
+"""Export a law: graphs, parameters, reference values and manifest, checked before they appear."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from torch import nn
+
+from . import manifest as manifests
+from .constitutive_law import Law
+from .directory import whole_directory
+from .graphs.interfaces import RATES_OUTPUTS
+from .manifest import Description
+from .parameters import FloatArray, LawParameters
+from .reference_points import Arrays, evaluate, graph_arrays, law_reference, relative_difference
+from .runtimes import program, torchscript
+from .runtimes.onnx_files import Shape, constitutive_model, module_model, rates_model
+from .runtimes.onnx_session import run_onnx
+
+logger = logging.getLogger(__name__)
+
+REST_TOLERANCE = 1e-8
+"""Allowed driving force at the initial state, in units of the largest at the reference states."""
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """The distribution of microstates given the macroscopic state, as two modules.
+
+    Attributes:
+        log_density: (microstate, strain, statev) → ln q, ``(n_state, n_sample)``.
+        sample: (noise, strain, statev) → microstate, ``(n_state, n_sample, n_x)``.
+    """
+
+    log_density: nn.Module
+    sample: nn.Module
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A graph beside the law: its module, the shapes of what it takes and gives."""
+
+    module: nn.Module
+    inputs: dict[str, Shape]
+    outputs: dict[str, Shape]
+
+
+def export_law(
+    directory: str | Path,
+    law: Law | LawParameters,
+    about: Description,
+    *,
+    encoder: nn.Module | None = None,
+    decoder: Decoder | None = None,
+    microstate_size: int = 1,
+    pt2: bool = False,
+) -> Path:
+    """Write an exported model, format 1, whole or not at all.
+
+    Args:
+        directory: Where; an exported model that is there is replaced.
+        law: The law, or the parameters of one with convex potentials.
+        about: The words of the manifest.
+        encoder: microstate ``(n_state, n_replica, n_x)`` → statev, or (statev, strain) for averaged
+            strain.
+        decoder: The distribution of microstates.
+        microstate_size: n_x of encoder and decoder.
+        pt2: Write ``constitutive.pt2`` too, which takes torch some ten seconds.
+
+    Returns:
+        The directory.
+
+    Raises:
+        FileExistsError: If the directory exists and is not an exported model.
+        ValueError: If the description does not fit the law, the law is not at rest at zero strain
+            and internal variables, or the written graphs do not give the values of torch.
+    """
+    law = Law.of(law) if isinstance(law, LawParameters) else law
+    document = manifests.build(law, about)
+    metadata = manifests.metadata(document)
+    reference = law_reference(law, np.asarray(about.time_step, dtype=np.float64))
+    _require_rest(law, reference)
+    models = {
+        "constitutive": constitutive_model(law.update(), metadata),
+        "rates": rates_model(law.rates(), law.internal_size, metadata),
+    }
+    averaged = about.strain_kind == "averaged"
+    for name, graph in _microscopic_graphs(law, encoder, decoder, microstate_size, averaged):
+        models[name] = module_model(graph.module, name, graph.inputs, graph.outputs, metadata)
+        inputs = _microscopic_inputs(graph, law)
+        reference |= evaluate(name, graph.module, inputs, list(graph.outputs))
+    with whole_directory(directory) as folder:
+        for name, model in models.items():
+            onnx.save(model, str(folder / f"{name}.onnx"))
+            _require_agreement(name, folder / f"{name}.onnx", reference, law)
+        torchscript.save(law.update(), folder / "constitutive.pt", metadata)
+        if pt2:
+            program.save(law.update(), folder / "constitutive.pt2")
+        if law.parameters is not None:
+            law.parameters.save(folder / "parameters.npz")
+        with (folder / "reference.npz").open("wb") as stream:
+            np.savez(stream, **reference)  # type: ignore[arg-type]
+        manifests.write(document, folder, [path.name for path in folder.iterdir()])
+    logger.info("wrote %s (%s)", directory, ", ".join(f"{name}.onnx" for name in models))
+    return Path(directory)
+
+
+def _microscopic_graphs(
+    law: Law,
+    encoder: nn.Module | None,
+    decoder: Decoder | None,
+    n_x: int,
+    averaged: bool,
+) -> Sequence[tuple[str, Graph]]:
+    m, n = law.strain_size, law.internal_size
+    found = []
+    if encoder is not None:
+        outputs: dict[str, Shape] = {"statev": ["nstates", n]}
+        if averaged:
+            outputs["strain"] = ["nstates", m]
+        inputs: dict[str, Shape] = {"microstate": ["nstates", "nreplicas", n_x]}
+        found.append(("encoder", Graph(encoder, inputs, outputs)))
+    if decoder is not None:
+        sample: Shape = ["nstates", "nsamples", n_x]
+        state: dict[str, Shape] = {"strain": ["nstates", m], "statev": ["nstates", n]}
+        density: dict[str, Shape] = {"log_density": ["nstates", "nsamples"]}
+        found.append(
+            (
+                "decoder_log_density",
+                Graph(decoder.log_density, {"microstate": sample, **state}, density),
+            )
+        )
+        found.append(
+            (
+                "decoder_sample",
+                Graph(decoder.sample, {"noise": sample, **state}, {"microstate": sample}),
+            )
+        )
+    return found
+
+
+def _microscopic_inputs(graph: Graph, law: Law, seed: int = 1) -> Arrays:
+    """Random states of the envelope, with standard normal microstates and noise."""
+    generator = np.random.default_rng(seed)
+    n_states, sizes = 8, {"nstates": 8, "nreplicas": 32, "nsamples": 32}
+    low, high = law.envelope.T
+    state = low + (high - low) * generator.uniform(size=(n_states, len(low)))
+    known = {"strain": state[:, : law.strain_size], "statev": state[:, law.strain_size :]}
+    inputs: dict[str, FloatArray] = {}
+    for name, shape in graph.inputs.items():
+        size = [sizes[s] if isinstance(s, str) else s for s in shape]
+        inputs[name] = known[name] if name in known else generator.standard_normal(size)
+    return inputs
+
+
+def _require_rest(law: Law, reference: Arrays) -> None:
+    """Hosts start from zero state: the force that drives the internal variables vanishes there."""
+    zero = [np.zeros((1, size)) for size in (law.strain_size, law.internal_size)]
+    inputs = dict(zip(("strain", "statev"), zero, strict=True))
+    found = evaluate("rates", law.rates(), inputs, RATES_OUTPUTS)["rates.out.driving_force"]
+    typical = np.max(np.abs(reference["rates.out.driving_force"]), initial=0.0)
+    if not np.max(np.abs(found)) <= REST_TOLERANCE * typical:
+        raise ValueError(
+            "export: the law must be at rest at zero strain and internal variables, where hosts "
+            f"start; the driving force there is {np.max(np.abs(found)):.3g}, typical inside the "
+            f"envelope is {typical:.3g}. Shift the internal variables (or the linear part of f)."
+        )
+
+
+def _require_agreement(name: str, path: Path, reference: Arrays, law: Law) -> None:
+    expected = graph_arrays(reference, name, "out")
+    values: dict[str, Any] = run_onnx(path, graph_arrays(reference, name, "in"))
+    converged = np.ones(len(next(iter(expected.values()))), dtype=bool)
+    if "residual" in expected:
+        converged = expected["residual"][:, 0] <= law.residual_tolerance
+        same = np.array_equal(converged, values["residual"][:, 0] <= law.residual_tolerance)
+        if not same or not np.any(converged):
+            raise ValueError(
+                f"export: {name}: {np.sum(~converged)} of {len(converged)} reference steps do not "
+                "converge in torch, and not the same ones in ONNX Runtime. Check the law."
+                if not same
+                else f"export: {name}: no reference step converges. Check the law."
+            )
+    for key in expected.keys() - {"residual"}:
+        gap = relative_difference(values[key][converged], expected[key][converged])
+        if not gap <= manifests.REFERENCE_TOLERANCE:
+            raise ValueError(
+                f"export: {name}.{key} of ONNX Runtime differs from torch by {gap:.2e} (relative), "
+                f"allowed is {manifests.REFERENCE_TOLERANCE:.0e}. Nothing was written."
+            )

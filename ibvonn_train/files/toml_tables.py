@@ -1,0 +1,155 @@
+"""From the tables of a TOML file to frozen dataclasses, with messages that name the key."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+import sys
+import tomllib
+import typing
+from dataclasses import MISSING, Field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from .written import read_text, require_regular
+
+T = TypeVar("T")
+
+MOST_BYTES = 2**22
+"""Largest TOML that is read."""
+_PLAIN = re.compile(r"\w[\w .+-]{0,99}")
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used: the message names the key and what to write instead."""
+
+
+def read_table(path: str | Path, name: str) -> dict[str, Any]:
+    """Return one top-level table of a TOML file; the other tables belong to other commands.
+
+    Raises:
+        ConfigError: If the file is missing, is not TOML, or has no such table.
+    """
+    content = _content(path)
+    table = content.get(name)
+    if not isinstance(table, dict):
+        raise ConfigError(f"{path}: must have a [{name}] table; its tables are {sorted(content)}.")
+    return table
+
+
+def has_table(path: str | Path, name: str) -> bool:
+    """Return whether a TOML file has a top-level table.
+
+    Raises:
+        ConfigError: If the file is missing or is not TOML.
+    """
+    return name in _content(path)
+
+
+def _content(path: str | Path) -> dict[str, Any]:
+    try:
+        require_regular(path, MOST_BYTES)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file. Write one with `ibvonn init`.") from None
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}).") from None
+    try:
+        return tomllib.loads(read_text(path, MOST_BYTES))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}).") from None
+    except (ValueError, RecursionError) as error:  # a TOMLDecodeError, or what Python limits
+        raise ConfigError(f"{path}: must be TOML; {error}.") from None
+
+
+def build(cls: type[T], table: object, place: str) -> T:
+    """Build a dataclass from a table; fields that are dataclasses are tables themselves.
+
+    Raises:
+        ConfigError: If a key is unknown (the nearest known one is named), is missing, or has a
+            value of the wrong type.
+    """
+    if not isinstance(table, dict):
+        raise ConfigError(f"[{place}]: must be a table; got {shown(table)}.")
+    hints = typing.get_type_hints(cls)
+    known = {item.name for item in fields(cls)}  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
+            raise ConfigError(
+                f"[{place}]: unknown key {shown(key)}; did you mean {near!r}? "
+                f"Known keys: {sorted(known)}."
+            )
+        values[key] = convert(hints[key], value, f"{place}.{key}")
+    try:
+        return cls(**values)
+    except TypeError:
+        missing = sorted(
+            item.name
+            for item in fields(cls)  # type: ignore[arg-type]
+            if item.name not in values and not _has_default(item)
+        )
+        raise ConfigError(f"[{place}]: the keys {missing} are required.") from None
+
+
+def require_plain_name(place: str, name: str) -> None:
+    """Raise :class:`ConfigError` unless a name can be that of a file in a chosen folder."""
+    if not _PLAIN.fullmatch(name):
+        raise ConfigError(
+            f"{place}: must be up to 100 letters, digits, spaces and the signs _ . + -, beginning "
+            f"with a letter, digit or _, as files are called by it; got {shown(name)}."
+        )
+
+
+def shown(value: object) -> str:
+    """Return a value as a message shows it: one line, not a long one."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def plain(value: Any) -> Any:
+    """Return tuples as lists, all through nested values."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+def _has_default(item: Field[Any]) -> bool:
+    return item.default is not MISSING or item.default_factory is not MISSING
+
+
+def convert(hint: Any, value: Any, place: str) -> Any:
+    """Return the value as the annotated type, integers as floats where floats are asked for.
+
+    Raises:
+        ConfigError: If it is of another type.
+    """
+    origin = typing.get_origin(hint)
+    if is_dataclass(hint):
+        return build(hint, value, place)  # type: ignore[arg-type]
+    if origin is tuple:
+        item = typing.get_args(hint)[0]
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"{place}: must be a list; got {shown(value)}.")
+        return tuple(convert(item, v, f"{place}[{i}]") for i, v in enumerate(value))
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise ConfigError(f"{place}: must be a table; got {shown(value)}.")
+        return value
+    if origin is Literal:
+        choices = typing.get_args(hint)
+        if value not in choices:
+            raise ConfigError(f"{place}: must be one of {list(choices)}; got {shown(value)}.")
+        return value
+    if hint is float and type(value) is int and abs(value) <= sys.float_info.max:
+        return float(value)
+    if type(value) is not hint:
+        raise ConfigError(f"{place}: must be of type {hint.__name__}; got {shown(value)}.")
+    if hint is float and not math.isfinite(value):
+        raise ConfigError(f"{place}: must be finite; got {value}.")
+    return value

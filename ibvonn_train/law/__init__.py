@@ -1,0 +1,1 @@
+"""The learned law: encoder, decoder, free energy and dissipation potential."""

@@ -1,0 +1,133 @@
+"""Input-convex network: the free parameters of a trained convex function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .convex import (
+    EnergyWeights,
+    energy_arguments,
+    energy_gradient,
+    energy_gradient_and_hessian,
+    energy_value,
+    softplus,
+)
+from .mlp import uniform
+
+SILENT = -40.0
+"""Free parameter of a weight of no effect, 4e-18."""
+
+
+class InputConvexNetwork(nn.Module):
+    """Function F(x) = l·x + ½ xᵀQx + v·h_L, convex in x for any weights.
+
+    h_1 = s(S_1 x + b_1), h_l = s(H_l h_{l−1} + S_l x + b_l), with s the softplus, Q = RRᵀ and
+    H_l, v ≥ 0 (softplus of free parameters); :mod:`ibvonn_train.law.networks.convex` evaluates it.
+
+    Args:
+        size: Number of components of x.
+        widths: Widths of the hidden layers; empty for a quadratic function.
+        generator: Source of the initial weights.
+        reserved: Further units of the last layer, without effect until :meth:`add_walls`.
+
+    References:
+        Amos, Xu & Kolter (2017), *Input Convex Neural Networks*, arXiv 1609.07152, section 3.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        widths: Sequence[int],
+        *,
+        generator: torch.Generator,
+        reserved: int = 0,
+    ) -> None:
+        super().__init__()
+        if reserved and not widths:
+            raise ValueError("InputConvexNetwork: walls need a hidden layer; found no widths.")
+        self.size = size
+        self.linear = nn.Parameter(torch.zeros(size, dtype=torch.float64))
+        self.root = nn.Parameter(
+            0.7 * torch.eye(size, dtype=torch.float64) + uniform((size, size), 0.1, generator)
+        )
+        self.skip = nn.ParameterList()
+        self.bias = nn.ParameterList()
+        self.hidden_raw = nn.ParameterList()
+        below = 0
+        for width in widths:
+            self.skip.append(nn.Parameter(uniform((width, size), 1.5, generator)))
+            self.bias.append(nn.Parameter(uniform((width,), 1.5, generator)))
+            if below:
+                self.hidden_raw.append(nn.Parameter(_raw(width, below, generator)))
+            below = width
+        self.output_raw = nn.Parameter(_raw(1, below, generator)[0])
+        self.reserved = reserved
+        if reserved:
+            self._reserve()
+
+    def _reserve(self) -> None:
+        """Append units of the last layer that see nothing and that nothing sees."""
+
+        def longer(old: Tensor, value: float) -> nn.Parameter:
+            rows = old.new_full((self.reserved, *old.shape[1:]), value)
+            return nn.Parameter(torch.cat([old.detach(), rows]))
+
+        self.skip[-1], self.bias[-1] = longer(self.skip[-1], 0.0), longer(self.bias[-1], 0.0)
+        self.output_raw = longer(self.output_raw, SILENT)
+        if self.hidden_raw:
+            self.hidden_raw[-1] = longer(self.hidden_raw[-1], SILENT)
+
+    @torch.no_grad()
+    def add_walls(self, skip: Tensor, bias: Tensor, slope: Tensor) -> None:
+        """Give the reserved units a meaning: slope/|S| s(S·x + b), a wall that rises along S.
+
+        Args:
+            skip: S, shape ``(reserved, size)``.
+            bias: b, shape ``(reserved,)``.
+            slope: Norm of the gradient far up the wall, ``(reserved,)``.
+        """
+        n = self.reserved
+        self.skip[-1][-n:] = skip
+        self.bias[-1][-n:] = bias
+        self.output_raw[-n:] = _inverse_softplus(slope / torch.linalg.vector_norm(skip, dim=1))
+
+    def weights(self) -> EnergyWeights:
+        """Return the weights of F: Q = RRᵀ, and H_l and v made nonnegative."""
+        hidden = [softplus(raw) for raw in self.hidden_raw]
+        quadratic = self.root @ self.root.T
+        return EnergyWeights(
+            self.linear, quadratic, [*self.skip], [*self.bias], hidden, softplus(self.output_raw)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return F(x), shape ``(...)``, for x of shape ``(..., size)``."""
+        return self.value_and_gradient(x)[0]
+
+    def value_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return F and ∂F/∂x, shapes ``(...)`` and ``(..., size)``."""
+        weights = self.weights()
+        arguments = energy_arguments(x, weights)
+        value = energy_value(x, weights, arguments).squeeze(-1)
+        return value, energy_gradient(x, weights, arguments)
+
+    def gradient_and_hessian(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ∂F/∂x and ∂²F/∂x², shapes ``(..., size)`` and ``(..., size, size)``."""
+        weights = self.weights()
+        return energy_gradient_and_hessian(x, weights, energy_arguments(x, weights))
+
+    def gradient_function(self) -> Callable[[Tensor], Tensor]:
+        """Return x ↦ ∂F/∂x with the weights prepared once, for many calls in a row."""
+        weights = self.weights()
+        return lambda x: energy_gradient(x, weights, energy_arguments(x, weights))
+
+
+def _raw(rows: int, columns: int, generator: torch.Generator) -> Tensor:
+    """Return free parameters whose softplus lies around 1/columns."""
+    return _inverse_softplus((1.0 + uniform((rows, columns), 0.5, generator)) / max(columns, 1))
+
+
+def _inverse_softplus(y: Tensor) -> Tensor:
+    return y + torch.log(-torch.expm1(-y))

@@ -1,0 +1,221 @@
+"""Simulation of a study: protocols × replicas, stored as a :class:`TrajectoryEnsemble`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from threading import Lock
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ..data.ensemble import TrajectoryEnsemble, require_rate
+from ..files.memory import require_memory
+from ..files.toml_tables import shown
+from .compiled import can_compile, run_compiled
+from .compiler import CompilerError, library
+from .langevin import run_with_torch
+from .plan import Plan
+from .protocols import FloatArray, Protocol
+from .recorder import Recorder
+from .systems.system import MicroscopicSystem, require_record
+
+logger = logging.getLogger(__name__)
+
+Engine = Literal["auto", "torch", "compiled"]
+
+
+def simulate(
+    system: MicroscopicSystem,
+    protocols: Sequence[Protocol],
+    *,
+    duration: float,
+    time_step: float,
+    replicas: int,
+    seed: int,
+    stride: int = 1,
+    first_microstate: npt.NDArray[np.floating[Any]] | None = None,
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
+    engine: Engine = "auto",
+    progress: bool = True,
+) -> TrajectoryEnsemble:
+    r"""Simulate every protocol with independent replicas.
+
+    The same arguments give the same bits on the same machine, whatever the number of threads and
+    whichever protocols stand behind in the list. Ctrl-C stops within a second or so.
+
+    Args:
+        system: The microscopic system, prepared at λ(0) by its own stages.
+        protocols: One trajectory ensemble is simulated for each.
+        duration: Length of the record [time]; a whole number of stored intervals.
+        time_step: Δt of the integrator [time].
+        replicas: Number of replicas of each protocol.
+        seed: Not negative; every random number follows from it and the index of the protocol.
+        stride: Integrator steps between stored instants.
+        first_microstate: Start from these microstates, ``(n_protocol, n_site, n, n_x)``, each
+            repeated ``replicas / n`` times, instead of the system's start and preparation.
+        dtype: Precision of positions and stored microstates, float32 or float64.
+        device: Device of the torch engine.
+        engine: "compiled" runs two-well chains and the trap in C on the CPU, protocols shared among
+            ``torch.get_num_threads()`` threads; "auto" takes it where it can.
+        progress: Show a progress bar on stderr.
+
+    Returns:
+        The record at instants 0, stride · Δt, …, in the measures of the system.
+
+    Raises:
+        ValueError: If an argument is out of range, or the engine cannot run the system.
+        FloatingPointError: If the integration diverges.
+    """
+    plan, fine, control_rate = _plan(
+        system,
+        protocols,
+        duration,
+        time_step,
+        replicas,
+        seed,
+        stride,
+        first_microstate,
+        dtype,
+        device,
+    )
+    effective = system.effective_thermal_energy(time_step)
+    stored = slice(None, None, stride)
+    control, control_rate = plan.control[:, stored].copy(), control_rate[:, stored].copy()
+    recorder = Recorder(plan, control, control_rate)
+    compiled = _use_compiled(engine, system, device)
+    total = plan.steps * (len(control) if compiled else 1)
+    lock = Lock()
+    with tqdm(
+        total=total, desc=system.name, unit="step", disable=None if progress else True
+    ) as bar:
+
+        def advance(count: int) -> None:
+            with lock:
+                bar.update(count)
+
+        if compiled:
+            run_compiled(plan, recorder, advance, torch.get_num_threads())
+        else:
+            run_with_torch(plan, recorder, advance)
+    return TrajectoryEnsemble(
+        time=fine[stored].copy(),
+        control=control,
+        control_rate=control_rate,
+        microstate=recorder.microstate,
+        force=recorder.force,
+        site_force=recorder.site_force,
+        system=system.name,
+        drive=system.drive,
+        strain_kind=system.strain_kind,
+        parameters={**system.parameters(), "effective_thermal_energy": effective},
+        time_step=time_step,
+        seed=seed,
+        units=dict(system.units),
+    )
+
+
+def _plan(
+    system: MicroscopicSystem,
+    protocols: Sequence[Protocol],
+    duration: float,
+    time_step: float,
+    replicas: int,
+    seed: int,
+    stride: int,
+    first_microstate: npt.NDArray[np.floating[Any]] | None,
+    dtype: torch.dtype,
+    device: str,
+) -> tuple[Plan, FloatArray, FloatArray]:
+    """Check the arguments of :func:`simulate`; return the plan, all instants and λ̇ at them."""
+    steps = _whole_steps(duration, time_step, stride)
+    require_memory(
+        "simulate: every step of the protocols",
+        32.0 * (steps * stride + 1) * max(len(protocols), 1),
+        "Take a shorter duration or a larger time_step.",
+    )
+    if replicas < 2 or not protocols:
+        raise ValueError(
+            f"simulate: needs at least 2 replicas and 1 protocol; found {replicas} replicas and "
+            f"{len(protocols)} protocols."
+        )
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"simulate: seed must lie between 0 and 2^63 - 1; found {shown(seed)}.")
+    if dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"simulate: dtype must be float32 or float64; found {dtype}.")
+    fine: FloatArray = np.arange(steps * stride + 1, dtype=np.float64) * np.float64(time_step)
+    control = np.stack([each.value(fine) for each in protocols])
+    control_rate = np.stack([each.rate(fine) for each in protocols])
+    for what, values in (("λ(t)", control), ("its rate", control_rate)):
+        for protocol, row in zip(protocols, values, strict=True):
+            if row.shape != fine.shape or not np.isfinite(row).all():
+                raise ValueError(
+                    f"simulate: {what} of protocol {protocol.name!r} must be one finite number for "
+                    "each instant; it is not."
+                )
+    for protocol, λ, rate in zip(protocols, control, control_rate, strict=True):
+        for step in {1, stride}:  # also as it will be stored
+            place = f"simulate: the rate of protocol {protocol.name!r}"
+            require_rate(place, fine[::step], λ[::step], rate[::step])
+    require_record(system)
+    first = _first(first_microstate, len(protocols), replicas)
+    plan = Plan(system, control, time_step, stride, replicas, seed, first, dtype, device)
+    return plan, fine, control_rate
+
+
+def _whole_steps(duration: float, time_step: float, stride: int) -> int:
+    if not (duration > 0 and time_step > 0 and stride >= 1):
+        raise ValueError(
+            "simulate: duration and time_step must be positive and stride at least 1; found "
+            f"{duration}, {time_step} and {stride}."
+        )
+    steps = round(duration / (time_step * stride))
+    if steps < 1 or abs(steps * time_step * stride - duration) > 1e-6 * duration:
+        raise ValueError(
+            f"simulate: duration {duration} must be a whole number of stored intervals of "
+            f"{time_step * stride:.6g}; the nearest is "
+            f"{max(steps, 1) * time_step * stride:.6g}. Take it, or another time_step or stride."
+        )
+    return steps
+
+
+def _first(
+    microstate: npt.NDArray[np.floating[Any]] | None, cases: int, replicas: int
+) -> Tensor | None:
+    if microstate is None:
+        return None
+    shape = np.shape(microstate)
+    if len(shape) != 4 or shape[0] != cases or shape[2] == 0 or replicas % shape[2]:
+        raise ValueError(
+            "simulate: first_microstate must have shape (n_protocol, n_site, n, n_x) with "
+            f"{cases} protocols and n a divisor of {replicas} replicas; found {shape}."
+        )
+    return torch.from_numpy(np.array(microstate))
+
+
+def _use_compiled(engine: Engine, system: MicroscopicSystem, device: str) -> bool:
+    if engine not in ("auto", "torch", "compiled"):
+        raise ValueError(f"simulate: engine must be auto, torch or compiled; found {engine!r}.")
+    known = can_compile(system) and torch.device(device).type == "cpu"
+    if engine == "compiled" and not known:
+        raise ValueError(
+            "simulate: the compiled engine runs SpringChain and TetheredParticle on the CPU; found "
+            f"{type(system).__name__} on {device}. Use engine='torch'."
+        )
+    if engine == "torch" or not known:
+        return False
+    try:
+        library()
+    except CompilerError as error:
+        if engine == "compiled":
+            raise ValueError(
+                f"simulate: the compiled engine needs a C compiler; {error}. Use engine='torch'."
+            ) from error
+        logger.warning("simulating with torch, which is slower: %s", error)
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Microscopic systems: an energy, a start, and what is observed."""

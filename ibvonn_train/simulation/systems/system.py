@@ -1,0 +1,175 @@
+r"""What a microscopic system is: an energy, a start, and what is observed of it.
+
+Positions have shape ``(n_case, n_degree, n_replica)``: replicas last, so that every operation runs
+over contiguous memory. The control λ has shape ``(n_case, 1)`` and broadcasts over replicas. A case
+is a protocol while the ensemble moves, and an instant where several are observed at once.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ...files.toml_tables import shown
+
+Drive = Literal["end", "force"]
+StrainKind = Literal["controlled", "averaged"]
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Steps at the first value of the control before time starts.
+
+    Attributes:
+        steps: Number of steps.
+        time_step: Their length [time].
+        noise_factor: Factor on the noise amplitude; 4 makes 16 times the temperature.
+    """
+
+    steps: int
+    time_step: float
+    noise_factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (self.steps >= 0 and self.time_step > 0 and self.noise_factor >= 0):
+            raise ValueError(
+                "Preparation: steps and noise_factor must not be negative and time_step must be "
+                f"positive; found {self}."
+            )
+
+
+class MicroscopicSystem(ABC):
+    r"""An overdamped system with energy e(x, λ).
+
+    :math:`\eta\,\mathrm dx = -\partial_x e(x, \lambda)\,\mathrm dt
+    + \sqrt{2\eta k_BT}\,\mathrm dW`. A system of one's own gives
+    :meth:`energy`, :meth:`start` and :meth:`microstate`; the force then follows by automatic
+    differentiation. Attributes that every system has:
+
+    Attributes:
+        name: Name written to files.
+        friction: Drag coefficient η [force · time / length], not divided by a mass.
+        thermal_energy: k_BT [energy].
+        strain_kind: "controlled" (λ enters the energy and is the strain) or "averaged".
+        drive: What the control is: a position ("end") or a force ("force").
+        preparation: Stages that bring :meth:`start` to the state at time zero.
+        units: Name of the unit of each quantity.
+    """
+
+    name: str
+    friction: float
+    thermal_energy: float
+    strain_kind: StrainKind = "controlled"
+    drive: Drive = "end"
+    preparation: Sequence[Preparation] = ()
+    units: dict[str, str] = {  # noqa: RUF012 (an override replaces it whole)
+        "length": "1",
+        "force": "1",
+        "time": "1",
+        "energy": "1",
+    }
+
+    @abstractmethod
+    def energy(self, x: Tensor, control: Tensor) -> Tensor:
+        """Return e(x, λ) of each replica, shape ``(n_case, n_replica)`` [energy]."""
+
+    @abstractmethod
+    def start(self, control: Tensor, n_replica: int, generator: torch.Generator) -> Tensor:
+        """Return positions before preparation, shape ``(n_case, n_degree, n_replica)``."""
+
+    @abstractmethod
+    def microstate(self, x: Tensor, control: Tensor) -> Tensor:
+        """Return dimensionless microstates, shape ``(n_case, n_site, n_replica, n_x)``."""
+
+    def positions(self, microstate: Tensor, control: Tensor) -> Tensor:
+        """Return the positions of microstates, the inverse of :meth:`microstate`: for restarts."""
+        raise NotImplementedError(
+            f"{self.name}: a restart needs the method `positions`, the inverse of `microstate`; "
+            f"{type(self).__name__} has none. Write it."
+        )
+
+    def force(self, x: Tensor, control: Tensor) -> Tensor:
+        """Return −∂e/∂x, shape of ``x``; by automatic differentiation unless overridden."""
+        with torch.enable_grad():
+            position = x.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(self.energy(position, control).sum(), position)
+        return -slope
+
+    def external_force(self, x: Tensor, control: Tensor, control_rate: Tensor) -> Tensor:  # noqa: ARG002
+        """Return the mean external force, shape ``(n_case,)``: ⟨∂e/∂λ⟩ unless overridden."""
+        with torch.enable_grad():
+            λ = control.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(self.energy(x, λ).mean(-1).sum(), λ)
+        return slope[:, 0]
+
+    def site_force(self, x: Tensor, control: Tensor) -> Tensor | None:  # noqa: ARG002
+        """Return mean spring forces, shape ``(n_case, n_site)``, where there are springs."""
+        return None
+
+    def effective_thermal_energy(self, time_step: float) -> float:  # noqa: ARG002
+        """Return the thermal energy at which the integrator samples with this step."""
+        return self.thermal_energy
+
+    def parameters(self) -> dict[str, Any]:
+        """Return what a file records of the system."""
+        return {"friction": self.friction, "thermal_energy": self.thermal_energy}
+
+
+def require_positive(place: str, **values: float) -> None:
+    """Raise :class:`ValueError` naming the first value that is not positive and finite."""
+    for name, value in values.items():
+        if not (value > 0 and math.isfinite(value)):
+            raise ValueError(f"{place}: {name} must be positive and finite; found {value}.")
+
+
+def require_thermal_energy(place: str, value: float) -> None:
+    """Raise :class:`ValueError` unless ``value`` is finite and not negative; 0 is gradient flow."""
+    if not (value >= 0 and math.isfinite(value)):
+        raise ValueError(
+            f"{place}: thermal_energy must not be negative and must be finite; found {value}."
+        )
+
+
+def require_record(system: MicroscopicSystem) -> None:
+    """Refuse what could not be written to a file, before a simulation and not after it.
+
+    Raises:
+        ValueError: If a parameter is no number, text, or list or table of these.
+    """
+    try:
+        json.dumps([system.parameters(), dict(system.units), str(system.name)], allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{system.name}: parameters() and units must hold finite numbers, texts, lists and "
+            f"tables only; found {shown(system.parameters())} ({error})."
+        ) from None
+
+
+def stationary_factor(rates: Tensor, time_step: float, place: str) -> float:
+    r"""Return how much hotter than k_BT the integrator runs, averaged over its modes.
+
+    A mode that relaxes at the rate μ/η has the stationary variance
+    :math:`\frac{k_BT}{\mu} \big/ \bigl(1 - \tfrac{\Delta t\,\mu}{2\eta}\bigr)` in the scheme.
+
+    Args:
+        rates: μ/η of the modes [1 / time].
+        time_step: Δt [time].
+        place: Who asks, for the message.
+
+    Raises:
+        ValueError: If the scheme is unstable with this step.
+    """
+    defect = 1 - 0.5 * time_step * rates.double()
+    if not bool((defect > 0).all()):
+        raise ValueError(
+            f"{place}: time_step must be below {2 / float(rates.max()):.4g} for the Euler scheme "
+            f"to be stable; found {time_step:g}."
+        )
+    return float((1 / defect).mean())

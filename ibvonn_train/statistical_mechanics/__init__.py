@@ -1,0 +1,1 @@
+"""What statistical mechanics says of a microscopic system: energies, equilibrium, free energy."""

@@ -1,0 +1,1 @@
+"""Whole studies: several seeds, several numbers of internal variables, tables."""

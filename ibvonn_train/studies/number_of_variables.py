@@ -1,0 +1,153 @@
+"""How many internal variables? The same training with several numbers of them, side by side."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..audits.audit_data import Evidence
+from ..audits.kinetics import markov_residual
+from ..data.ensemble import TrajectoryEnsemble, require_alike
+from ..evaluation import open_law
+from ..evaluation.law_rollouts import encoded
+from ..statistical_mechanics.microscopic_energy import Physics, physics_of
+from ..training import TrainedModel, TrainingConfig, train
+from ..training.dataset import prepare
+from ..training.validation import rollout_errors, surprise
+from .tables import Cell, text_table
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ScanEntry:
+    """What one number of internal variables gives on unseen data.
+
+    Attributes:
+        internal_size: n_α.
+        likelihood: −⟨ln q⟩ in nats per replica.
+        information: I(x; α) = its fall from n_α = 0, the nats that α retains of a microstate.
+        errors: "DRIVE/QUANTITY" → relative L2 error of roll-outs in per cent.
+        markov: Residual of the Markov audit in per cent, None for n_α = 0.
+        cpu_seconds: Of the training.
+    """
+
+    internal_size: int
+    likelihood: float
+    information: float
+    errors: dict[str, float]
+    markov: float | None
+    cpu_seconds: float
+
+
+def scan(
+    config: TrainingConfig,
+    training: Sequence[TrajectoryEnsemble],
+    unseen: TrajectoryEnsemble,
+    out: Path,
+    *,
+    sizes: Sequence[int] = (0, 1, 2, 3),
+    progress: bool = True,
+) -> list[ScanEntry]:
+    """Train with each number of internal variables and judge on unseen data.
+
+    Trainings that are in ``out`` already are used again. With an averaged strain, every variable
+    after the first describes the shape of the distribution (`centred_features`).
+
+    Args:
+        config: The run; its `model.internal_size` is replaced.
+        training: Training data, one ensemble for each duration.
+        unseen: An ensemble of other seeds.
+        out: Receives a folder for each number.
+        sizes: Numbers of internal variables; 0 is added, as the information is counted from it.
+        progress: Show progress bars.
+    """
+    require_alike(
+        [*training, unseen], [*(f"training data {i}" for i in range(len(training))), "unseen data"]
+    )
+    physics = physics_of(str(unseen.system), dict(unseen.parameters))
+    entries: list[ScanEntry] = []
+    for size in sorted({0, *sizes}):
+        folder = out / f"variables_{size}"
+        chosen = with_size(config, size, averaged=unseen.strain_kind == "averaged")
+        model = train(
+            chosen, training, folder, resume=True, physics=physics, progress=progress,
+            tensorboard=False,
+        )  # fmt: skip
+        logger.info("judging %d internal variables", size)
+        first = entries[0].likelihood if entries else None
+        entries.append(_judged(model, folder, unseen, physics, first))
+    return entries
+
+
+def with_size(config: TrainingConfig, size: int, *, averaged: bool) -> TrainingConfig:
+    """Return the configuration for another number of internal variables.
+
+    Terms of the loss that need internal variables are left out where there are none.
+    """
+    model = dataclasses.replace(
+        config.model,
+        internal_size=size,
+        centred_features=max(size - 1, 0) if averaged else 0,
+        walls=config.model.walls if size else 0,
+    )
+    stages = config.stages
+    if not size:
+        without = {"weak": 0.0, "gauge": 0.0, "tie_gradient": 0.0, "fluctuation": 0.0}
+        without |= {"tracking": 0.0, "equilibrium": 0.0}
+        stages = tuple(
+            dataclasses.replace(stage, loss=dataclasses.replace(stage.loss, **without))
+            for stage in stages
+        )
+    return dataclasses.replace(config, model=model, stages=stages)
+
+
+def scan_table(entries: Sequence[ScanEntry]) -> str:
+    """Return the table: one line for each number of internal variables."""
+    keys = list(entries[-1].errors)
+    header = ["n_α", "−⟨ln q⟩", "information", "Markov in %", *(f"{k} in %" for k in keys), "CPU s"]
+    rows: list[list[Cell]] = [
+        [
+            str(e.internal_size),
+            e.likelihood,
+            e.information,
+            e.markov,
+            *(e.errors.get(key) for key in keys),
+            e.cpu_seconds,
+        ]
+        for e in entries
+    ]
+    return text_table(header, rows)
+
+
+def _judged(
+    model: TrainedModel,
+    folder: Path,
+    unseen: TrajectoryEnsemble,
+    physics: Physics,
+    without: float | None,
+) -> ScanEntry:
+    data_config = dataclasses.replace(model.config.data, protocols=(), validation=())
+    block = prepare([unseen], data_config, torch.device("cpu"), model.config.seed).training[0]
+    likelihood = surprise(model.law, block)
+    size = model.law.internal_size
+    markov: float | None = None
+    if size:
+        law = open_law(folder)
+        markov = markov_residual(law, Evidence(unseen, encoded(law, unseen))).value
+    errors = rollout_errors(model.law, block, physics)
+    provenance: dict[str, Any] = model.record["provenance"]
+    return ScanEntry(
+        internal_size=size,
+        likelihood=likelihood,
+        information=0.0 if without is None else without - likelihood,
+        errors={key: 100.0 * error for key, error in errors.items()},
+        markov=markov,
+        cpu_seconds=float(provenance["cpu_seconds"]),
+    )
