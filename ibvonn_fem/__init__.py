@@ -59,20 +59,20 @@ if TYPE_CHECKING:
 # Name → module that needs DOLFINx, imported on first use.
 _FINITE_ELEMENT = {
     "Axisymmetric": ".kinematics",
-    "EnergyBalance": ".diagnostics",
-    "FieldWriter": ".output",
+    "EnergyBalance": ".body.energy_balance",
+    "FieldWriter": ".fields",
     "FullStrain": ".kinematics",
-    "InternalVariableLaw": ".law",
-    "InternalVariableProblem": ".problem",
+    "InternalVariableLaw": ".body.law",
+    "InternalVariableProblem": ".body.problem",
     "Microcircle": ".kinematics",
     "Microsphere": ".kinematics",
     "PlaneStrain": ".kinematics",
     "PlaneStress": ".kinematics",
-    "TimeStepping": ".time_stepping",
+    "TimeStepping": ".stepping.time_stepping",
     "Uniaxial": ".kinematics",
     "UniaxialStress": ".kinematics",
-    "read_checkpoint": ".checkpoint",
-    "write_checkpoint": ".checkpoint",
+    "read_checkpoint": ".stepping.checkpoint",
+    "write_checkpoint": ".stepping.checkpoint",
 }
 
 

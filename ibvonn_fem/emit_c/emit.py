@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import kernels
 from ..directions import lebedev
 from ..errors import ExportedModelError
 from ..files.plain_files import write_file
@@ -283,7 +284,7 @@ def _kernel(name: str, seen: set[str]) -> str:
     if name in seen:
         return ""
     seen.add(name)
-    text = files(__package__).joinpath("kernels", name).read_text(encoding="ascii")
+    text = files(kernels).joinpath("c", name).read_text(encoding="ascii")
     return re.sub(r'#include "(law_\w+\.h)"\n', lambda match: _kernel(match.group(1), seen), text)
 
 

@@ -121,8 +121,8 @@ def test_reference_steps_reach_beyond_the_envelope_and_include_elastic_ones(tmp_
 
 def test_three_copies_of_the_schema_are_one():
     text = SCHEMA.read_bytes()
-    assert (ROOT / "ibvonn_train" / "manifest.schema.json").read_bytes() == text
-    assert (ROOT / "ibvonn_fem" / "manifest.schema.json").read_bytes() == text
+    assert (ROOT / "ibvonn_train" / "files" / "manifest.schema.json").read_bytes() == text
+    assert (ROOT / "ibvonn_fem" / "files" / "manifest.schema.json").read_bytes() == text
     jsonschema.Draft202012Validator.check_schema(json.loads(text))
 
 

@@ -185,6 +185,7 @@ def cycle(model, strains, dt):
     return np.array(found).T
 
 
+@pytest.mark.filterwarnings("ignore::ibvonn_fem.EnvelopeWarning")  # the slow cycle's steps are long
 def test_unfolding_twin_is_at_rest_without_force_and_its_loop_shrinks_when_slow(tmp_path):
     model = load_model(export_unfolding_twin(tmp_path / "unfolding"), kernel="onnx")
     initial = model.manifest.initial_state

@@ -85,7 +85,7 @@ def refused(directory):
 
 @pytest.mark.parametrize("name", ["plain_files.py", "model_directory.py", "library_cache.py"])
 def test_both_packages_have_the_same_rule(name):
-    first, second = (Path(p.__file__).with_name(name) for p in (ibvonn_fem, ibvonn_train))
+    first, second = (Path(p.__file__).parent / "files" / name for p in (ibvonn_fem, ibvonn_train))
     assert first.read_bytes() == second.read_bytes()
 
 

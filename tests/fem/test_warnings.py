@@ -28,14 +28,15 @@ ends = [
     fem.locate_dofs_geometrical(space, lambda x, a=a: np.isclose(x[0], a)) for a in (0.0, 1.0)
 ]
 bcs = [fem.dirichletbc(0.0, ends[0], space), fem.dirichletbc(end, ends[1], space)]
-model = ib.load_model("{EXPORTED}/trap")
+# Times a hundred times longer than in the training, at strain rates a hundred times lower.
+model = ib.Scaled(ib.load_model("{EXPORTED}/trap"), stress_scale=1.0, time_scale=100.0)
 law = ib.InternalVariableLaw(model, ib.Uniaxial(), u, 0)
 problem = ib.InternalVariableProblem(law, u, bcs)
-stepping = ib.TimeStepping(problem, lambda t: setattr(end, "value", 6.0 * t))
+stepping = ib.TimeStepping(problem, lambda t: setattr(end, "value", 0.2 * t))
 """
 
 RUN = """
-steps = stepping.run([0.0, 0.45, 0.62, 0.7, 0.8, 0.9, 1.0])
+stepping.run([0.0, 6.75, 13.5, 18.6, 21.0, 24.0, 27.0, 30.0])
 assert abs(law.measure[:, 0] - 6.0).max(initial=0.0) < 1e-12  # twice the training range
 """
 
@@ -68,7 +69,9 @@ def test_a_filter_silences_a_warning_or_makes_it_an_error(tmp_path):
     assert (silent.returncode, silent.stderr) == (0, "")
     control = "import warnings\n"
     control += PULLED_BAR + 'warnings.simplefilter("error", ib.EnvelopeWarning)\n'
-    control += "try:\n    stepping.run([0.0, 0.45, 0.62])\nexcept ib.EnvelopeWarning as error:\n"
+    control += (
+        "try:\n    stepping.run([0.0, 6.75, 13.5, 18.6])\nexcept ib.EnvelopeWarning as error:\n"
+    )
     control += '    print("raised", error, law.measure[0, 0])\n'
     raised = run_script(control, tmp_path)
     assert "raised trap: 4 of 4" in raised.stdout
@@ -121,7 +124,7 @@ def test_ranks_say_it_once_and_raise_together(tmp_path, ranks):
     script = "import warnings\n" + PULLED_BAR
     # A filter of the first rank alone: what it makes an error is one on all.
     script += 'if bar.comm.rank == 0:\n    warnings.simplefilter("error", ib.EnvelopeWarning)\n'
-    script += "try:\n    stepping.run([0.0, 0.62])\nexcept ib.EnvelopeWarning:\n    raised = 1\n"
+    script += "try:\n    stepping.run([0.0, 6.75, 13.5, 18.6])\nexcept ib.EnvelopeWarning:\n    raised = 1\n"
     script += "print('raised on', bar.comm.allreduce(raised))\n"
     run = run_script(script, tmp_path, ranks=ranks, timeout=60.0)
     assert f"raised on {ranks}" in run.stdout, run.stdout + run.stderr
@@ -134,11 +137,11 @@ def test_messages_of_training_reach_a_program_that_has_imported_dolfinx(tmp_path
         logging.captureWarnings(True)
         from mpi4py import MPI
         import dolfinx
-        from ibvonn_train.simulation import ensemble
+        from ibvonn_train.simulation import simulate_ensemble
         from ibvonn_train.simulation.compiler import CompilerError
         def none():
             raise CompilerError("no compiler")
-        ensemble.library = none
+        simulate_ensemble.library = none
         from ibvonn_train.simulation import TetheredParticle, simulate
         from ibvonn_train.simulation.protocols import ramp
         simulate(TetheredParticle(), [ramp(1.0)], duration=0.1, time_step=0.01, replicas=2, seed=1,
