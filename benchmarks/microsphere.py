@@ -8,13 +8,10 @@ differs by 1e-3, as in the second global iteration of a finite-element step. Row
 
 * batching: 200 quadrature points per call against one;
 * plane symmetry: the mirror directions of plane strain merged;
-* fewer directions: 25 in place of 55;
-* float32: Newton's method in float32 first (``float32.c``: the kernel's own text with twice the
-  lanes), its result as the first iterate of the kernel, which judges the residual in float64;
-* distillation: a smaller law fitted to the first (one hidden layer of 6, 2 ridges).
+* fewer directions: 25 in place of 55.
 
-Errors are those of the stress after one step, relative, L2: of a set of directions against 385, of
-a distilled law against the law. CPU time, one core, median of interleaved rounds.
+Errors are those of the stress after one step, relative, L2, against 385 directions. CPU time, one
+core, median of interleaved rounds.
 """
 
 from __future__ import annotations
@@ -29,10 +26,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
-from distilled import distil
 from machine import describe_machine
 from records import write
-from single_precision import FloatNewton
 from timing import interleaved, pin
 
 from ibvonn_fem.directions import lebedev
@@ -82,20 +77,6 @@ class Solid:
         assert np.all(self.update().residual <= 1e-10)
         return self.update, lambda: self.update(guess=near)
 
-    def with_float32(self) -> Callable[[], object]:
-        """One step from a first iterate in float32; projected strains are given for nothing."""
-        single = FloatNewton(self.kernel.law)
-        new, old = (np.ascontiguousarray(e @ self.projection.T) for e in (self.new, self.old))
-        out = np.empty_like(self.statev)
-
-        def call() -> LocalUpdate:
-            return self.update(guess=single.guess(new, old, self.statev, TIME_STEP, out))
-
-        found, right = call(), self.update().statev_new
-        assert np.all(found.residual <= 1e-10)
-        assert np.abs(out - right).max() <= 1e-3 * np.abs(right).max()
-        return call
-
 
 def relative(found: np.ndarray, right: np.ndarray) -> float:
     return float(np.linalg.norm(found - right) / np.linalg.norm(right))
@@ -104,30 +85,20 @@ def relative(found: np.ndarray, right: np.ndarray) -> float:
 def measure(n: int, rounds: int) -> list[dict]:
     """Rows of the table for laws with ``n`` internal variables."""
     law = untrained_law(1, n, context=(20, 20), seed=3)
-    small, error = distil(law)
-    print(
-        f"{n} internal: the distilled law alone, one step: error of stress "
-        f"{100 * error['stress']:.2f} %, of the state increment {100 * error['increment']:.2f} %"
-    )
     solids = {
         "55 directions, 1 point per call": Solid(law, 55, 6, 1),
         BASE: Solid(law, 55, 6, POINTS),
         "  plane strain, mirrors merged": Solid(law, 55, 4, POINTS),
         "  25 directions": Solid(law, 25, 6, POINTS),
-        "  distilled": Solid(small, 55, 6, POINTS),
-        "  distilled, plane strain": Solid(small, 55, 4, POINTS),
-        "  distilled, 25 directions": Solid(small, 25, 6, POINTS),
     }
     calls = {}
     for name, solid in solids.items():
         calls[name, "cold"], calls[name, "warm"] = solid.calls()
-    calls["  float32 first", "cold"] = solids[BASE].with_float32()
     spent = interleaved(calls, rounds)
     finest = Solid(law, FINEST, 6, POINTS).update().stress
     right = {6: finest, 4: Solid(law, FINEST, 4, POINTS).update().stress}
     rows = []
-    for name in [*solids, "  float32 first"]:
-        solid = solids.get(name, solids[BASE])
+    for name, solid in solids.items():
         count = len(solid.weight)
         row = {"internal": n, "case": name.strip(), "directions": count, "title": name}
         for start in ("cold", "warm"):

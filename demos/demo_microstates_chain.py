@@ -22,6 +22,7 @@ from mpi4py import MPI
 import demo_microstates as trap
 import numpy as np
 import torch
+from affine_chain import AffineChain
 from demo_phase_bar import SPRINGS, chain_of
 from dolfinx import fem, mesh
 
@@ -44,7 +45,7 @@ def springs(
     Returns them at first, shape (n, 1), and at the snapshots, (2 * PAIRS, snapshots, replicas).
     """
     chain, time_step = chain_of(model)
-    medium = simulation.AffineChain.around(chain)
+    medium = AffineChain.around(chain)
     length = SPRINGS * chain.reference_length * (1.0 + strain[1])
     record = simulation.simulate(
         medium,

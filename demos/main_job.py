@@ -170,7 +170,13 @@ def main() -> None:
         for each in comparisons
     ]
 
-    figures.trap_report(out, law, unseen, test, linear, extrapolation, training_log=run)
+    figures.report(
+        out,
+        law,
+        {"test": unseen, "extrapolated": linear},
+        {"test": test, "extrapolated": extrapolation},
+        training_log=run / "log.csv",
+    )
     figures.certificate_page(out / "certificate.png", certificate)
     demo_trap_bar.draw(comparisons, out / "bar.png")
     draw_overview(out / "overview.png", law, learned, unseen, test, comparisons)

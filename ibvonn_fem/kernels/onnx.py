@@ -28,7 +28,7 @@ RATES_OUTPUTS = ("energy", "stress", "driving_force", "rate")
 
 BLOCK = 2048
 """Points per call of the runtime. Newton's loop of a block ends with its own slowest point, and the
-intermediate arrays take tens of MB, not GB; ``benchmarks/onnx_update.py`` measures other sizes."""
+intermediate arrays take tens of MB, not GB."""
 
 
 class Graph:

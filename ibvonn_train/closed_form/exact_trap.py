@@ -49,10 +49,6 @@ class ExactTrap:
         """Return φ = g²/2η."""
         return 0.5 * force**2 / self.friction
 
-    def entropy_production(self, force: FloatArray) -> FloatArray:
-        """Return T Ṡ = g ṁ = g²/η, the power that is dissipated."""
-        return force**2 / self.friction
-
     def discrete_moments(
         self,
         time: FloatArray,

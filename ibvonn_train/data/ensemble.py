@@ -241,13 +241,6 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def protocol_slices(path: str | Path, size: int = 1) -> Iterator[TrajectoryEnsemble]:
-    """Yield the protocols of a file in memory, ``size`` at a time."""
-    with open_ensemble(path) as data:
-        for start in range(0, len(data.control), size):
-            yield data.select(slice(start, start + size))
-
-
 def _datasets(data: TrajectoryEnsemble) -> dict[str, npt.NDArray[Any]]:
     arrays: dict[str, npt.NDArray[Any]] = {
         "time": data.time,

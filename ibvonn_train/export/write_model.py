@@ -19,7 +19,7 @@ from .graphs.interfaces import RATES_OUTPUTS
 from .manifest import Description
 from .parameters import FloatArray, LawParameters
 from .reference_points import Arrays, evaluate, graph_arrays, law_reference, relative_difference
-from .runtimes import program, torchscript
+from .runtimes import torchscript
 from .runtimes.onnx_files import Shape, constitutive_model, module_model, rates_model
 from .runtimes.onnx_session import run_onnx
 
@@ -59,7 +59,6 @@ def export_law(
     encoder: nn.Module | None = None,
     decoder: Decoder | None = None,
     microstate_size: int = 1,
-    pt2: bool = False,
 ) -> Path:
     """Write an exported model, format 1, whole or not at all.
 
@@ -71,7 +70,6 @@ def export_law(
             strain.
         decoder: The distribution of microstates.
         microstate_size: n_x of encoder and decoder.
-        pt2: Write ``constitutive.pt2`` too, which takes torch some ten seconds.
 
     Returns:
         The directory.
@@ -100,8 +98,6 @@ def export_law(
             onnx.save(model, str(folder / f"{name}.onnx"))
             _require_agreement(name, folder / f"{name}.onnx", reference, law)
         torchscript.save(law.update(), folder / "constitutive.pt", metadata)
-        if pt2:
-            program.save(law.update(), folder / "constitutive.pt2")
         if law.parameters is not None:
             law.parameters.save(folder / "parameters.npz")
         with (folder / "reference.npz").open("wb") as stream:

@@ -3,7 +3,6 @@
 from .card_figure import write_card as write_card
 from .certificate_figure import certificate_page as certificate_page
 from .evaluation_figures import report as report
-from .evaluation_figures import trap_report as trap_report
 from .history import training_history as training_history
 from .microscopic import densities as densities
 from .microscopic import internal_variable as internal_variable

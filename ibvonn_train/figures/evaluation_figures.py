@@ -58,32 +58,3 @@ def report(
     if audits:
         certificate_page(to("certificate"), audits)
     return written
-
-
-def trap_report(
-    folder: Path,
-    law: Law,
-    test_data: TrajectoryEnsemble,
-    test: Evaluation,
-    extrapolated_data: TrajectoryEnsemble,
-    extrapolated: Evaluation,
-    training_log: Path,
-) -> None:
-    """Draw a law of the trap: `report` with the names of the main job.
-
-    Args:
-        folder: Receives the PNG files.
-        law: The law.
-        test_data: Unseen protocols of the training's family.
-        test: Evaluation on them.
-        extrapolated_data: A protocol of another shape.
-        extrapolated: Evaluation on it.
-        training_log: Folder of the training, with its ``log.csv``.
-    """
-    report(
-        folder,
-        law,
-        {"test": test_data, "extrapolated": extrapolated_data},
-        {"test": test, "extrapolated": extrapolated},
-        training_log=training_log / "log.csv",
-    )

@@ -8,7 +8,6 @@ from .protocols import Protocol as Protocol
 from .restart import repeat_from_first as repeat_from_first
 from .restart import system_of as system_of
 from .simulate_ensemble import simulate as simulate
-from .systems.affine_chain import AffineChain as AffineChain
 from .systems.bistable_spring import TwoWellSpring as TwoWellSpring
 from .systems.spring_chain import SpringChain as SpringChain
 from .systems.spring_chain import unfolding_chain as unfolding_chain

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..data.ensemble import TrajectoryEnsemble
-from ..law.free_energy import MicroscopicEnergy, flow_free_energy
+from ..law.free_energy import MicroscopicEnergy
 from ..law.learned_law import LearnedLaw
 from ..statistical_mechanics.microscopic_energy import Physics, physics_of
 from . import checkpoint
@@ -30,14 +30,6 @@ class Rates(NamedTuple):
     stress: FloatArray
     driving_force: FloatArray
     rate: FloatArray
-
-
-class FlowEnergy(NamedTuple):
-    """F_flow with its derivatives: the stress and driving force of the decoder."""
-
-    energy: FloatArray
-    stress: FloatArray
-    driving_force: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,84 +154,10 @@ class TrainedModel:
         with torch.no_grad():
             return Rates(*(_array(v) for v in self.law(_tensor(strain), _tensor(internal))))
 
-    def dual_dissipation(
-        self, driving_force: npt.ArrayLike, strain: npt.ArrayLike, internal: npt.ArrayLike
-    ) -> FloatArray:
-        """Return φ(g; ε, α), shape ``(...)``."""
-        arguments = (_tensor(v) for v in (driving_force, strain, internal))
-        with torch.no_grad():
-            return _array(self.law.dual_dissipation(*arguments))
-
     def energy_hessian(self, strain: npt.ArrayLike, internal: npt.ArrayLike) -> FloatArray:
         """Return ∂²f/∂(ε, α)², shape ``(..., n_ε + n_α, n_ε + n_α)``."""
         with torch.no_grad():
             return _array(self.law.energy.hessian(_tensor(strain), _tensor(internal)))
-
-    def mobility(
-        self, driving_force: npt.ArrayLike, strain: npt.ArrayLike, internal: npt.ArrayLike
-    ) -> FloatArray:
-        """Return ∂²φ/∂g² at (g; ε, α), shape ``(..., n_α, n_α)``."""
-        state = self.law.energy.state(_tensor(strain), _tensor(internal))
-        with torch.no_grad():
-            return _array(self.law.dissipation.hessian(_tensor(driving_force), state))
-
-    def log_density(
-        self, microstate: npt.ArrayLike, strain: npt.ArrayLike, internal: npt.ArrayLike
-    ) -> FloatArray:
-        """Return ln q, ``(n_state, n_point)``, of microstates ``(n_state, n_point, n_x)``."""
-        arguments = (_tensor(v) for v in (microstate, strain, internal))
-        with torch.no_grad():
-            return _array(self.law.log_density(*arguments))
-
-    def sample(
-        self, noise: npt.ArrayLike, strain: npt.ArrayLike, internal: npt.ArrayLike
-    ) -> FloatArray:
-        """Return microstates of standard normal noise ``(n_state, n_sample, n_x)``."""
-        arguments = (_tensor(v) for v in (noise, strain, internal))
-        with torch.no_grad():
-            return _array(self.law.sample(*arguments))
-
-    def flow_energy(
-        self,
-        strain: npt.ArrayLike,
-        internal: npt.ArrayLike,
-        energy: MicroscopicEnergy | None = None,
-    ) -> FlowEnergy:
-        """Return F_flow = ⟨e⟩_q + k_BT ⟨ln q⟩_q with ∂F/∂ε and −∂F/∂α, by quadrature.
-
-        Args:
-            strain: ε, shape ``(n_state, n_ε)``.
-            internal: α, shape ``(n_state, n_α)``.
-            energy: e(x, ε) of a system that the record does not know.
-
-        Raises:
-            ValueError: If the microscopic energy is unknown or microstates are not one-dimensional.
-        """
-        physics = self.physics(energy)
-        if physics.energy is None or self.record["nodes"] is None:
-            raise ValueError(
-                f"flow_energy: needs a known microscopic energy and microstates of one dimension; "
-                f"the system {self.record['system']!r} has neither or one. Pass `energy`."
-            )
-        first, last, count = self.record["nodes"]
-        reach = 0.1 * (last - first)  # the decoder's tails go beyond the data
-        nodes = torch.linspace(first - reach, last + reach, 2 * count, dtype=torch.float64)[:, None]
-        results = []
-        for eps, alpha in zip(
-            torch.split(_tensor(strain), 256), torch.split(_tensor(internal), 256), strict=True
-        ):
-            eps, alpha = eps.clone().requires_grad_(), alpha.clone().requires_grad_()
-            points = nodes.expand(len(eps), *nodes.shape)
-            value = flow_free_energy(
-                self.law.log_density(points, eps, alpha),
-                physics.energy(points, eps),
-                nodes[1, 0] - nodes[0, 0],
-                physics.thermal_energy,
-            )
-            stress, slope = torch.autograd.grad(value.sum(), (eps, alpha), allow_unused=True)
-            slope = torch.zeros_like(alpha) if slope is None else slope
-            results.append((value, stress, -slope))
-        return FlowEnergy(*(_array(torch.cat(parts)) for parts in zip(*results, strict=True)))
 
     def equilibrium(self, strain: npt.ArrayLike) -> FloatArray:
         """Return argmin_α f(ε, α), shape ``(n_α,)``, for ε of shape ``(n_ε,)``.

@@ -15,7 +15,6 @@ import torch
 from untrained_description import untrained_description
 
 import ibvonn_train
-from ibvonn_fem.model.exported_model import load_model
 from ibvonn_train.cli.parser import main
 from ibvonn_train.closed_form.exact_models import export_chain_twin, export_trap
 from ibvonn_train.closed_form.random_law import untrained_law
@@ -23,7 +22,7 @@ from ibvonn_train.export import Law, export_law, manifest
 from ibvonn_train.export.graphs.interfaces import INPUTS, OUTPUTS
 from ibvonn_train.export.reference_points import evaluate, graph_arrays, random_states
 from ibvonn_train.export.runtimes import agreement as verify
-from ibvonn_train.export.runtimes import program, torchscript
+from ibvonn_train.export.runtimes import torchscript
 
 WITHOUT_OUR_PACKAGES = """
 import sys
@@ -82,18 +81,6 @@ def test_torchscript_carries_the_manifest(tmp_path):
     with warnings.catch_warnings(action="ignore"):
         torch.jit.load(str(path), _extra_files=extra)
     assert json.loads(extra["ibvonn_manifest"])["name"] == "exact_trap"
-
-
-@pytest.mark.slow
-def test_torch_program_runs_in_a_process_without_our_packages(tmp_path):
-    law = untrained_law(1, 2)
-    directory = export_law(tmp_path / "law", law, untrained_description(1, 2))
-    path = program.add(directory)
-    assert not holds_a_path_of_this_machine(path)
-    run_without_our_packages(tmp_path, path, Law.of(law))
-    load_model(directory, kernel="onnx")  # the manifest lists the new file
-    rows = verify.verify(directory, n_points=100)
-    assert [row.agrees for row in rows if row.runtime == "pt2"] == [True] * 3
 
 
 def test_torchscript_handles_bad_and_hard_points_as_torch_does():

@@ -124,7 +124,8 @@ def test_ranks_say_it_once_and_raise_together(tmp_path, ranks):
     script = "import warnings\n" + PULLED_BAR
     # A filter of the first rank alone: what it makes an error is one on all.
     script += 'if bar.comm.rank == 0:\n    warnings.simplefilter("error", ib.EnvelopeWarning)\n'
-    script += "try:\n    stepping.run([0.0, 6.75, 13.5, 18.6])\nexcept ib.EnvelopeWarning:\n    raised = 1\n"
+    script += "try:\n    stepping.run([0.0, 6.75, 13.5, 18.6])\n"
+    script += "except ib.EnvelopeWarning:\n    raised = 1\n"
     script += "print('raised on', bar.comm.allreduce(raised))\n"
     run = run_script(script, tmp_path, ranks=ranks, timeout=60.0)
     assert f"raised on {ranks}" in run.stdout, run.stdout + run.stderr

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from affine_chain import AffineChain
 
 from ibvonn_train.simulation import SpringChain, repeat_from_first, simulate, unfolding_chain
 from ibvonn_train.simulation.protocols import hold, ramp
-from ibvonn_train.simulation.systems.affine_chain import AffineChain
 
 CHAIN = SpringChain(thermal_energy=5e-6).from_equilibrium(0.01, steps=200)
 

@@ -82,7 +82,6 @@ class _FlowGraph(nn.Module):
     scale: Tensor
     strain_shift: Tensor
     internal_shift: Tensor
-    internal_scale: Tensor
 
     def __init__(
         self,
@@ -91,7 +90,6 @@ class _FlowGraph(nn.Module):
         averaged: bool,
         strain_shift: Tensor | float = 0.0,
         internal_shift: Tensor | float = 0.0,
-        internal_scale: Tensor | float = 1.0,
     ) -> None:
         super().__init__()
         self.size, self.bins, self.bound = flow.size, flow.bins, float(flow.bound)
@@ -103,13 +101,12 @@ class _FlowGraph(nn.Module):
             ("scale", flow.scale),
             ("strain_shift", strain_shift),
             ("internal_shift", internal_shift),
-            ("internal_scale", internal_scale),
         ):
             tensor = torch.as_tensor(value, dtype=torch.float64).detach().clone()
             self.register_buffer(name, tensor)
 
     def _context(self, statev: Tensor) -> Tensor:
-        return torch.unsqueeze(statev * self.internal_scale + self.internal_shift, 1)
+        return torch.unsqueeze(statev + self.internal_shift, 1)
 
     def _origin(self, strain: Tensor) -> Tensor | float:
         return torch.unsqueeze(strain + self.strain_shift, 1) if self.averaged else 0.0
@@ -144,14 +141,13 @@ class FlowLogDensity(_FlowGraph):
 
     The flow describes y = x for controlled and y = x − ε for averaged strain. Exported variables
     may have another zero than those of training: ε_training = ε + ``strain_shift`` and
-    α_training = ``internal_scale`` α + ``internal_shift``.
+    α_training = α + ``internal_shift``.
 
     Args:
         flow: The trained flow.
         averaged: Whether the strain is averaged.
         strain_shift: Shift of the strain.
         internal_shift: Shift of the internal variables.
-        internal_scale: Scale of the internal variables.
     """
 
     def forward(self, microstate: Tensor, strain: Tensor, statev: Tensor) -> Tensor:

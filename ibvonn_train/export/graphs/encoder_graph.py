@@ -10,7 +10,7 @@ class EncoderGraph(nn.Module):
     """Microstates of an ensemble → internal variables, and the strain where it is averaged.
 
     Exported variables may have another zero than those of training: α_training =
-    ``internal_scale`` α + ``internal_shift`` and ε_training = ε + ``strain_shift``, as in
+    α + ``internal_shift`` and ε_training = ε + ``strain_shift``, as in
     :class:`ibvonn_train.export.graphs.decoder_graph.FlowLogDensity`.
 
     Args:
@@ -18,12 +18,10 @@ class EncoderGraph(nn.Module):
         averaged: Whether the strain is ⟨x⟩.
         strain_shift: Shift of the strain.
         internal_shift: Shift of the internal variables.
-        internal_scale: Scale of the internal variables.
     """
 
     strain_shift: Tensor
     internal_shift: Tensor
-    internal_scale: Tensor
 
     def __init__(
         self,
@@ -32,14 +30,12 @@ class EncoderGraph(nn.Module):
         averaged: bool,
         strain_shift: Tensor | float = 0.0,
         internal_shift: Tensor | float = 0.0,
-        internal_scale: Tensor | float = 1.0,
     ) -> None:
         super().__init__()
         self.encoder, self.averaged = encoder, averaged
         for name, value in (
             ("strain_shift", strain_shift),
             ("internal_shift", internal_shift),
-            ("internal_scale", internal_scale),
         ):
             tensor = torch.as_tensor(value, dtype=torch.float64).detach().clone()
             self.register_buffer(name, tensor)
@@ -47,7 +43,7 @@ class EncoderGraph(nn.Module):
     def forward(self, microstate: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Return statev ``(n_state, n_α)`` and, for averaged strain, strain ``(n_state, n_x)``."""
         trained: Tensor = self.encoder(microstate)
-        statev = (trained - self.internal_shift) / self.internal_scale
+        statev = trained - self.internal_shift
         if not self.averaged:
             return statev
         return statev, torch.mean(microstate, 1) - self.strain_shift

@@ -1,6 +1,6 @@
 """Parity of the runtimes of an exported model: the table of ``ibvonn verify``.
 
-Runtimes: torch, ONNX Runtime, TorchScript, a torch program where there is one, and the C file of
+Runtimes: torch, ONNX Runtime, TorchScript, and the C file of
 ``ibvonn-fem emit-c`` where that is installed. Every runtime takes the same steps: those of
 reference.npz, compared with the values stored there, and random ones inside the envelope and beyond
 it, compared with torch. A model of the family ``graph`` has no weights from which torch would
@@ -11,7 +11,6 @@ rebuild the law; there the TorchScript file takes the place of torch. The measur
 
 from __future__ import annotations
 
-import io
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -112,9 +111,6 @@ def runtimes_of(directory: Path) -> dict[str, Runtime]:
             "take the law that the others are compared with. Export the model again."
         )
     found["onnx"] = onnx_runtime(read_listed(directory, manifest, "constitutive.onnx"))
-    if "constitutive.pt2" in listed:
-        content = read_listed(directory, manifest, "constitutive.pt2")
-        found["pt2"] = torch_runtime(torch.export.load(io.BytesIO(content)).module())
     return found
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .spring_chain import SpringChain
+from ibvonn_train.simulation import SpringChain
 
 
 @dataclass(frozen=True)
