@@ -43,6 +43,12 @@ SIMULATION = ("tests/train/test_simulation.py", "tests/train/test_simulation_ran
 CHAIN = ("tests/train/test_simulation_chain.py",)
 LOSSES = ("tests/train/test_rollouts_and_losses.py",)
 KERNEL = ("tests/fem/test_c_kernel.py",)
+EQUILIBRIUM = ("tests/train/test_equilibrium.py",)
+AUDITS = ("tests/train/test_audits.py",)
+EVALUATION = ("tests/train/test_evaluation.py",)
+PROTOCOLS = ("tests/train/test_simulation_protocols.py",)
+AGREEMENT = ("tests/contract/test_manifest_reader.py", "tests/contract/test_trust.py")
+EIGENSTRAIN = ("tests/fem/test_eigenstrain_and_robin.py",)
 
 MUTANTS = (
     Mutant(
@@ -172,18 +178,214 @@ MUTANTS = (
         ("tests/fem/test_drag.py",),
     ),
     Mutant(
-        "pulled end: all of a bead's drag",
-        "ibvonn_fem/body/drag.py",
-        "problem.reaction(bc) + 0.5 * friction",
-        "problem.reaction(bc) + friction",
-        ("tests/fem/test_drag.py",),
-    ),
-    Mutant(
         "energy balance: trapezoidal work with the new force alone",
         "ibvonn_fem/body/problem.py",
         "0.5 * (external + external_old) @ increment",
         "external @ increment",
         ("tests/fem/test_energy.py",),
+    ),
+    Mutant(
+        "two-well energy without its offset",
+        "ibvonn_train/statistical_mechanics/microscopic_energy.py",
+        "second = 0.5 * k * (u - distance) ** 2 + offset",
+        "second = 0.5 * k * (u - distance) ** 2",
+        EQUILIBRIUM,
+    ),
+    Mutant(
+        "trap energy without its tether",
+        "ibvonn_train/statistical_mechanics/microscopic_energy.py",
+        "(strain[..., :1] - y) ** 2 + y * y)",
+        "(strain[..., :1] - y) ** 2)",
+        EQUILIBRIUM,
+    ),
+    Mutant(
+        "equilibrium weights without the thermal energy",
+        "ibvonn_train/statistical_mechanics/boltzmann.py",
+        "torch.softmax(-energy / self.thermal, -1).numpy()",
+        "torch.softmax(-energy, -1).numpy()",
+        EQUILIBRIUM,
+    ),
+    Mutant(
+        "equilibrium force of a chain: sign of its density's slope",
+        "ibvonn_train/statistical_mechanics/boltzmann.py",
+        "tilt - self.thermal * float(slope)",
+        "tilt + self.thermal * float(slope)",
+        ("tests/train/test_audits_chain.py",),
+    ),
+    Mutant(
+        "Jarzynski: work with the microstates after the step",
+        "ibvonn_train/audits/relaxed_response.py",
+        "slow.microstate[:, :-1, 0]",
+        "slow.microstate[:, 1:, 0]",
+        ("tests/train/test_audits.py::test_work_is_done_on_the_microstate_before_it_moves",),
+    ),
+    Mutant(
+        "Jarzynski: mean work in place of the exponential mean",
+        "ibvonn_train/audits/relaxed_response.py",
+        "shift - np.log(np.mean(np.exp(shift - each)))",
+        "np.mean(each)",
+        ("tests/train/test_audits.py::test_work_is_done_on_the_microstate_before_it_moves",),
+    ),
+    Mutant(
+        "entropy production: work with the stress of the old instant",
+        "ibvonn_train/audits/entropy_production.py",
+        "(measured.stress[:, 1:] + measured.stress[:, :-1]) / 2",
+        "measured.stress[:, :-1]",
+        ("tests/train/test_audits.py::test_entropy_of_a_record_read_backwards_is_its_opposite",),
+    ),
+    Mutant(
+        "fluctuation-dissipation: nominal and effective temperature exchanged",
+        "ibvonn_train/audits/entropy_production.py",
+        "law.physics.thermal_energy * nominal / effective",
+        "law.physics.thermal_energy * effective / nominal",
+        ("tests/train/test_audits.py::test_noise_has_the_nominal_temperature_of_the_data",),
+    ),
+    Mutant(
+        "intervals of the audits: strain at the end of each part",
+        "ibvonn_train/audits/one_step.py",
+        "before + part / steps * (after - before)",
+        "before + (part + 1) / steps * (after - before)",
+        AUDITS,
+    ),
+    Mutant(
+        "decoder's free energy: sign of the entropy",
+        "ibvonn_train/audits/decoder_free_energy.py",
+        "energy.numpy() + k_bt * log_q",
+        "energy.numpy() - k_bt * log_q",
+        AUDITS,
+    ),
+    Mutant(
+        "momentum audit: noise floor for one replica",
+        "ibvonn_train/audits/kinetics.py",
+        "friction / (dt * replicas)",
+        "friction / dt",
+        ("tests/train/test_audits_chain.py",),
+    ),
+    Mutant(
+        "error up to a constant over the spread of the prediction",
+        "ibvonn_train/evaluation/errors.py",
+        "np.std(value - truth) / np.std(truth)",
+        "np.std(value - truth) / np.std(value)",
+        EVALUATION,
+    ),
+    Mutant(
+        "gauge of internal variables: inverse covariance in place of its root",
+        "ibvonn_train/evaluation/errors.py",
+        "np.linalg.inv(np.linalg.cholesky(covariance))",
+        "np.linalg.inv(covariance)",
+        EVALUATION,
+    ),
+    Mutant(
+        "smooth pull: rate of the sine without its frequency",
+        "ibvonn_train/simulation/protocols.py",
+        "envelope * sine * ω * np.cos(ω * t)",
+        "envelope * sine * np.cos(ω * t)",
+        PROTOCOLS,
+    ),
+    Mutant(
+        "straight lines: slope behind a corner in place of the one ahead",
+        "ibvonn_train/simulation/protocols.py",
+        'side="right"',
+        'side="left"',
+        PROTOCOLS,
+    ),
+    Mutant(
+        "implicit roll-out at the strain of the old instant",
+        "ibvonn_train/rollouts/material_point.py",
+        "torch.lerp(strain[step], strain[step + 1], part / substeps)",
+        "torch.lerp(strain[step], strain[step + 1], (part - 1) / substeps)",
+        ("tests/train/test_tracking.py",),
+    ),
+    Mutant(
+        "self-check at load without the rates",
+        "ibvonn_fem/model/runtime_agreement.py",
+        'found.append(Parity("rates", name, error, excess))',
+        'found.append(Parity("rates", name, 0.0, 0.0))',
+        AGREEMENT,
+    ),
+    Mutant(
+        "self-check at load: NaN agrees",
+        "ibvonn_fem/model/runtime_agreement.py",
+        "np.where(np.isnan(error), np.inf, error)",
+        "np.where(np.isnan(error), 0.0, error)",
+        AGREEMENT,
+    ),
+    Mutant(
+        "check at load: declared energy not compared",
+        "ibvonn_fem/model/runtime_agreement.py",
+        "_ratio(rates.energy[0] - initial.energy, scale.energy)",
+        "_ratio(0.0 * rates.energy[0], scale.energy)",
+        AGREEMENT,
+    ),
+    Mutant(
+        "restored law keeps the measure that was tried",
+        "ibvonn_fem/body/law_state.py",
+        "np.copyto(self.measure, self.measure_old)",
+        "pass",
+        ("tests/fem/test_committed_state.py", "tests/fem/test_checkpoint.py"),
+    ),
+    Mutant(
+        "restored law keeps the energy that was tried",
+        "ibvonn_fem/body/law.py",
+        'self._rows["energy"].set(self._state.energy_old)',
+        "pass",
+        ("tests/fem/test_committed_state.py", "tests/fem/test_time_stepping.py"),
+    ),
+    Mutant(
+        "eigenstrain: sign of the trapezoidal work",
+        "ibvonn_fem/body/eigenstrain.py",
+        "return -end, -0.5 * (end + start)",
+        "return -end, 0.5 * (end + start)",
+        EIGENSTRAIN,
+    ),
+    Mutant(
+        "eigenstrain: trapezoidal work with the new stress alone",
+        "ibvonn_fem/body/problem.py",
+        "works[:3] += eigen[[0, 1, 0]]",
+        "works[:3] += eigen[[0, 0, 0]]",
+        EIGENSTRAIN,
+    ),
+    Mutant(
+        "energy balance: trapezoidal remainder without drag",
+        "ibvonn_fem/body/energy_balance.py",
+        "spent = self.stored + self.dissipated + self.dragged",
+        "spent = self.stored + self.dissipated",
+        ("tests/fem/test_adaptive_steps.py",),
+    ),
+    Mutant(
+        "step control: energy handled without drag",
+        "ibvonn_fem/stepping/step_control.py",
+        "balance.dissipated + balance.dragged",
+        "balance.dissipated",
+        ("tests/fem/test_adaptive_steps.py",),
+    ),
+    Mutant(
+        "step control: next step without the square root",
+        "ibvonn_fem/stepping/step_control.py",
+        "SAFETY * math.sqrt(allowed / max(abs(balance.numerical), ROUND_OFF * allowed))",
+        "SAFETY * (allowed / max(abs(balance.numerical), ROUND_OFF * allowed))",
+        ("tests/fem/test_adaptive_steps.py",),
+    ),
+    Mutant(
+        "scaled law: range of rates multiplied by the time scale",
+        "ibvonn_fem/model/scaling.py",
+        "envelope.strain_rate * strain / time",
+        "envelope.strain_rate * strain * time",
+        ("tests/fem/test_scaling.py",),
+    ),
+    Mutant(
+        "scaled law: driving force not scaled",
+        "ibvonn_fem/model/scaling.py",
+        "found.driving_force * energy",
+        "found.driving_force",
+        ("tests/fem/test_scaling.py",),
+    ),
+    Mutant(
+        "small strain: volumetric energy without the half",
+        "ibvonn_fem/kinematics/volume_change.py",
+        "0.5 * self._volumetric.bulk *",
+        "self._volumetric.bulk *",
+        ("tests/fem/test_kinematics.py", "tests/fem/test_solids.py"),
     ),
 )
 

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from ibvonn_fem import StepError, TimeStepping, read_checkpoint, write_checkpoint
+from ibvonn_fem.body.energy_balance import EnergyBalance
 from ibvonn_fem.body.statistics import Statistics
+from ibvonn_fem.stepping.step_control import AuditControl
 
 pytestmark = pytest.mark.fem
 
@@ -198,3 +200,24 @@ def test_time_inside_another_part_is_counted_once():
     with statistics.measure("solve"), statistics.measure("law"):
         sum(range(100_000))
     assert statistics.share("law") > 0.9
+
+
+def test_energy_handled_is_what_is_stored_and_all_that_was_taken():
+    control = AuditControl(tolerance=0.1)
+    control.account(EnergyBalance(stored=-1.0, dissipated=2.0, dragged=3.0))
+    assert control.scale == 6.0
+    control.account(EnergyBalance(stored=1.0))
+    assert control.scale == 6.0  # the largest so far
+
+
+def test_next_step_follows_the_root_of_the_numerical_dissipation():
+    """N is of second order: four times too small allows a step of twice the length, times 0.9."""
+    control = AuditControl(tolerance=0.1, energy_scale=4.0)
+    for sign in (1.0, -1.0):
+        balance = EnergyBalance(external_work=sign * 0.1)
+        np.testing.assert_allclose(control.factor(balance), 0.9 * 2.0, rtol=1e-14)
+
+
+def test_work_that_drag_takes_leaves_nothing_over():
+    balance = EnergyBalance(external_work=2.0, external_work_trapezoidal=2.0, dragged=2.0)
+    assert balance.numerical == balance.numerical_trapezoidal == 0.0

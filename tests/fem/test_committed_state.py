@@ -206,3 +206,19 @@ def _halves(domain):
     cells = np.arange(domain.topology.index_map(1).size_local, dtype=np.int32)
     middle = mesh.compute_midpoints(domain, 1, cells)[:, 0]
     return mesh.meshtags(domain, 1, cells, np.where(middle < 1.0, 1, 2).astype(np.int32))
+
+
+def test_a_law_that_goes_back_has_its_committed_measure_and_energy(zener, bar):
+    """What was tried leaves no trace: the zener solid stores (ε − α)²/2 + α²/2."""
+    body = bar(zener())
+    pulled(body)
+    before, energy = state(body), body.law.stored_energy()
+    measure = body.law.measure.copy()
+    body.elongation.value = 3.0 * PULL
+    assert body.problem.solve(DT).converged
+    assert body.law.stored_energy() > 2.0 * energy  # the control: something was tried
+    body.law.restore()
+    assert body.law.stored_energy() == energy
+    np.testing.assert_array_equal(body.law._state.measure, measure)
+    for now, then in zip(state(body)[1:], before[1:], strict=True):
+        np.testing.assert_array_equal(now, then)

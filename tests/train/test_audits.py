@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -408,3 +409,58 @@ def test_certificate_has_the_records_of_the_manifest(
         record = each.record()
         assert set(record) == {"audit", "value", "band", "verdict", "detail"}
         assert len(record["band"]) == 2
+
+
+def test_work_is_done_on_the_microstate_before_it_moves(
+    exact: ExportedLaw, evidence: Evidence
+) -> None:
+    """W = Σ e(x_n, λ_{n+1}) − e(x_n, λ_n): where the particle is after the last step is free."""
+    rng = np.random.default_rng(11)
+    x = rng.normal(0.02, 0.05, (1, 3, 1, 500, 1))
+    x[:, -1] = 100.0
+    control = np.array([[0.0, 0.1, 0.2]])
+    record: Any = SimpleNamespace(microstate=x, control=control)
+    found = equilibrium.jarzynski(exact, replace(evidence, slow=record))
+    stiffness = evidence.data.parameters["stiffness"]
+    thermal = exact.physics.thermal_energy
+    work = np.zeros(500)
+    for step in range(2):
+        middle, moved = control[0, step : step + 2].mean(), np.diff(control[0])[step]
+        work += stiffness * moved * (middle - x[0, step, 0, :, 0])
+    difference = stiffness * 0.2**2 / 4.0 + thermal * np.log(np.mean(np.exp(-work / thermal)))
+    assert found.value == pytest.approx(difference / thermal, abs=1e-6)
+
+
+def test_entropy_of_a_record_read_backwards_is_its_opposite(
+    exact: ExportedLaw, evidence: Evidence
+) -> None:
+    """Work by the trapezoidal rule and ΔF both change sign, whatever the record."""
+
+    def produced(direction: int) -> float:
+        parts = ("strain", "stress", "internal")
+        flipped = {part: getattr(evidence.measured, part)[:, ::direction] for part in parts}
+        record: Any = SimpleNamespace(data=evidence.data, measured=SimpleNamespace(**flipped))
+        found = dissipation.entropy_production(exact, record).value
+        assert found is not None
+        return float(over_intervals(exact, record).dissipation.sum()) / (1.0 + found / 100.0)
+
+    assert produced(-1) == pytest.approx(-produced(1), rel=1e-9)
+
+
+def test_noise_has_the_nominal_temperature_of_the_data(
+    exact: ExportedLaw, evidence: Evidence
+) -> None:
+    """A law of an effective k_BT twice the nominal one expects half of its own noise."""
+    nominal = evidence.data.parameters["thermal_energy"]
+    plain, doubled = (
+        replace(
+            evidence.data, parameters={**evidence.data.parameters, "effective_thermal_energy": e}
+        )
+        for e in (nominal, 2.0 * nominal)
+    )
+    values = [
+        dissipation.fluctuation_dissipation(exact, replace(evidence, data=data), states=20).value
+        for data in (plain, doubled)
+    ]
+    assert values[0] is not None
+    assert values[1] == pytest.approx(2.0 * values[0], rel=1e-12)

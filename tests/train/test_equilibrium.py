@@ -13,7 +13,8 @@ import torch
 from ibvonn_train.data.ensemble import TrajectoryEnsemble
 from ibvonn_train.law.free_energy import FreeEnergy
 from ibvonn_train.law.networks import InputConvexNetwork
-from ibvonn_train.simulation import TetheredParticle
+from ibvonn_train.simulation import TetheredParticle, TwoWellSpring
+from ibvonn_train.statistical_mechanics.boltzmann import Boltzmann
 from ibvonn_train.statistical_mechanics.microscopic_energy import Physics, physics_of
 from ibvonn_train.statistical_mechanics.relaxed_states import equilibrium_states
 from ibvonn_train.training import TrainedModel, TrainingConfig, train
@@ -168,3 +169,35 @@ def test_walls_are_placed_once_by_a_run_that_is_resumed(
     for name, value in whole.items():
         assert value.isfinite().all(), name
         assert torch.equal(found[name], value), name
+
+
+def test_relaxed_trap_has_the_width_of_both_its_springs() -> None:
+    """Two springs of stiffness k hold the particle: variance k_BT/2k whatever ε."""
+    parameters = TetheredParticle().parameters()
+    physics = physics_of("tethered_particle", parameters)
+    states = equilibrium_states(physics, "controlled", (-1.0, 2.0), (-8.0, 8.0))
+    centred = states.measures.centred
+    assert centred.mean(centred.nodes).abs().max() < 1e-9
+    variance = centred.mean(centred.nodes**2)
+    expected = physics.thermal_energy / (2.0 * parameters["stiffness"])
+    torch.testing.assert_close(variance, torch.full_like(variance, expected), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.0135])
+def test_both_wells_are_alike_under_the_force_of_their_offset(offset: float) -> None:
+    """Maxwell: at F = D/u_h the tilted wells mirror each other, so ⟨u⟩ is the crossing."""
+    spring = TwoWellSpring(stiffness=1.0, well_distance=0.3, offset=offset)
+    length = 0.5
+    parameters = {
+        "stiffness": spring.stiffness, "well_distance": spring.well_distance,
+        "crossing": spring.crossing, "offset": offset, "reference_length": length,
+        "friction": 1.0, "thermal_energy": 0.002,
+    }  # fmt: skip
+    physics = physics_of("unfolding_chain", parameters)
+    assert physics.energy is not None
+    boltzmann = Boltzmann(physics, physics.energy, -1.5, 2.5)
+    _, force = boltzmann.averaged_weights(np.array([spring.crossing / length]))
+    assert force[0] == pytest.approx(offset / spring.well_distance, abs=2e-5)
+    bottoms = torch.tensor([[0.0], [spring.well_distance / length]], dtype=torch.float64)
+    energy = physics.energy(bottoms, torch.zeros_like(bottoms)) * length
+    np.testing.assert_allclose(energy.numpy(), [0.0, offset], rtol=0, atol=1e-15)
