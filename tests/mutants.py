@@ -189,7 +189,9 @@ MUTANTS = (
         "ibvonn_train/statistical_mechanics/microscopic_energy.py",
         "second = 0.5 * k * (u - distance) ** 2 + offset",
         "second = 0.5 * k * (u - distance) ** 2",
-        EQUILIBRIUM,
+        (
+            "tests/train/test_equilibrium.py::test_both_wells_are_alike_under_the_force_of_their_offset",
+        ),
     ),
     Mutant(
         "trap energy without its tether",
@@ -252,7 +254,7 @@ MUTANTS = (
         "ibvonn_train/audits/decoder_free_energy.py",
         "energy.numpy() + k_bt * log_q",
         "energy.numpy() - k_bt * log_q",
-        AUDITS,
+        ("tests/train/test_audits.py::test_decoders_free_energy_holds_energy_and_entropy",),
     ),
     Mutant(
         "momentum audit: noise floor for one replica",
@@ -301,7 +303,7 @@ MUTANTS = (
         "ibvonn_fem/model/runtime_agreement.py",
         'found.append(Parity("rates", name, error, excess))',
         'found.append(Parity("rates", name, 0.0, 0.0))',
-        AGREEMENT,
+        ("tests/contract/test_trust.py::test_the_self_check_compares_the_law_in_continuous_time",),
     ),
     Mutant(
         "self-check at load: NaN agrees",
@@ -322,49 +324,61 @@ MUTANTS = (
         "ibvonn_fem/body/law_state.py",
         "np.copyto(self.measure, self.measure_old)",
         "pass",
-        ("tests/fem/test_committed_state.py", "tests/fem/test_checkpoint.py"),
+        (
+            "tests/fem/test_committed_state.py::test_a_law_that_goes_back_has_its_committed_measure_and_energy",
+        ),
     ),
     Mutant(
         "restored law keeps the energy that was tried",
         "ibvonn_fem/body/law.py",
         'self._rows["energy"].set(self._state.energy_old)',
         "pass",
-        ("tests/fem/test_committed_state.py", "tests/fem/test_time_stepping.py"),
+        (
+            "tests/fem/test_committed_state.py::test_a_law_that_goes_back_has_its_committed_measure_and_energy",
+        ),
     ),
     Mutant(
         "eigenstrain: sign of the trapezoidal work",
         "ibvonn_fem/body/eigenstrain.py",
         "return -end, -0.5 * (end + start)",
         "return -end, 0.5 * (end + start)",
-        EIGENSTRAIN,
+        (
+            "tests/fem/test_eigenstrain_and_robin.py::test_trapezoidal_work_of_an_elastic_swelling_is_exactly_stored",
+        ),
     ),
     Mutant(
         "eigenstrain: trapezoidal work with the new stress alone",
         "ibvonn_fem/body/problem.py",
         "works[:3] += eigen[[0, 1, 0]]",
         "works[:3] += eigen[[0, 0, 0]]",
-        EIGENSTRAIN,
+        (
+            "tests/fem/test_eigenstrain_and_robin.py::test_trapezoidal_work_of_an_elastic_swelling_is_exactly_stored",
+        ),
     ),
     Mutant(
         "energy balance: trapezoidal remainder without drag",
         "ibvonn_fem/body/energy_balance.py",
         "spent = self.stored + self.dissipated + self.dragged",
         "spent = self.stored + self.dissipated",
-        ("tests/fem/test_adaptive_steps.py",),
+        ("tests/fem/test_adaptive_steps.py::test_work_that_drag_takes_leaves_nothing_over",),
     ),
     Mutant(
         "step control: energy handled without drag",
         "ibvonn_fem/stepping/step_control.py",
         "balance.dissipated + balance.dragged",
         "balance.dissipated",
-        ("tests/fem/test_adaptive_steps.py",),
+        (
+            "tests/fem/test_adaptive_steps.py::test_energy_handled_is_what_is_stored_and_all_that_was_taken",
+        ),
     ),
     Mutant(
         "step control: next step without the square root",
         "ibvonn_fem/stepping/step_control.py",
         "SAFETY * math.sqrt(allowed / max(abs(balance.numerical), ROUND_OFF * allowed))",
         "SAFETY * (allowed / max(abs(balance.numerical), ROUND_OFF * allowed))",
-        ("tests/fem/test_adaptive_steps.py",),
+        (
+            "tests/fem/test_adaptive_steps.py::test_next_step_follows_the_root_of_the_numerical_dissipation",
+        ),
     ),
     Mutant(
         "scaled law: range of rates multiplied by the time scale",

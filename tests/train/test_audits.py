@@ -464,3 +464,29 @@ def test_noise_has_the_nominal_temperature_of_the_data(
     ]
     assert values[0] is not None
     assert values[1] == pytest.approx(2.0 * values[0], rel=1e-12)
+
+
+@dataclass
+class GaussianOfWidth:
+    """A decoder x = e^α s: normal, of standard deviation e^α; energy 3 x²/2."""
+
+    physics: Physics
+    has_decoder: bool = True
+    averaged: bool = False
+    strain_size: int = 1
+
+    def sample(self, noise: Any, strain: Any, internal: Any) -> Any:
+        return noise * np.exp(internal)[:, None]
+
+    def log_density(self, x: Any, strain: Any, internal: Any) -> Any:
+        return -0.5 * (x[..., 0] / np.exp(internal)) ** 2 - internal - 0.5 * np.log(2 * np.pi)
+
+
+def test_decoders_free_energy_holds_energy_and_entropy() -> None:
+    """F = 3 e^{2α}/2 − k_BT (α + ln(2πe)/2): an ensemble that widens gains entropy."""
+    law: Any = GaussianOfWidth(Physics(lambda x, strain: 1.5 * x[..., 0] ** 2, 0.2, 1.0, 1.0))
+    alpha = np.array([[-1.0], [0.0], [0.5]])
+    found = free_energy.flow_energy(law, np.zeros((3, 1)), alpha)
+    entropy = alpha[:, 0] + 0.5 * np.log(2 * np.pi * np.e)
+    expected = 1.5 * np.exp(2 * alpha[:, 0]) - 0.2 * entropy
+    np.testing.assert_allclose(found, expected, rtol=1e-6)

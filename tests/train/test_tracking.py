@@ -60,3 +60,13 @@ def test_weak_form_of_coarse_records_interpolates_the_rate() -> None:
     """Stored every 50th step; taken for a record of every step it is off by half an interval."""
     assert weak_form_error(50) < 2e-3
     assert weak_form_error(1) > 2e-2
+
+
+def test_an_implicit_step_sees_the_strain_at_its_end() -> None:
+    """α⁺ = (α + Δt ε⁺)/(1 + 2Δt), the update of hosts: one step of 0.5 to ε = 3 from rest."""
+    time = torch.tensor([0.0, 0.5], dtype=torch.float64)
+    strain = torch.tensor([0.0, 3.0], dtype=torch.float64)[:, None, None]
+    start = torch.zeros(1, 1, dtype=torch.float64)
+    run = dynamics.tracking(rates, relaxation, time, strain, start)
+    assert float(run.internal[-1, 0, 0]) == pytest.approx(0.75, rel=1e-14)
+    assert float(run.stress[-1, 0, 0]) == pytest.approx(2.25, rel=1e-14)
