@@ -10,6 +10,7 @@ import os
 import shutil
 import threading
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ from ibvonn_fem.files.plain_files import (
 )
 from ibvonn_fem.model.check import check_model
 from ibvonn_fem.model.manifest import read_manifest
+from ibvonn_fem.model.runtime_agreement import compare, initial_state_errors, typical_states
 from ibvonn_train.cli.parser import main as main_train
 from ibvonn_train.evaluation import open_law
 from ibvonn_train.export import manifest as manifests
@@ -496,3 +498,24 @@ def test_a_manifest_that_was_changed_on_purpose_is_stamped(copy):
     model = load_model(copy, kernel="onnx")
     assert model.manifest.description == "Said better."
     assert torchscript.load((copy / "constitutive.pt").read_bytes()) is not None
+
+
+def test_a_value_that_is_no_number_agrees_with_nothing():
+    values = np.array([[1.0], [np.nan]])
+    assert compare(values, np.ones((2, 1)), 1e-9) == (np.inf, np.inf)
+    assert compare(np.ones((2, 1)), np.ones((2, 1)), 1e-9) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("name", ["energy", "stress"])
+def test_each_declared_value_of_the_initial_state_is_compared(name):
+    """Declared one unit off: the difference is one, over the largest at typical states."""
+    model = load_model(EXACT_TRAP)
+    typical = typical_states(model.manifest)
+    assert max(initial_state_errors(model.kernel, model.manifest, typical).values()) < 1e-8
+    initial = model.manifest.initial_state
+    altered = replace(initial, **{name: getattr(initial, name) + 1.0})
+    manifest = replace(model.manifest, initial_state=altered)
+    found = initial_state_errors(model.kernel, manifest, typical)
+    scale = np.abs(getattr(model.kernel.rates(*typical), name)).max()
+    assert found.pop(name) == pytest.approx(1.0 / scale, rel=1e-6)
+    assert max(found.values()) < 1e-8

@@ -23,7 +23,8 @@ from ibvonn_fem.kinematics import (
     around_axis,
 )
 from ibvonn_fem.kinematics.condensation import TOLERANCE
-from ibvonn_fem.kinematics.settings import MANDEL
+from ibvonn_fem.kinematics.settings import MANDEL, PLANE_STRAIN, SPACE
+from ibvonn_fem.kinematics.volume_change import VolumeChange
 
 pytestmark = pytest.mark.fem
 
@@ -358,3 +359,18 @@ def test_means_over_directions_carry_their_weights():
     moment = sphere.strain_map.second_moment(squares[:, :, :1])[0, 0]
     np.testing.assert_allclose(moment[:3], [1.0 / 5.0, 1.0 / 15.0, 1.0 / 15.0], rtol=1e-13)
     np.testing.assert_allclose(moment[3:], 0.0, atol=1e-15)
+
+
+@pytest.mark.parametrize("finite", [False, True])
+@pytest.mark.parametrize("setting", [SPACE, PLANE_STRAIN], ids=["space", "plane strain"])
+def test_the_volumetric_stress_is_the_derivative_of_its_energy(setting, finite):
+    """And at small strain the energy is κ tr²/2: 0.7 · 0.3²/2 for a trace of 0.3."""
+    part = VolumeChange(QuadraticVolumetric(0.7), setting, finite=finite)
+    size = len(setting.components(finite=finite))
+    measure = np.zeros(size)
+    measure[[name[0] == name[1] for name in setting.components(finite=finite)]] = 0.1
+    stress, tangent = np.zeros((1, size)), np.zeros((1, size * size))
+    part.add(measure[np.newaxis], stress, tangent)
+    assert_is_derivative(stress[0], lambda m: part.energy(m[np.newaxis]), measure)
+    if not finite:
+        np.testing.assert_allclose(part.energy(measure[np.newaxis]), 0.7 * 0.3**2 / 2, rtol=1e-13)

@@ -490,3 +490,16 @@ def test_decoders_free_energy_holds_energy_and_entropy() -> None:
     entropy = alpha[:, 0] + 0.5 * np.log(2 * np.pi * np.e)
     expected = 1.5 * np.exp(2 * alpha[:, 0]) - 0.2 * entropy
     np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_rates_of_a_record_of_every_step_are_those_at_its_states(
+    exact: ExportedLaw, evidence: Evidence
+) -> None:
+    """Forward Euler takes ε of the old instant: Δα = Δt ∂φ/∂g at (ε_n, α_n)."""
+    found = over_intervals(exact, evidence).increment
+    strain, internal = (
+        getattr(evidence.measured, name)[:, :-1].reshape(-1, 1) for name in ("strain", "internal")
+    )
+    rate = exact.rates(strain, internal).rate.reshape(found.shape)
+    dt = evidence.data.time[1] - evidence.data.time[0]
+    np.testing.assert_allclose(found, dt * rate, rtol=1e-9, atol=1e-12)
