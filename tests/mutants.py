@@ -469,11 +469,26 @@ def copied(folder: Path) -> None:
             shutil.copy2(ROOT / name, folder / name)
 
 
+def selected(words: Sequence[str]) -> list[Mutant]:
+    """Mutants whose name is one of the words or else holds it; all without words.
+
+    Raises:
+        SystemExit: If a word chooses none.
+    """
+    found: list[Mutant] = []
+    for word in words or [""]:
+        named = [m for m in MUTANTS if m.name == word] or [m for m in MUTANTS if word in m.name]
+        if not named:
+            raise SystemExit(f"{word!r} is in no name of a mutant; --help says what to give.")
+        found += [m for m in named if m not in found]
+    return found
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="words of the names of the mutants to run; all")
     words = parser.parse_args().names
-    chosen = [m for m in MUTANTS if not words or any(word in m.name for word in words)]
+    chosen = selected(words)
     survivors = 0
     print("| mutant | file | killed by | s |\n| --- | --- | --- | --- |")
     for mutant in chosen:
