@@ -46,6 +46,26 @@ def knows_energy(law: Law) -> bool:
     return law.physics is not None and law.physics.energy is not None
 
 
+def lacks_flow_energy(law: Law, evidence: Evidence) -> str | None:
+    """Return why the free energy of the decoder cannot be asked for, None where it can."""
+    if not (knows_energy(law) and law.has_decoder):
+        return NEEDS_DECODER
+    return more_than_one(evidence)
+
+
+def more_than_one(evidence: Evidence) -> str | None:
+    """Return why quadrature over microstates is not possible, None where it is."""
+    size = evidence.data.microstate.shape[-1]
+    return None if size == 1 else f"needs microstates of one component; these have {size}"
+
+
+def lacks_noise(evidence: Evidence) -> str | None:
+    """Return why there is no noise to compare with, None where there is."""
+    if evidence.data.parameters["thermal_energy"] > 0:
+        return None
+    return "needs thermal noise; k_BT of these data is 0"
+
+
 NEEDS_ENERGY = "needs a known microscopic energy"
 NEEDS_DECODER = "needs a decoder and a known microscopic energy"
 NEEDS_POTENTIALS = "the model gives rates only, not f and φ themselves"

@@ -8,7 +8,7 @@ from ..evaluation.errors import deviation, relative_error
 from ..evaluation.interface import Law
 from . import bands
 from .audit import Audit
-from .audit_data import NEEDS_DECODER, Evidence, knows_energy
+from .audit_data import Evidence, lacks_flow_energy
 from .decoder_free_energy import flow_energy as flow_energy
 from .decoder_free_energy import flow_force
 from .force_consistency import compare_gradients
@@ -29,8 +29,9 @@ def value_against_flow(law: Law, evidence: Evidence) -> Audit:
     """Compare f with the decoder's own free energy; a constant is free."""
     name = "f against F_flow"
     band = bands.CHAIN_FLOW_ENERGY if law.averaged else bands.FLOW_ENERGY
-    if not (knows_energy(law) and law.has_decoder):
-        return Audit.not_available(name, band, NEEDS_DECODER)
+    lacking = lacks_flow_energy(law, evidence)
+    if lacking:
+        return Audit.not_available(name, band, lacking)
     strain, internal = evidence.some_states(law)
     value = deviation(law.rates(strain, internal).energy, flow_energy(law, strain, internal))
     return Audit.judge(
@@ -48,10 +49,9 @@ def gradient_against_flow(law: Law, evidence: Evidence) -> Audit:
     """
     name = "g against F_flow"
     band = bands.CHAIN_FLOW_FORCE if law.averaged else bands.FLOW_FORCE
-    if not (knows_energy(law) and law.has_decoder):
-        return Audit.not_available(name, band, NEEDS_DECODER)
-    if evidence.data.microstate.shape[-1] != 1:
-        return Audit.not_available(name, band, "needs microstates of one dimension")
+    lacking = lacks_flow_energy(law, evidence)
+    if lacking:
+        return Audit.not_available(name, band, lacking)
     if law.internal_size > 1:
         return gradient_where_identifiable(law, evidence)
     strain, internal = evidence.some_states(law)

@@ -7,7 +7,7 @@ import numpy as np
 from ..evaluation.interface import Law
 from . import bands
 from .audit import Audit
-from .audit_data import NEEDS_DECODER, Evidence, knows_energy
+from .audit_data import Evidence, lacks_flow_energy, lacks_noise
 from .decoder_free_energy import flow_energy
 from .one_step import over_intervals
 
@@ -20,8 +20,9 @@ def entropy_production(law: Law, evidence: Evidence) -> Audit:
     as the record resolves the kinetics; in longer intervals f alone decides.
     """
     name, band = "entropy production", bands.ENTROPY_PRODUCTION
-    if not (knows_energy(law) and law.has_decoder):
-        return Audit.not_available(name, band, NEEDS_DECODER)
+    lacking = lacks_flow_energy(law, evidence)
+    if lacking:
+        return Audit.not_available(name, band, lacking)
     measured = evidence.measured
     dissipated = float(over_intervals(law, evidence).dissipation.sum())
     stress = (measured.stress[:, 1:] + measured.stress[:, :-1]) / 2
@@ -62,6 +63,9 @@ def fluctuation_dissipation(law: Law, evidence: Evidence, states: int = 200) -> 
         )
     if not law.has_potentials or law.physics is None:
         return Audit.not_available(name, band, "needs φ")
+    lacking = lacks_noise(evidence)
+    if lacking:
+        return Audit.not_available(name, band, lacking)
     nominal = data.parameters["thermal_energy"]
     effective = data.parameters.get("effective_thermal_energy", nominal)
     thermal = law.physics.thermal_energy * nominal / effective

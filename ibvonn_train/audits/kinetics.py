@@ -8,7 +8,7 @@ import numpy.typing as npt
 from ..evaluation.interface import FloatArray, Law
 from . import bands
 from .audit import Audit
-from .audit_data import Evidence
+from .audit_data import Evidence, lacks_noise
 from .one_step import over_intervals
 
 WINDOW = 10
@@ -104,6 +104,9 @@ def momentum(law: Law, evidence: Evidence) -> Audit | None:
     if not law.averaged or law.physics is None:
         return None
     name, band = "momentum residual", bands.MOMENTUM
+    lacking = lacks_noise(evidence)
+    if lacking:
+        return Audit.not_available(name, band, lacking)
     data, measured = evidence.data, evidence.measured
     length, friction = law.physics.reference_length, law.physics.friction
     dt = np.diff(data.time)[:, None]

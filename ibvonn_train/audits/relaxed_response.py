@@ -15,7 +15,7 @@ from ..statistical_mechanics.boltzmann import Boltzmann
 from ..statistical_mechanics.microscopic_energy import Physics
 from . import bands
 from .audit import Audit
-from .audit_data import NEEDS_ENERGY, Evidence
+from .audit_data import NEEDS_ENERGY, Evidence, lacks_noise, more_than_one
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -55,6 +55,9 @@ def jarzynski(law: Law, evidence: Evidence) -> Audit:
         return Audit.not_available(name, band, "needs a controlled system of known energy")
     if slow is None:
         return Audit.not_available(name, band, "no slow protocols given")
+    lacking = lacks_noise(evidence)
+    if lacking:
+        return Audit.not_available(name, band, lacking)
     physics, energy = known
     thermal = physics.thermal_energy
     x = torch.from_numpy(slow.microstate[:, :-1, 0].astype(np.float64))
@@ -99,6 +102,9 @@ def response(law: Law, evidence: Evidence) -> Audit:
     band = bands.CHAIN_EQUILIBRIUM if law.averaged else bands.EQUILIBRIUM
     if known is None or not law.has_decoder:
         return Audit.not_available(name, band, NEEDS_ENERGY)
+    lacking = more_than_one(evidence) or lacks_noise(evidence)
+    if lacking:
+        return Audit.not_available(name, band, lacking)
     zero = reference_strain(law)[0]
     sites = evidence.measured.strain[..., 0]
     whole = sites.mean(2) if law.averaged else sites

@@ -41,6 +41,7 @@ from ..studies.tables import (
 from ..training import TrainedModel, TrainingConfig
 from ..training import train as train_law
 from ..training.trainer import CHECKPOINT, MODEL
+from ..training.validation import ROLLOUTS
 from .evaluation_options import audits_of, gauge_of, judged, opened
 from .evaluation_options import ensembles as named_ensembles
 from .results import read_results, six_digits, write_json
@@ -226,7 +227,8 @@ def _keep_certificate(options: argparse.Namespace) -> None:
     manifest = options.directory / "manifest.json"
     if options.ensemble is not None or not manifest.is_file():
         return
-    if read_document(options.directory)["certificate"]:
+    audits = read_document(options.directory)["certificate"] or []
+    if any(audit["audit"] != ROLLOUTS for audit in audits):  # that one the training itself gives
         raise FileExistsError(
             f"{options.directory}: carries a certificate, which this export would lose. Give "
             "unseen data with --ensemble, or choose another directory."

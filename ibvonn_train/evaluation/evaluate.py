@@ -164,7 +164,7 @@ def _truth(
             truth = repeated_mean(law, truth, data)
         driven = roll_out(law, replace(data, force=truth.force), measured, drives=("force",))
         return truth, {**predicted, **(driven if law.averaged else {})}
-    if data.system == "tethered_particle":
+    if exact_trap_of(data) is not None:
         return exact_trap_mean(law, data, measured), predicted
     return None, predicted
 
@@ -187,6 +187,11 @@ def _error(
 
 
 def _check(law: Law, data: TrajectoryEnsemble) -> None:
+    if len(data.time) < 2:
+        raise ValueError(
+            f"evaluate: data must have at least 2 instants to roll {law.name!r} out; found "
+            f"{len(data.time)}."
+        )
     kind = "averaged" if law.averaged else "controlled"
     if data.strain_kind != kind:
         raise ValueError(

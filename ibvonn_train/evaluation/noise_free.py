@@ -18,7 +18,7 @@ NOISE_FREE_SEED = 90_001
 
 def exact_trap_of(data: TrajectoryEnsemble) -> ExactTrap | None:
     """Return the closed forms of the trap that made the data, or None for other systems."""
-    if data.system != "tethered_particle":
+    if data.system != "tethered_particle" or data.microstate.shape[-1] != 1:
         return None
     return ExactTrap(
         *(float(data.parameters[key]) for key in ("stiffness", "friction", "thermal_energy"))

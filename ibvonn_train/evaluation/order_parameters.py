@@ -62,6 +62,8 @@ class KnownVariable(NamedTuple):
 
 def known_variable(data: TrajectoryEnsemble) -> KnownVariable | None:
     """Return the mean position of the trap's particle, or the open fraction of two-well springs."""
+    if data.microstate.shape[-1] != 1:
+        return None
     if data.system == "tethered_particle":
         return KnownVariable("mean position", lambda x: x)
     if "crossing" in data.parameters and data.strain_kind == "averaged":

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ..law.flow import ConditionalFlow
 from ..training.trained_model import TrainedModel
+from ..training.validation import advice
 from .folding import fold_scales, with_zero_energy
 from .graphs.decoder_graph import FlowLogDensity, FlowSample
 from .graphs.encoder_graph import EncoderGraph
@@ -119,6 +120,10 @@ def export_trained(
             model.envelope[model.strain_size :].tolist(),
         )
     record, averaged = model.record, model.record["strain_kind"] == "averaged"
+    verdict = record.get("rollouts")
+    if verdict is not None and verdict["verdict"] == "fail":
+        logger.warning("export: %s", advice(verdict, model.config))
+        certificate = [verdict, *(certificate or [])]
     strain_words, stress_words = MEASURES[record["strain_kind"]]
     physics = model.physics()
     length = physics.reference_length

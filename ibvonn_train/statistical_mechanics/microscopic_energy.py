@@ -89,5 +89,11 @@ def physics_of(
     length = float(parameters.get("reference_length", 1.0))
     thermal = float(parameters.get("effective_thermal_energy", parameters["thermal_energy"]))
     if energy is None and system in ENERGIES:
-        energy = ENERGIES[system](parameters)
+        try:
+            energy = ENERGIES[system](parameters)
+        except KeyError as error:
+            raise ValueError(
+                f"data of {system!r}: parameters must hold {error}, which its microscopic energy "
+                f"needs; found {sorted(parameters)}. Add it, or give the system another name."
+            ) from None
     return Physics(energy, thermal / length, float(parameters["friction"]), length)

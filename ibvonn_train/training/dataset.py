@@ -182,6 +182,12 @@ def prepare(
         ConfigError: If an index of the split does not exist.
         ValueError: If the ensembles differ in kind.
     """
+    for number, ensemble in enumerate(ensembles):
+        if len(ensemble.time) < 2:
+            raise ValueError(
+                f"training data: each ensemble must have at least 2 instants, between which α "
+                f"changes; ensemble {number} has {len(ensemble.time)}."
+            )
     kinds = {str(ensemble.strain_kind) for ensemble in ensembles}
     if len(kinds) != 1 or not kinds <= {"controlled", "averaged"}:
         raise ValueError(
@@ -321,7 +327,21 @@ def _scales(blocks: Sequence[Block], kind: StrainKind) -> Scales:
     absolute = _moments([block.measures.absolute for block in blocks])
     centred = _moments([block.measures.centred for block in blocks])
     decoder = centred if kind == "averaged" else absolute
-    return Scales(strain.mean(0), strain.std(0), stress.std(0), *absolute, *decoder, centred[1])
+    found = Scales(strain.mean(0), strain.std(0), stress.std(0), *absolute, *decoder, centred[1])
+    for name, scale, size in (
+        ("strain", found.strain_scale, strain),
+        ("stress", found.stress_scale, stress),
+        ("microstate", found.microstate_scale, absolute[0]),
+        ("spread of the replicas", found.centred_scale, absolute[0]),
+    ):
+        # What is left of a constant is the round-off of its mean.
+        if not bool((scale > 1e-13 * size.abs().max()).all()):
+            raise ValueError(
+                f"training data: the {name} must vary over the training protocols, whose standard "
+                f"deviation is the unit of the law; found {scale.tolist()}. Add protocols in which "
+                "it does."
+            )
+    return found
 
 
 def _moments(measures: Sequence[EmpiricalMeasure]) -> tuple[Tensor, Tensor]:

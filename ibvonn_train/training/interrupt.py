@@ -1,4 +1,4 @@
-"""Ctrl-C during training: finish the step, then stop."""
+"""Ctrl-C, or a request to end, during training: finish the step, then stop."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from typing import Any
 
 
 class Interruption:
-    """Context in which the first SIGINT only sets a flag; a second one acts at once.
+    """Context in which the first SIGINT or SIGTERM only sets a flag; a second one acts at once.
 
     Outside the main thread, where signals cannot be caught, it does nothing.
     """
 
     def __init__(self) -> None:
         self.requested = False
-        self._previous: Any = None
+        self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
-            self._previous = signal.signal(signal.SIGINT, self._note)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(
@@ -29,8 +30,8 @@ class Interruption:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
+        for number, previous in self._previous.items():
+            signal.signal(number, signal.SIG_DFL if previous is None else previous)
 
     def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         if self.requested:

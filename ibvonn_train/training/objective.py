@@ -69,6 +69,13 @@ class Objective:
         self.encoder_frozen = not any(p.requires_grad for p in law.encoder.parameters())
         self.decoder_frozen = not any(p.requires_grad for p in law.decoder.parameters())
         # What frozen parts give for a block is computed once, and forgotten with the block.
+        shortest = min(len(block.time) for block in data.training)
+        if weights.weak and law.internal_size and min(weak_widths, default=shortest) >= shortest:
+            raise ConfigError(
+                f"training.data.weak_widths: at least one must be shorter than the record, of "
+                f"{shortest} instants, for loss.weak; got {list(weak_widths)}. Give shorter ones, "
+                "store more instants, or set loss.weak to 0."
+            )
         self.time_scale = self._times()
         self._internal: WeakKeyDictionary[Block, Tensor] = WeakKeyDictionary()
         self._flow: WeakKeyDictionary[Block, tuple[Tensor, Tensor]] = WeakKeyDictionary()

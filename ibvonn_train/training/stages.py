@@ -114,6 +114,7 @@ class StageRun:
             group["lr"] = rate
         self.optimiser.zero_grad()
         record = self.objective.backward(self._random_batch())
+        self._require_numbers(record)
         self.optimiser.step()
         return record
 
@@ -138,11 +139,28 @@ class StageRun:
 
         before = [parameter.detach().clone() for parameter in self.parameters]
         self.optimiser.step(closure)
+        self._require_numbers(records[0])
         if all(map(torch.equal, before, self.parameters)):
             # Round-off has made the history of a stiff problem point uphill: begin a new one.
             self.optimiser.state.clear()
             self.optimiser.step(closure)
         return records[0]
+
+    def _require_numbers(self, record: dict[str, float]) -> None:
+        """Stop where nothing can be learned any more, before an optimiser spoils the weights.
+
+        Raises:
+            FloatingPointError: If the loss, or its gradient, is not finite.
+        """
+        wrong = [name for name, value in record.items() if not math.isfinite(value)]
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        if not wrong and all(bool(each.isfinite().all()) for each in gradients):
+            return
+        raise FloatingPointError(
+            f"training: the loss and its gradient must be finite; in step {self.step} of stage "
+            f"{self.config.name!r} {', '.join(wrong) or 'the gradient'} is not. Give the stage a "
+            "smaller learning_rate or a shorter window, or a stage without roll-outs before it."
+        )
 
     def _fixed(self, block: Block) -> Batch:
         """Return all trajectories, some states and overlapping windows of a block."""

@@ -41,7 +41,8 @@ class TrainedModel:
         config: The run that trained it.
         record: Plain values: `system`, `drive`, `strain_kind`, `parameters`, `units`, `time_step`
             (the integrator's), `envelope` (n_ε + n_α rows of [lower, upper]), `strain_rate`,
-            `stored_time_step`, `nodes` [first, last, number] of the quadrature, `provenance`.
+            `stored_time_step`, `nodes` [first, last, number] of the quadrature, `provenance`,
+            `rollouts` (the audit of the law's own roll-outs on its data; older files have none).
     """
 
     law: LearnedLaw
@@ -57,6 +58,7 @@ class TrainedModel:
         data: TrainingSet,
         ensemble: TrajectoryEnsemble,
         provenance: dict[str, Any],
+        verdict: dict[str, Any] | None = None,
     ) -> TrainedModel:
         """Collect what must be known of a law from the data that trained it."""
         states, rates, steps = [], [], []
@@ -83,6 +85,7 @@ class TrainedModel:
             "stored_time_step": _ranges(torch.cat(steps)[:, None])[0],
             "nodes": [float(nodes[0, 0]), float(nodes[-1, 0]), len(nodes)] if shared else None,
             "provenance": {"seed": config.seed, **provenance},
+            "rollouts": verdict,
         }
         return cls(law.cpu().requires_grad_(False), config, record)
 

@@ -8,9 +8,11 @@ import logging
 import platform
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -26,7 +28,7 @@ from .log import RunLog, alone, write_json
 from .stages import StageRun
 from .trained_model import TrainedModel
 from .training_config import TrainingConfig
-from .validation import validation_record
+from .validation import advice, rollout_verdict, validation_record
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +49,8 @@ def train(
     """Train a law on ensembles of microscopic trajectories.
 
     Every random number follows from `config.seed`. Checkpoints are written every
-    `config.checkpoint_every` steps, after every stage and on Ctrl-C; a run resumed from one gives
+    `config.checkpoint_every` steps, after every stage and on Ctrl-C
+    or SIGTERM; a run resumed from one gives
     the same numbers, bit by bit on the same machine, as one that was never interrupted.
 
     Args:
@@ -63,7 +66,7 @@ def train(
         The trained model, also written to `model.pt`.
 
     Raises:
-        KeyboardInterrupt: On Ctrl-C, after the checkpoint was written.
+        KeyboardInterrupt: On Ctrl-C or SIGTERM, after the checkpoint was written.
         CheckpointError: If the checkpoint is of another configuration or other data.
     """
     group = [ensembles] if isinstance(ensembles, TrajectoryEnsemble) else list(ensembles)
@@ -90,16 +93,19 @@ def _train(
 
     data = prepare(group, config.data, torch.device(config.device), config.seed)
     law = new_law(config, data)
+    known = _known(physics, data)
     start = _Start()
     if resume and (out / CHECKPOINT).is_file():
-        start = _read_checkpoint(out / CHECKPOINT, config, fingerprint, law)
+        start = _read_checkpoint(out / CHECKPOINT, config, fingerprint, law, known)
         logger.info("resume at stage %d, step %d", start.stage, start.run.get("step", 0))
     write_json(out / "config.json", {"training": config.resolved()})
 
-    log = RunLog(out, tensorboard=tensorboard, rows=start.rows)
     began = time.process_time() - start.seconds
     total = start.total
-    with Interruption() as interruption:
+    with (
+        closing(RunLog(out, tensorboard=tensorboard, rows=start.rows)) as log,
+        Interruption() as interruption,
+    ):
         for index in range(start.stage, len(config.stages)):
             stage = config.stages[index]
             resumed = index == start.stage and bool(start.run)
@@ -124,10 +130,11 @@ def _train(
                     log.flush()
                     checkpoint.save(
                         out / CHECKPOINT,
-                        _state(config, fingerprint, law, index, run.state(), total, log, began),
+                        _state(
+                            config, fingerprint, known, law, index, run.state(), total, log, began
+                        ),
                     )
                 if interruption.requested:
-                    log.close()
                     raise KeyboardInterrupt(
                         f"training stopped in stage {stage.name!r}; continue with resume."
                     )
@@ -139,10 +146,12 @@ def _train(
             log.flush()
             checkpoint.save(
                 out / CHECKPOINT,
-                _state(config, fingerprint, law, index + 1, {}, total, log, began),
+                _state(config, fingerprint, known, law, index + 1, {}, total, log, began),
             )
-    log.close()
 
+    verdict = rollout_verdict(law, data, physics)
+    if verdict["verdict"] == "fail":
+        logger.warning("training: %s", advice(verdict, config))
     model = TrainedModel.of(
         law,
         config=config,
@@ -153,6 +162,7 @@ def _train(
             "versions": versions(),
             "cpu_seconds": time.process_time() - began,
         },
+        verdict=verdict,
     )
     model.save(out / MODEL)
     return model
@@ -183,6 +193,26 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {n: importlib.metadata.version(n) for n in names}
 
 
+def _known(physics: Physics, data: TrainingSet) -> dict[str, Any]:
+    """Return what a checkpoint remembers of the physics: constants, and e at some states."""
+    measure = data.training[0].measures.absolute
+    x = (measure.nodes if measure.shared else measure.nodes[0])[::16]
+    strain = data.scales.strain_centre.expand(len(x), -1)
+    energy = None if physics.energy is None else physics.energy(x, strain).flatten().tolist()
+    return {
+        "thermal_energy": physics.thermal_energy,
+        "friction": physics.friction,
+        "reference_length": physics.reference_length,
+        "energy": energy,
+    }
+
+
+def _agree(one: Any, other: Any) -> bool:
+    if one is None or other is None:
+        return one is other
+    return np.shape(one) == np.shape(other) and np.allclose(one, other, rtol=1e-9)
+
+
 class _Start:
     """Where a run begins; the defaults are those of a new one."""
 
@@ -197,6 +227,7 @@ class _Start:
 def _state(
     config: TrainingConfig,
     fingerprint: str,
+    known: dict[str, Any],
     law: LearnedLaw,
     stage: int,
     run: dict[str, Any],
@@ -208,6 +239,7 @@ def _state(
         "kind": "checkpoint",
         "config": config.resolved(),
         "data_sha256": fingerprint,
+        "physics": known,
         "versions": versions(),
         "law": law.state_dict(),
         "stage": stage,
@@ -219,7 +251,11 @@ def _state(
 
 
 def _read_checkpoint(
-    path: Path, config: TrainingConfig, fingerprint: str, law: LearnedLaw
+    path: Path,
+    config: TrainingConfig,
+    fingerprint: str,
+    law: LearnedLaw,
+    known: dict[str, Any],
 ) -> _Start:
     content = checkpoint.load(path)
     if content.get("kind") != "checkpoint":
@@ -238,6 +274,13 @@ def _read_checkpoint(
         raise checkpoint.CheckpointError(
             f"{path}: was written with other data (sha256 {content['data_sha256'][:12]}…, now "
             f"{fingerprint[:12]}…). Train into another directory, or without resume."
+        )
+    there = content.get("physics", known)  # older files do not say
+    differing = [key for key in known if not _agree(there.get(key), known[key])]
+    if differing:
+        raise checkpoint.CheckpointError(
+            f"{path}: was written with other physics (differs in {differing}). Train into another "
+            "directory, or without resume."
         )
     law.load_state_dict(content["law"])
     start = _Start()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,6 +14,11 @@ from ..statistical_mechanics.microscopic_energy import Physics
 from .block_rollouts import rollouts
 from .dataset import Block, TrainingSet
 from .losses import negative_log_likelihood
+from .training_config import TrainingConfig
+
+LARGEST_ERROR = 20.0
+"""Of roll-outs on the law's own data, in per cent of the error of a constant."""
+ROLLOUTS = "roll-outs on the training data"
 
 STATES = 2000
 """Random states on which the likelihood is judged."""
@@ -48,6 +57,55 @@ def rollout_errors(law: LearnedLaw, block: Block, physics: Physics) -> dict[str,
         for drive, result in rollouts(law, block, internal, physics).items()
         for name, reference in truth.items()
     }
+
+
+@torch.no_grad()
+def rollout_verdict(law: LearnedLaw, data: TrainingSet, physics: Physics) -> dict[str, Any]:
+    """Return an audit of the roll-outs on the data that the law was trained and chosen on.
+
+    The error of stress and averaged strain is given in per cent of what their mean alone would
+    show: a law that fails here has learned rates and stresses at the measured states, and leaves
+    these states when it goes its own way. α is not judged: its noise depends on the replicas.
+    """
+    found: dict[str, list[float]] = {}
+    for block in (*data.training, *data.validation):
+        internal = block.series(law.encoder.gauge(law.encoder.raw_mean(block.measures)))
+        truth = {"stress": block.by_site(block.stress)}
+        if law.strain_kind == "averaged":
+            truth["strain"] = block.by_site(block.strain)
+        for drive, result in rollouts(law, block, internal, physics).items():
+            for name, reference in truth.items():
+                away = getattr(result, name).transpose(0, 1) - reference
+                constant = (reference - reference.mean((0, 1, 2))).norm()
+                found.setdefault(f"{drive} {name}", []).append(100 * float(away.norm() / constant))
+    errors = {key: float(np.max(values)) for key, values in found.items()}  # NaN is the largest
+    value = float(np.max(list(errors.values())))
+    words = ", ".join(f"{key} {error:.3g}" for key, error in errors.items())
+    return {
+        "audit": ROLLOUTS,
+        "value": value if math.isfinite(value) else None,
+        "band": [None, LARGEST_ERROR],
+        "verdict": "pass" if value <= LARGEST_ERROR else "fail",
+        "detail": "largest error in % of that of a constant, over the durations of training and "
+        f"validation data: {words}",
+    }
+
+
+def advice(verdict: dict[str, Any], config: TrainingConfig) -> str:
+    """Return what to say of roll-outs that fail."""
+    losses = [stage.loss for stage in config.stages]
+    weak = max((loss.weak for loss in losses), default=0.0)
+    options = []
+    if weak < 1.0:
+        options.append(f"raise loss.weak (at most {weak:g} here) to 1")
+    if not any(loss.rollout or loss.tracking for loss in losses):
+        options.append("add a stage with loss.rollout")
+    options.append("train longer, from another seed or on more replicas")
+    return (
+        f"the law's own {ROLLOUTS} must be within {LARGEST_ERROR:g} % of the error of a constant; "
+        f"they fail: {verdict['detail'].split(': ', 1)[1]} %. Do not use this law: "
+        f"{', or '.join(options)}."
+    )
 
 
 @torch.no_grad()

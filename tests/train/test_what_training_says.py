@@ -1,0 +1,297 @@
+"""What cannot be learned, has not been learned, or cannot be judged is said."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from ibvonn_train.audits import certify
+from ibvonn_train.data.ensemble import TrajectoryEnsemble
+from ibvonn_train.evaluation import evaluate, open_law
+from ibvonn_train.export import export_trained
+from ibvonn_train.statistical_mechanics.microscopic_energy import Physics, physics_of
+from ibvonn_train.training import CheckpointError, TrainedModel, TrainingConfig, train
+from ibvonn_train.training import validation as validating
+from ibvonn_train.training.dataset import prepare
+from ibvonn_train.training.objective import Objective
+from ibvonn_train.training.stages import StageRun
+from ibvonn_train.training.trainer import new_law
+from ibvonn_train.training.training_config import ConfigError, DataConfig
+
+TABLE: dict[str, Any] = {
+    "name": "small",
+    "checkpoint_every": 50,
+    "data": {"nodes": 64, "validation": [1], "samples": 50},
+    "model": {"encoder_widths": [4], "energy_widths": [5], "context_widths": [4], "ridges": 2},
+    "stages": [{"name": "adam", "optimiser": "adam", "steps": 3, "states": 16}],
+}
+CONFIG = TrainingConfig.from_dict(TABLE)
+LBFGS = dataclasses.replace(CONFIG.stages[0], optimiser="lbfgs", steps=30)
+NEEDS_ONE_COMPONENT = {
+    "f against F_flow", "g against F_flow", "entropy production", "equilibrium response",
+}  # fmt: skip
+
+
+def run(data: TrajectoryEnsemble, out: Path, config: TrainingConfig = CONFIG, **more: Any) -> Any:
+    return train(config, data, out, progress=False, tensorboard=False, **more)
+
+
+def instants(data: TrajectoryEnsemble, count: int) -> TrajectoryEnsemble:
+    series = {
+        name: getattr(data, name)[:, :count]
+        for name in ("control", "control_rate", "microstate", "force")
+    }
+    return dataclasses.replace(data, time=data.time[:count], **series)
+
+
+@pytest.fixture(scope="module")
+def vectors(ensemble: TrajectoryEnsemble) -> TrajectoryEnsemble:
+    """A particle with three components, of which the trap moves the first."""
+    rng = np.random.default_rng(0)
+    across = rng.normal(scale=0.07, size=(*ensemble.microstate.shape[:-1], 2))
+    microstate = np.concatenate([ensemble.microstate, across], -1)[:, :, :, :60]
+    return dataclasses.replace(ensemble, microstate=microstate, system="particle_in_space")
+
+
+def energy(x: torch.Tensor, strain: torch.Tensor) -> torch.Tensor:
+    apart = (strain[..., :1] - x[..., 0]) ** 2
+    return 0.5 * (apart + x.square().sum(-1))
+
+
+def test_microstates_of_several_components_are_judged_as_far_as_they_can_be(
+    vectors: TrajectoryEnsemble, tmp_path: Path
+) -> None:
+    export_trained(run(vectors, tmp_path), tmp_path / "model")
+    law = open_law(tmp_path / "model", energy)
+    found = {each.audit: each for each in certify(law, vectors, evaluate(law, vectors), vectors)}
+    for name in NEEDS_ONE_COMPONENT:
+        assert found[name].verdict == "not available", name
+        assert found[name].detail == "needs microstates of one component; these have 3"
+    assert found["stress at encoded states"].value is not None
+
+
+def test_the_trap_of_that_name_has_one_component(vectors: TrajectoryEnsemble) -> None:
+    from ibvonn_train.evaluation.noise_free import exact_trap_of
+    from ibvonn_train.evaluation.order_parameters import known_variable
+
+    named = dataclasses.replace(vectors, system="tethered_particle")
+    assert known_variable(named) is None
+    assert exact_trap_of(named) is None
+
+
+def test_without_thermal_noise_its_audits_are_not_available(
+    ensemble: TrajectoryEnsemble, tmp_path: Path
+) -> None:
+    export_trained(run(ensemble, tmp_path), tmp_path / "model")
+    law = open_law(tmp_path / "model")
+    cold = dataclasses.replace(ensemble, parameters=ensemble.parameters | {"thermal_energy": 0.0})
+    found = {each.audit: each for each in certify(law, cold, evaluate(law, ensemble), cold)}
+    for name in ("fluctuation-dissipation", "Jarzynski equality", "equilibrium response"):
+        assert (found[name].verdict, found[name].value) == ("not available", None)
+        assert "k_BT of these data is 0" in found[name].detail
+
+
+def test_one_instant_teaches_and_judges_nothing(
+    ensemble: TrajectoryEnsemble, tmp_path: Path
+) -> None:
+    single = instants(ensemble, 1)
+    with pytest.raises(ValueError, match=r"at least 2 instants.* ensemble 0 has 1"):
+        run(single, tmp_path / "one")
+    export_trained(run(ensemble, tmp_path), tmp_path / "model")
+    with pytest.raises(ValueError, match="at least 2 instants to roll 'small' out; found 1"):
+        evaluate(open_law(tmp_path / "model"), single)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"control": 0.1, "control_rate": 0.0}, "the strain must vary"),
+        ({"force": 0.3}, "the stress must vary"),
+        ({"microstate": 0.2}, "the microstate must vary"),
+    ],
+)
+def test_what_never_varies_is_refused(
+    ensemble: TrajectoryEnsemble, change: dict[str, float], words: str, tmp_path: Path
+) -> None:
+    constant = {
+        name: np.full_like(getattr(ensemble, name), value) for name, value in change.items()
+    }
+    with pytest.raises(ValueError, match=words):
+        run(dataclasses.replace(ensemble, **constant), tmp_path)
+
+
+def test_replicas_that_are_all_alike_are_refused(
+    ensemble: TrajectoryEnsemble, tmp_path: Path
+) -> None:
+    first = np.repeat(ensemble.microstate[..., :1, :], 5, axis=-2)
+    with pytest.raises(ValueError, match="the spread of the replicas must vary"):
+        run(dataclasses.replace(ensemble, microstate=first), tmp_path)
+
+
+def test_a_record_shorter_than_every_test_function_is_refused(
+    ensemble: TrajectoryEnsemble, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=r"shorter than the record, of 15 instants.*\[20, 60\]"):
+        run(instants(ensemble, 15), tmp_path)
+    short = dataclasses.replace(CONFIG.data, weak_widths=(5, 60))
+    run(instants(ensemble, 15), tmp_path, dataclasses.replace(CONFIG, data=short))
+
+
+@pytest.mark.parametrize("stage", [CONFIG.stages[0], LBFGS])
+def test_a_loss_that_is_no_number_stops_the_training_and_spoils_no_weight(
+    ensemble: TrajectoryEnsemble, stage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = prepare([ensemble], DataConfig(nodes=64), torch.device("cpu"), 0)
+    law = new_law(CONFIG, data)
+    physics = physics_of(ensemble.system, ensemble.parameters)
+    learning = StageRun(law, data, physics, stage, CONFIG.data, 0)
+    learning.advance()
+    backward = Objective.backward
+
+    def overflow(self: Objective, *arguments: Any) -> dict[str, float]:
+        record = backward(self, *arguments)
+        for parameter in law.parameters():
+            if parameter.grad is not None:
+                parameter.grad.fill_(torch.nan)
+        return record | {"stress": float("inf"), "loss": float("inf")}
+
+    monkeypatch.setattr(Objective, "backward", overflow)
+    with pytest.raises(FloatingPointError, match=r"step 1 of stage 'adam' stress, loss is not"):
+        learning.advance()
+    assert all(bool(value.isfinite().all()) for value in law.state_dict().values())
+
+
+def test_a_request_to_end_leaves_a_checkpoint_to_go_on_from(
+    ensemble: TrajectoryEnsemble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    advance = StageRun.advance
+
+    def advance_and_end(self: StageRun) -> dict[str, float]:
+        if self.step == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return advance(self)
+
+    # Control: without the training's own handler the signal would end this program.
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(StageRun, "advance", advance_and_end)
+            with pytest.raises(KeyboardInterrupt, match="stopped in stage 'adam'"):
+                run(ensemble, tmp_path / "ended")
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    resumed = run(ensemble, tmp_path / "ended", resume=True).law.state_dict()
+    whole = run(ensemble, tmp_path / "whole").law.state_dict()
+    assert all(torch.equal(resumed[name], value) for name, value in whole.items())
+
+
+def test_a_training_is_not_continued_with_other_physics(
+    ensemble: TrajectoryEnsemble, tmp_path: Path
+) -> None:
+    own = physics_of(ensemble.system, ensemble.parameters)
+    assert own.energy is not None
+    microscopic = own.energy
+    run(ensemble, tmp_path, physics=own)
+    hot = dataclasses.replace(own, thermal_energy=2 * own.thermal_energy)
+    stiff = dataclasses.replace(own, energy=lambda x, strain: 3 * microscopic(x, strain))
+    for other, key in [(hot, "thermal_energy"), (stiff, "energy")]:
+        with pytest.raises(CheckpointError, match=rf"other physics \(differs in \['{key}'\]\)"):
+            run(ensemble, tmp_path, physics=other, resume=True)
+    run(ensemble, tmp_path, physics=own, resume=True)
+
+
+def test_parameters_that_an_energy_needs_are_named() -> None:
+    with pytest.raises(ValueError, match="must hold 'stiffness', which its microscopic energy"):
+        physics_of("tethered_particle", {"friction": 1.0, "thermal_energy": 0.01})
+
+
+UNTRAINED = """
+import sys
+import ffcx  # sends Python's warnings to a logger that nobody hears
+from ibvonn_train.cli.parser import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_roll_outs_that_fail_reach_the_person_and_the_manifest(
+    ensemble: TrajectoryEnsemble, tmp_path: Path
+) -> None:
+    pytest.importorskip("ffcx")
+    ensemble.save(tmp_path / "data.h5")
+    (tmp_path / "study.toml").write_text(
+        '[training]\nname = "small"\n[training.data]\nnodes = 64\n[[training.stages]]\n'
+        'name = "adam"\noptimiser = "adam"\nsteps = 1\n'
+    )
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", UNTRAINED, *arguments, "--quiet"],
+            cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120,
+        ).stderr
+        for arguments in (
+            ["train", "study.toml", "--data", "data.h5", "--out", "run"],
+            ["export", "run", "model"],
+            ["export", "run", "model"],  # nobody has judged it: it may be replaced
+        )
+    ]  # fmt: skip
+    for verb, text in zip(("training", "export", "export"), said, strict=True):
+        assert text.count(f"{verb}: the law's own roll-outs on the training data") == 1
+        assert "raise loss.weak (at most 0.1 here) to 1, or add a stage with loss.rollout" in text
+    (entry,) = json.loads((tmp_path / "model/manifest.json").read_text())["certificate"]
+    assert (entry["audit"], entry["verdict"]) == ("roll-outs on the training data", "fail")
+    assert entry["value"] > entry["band"][1] == 20.0
+
+
+@pytest.mark.parametrize(
+    ("factor", "verdict"), [(0.0, "pass"), (0.15, "pass"), (0.25, "fail"), (np.nan, "fail")]
+)
+def test_roll_outs_are_measured_by_what_a_constant_would_show(
+    ensemble: TrajectoryEnsemble, factor: float, verdict: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of a part of the deviation from the mean is that part in per cent."""
+    shifted = dataclasses.replace(ensemble, force=ensemble.force + 50.0)  # a mean hides nothing
+    data = prepare([shifted], CONFIG.data, torch.device("cpu"), 0)
+    law = new_law(CONFIG, data)
+    physics = physics_of(ensemble.system, ensemble.parameters)
+    own = validating.rollouts
+
+    def spoiled(*arguments: Any) -> Any:
+        block = arguments[1]
+        stress = block.by_site(block.stress).transpose(0, 1)
+        stress = stress + factor * (stress - stress.mean())
+        return {k: v._replace(stress=stress) for k, v in own(*arguments).items()}
+
+    monkeypatch.setattr(validating, "rollouts", spoiled)
+    found = validating.rollout_verdict(law, data, physics)
+    assert found["verdict"] == verdict
+    if np.isfinite(factor):
+        assert found["value"] == pytest.approx(100 * factor)
+    else:
+        assert found["value"] is None
+
+
+def test_models_of_earlier_versions_have_no_verdict_and_are_exported(
+    ensemble: TrajectoryEnsemble, tmp_path: Path
+) -> None:
+    model = run(ensemble, tmp_path)
+    del model.record["rollouts"]
+    model.save(tmp_path / "model.pt")
+    path = export_trained(TrainedModel.load(tmp_path), tmp_path / "model")
+    assert json.loads((path / "manifest.json").read_text())["certificate"] is None
+
+
+def test_physics_holds_what_a_checkpoint_compares() -> None:
+    """A constant that is added to the physics has to be remembered too."""
+    assert {each.name for each in dataclasses.fields(Physics)} == {
+        "energy", "thermal_energy", "friction", "reference_length",
+    }  # fmt: skip
