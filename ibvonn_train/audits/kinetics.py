@@ -155,12 +155,14 @@ def stress_defect(law: Law, evidence: Evidence, states: int = 300) -> Audit | No
     at = np.unravel_index(pick, shape)
     x = data.microstate[at].astype(np.float64)
     step = 1e-2 * float(x.std())
-    slope = (law.encode(x + step)[1] - law.encode(x - step)[1]) / (2 * step)
     rates = law.rates(measured.strain[at], measured.internal[at])
-    defect = (slope * rates.driving_force).sum(-1)
+    defect = [
+        (law.encode(x + by)[1] - law.encode(x - by)[1]) / (2 * step) * rates.driving_force
+        for by in step * np.eye(x.shape[-1])  # a rigid translation in every direction
+    ]
     return Audit.judge(
         "stress defect of the gauge",
-        100 * float(np.linalg.norm(defect) / np.linalg.norm(rates.stress)),
+        100 * float(np.linalg.norm(np.sum(defect, -1)) / np.linalg.norm(rates.stress)),
         bands.STRESS_DEFECT,
         f"rms of ⟨ψ'⟩ ∂f/∂α over rms of σ in %, {len(x)} states of unseen data",
     )

@@ -53,7 +53,7 @@ def _energy(
     if exact is not None and law.internal_size == 1:
         mean = data.microstate[:, :, 0, :, 0].mean(-1, dtype=np.float64).reshape(-1)[pick]
         truth, label = exact.energy(strain[:, 0], mean), "exact f"
-    elif knows_energy(law) and law.has_decoder:
+    elif knows_energy(law) and law.has_decoder and data.microstate.shape[-1] == 1:
         truth, label = flow_energy(law, strain, internal), "F of the decoder"
     else:
         axis.axis("off")
@@ -78,8 +78,13 @@ def _surface(axis: Any, law: Law, strain: FloatArray, internal: FloatArray) -> N
     levels = energy.min() + (energy.max() - energy.min()) * np.linspace(0, 1, 16) ** 2
     axis.contour(eps, alpha, energy, levels=levels, linewidths=0.8)
     axis.plot(strain[:, 0], internal[:, 0], "k.", ms=1)
-    rest = "" if law.internal_size == 1 else " (other α at their medians)"
-    axis.set(xlabel="strain ε", ylabel="α", title=f"f over the envelope{rest}")
+    others = [s for s, n in (("ε", law.strain_size), ("α", law.internal_size)) if n > 1]
+    rest = f" (other {' and '.join(others)} at their medians)" if others else ""
+    axis.set(
+        xlabel="strain ε1" if law.strain_size > 1 else "strain ε",
+        ylabel="α1" if law.internal_size > 1 else "α",
+        title=f"f over the envelope{rest}",
+    )
 
 
 def _dissipation(axis: Any, law: Law, strain: FloatArray, internal: FloatArray) -> None:

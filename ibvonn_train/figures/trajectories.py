@@ -56,7 +56,8 @@ def trajectories(
                 axis.plot(data.time, predicted[at], color=colour, lw=1, ls="--")
             title = "protocol" if name == "force" or sites == 1 else f"protocol {cases[-1]}"
             axis.legend(title=title, fontsize=7, title_fontsize=7)
-            axis.set(ylabel=LABELS[name])
+            several = name != "force" and measured.shape[-1] > 1
+            axis.set(ylabel=LABELS[name] + (" (first component)" if several else ""))
         axes[-1, 0].set(xlabel="time")
         errors = ", ".join(
             f"{key.split('/')[1]} {value:.2g} %"

@@ -63,6 +63,12 @@ class RunLog:
         """Bring what was written to disk."""
         self._stream.flush()
 
+    def __enter__(self) -> RunLog:
+        return self
+
+    def __exit__(self, *what: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Close the files."""
         self._stream.close()

@@ -1,0 +1,84 @@
+"""Microstates of several components: what can be judged is, the rest says why not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from ibvonn_train.audits import certify
+from ibvonn_train.evaluation import evaluate, open_law
+from ibvonn_train.export import export_trained
+from ibvonn_train.figures import report
+from ibvonn_train.simulation import MicroscopicSystem, simulate, trap_of_paper
+from ibvonn_train.training import TrainingConfig, train
+
+LOSS = {"stress": 1.0, "weak": 1.0, "likelihood": 1e-2}
+CONFIG = TrainingConfig.from_dict({
+    "name": "vector",
+    "data": {"validation": [1]},
+    "model": {"encoder_widths": [4], "energy_widths": [5], "context_widths": [4], "ridges": 2},
+    "stages": [{"name": "adam", "optimiser": "adam", "steps": 30, "states": 16, "loss": LOSS}],
+})  # fmt: skip
+
+
+class Bundle(MicroscopicSystem):
+    """A particle in several directions, of which a trap pulls the first."""
+
+    name = "bundle"
+    friction = 1.0
+    thermal_energy = 0.01
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def energy(self, x: Tensor, control: Tensor) -> Tensor:
+        return 0.5 * (control - x[:, 0]) ** 2 + 0.5 * (x**2).sum(1)
+
+    def start(self, control: Tensor, n_replica: int, generator: torch.Generator) -> Tensor:
+        shape = (len(control), self.size, n_replica)
+        return 0.1 * torch.randn(shape, generator=generator, dtype=control.dtype)
+
+    def microstate(self, x: Tensor, control: Tensor) -> Tensor:
+        return x.transpose(1, 2).unsqueeze(1)
+
+
+def energy(microstate: Tensor, strain: Tensor) -> Tensor:
+    """e(x, ε) of the bundle."""
+    return 0.5 * (strain - microstate[..., 0]) ** 2 + 0.5 * (microstate**2).sum(-1)
+
+
+@pytest.mark.parametrize("size", [pytest.param(2, marks=pytest.mark.slow), 3])
+def test_a_law_of_vector_microstates_is_trained_judged_exported_and_drawn(
+    size: int, tmp_path: Path
+) -> None:
+    data = simulate(
+        Bundle(size), trap_of_paper().train[:3], duration=1.5, time_step=0.01, stride=2,
+        replicas=60, seed=1, progress=False,
+    )  # fmt: skip
+    assert data.microstate.shape[2:] == (1, 60, size)
+    model = train(CONFIG, data, tmp_path / "run", progress=False, tensorboard=False)
+    path = export_trained(model, tmp_path / "model", name="vector")
+    law = open_law(path, energy)
+    found = evaluate(law, data)
+    assert all(np.isfinite(value) for value in found.errors.values())
+    audits = {audit.audit: audit for audit in certify(law, data, found)}
+    for name in (
+        "f against F_flow", "g against F_flow", "entropy production", "equilibrium response"
+    ):  # fmt: skip
+        assert audits[name].verdict == "not available", name
+        assert "microstates of one component" in audits[name].detail
+    for name in ("stress at encoded states", "dissipation sign", "fluctuation-dissipation"):
+        assert audits[name].value is not None
+    again = export_trained(
+        model,
+        tmp_path / "model",
+        name="vector",
+        certificate=[each.record() for each in audits.values()],
+    )
+    assert open_law(again).manifest["certificate"]
+    report(tmp_path / "figures", law, {"unseen": data}, {"unseen": found})
+    assert {each.name for each in (tmp_path / "figures").glob("*.png")} >= {"potentials.png"}
