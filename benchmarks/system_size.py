@@ -22,7 +22,7 @@ import torch
 from ibvonn_train.evaluation import open_law
 from ibvonn_train.evaluation.closed_form_reference import Twin, fitted_twin
 from ibvonn_train.evaluation.errors import relative_error
-from ibvonn_train.evaluation.law_rollouts import encoded, reference_strain, roll_out
+from ibvonn_train.evaluation.law_rollouts import encoded, roll_out
 from ibvonn_train.simulation import (
     Preparation,
     SpringChain,
@@ -75,7 +75,7 @@ def errors(law, data):
     """Return the errors of ε and F_ex of an end-driven law, in %."""
     start = encoded(law, data)
     run = roll_out(law, data, start, drives=("end",))["end"]
-    zero = reference_strain(law)  # errors are relative to the strain of the data
+    zero = law.strain_reference  # errors are relative to the strain of the data
     strain = relative_error(run.strain + zero, start.strain + zero)
     return strain, relative_error(run.force, start.force)
 

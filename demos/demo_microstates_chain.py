@@ -27,7 +27,7 @@ from demo_phase_bar import SPRINGS, chain_of
 from dolfinx import fem, mesh
 
 import ibvonn_fem
-from ibvonn_fem.model.microstates import encode
+from ibvonn_fem.model.microstates import encode, strain_reference
 from ibvonn_fem.stepping.time_stepping import Step
 from ibvonn_train import simulation
 from ibvonn_train.simulation.protocols import piecewise_linear
@@ -64,9 +64,7 @@ def springs(
 
 def run_bar(model: ibvonn_fem.ExportedModel, steps: int, replicas: int) -> trap.Recording:
     """Pull the bar, record the strain of a point and the samples of its flow."""
-    rest = encode(model, np.zeros((1, 1, 1))).strain
-    assert rest is not None
-    zero = -float(rest[0, 0])
+    zero = float(strain_reference(model)[0])
     force = model.manifest.raw["microscopic"]["parameters"]
     force = force["stiffness"] * force["crossing"]
     bar = mesh.create_unit_interval(MPI.COMM_SELF, 4)

@@ -49,7 +49,7 @@ import torch
 from dolfinx import fem, mesh
 
 import ibvonn_fem
-from ibvonn_fem.model.microstates import encode
+from ibvonn_fem.model.microstates import encode, strain_reference
 from ibvonn_fem.stepping.time_stepping import Step
 from ibvonn_train import simulation
 from ibvonn_train.data.ensemble import TrajectoryEnsemble
@@ -86,15 +86,10 @@ CASES: dict[str, tuple[float, tuple[simulation.Protocol, ...]]] = {
 def chain_of(model: ibvonn_fem.ExportedModel) -> tuple[simulation.SpringChain, float]:
     """The chain that the model was made from, in equilibrium at first, and its time step."""
     microscopic = model.manifest.raw["microscopic"]
-    p = microscopic["parameters"]
+    recorded = {"thermal_energy": microscopic["thermal_energy"], **microscopic["parameters"]}
     time_step = microscopic["time_step"] or 1e-3
-    chain = simulation.SpringChain(
-        spring=simulation.TwoWellSpring(p["stiffness"], p["well_distance"], p.get("offset", 0.0)),
-        springs=SPRINGS,
-        reference_length=p["reference_length"],
-        friction=p["friction"],
-        thermal_energy=microscopic["thermal_energy"],
-    )
+    chain = simulation.recorded_system(microscopic["system"], {**recorded, "springs": SPRINGS})
+    assert isinstance(chain, simulation.SpringChain)
     return chain.from_equilibrium(time_step), time_step
 
 
@@ -134,10 +129,8 @@ class Bar:
         self.friction, self.L0 = p["friction"], p["reference_length"]
         self.length = SPRINGS * self.L0
         first = encode(model, first_microstate)
-        rest = encode(model, np.zeros((1, 1, 1))).strain
         assert first.strain is not None
-        assert rest is not None
-        self.zero = -float(rest[0, 0])  # strain of the springs where the law has ε = 0
+        self.zero = float(strain_reference(model)[0])  # of the springs where ε = 0
         domain = mesh.create_interval(MPI.COMM_SELF, elements, [0.0, self.length])
         V = fem.functionspace(domain, ("Lagrange", 1))
         self.u = fem.Function(V, name="displacement")

@@ -7,6 +7,7 @@ ONNX Runtime, which the C kernel of the law does not need.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,8 @@ from ..kernels.onnx import Graph
 from .exported_model import ExportedModel
 from .point_reports import check_points
 from .scaling import Scaled
+
+logger = logging.getLogger(__name__)
 
 
 class Decoder:
@@ -120,6 +123,36 @@ def encode(model: ExportedModel, microstate: object) -> MacroscopicState:
     names = ("statev", "strain") if "strain" in graph.outputs else ("statev",)
     found = graph.run(names, {"microstate": values})
     return MacroscopicState(found[0], found[1] * scale if len(found) > 1 else None)
+
+
+def strain_reference(model: ExportedModel) -> FloatArray:
+    """Strain of the microscopic data that the law calls zero, shape ``(n_ε,)``.
+
+    An older manifest does not say: there it is 0 for controlled strain, and for averaged strain the
+    encoder tells.
+
+    Args:
+        model: A model that was learned from (or derived for) microstates.
+
+    Raises:
+        ExportedModelError: If neither manifest nor encoder tells.
+    """
+    scale, original = _unscaled(model)
+    manifest = original.manifest.raw["strain"]
+    if "reference" in manifest:
+        zero: FloatArray = scale * np.asarray(manifest["reference"], dtype=np.float64)
+        return zero
+    if manifest["kind"] == "controlled":
+        return np.zeros(model.strain_size)
+    logger.info(
+        "%s: its manifest, of an older version, does not say which strain of the data the law "
+        "calls zero; asking its encoder. Export it again.",
+        original.manifest.name,
+    )
+    strain = encode(model, np.zeros((1, 1, model.strain_size))).strain
+    assert strain is not None  # noqa: S101 (it is averaged)
+    found: FloatArray = 0.0 - strain[0]
+    return found
 
 
 def equilibrium_state(model: ExportedModel, strain: object) -> FloatArray:

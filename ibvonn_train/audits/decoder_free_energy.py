@@ -7,7 +7,6 @@ import torch
 
 from ..evaluation.decoder_mean import decoder_mean
 from ..evaluation.interface import FloatArray, Law
-from ..evaluation.law_rollouts import reference_strain
 from .audit_data import NEEDS_DECODER
 
 NODES = 600
@@ -32,7 +31,7 @@ def flow_energy(law: Law, strain: FloatArray, internal: FloatArray) -> FloatArra
     if physics is None or physics.energy is None or not law.has_decoder:
         raise ValueError(f"flow_energy: {NEEDS_DECODER}; {law.name!r} lacks one of them.")
     # x is in the data's measure, ε in that of the law.
-    zero, microscopic, k_bt = reference_strain(law), physics.energy, physics.thermal_energy
+    zero, microscopic, k_bt = law.strain_reference, physics.energy, physics.thermal_energy
 
     def integrand(x: FloatArray, log_q: FloatArray, eps: FloatArray) -> FloatArray:
         energy = microscopic(torch.from_numpy(x[..., None]), torch.from_numpy(eps + zero))

@@ -16,7 +16,6 @@ import torch
 from scipy.spatial import cKDTree
 
 from ..evaluation.interface import FloatArray, Law
-from ..evaluation.law_rollouts import reference_strain
 from .audit_data import Evidence
 from .decoder_free_energy import flow_energy
 
@@ -79,7 +78,7 @@ def plug_in_energy(law: Law, microstate: FloatArray, strain: FloatArray) -> Floa
     gap = np.maximum(x[:, high] - x[:, low], smallest)
     entropy = np.log(size * gap / (high - low)).mean(1)
     energy = law.physics.energy(
-        torch.from_numpy(x[..., None]), torch.from_numpy(strain + reference_strain(law))
+        torch.from_numpy(x[..., None]), torch.from_numpy(strain + law.strain_reference)
     )
     found: FloatArray = energy.numpy().mean(1) - law.physics.thermal_energy * entropy
     return found

@@ -9,7 +9,6 @@ from scipy.optimize import minimize
 
 from ..evaluation.errors import relative_error
 from ..evaluation.interface import FloatArray, Law
-from ..evaluation.law_rollouts import reference_strain
 from ..law.free_energy import MicroscopicEnergy
 from ..statistical_mechanics.boltzmann import Boltzmann
 from ..statistical_mechanics.microscopic_energy import Physics
@@ -105,7 +104,7 @@ def response(law: Law, evidence: Evidence) -> Audit:
     lacking = more_than_one(evidence) or lacks_noise(evidence)
     if lacking:
         return Audit.not_available(name, band, lacking)
-    zero = reference_strain(law)[0]
+    zero = law.strain_reference[0]
     sites = evidence.measured.strain[..., 0]
     whole = sites.mean(2) if law.averaged else sites
     boltzmann = Boltzmann(*known, *_span(law))

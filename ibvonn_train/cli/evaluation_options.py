@@ -64,12 +64,11 @@ def opened(
     system = _own(options, next(iter(data.values())))
     if system is None:
         return law
-    energy = getattr(system, "microscopic_energy", None)
-    if energy is None:
+    if system.microscopic_energy is None:
         raise ConfigError(
             f"--system: {options.system} has no method microscopic_energy(microstate, strain)."
         )
-    return open_law(path, energy)
+    return open_law(path, system.microscopic_energy)
 
 
 def _require_of_law(law: ExportedLaw, name: str, data: TrajectoryEnsemble) -> None:
@@ -137,7 +136,9 @@ def _own(options: argparse.Namespace, data: TrajectoryEnsemble) -> MicroscopicSy
     if options.system is None:
         return None
     maker = own_system(options.system, Path())
-    return system_of_record(maker, data.system, data.parameters, f"--system {options.system}")
+    return system_of_record(
+        maker, data.system, data.parameters, data.drive, f"--system {options.system}"
+    )
 
 
 def gauge_of(law: ExportedLaw, training: list[Path] | None) -> Gauge | None:

@@ -334,7 +334,7 @@ def _energy_of_config(path: Path, data: TrajectoryEnsemble) -> MicroscopicEnergy
         return None
     system = build_system(config, path.parent)
     require_system(system, data.system, data.parameters, f"{path}: simulation.system")
-    return getattr(system, "microscopic_energy", None)
+    return system.microscopic_energy
 
 
 def _opened(paths: Sequence[Path], stack: ExitStack) -> list[TrajectoryEnsemble]:

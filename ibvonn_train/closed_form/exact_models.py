@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..export.manifest import Description
 from ..export.write_model import Decoder, export_law
-from ..simulation.systems.bistable_spring import TwoWellSpring
+from ..simulation.systems.spring_chain import SpringChain, unfolding_chain
 from .kramers import chain_twin
 from .linear_solids import standard_linear_solid, trap_law
 
@@ -142,10 +142,7 @@ def export_chain_twin(directory: str | Path) -> Path:
         "chain_twin",
         "Closed-form twin of a chain of bistable springs: exact stress for any open fraction, "
         "Kramers kinetics (drag η/2 on each spring, nothing fitted).",
-        TwoWellSpring(),
-        reference_length=0.01,
-        thermal_energy=5e-6,
-        friction=0.1,
+        SpringChain(),
         reference_strain=1.0,
         strain_range=(-1.5, 3.0),
     )
@@ -153,20 +150,16 @@ def export_chain_twin(directory: str | Path) -> Path:
 
 def export_unfolding_twin(directory: str | Path) -> Path:
     """Twin of a chain of units that unfold, at rest without force: barriers 10 and 2.9 k_BT."""
-    spring = TwoWellSpring(stiffness=1.0, well_distance=0.3, offset=0.0135)
-    thermal_energy = 0.0019
-    at_rest = 1.0 / (1.0 + math.exp(spring.offset / thermal_energy))
+    chain = unfolding_chain()
+    at_rest = 1.0 / (1.0 + math.exp(chain.spring.offset / chain.thermal_energy))
     return _export_twin(
         directory,
         "unfolding_twin",
         "Closed-form twin of a chain of units that unfold under tension and fold back: exact "
         "stress for any open fraction, Kramers kinetics (drag η/2 on each spring, nothing "
         "fitted). Free of stress at rest, where nearly all units are folded.",
-        spring,
-        reference_length=1.0,
-        thermal_energy=thermal_energy,
-        friction=1.0,
-        reference_strain=spring.well_distance * at_rest,
+        chain,
+        reference_strain=chain.spring.well_distance * at_rest,
         strain_range=(-0.25, 0.6),
     )
 
@@ -175,20 +168,17 @@ def _export_twin(
     directory: str | Path,
     name: str,
     text: str,
-    spring: TwoWellSpring,
+    chain: SpringChain,
     *,
-    reference_length: float,
-    thermal_energy: float,
-    friction: float,
     reference_strain: float,
     strain_range: tuple[float, float],
 ) -> Path:
-    """Export the twin of a chain with drag ``friction`` on each bead."""
+    """Export the twin of a chain of any number of springs."""
     law = chain_twin(
-        spring,
-        reference_length=reference_length,
-        thermal_energy=thermal_energy,
-        friction=0.5 * friction,
+        chain.spring,
+        reference_length=chain.reference_length,
+        thermal_energy=chain.thermal_energy,
+        friction=0.5 * chain.friction,
         reference_strain=reference_strain,
         strain_range=strain_range,
     )
@@ -202,6 +192,7 @@ def _export_twin(
         strain=["strain"],
         strain_measure="mean elongation of a spring over its reference length, minus "
         f"{reference_strain:.6g}",
+        strain_reference=[reference_strain],
         stress=["stress"],
         stress_measure="mean spring force",
         internal=["open_fraction"],
@@ -210,24 +201,30 @@ def _export_twin(
         strain_rate=[[-10.0, 10.0]],
         time_step=[1e-3, 1.0],
         microscopic={
-            "system": "double_well_chain",
-            "thermal_energy": thermal_energy,
-            "effective_thermal_energy": thermal_energy,
+            "system": chain.name,
+            "thermal_energy": chain.thermal_energy,
+            "effective_thermal_energy": chain.thermal_energy,
             "time_step": None,
             "parameters": {
-                "stiffness": spring.stiffness,
-                "well_distance": spring.well_distance,
-                "crossing": spring.crossing,
-                "reference_length": reference_length,
-                "friction": friction,
+                key: value for key, value in chain.parameters().items() if key in OF_ONE_SPRING
             },
         },
     )
     encoder = OpenFractionEncoder(
-        spring.crossing / reference_length, open_fraction, reference_strain
+        chain.spring.crossing / chain.reference_length, open_fraction, reference_strain
     )
     return export_law(directory, law, about, encoder=encoder)
 
+
+OF_ONE_SPRING = (
+    "stiffness",
+    "well_distance",
+    "offset",
+    "crossing",
+    "reference_length",
+    "friction",
+)
+"""Parameters of a chain that its twin, the law of one spring, depends on."""
 
 EXPORTS: dict[str, Callable[[str | Path], Path]] = {
     "trap": export_trap,

@@ -60,6 +60,11 @@ class Twin:
         self._rates = self._law.rates()
 
     @property
+    def strain_reference(self) -> FloatArray:
+        """The crossing of the wells."""
+        return np.array([self._crossing])
+
+    @property
     def internal_scale(self) -> FloatArray:
         """One."""
         return self._law.internal_scale

@@ -9,12 +9,13 @@ import numpy as np
 
 from ..closed_form.exact_trap import ExactTrap
 from ..data.ensemble import TrajectoryEnsemble
+from ..simulation import OrderParameter
 from .errors import Gauge, deviation, relative_error
 from .interface import FloatArray, Law
-from .law_rollouts import Trajectories, encoded, reference_strain, roll_out
+from .law_rollouts import Trajectories, encoded, roll_out
 from .likelihood import negative_log_likelihood
 from .noise_free import exact_trap_mean, exact_trap_of, repeated_mean
-from .order_parameters import Agreement, KnownVariable, agreement, known_variable
+from .order_parameters import Agreement, agreement, decoded_mean, order_parameter
 
 QUANTITIES = {
     "controlled": ("force", "internal"),
@@ -107,14 +108,15 @@ def evaluate(
     measured = encoded(law, data)
     gauge = gauge or law.training_gauge or Gauge.of(measured.internal)
     predicted = roll_out(law, data, measured)
-    known = known_variable(data) if law.has_decoder else None
+    order = order_parameter(data)
+    known = order if law.has_decoder else None
     if known is not None:
         for drive in predicted.keys() - {"force"}:
             run = predicted[drive]
-            decoded = known.decoded(law, run.strain, run.internal)
+            decoded = decoded_mean(known, law, run.strain, run.internal)
             predicted[drive] = run._replace(known=decoded)
     truth, ideal = _truth(law, data, measured, predicted, noise_free)
-    zero = reference_strain(law)
+    zero = law.strain_reference
     errors, floor, exact = {}, {}, {}
     for drive, run in predicted.items():
         names = {name: name for name in QUANTITIES[drive]}
@@ -136,15 +138,15 @@ def evaluate(
         predicted,
         _outside(law, measured),
         negative_log_likelihood(law, data, measured) if law.has_decoder else {},
-        _agreement(known_variable(data), measured),
+        _agreement(order, measured),
         truth,
     )
 
 
-def _agreement(known: KnownVariable | None, measured: Trajectories) -> Agreement | None:
-    if known is None or measured.known is None:
+def _agreement(order: OrderParameter | None, measured: Trajectories) -> Agreement | None:
+    if order is None or measured.known is None:
         return None
-    return agreement(measured.internal, measured.known, known.name)
+    return agreement(measured.internal, measured.known, order.name)
 
 
 def _truth(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 import weakref
@@ -24,6 +25,8 @@ from ..statistical_mechanics.microscopic_energy import Physics, physics_of
 from ..training.trained_model import TrainedModel
 from .errors import Gauge
 from .interface import FloatArray, Rates
+
+logger = logging.getLogger(__name__)
 
 MICROSTATES_AT_ONCE = 200_000
 """Graphs of encoder and decoder hold some tens of numbers for each microstate at a time."""
@@ -66,6 +69,24 @@ class ExportedLaw:
         self.strain_size = len(self.manifest["strain"]["components"])
         self.internal_size = len(self.manifest["internal"]["components"])
         self.internal_scale = np.asarray(self.manifest["internal"]["scale"], dtype=float)
+
+    @cached_property
+    def strain_reference(self) -> FloatArray:
+        """Strain of the data that the law calls zero, ``(n_ε,)``."""
+        stored = self.manifest["strain"].get("reference")
+        if stored is not None:
+            return np.asarray(stored, dtype=float)
+        if not self.averaged:
+            return np.zeros(self.strain_size)
+        logger.info(
+            "%s: its manifest, of an older version, does not say which strain of the data the law "
+            "calls zero; asking its encoder. Export it again.",
+            self.directory,
+        )
+        strain, _ = self.encode(np.zeros((1, 1, self.strain_size)))
+        assert strain is not None  # noqa: S101 (the law is averaged)
+        zero: FloatArray = 0.0 - strain[0]
+        return zero
 
     @property
     def envelope(self) -> FloatArray:

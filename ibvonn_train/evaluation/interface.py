@@ -41,6 +41,10 @@ class Law(Protocol):
         """n_ε."""
 
     @property
+    def strain_reference(self) -> FloatArray:
+        """Strain, in the measure of the data, that the law calls zero: ``(n_ε,)``."""
+
+    @property
     def internal_size(self) -> int:
         """n_α."""
 

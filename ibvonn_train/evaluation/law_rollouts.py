@@ -14,7 +14,7 @@ from ..data.ensemble import TrajectoryEnsemble
 from ..rollouts.drives import Chain, Record, of_chains, under_strain
 from ..rollouts.material_point import Rollout
 from .interface import Law
-from .order_parameters import known_variable
+from .order_parameters import measured_mean, order_parameter
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -23,7 +23,7 @@ class Trajectories(NamedTuple):
     """Shapes ``(n_protocol, n_time, n_site, n)``; ``force`` ``(n_protocol, n_time)``.
 
     ``known`` ``(n_protocol, n_time, n_site)`` is the known internal variable of the system
-    (`known_variable`), None where there is none or nobody has asked.
+    (`order_parameter`), None where there is none or nobody has asked.
     """
 
     strain: FloatArray
@@ -37,30 +37,20 @@ def encoded(law: Law, data: TrajectoryEnsemble) -> Trajectories:
     """Return what was measured, with α from the encoder."""
     microstate = data.microstate.astype(np.float64, copy=False)
     _, internal = law.encode(microstate)
-    known = known_variable(data)
+    order = order_parameter(data)
     return Trajectories(
         strain_of(law, data),
         internal,
         data.stress,
         data.force,
-        None if known is None else known.measured(data),
+        None if order is None else measured_mean(order, data),
     )
 
 
 def strain_of(law: Law, data: TrajectoryEnsemble) -> FloatArray:
     """Return ε of the data in the measure of the law, whose zero is its declared equilibrium."""
-    shifted: FloatArray = data.strain - reference_strain(law)
+    shifted: FloatArray = data.strain - law.strain_reference
     return shifted
-
-
-def reference_strain(law: Law) -> FloatArray:
-    """Return the strain, in the measure of the data, that the law calls zero: ``(n_ε,)``."""
-    if not law.averaged:
-        return np.zeros(law.strain_size)
-    strain, _ = law.encode(np.zeros((1, 1, law.strain_size)))
-    assert strain is not None  # noqa: S101 (the law is averaged)
-    zero: FloatArray = -strain[0]
-    return zero
 
 
 def roll_out(

@@ -8,7 +8,8 @@ import numpy as np
 
 from ..closed_form.exact_trap import ExactTrap
 from ..data.ensemble import TrajectoryEnsemble
-from ..simulation import MicroscopicSystem, repeat_from_first
+from ..simulation import MicroscopicSystem, TetheredParticle, repeat_from_first
+from ..simulation.systems.registry import known_system
 from .interface import Law
 from .law_rollouts import Trajectories, encoded
 
@@ -18,11 +19,10 @@ NOISE_FREE_SEED = 90_001
 
 def exact_trap_of(data: TrajectoryEnsemble) -> ExactTrap | None:
     """Return the closed forms of the trap that made the data, or None for other systems."""
-    if data.system != "tethered_particle" or data.microstate.shape[-1] != 1:
+    system = known_system(data)
+    if not isinstance(system, TetheredParticle):
         return None
-    return ExactTrap(
-        *(float(data.parameters[key]) for key in ("stiffness", "friction", "thermal_energy"))
-    )
+    return ExactTrap(system.stiffness, system.friction, system.thermal_energy)
 
 
 def exact_trap_mean(law: Law, data: TrajectoryEnsemble, measured: Trajectories) -> Trajectories:

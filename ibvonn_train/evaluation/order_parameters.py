@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import spearmanr
 
 from ..data.ensemble import TrajectoryEnsemble
+from ..simulation import OrderParameter
+from ..simulation.systems.registry import known_system
 from .decoder_mean import decoder_mean
 from .interface import FloatArray, Law
 
@@ -17,59 +17,41 @@ NODES = 200
 """Of the quadrature over the decoder's density."""
 
 
-class KnownVariable(NamedTuple):
-    """An ensemble mean ⟨h(x)⟩ that is known to matter.
+def order_parameter(data: TrajectoryEnsemble) -> OrderParameter | None:
+    """Return that of the system that made the data, where both are known."""
+    system = known_system(data)
+    return None if system is None else system.order_parameter()
 
-    Attributes:
-        name: In words.
-        of: h, of microstates of one dimension in the measure of the data.
+
+def measured_mean(order: OrderParameter, data: TrajectoryEnsemble) -> FloatArray:
+    """Return ⟨h(x)⟩ over the replicas, ``(n_protocol, n_time, n_site)``."""
+    mean: FloatArray = order.of(data.microstate[..., 0]).mean(-1, dtype=np.float64)
+    return mean
+
+
+def decoded_mean(
+    order: OrderParameter, law: Law, strain: FloatArray, internal: FloatArray
+) -> FloatArray:
+    """Return ⟨h(x)⟩ over the density that the law's decoder gives to states, by quadrature.
+
+    Args:
+        order: The order parameter.
+        law: A law with a decoder.
+        strain: ε in the measure of the law, ``(..., n_ε)``.
+        internal: α, ``(..., n_α)``.
+
+    Returns:
+        Shape ``(...)``.
     """
-
-    name: str
-    of: Callable[[npt.NDArray[np.floating[Any]]], npt.NDArray[np.floating[Any]]]
-
-    @property
-    def key(self) -> str:
-        """Name among errors."""
-        return self.name.replace(" ", "_")
-
-    def measured(self, data: TrajectoryEnsemble) -> FloatArray:
-        """Return its mean over the replicas, ``(n_protocol, n_time, n_site)``."""
-        mean: FloatArray = self.of(data.microstate[..., 0]).mean(-1, dtype=np.float64)
-        return mean
-
-    def decoded(self, law: Law, strain: FloatArray, internal: FloatArray) -> FloatArray:
-        """Return its mean over the density that the law's decoder gives to states, by quadrature.
-
-        Args:
-            law: A law with a decoder.
-            strain: ε in the measure of the law, ``(..., n_ε)``.
-            internal: α, ``(..., n_α)``.
-
-        Returns:
-            Shape ``(...)``.
-        """
-        found = decoder_mean(
-            law,
-            strain.reshape(-1, law.strain_size),
-            internal.reshape(-1, law.internal_size),
-            lambda x, _log_q, _eps: self.of(x),
-            NODES,
-        )
-        shaped: FloatArray = found.reshape(strain.shape[:-1])
-        return shaped
-
-
-def known_variable(data: TrajectoryEnsemble) -> KnownVariable | None:
-    """Return the mean position of the trap's particle, or the open fraction of two-well springs."""
-    if data.microstate.shape[-1] != 1:
-        return None
-    if data.system == "tethered_particle":
-        return KnownVariable("mean position", lambda x: x)
-    if "crossing" in data.parameters and data.strain_kind == "averaged":
-        limit = data.parameters["crossing"] / data.parameters.get("reference_length", 1.0)
-        return KnownVariable("open fraction", lambda x: (x > limit).astype(x.dtype))
-    return None
+    mean = decoder_mean(
+        law,
+        strain.reshape(-1, law.strain_size),
+        internal.reshape(-1, law.internal_size),
+        lambda x, _log_q, _eps: order.of(x),
+        NODES,
+    )
+    shaped: FloatArray = mean.reshape(strain.shape[:-1])
+    return shaped
 
 
 class Agreement(NamedTuple):

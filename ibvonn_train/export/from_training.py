@@ -133,6 +133,7 @@ def export_trained(
         strain_kind=record["strain_kind"],
         strain=_names("strain", model.strain_size),
         strain_measure=strain_words,
+        strain_reference=strain.tolist(),
         stress=_names("stress", model.strain_size),
         stress_measure=stress_words,
         internal=_names("alpha", model.internal_size),

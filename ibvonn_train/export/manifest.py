@@ -54,6 +54,8 @@ class Description:
         strain_kind: ``"controlled"`` or ``"averaged"``.
         strain: Names of the strain components in array order.
         strain_measure: What the strain is, in words.
+        strain_reference: Strain of the data, in their own measure, that the law calls zero; by
+            default zero.
         stress: Names of the stress components.
         stress_measure: What the stress is, in words.
         internal: Names of the internal variables.
@@ -85,6 +87,7 @@ class Description:
     units: dict[str, str]
     strain_rate: Sequence[Sequence[float]]
     time_step: Sequence[float]
+    strain_reference: Sequence[float] | None = None
     licence: str = "MIT"
     microscopic: dict[str, Any] | None = None
     certificate: list[dict[str, Any]] | None = None
@@ -125,6 +128,12 @@ def build(law: Law, about: Description) -> dict[str, Any]:
                 f"Description: {label} must have {size} entries, one per component of the law; got "
                 f"{list(names)}."
             )
+    reference = [0.0] * m if about.strain_reference is None else about.strain_reference
+    if len(reference) != m:
+        raise ValueError(
+            f"Description: strain_reference must have {m} entries, one per component of the law; "
+            f"got {list(reference)}."
+        )
     stress, energy = law.equilibrium()
     ranges = np.asarray(law.envelope).tolist()
     return {
@@ -137,6 +146,7 @@ def build(law: Law, about: Description) -> dict[str, Any]:
             "kind": about.strain_kind,
             "components": list(about.strain),
             "measure": about.strain_measure,
+            "reference": [float(value) for value in reference],
         },
         "stress": {"components": list(about.stress), "measure": about.stress_measure},
         "internal": {

@@ -6,13 +6,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-Manifest = Mapping[str, Any]
+from ..simulation.systems.registry import SYSTEMS
 
-SYSTEMS = {
-    "tethered_particle": "a Brownian particle tethered to the origin, in a moving optical trap",
-    "double_well_chain": "a chain of springs with two wells each, in a heat bath",
-}
-"""Sentences for the systems of this project; others are called by their name."""
+Manifest = Mapping[str, Any]
 
 KINEMATICS = {1: "Uniaxial", 6: "FullStrain"}
 """Kinematics of `ibvonn_fem` that fit a number of strain components; else the name is left open."""
@@ -64,7 +60,8 @@ def _origin(manifest: Manifest) -> str:
     if found is None:
         return "## What was simulated\n\nNothing: this law is known in closed form."
     learned = manifest["provenance"]["config"] is not None
-    system = SYSTEMS.get(found["system"], f"the system `{found['system']}`")
+    known = SYSTEMS.get(found["system"])
+    system = (known and known.kind.sentence) or f"the system `{found['system']}`"
     how = "Learned from ensembles of" if learned else "In closed form for"
     step = "" if found["time_step"] is None else f", integrated with Δt = {_n(found['time_step'])}"
     lines = [f"{how} {system}{step}.", ""]
@@ -88,10 +85,12 @@ def _variables(manifest: Manifest) -> str:
         ["internal variables", _words(internal["components"]), internal["meaning"]],
     ]
     named = ", ".join(f"{key} {value}" for key, value in units.items())
+    reference = strain.get("reference", [0.0])
+    zero = f" Its zero strain is {_list(reference)} in the data." if any(reference) else ""
     return (
         f"## Variables\n\n{_table(['', 'components', 'measure'], rows)}\n\n"
         f"Units: {named} (1: dimensionless). At the start strain and internal variables are zero, "
-        f"the stress is {_list(start['stress'])}, the energy {_n(start['energy'])}."
+        f"the stress is {_list(start['stress'])}, the energy {_n(start['energy'])}.{zero}"
     )
 
 

@@ -48,7 +48,7 @@ def report(
             trajectories(to(f"trajectories_{name}{suffix}"), each, found[name], drive)
     first = next(iter(data))
     if found[first].known is not None:
-        internal_variable(to("internal_variable"), data[first], found[first])
+        internal_variable(to("internal_variable"), found[first])
     if law.has_decoder and data[first].microstate.shape[-1] == 1:
         densities(to("densities"), law, data[first])
     if law.has_potentials:

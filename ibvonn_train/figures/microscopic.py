@@ -9,7 +9,6 @@ import numpy as np
 from ..data.ensemble import TrajectoryEnsemble
 from ..evaluation import Evaluation, Law
 from ..evaluation.law_rollouts import strain_of
-from ..evaluation.order_parameters import agreement, known_variable
 from .canvas import canvas, shades
 
 
@@ -56,23 +55,22 @@ def densities(
         figure.suptitle(f"protocol {case}: replicas and learned density q(x|α)", fontsize=9)
 
 
-def internal_variable(path: Path, data: TrajectoryEnsemble, found: Evaluation) -> None:
+def internal_variable(path: Path, found: Evaluation) -> None:
     """Draw each learned internal variable against the known one of the system, if there is one."""
-    known, measured = known_variable(data), found.measured
-    if known is None or measured.known is None:
+    fit, measured = found.known, found.measured
+    if fit is None or measured.known is None:
         return
-    fit = agreement(measured.internal, measured.known, known.name)
     count = measured.internal.shape[-1]
     some = np.random.default_rng(0).permutation(measured.known.size)[:5000]
     with canvas(path, 1, count + 1, size=(3.4 * (count + 1), 3.2)) as (figure, axes):
         x = measured.known.reshape(-1)[some]
         for i, axis in enumerate(axes[0, :count]):
             axis.plot(x, measured.internal[..., i].reshape(-1)[some], ".", ms=1)
-            axis.set(xlabel=known.name, ylabel=f"learned α{i + 1}")
+            axis.set(xlabel=fit.name, ylabel=f"learned α{i + 1}")
         axis = axes[0, -1]
         axis.plot(x, fit.best.reshape(-1)[some], ".", ms=1)
         axis.plot([x.min(), x.max()], [x.min(), x.max()], "k-", lw=0.5)
-        axis.set(xlabel=known.name, ylabel="best affine map of α")
+        axis.set(xlabel=fit.name, ylabel="best affine map of α")
         figure.suptitle(
             f"rank correlation {fit.rank_correlation:.4f}, residual {fit.residual_percent:.2g} %",
             fontsize=9,

@@ -144,6 +144,7 @@ def _problems(document: dict[str, Any]) -> Iterator[str]:
     initial, envelope = document["initial_state"], document["envelope"]
     expected = {
         "stress/components": (document["stress"]["components"], n_strain),
+        "strain/reference": (document["strain"].get("reference", [0.0] * n_strain), n_strain),
         "internal/scale": (document["internal"]["scale"], n_internal),
         "initial_state/strain": (initial["strain"], n_strain),
         "initial_state/stress": (initial["stress"], n_strain),

@@ -6,11 +6,13 @@ from .families import trap_of_paper as trap_of_paper
 from .families import unseen_family as unseen_family
 from .protocols import Protocol as Protocol
 from .restart import repeat_from_first as repeat_from_first
-from .restart import system_of as system_of
 from .simulate_ensemble import simulate as simulate
 from .systems.bistable_spring import TwoWellSpring as TwoWellSpring
+from .systems.registry import recorded_system as recorded_system
+from .systems.registry import system_of as system_of
 from .systems.spring_chain import SpringChain as SpringChain
 from .systems.spring_chain import unfolding_chain as unfolding_chain
 from .systems.system import MicroscopicSystem as MicroscopicSystem
+from .systems.system import OrderParameter as OrderParameter
 from .systems.system import Preparation as Preparation
 from .systems.tethered_particle import TetheredParticle as TetheredParticle

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..files.memory import require_memory
 from .plan import Plan
 from .protocols import FloatArray
+from .systems.energy_agreement import require_one_energy
 from .systems.system import MicroscopicSystem
 
 
@@ -31,6 +32,13 @@ class Recorder:
         λ = torch.tensor(control[:1, :1])
         probe = self.system.start(λ, 2, torch.Generator().manual_seed(0))
         sites, size = _shape(self.system, probe, λ)
+        if plan.first is not None and plan.first.shape[1] != sites:
+            raise ValueError(
+                f"simulate: first_microstate must have the {sites} sites of {self.system.name}; "
+                f"found {plan.first.shape[1]}."
+            )
+        extremes = np.unique([control[:, 0].min(), control.min(), control.max()])
+        require_one_energy(self.system, probe, torch.from_numpy(extremes)[:, None])
         kind = np.float64 if plan.dtype == torch.float64 else np.float32
         shape = (*control.shape, sites, plan.replicas, size)
         require_memory(

@@ -7,43 +7,14 @@ ensemble of many times the replicas that starts from the same microstates.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from scipy.interpolate import CubicHermiteSpline
 
 from ..data.ensemble import TrajectoryEnsemble
 from .protocols import FloatArray, Protocol
 from .simulate_ensemble import Engine, simulate
-from .systems.bistable_spring import TwoWellSpring
-from .systems.spring_chain import SpringChain
+from .systems.registry import system_of
 from .systems.system import MicroscopicSystem
-from .systems.tethered_particle import TetheredParticle
-
-
-def system_of(data: TrajectoryEnsemble) -> MicroscopicSystem:
-    """Return the system that an ensemble of one of the known kinds was simulated with.
-
-    Raises:
-        ValueError: If it is somebody else's system.
-    """
-    p: dict[str, Any] = data.parameters
-    if data.system == "tethered_particle":
-        return TetheredParticle(p["stiffness"], p["friction"], p["thermal_energy"])
-    if {"well_distance", "springs", "reference_length"} <= p.keys():
-        return SpringChain(
-            spring=TwoWellSpring(p["stiffness"], p["well_distance"], p.get("offset", 0.0)),
-            springs=int(p["springs"]),
-            reference_length=p["reference_length"],
-            friction=p["friction"],
-            thermal_energy=p["thermal_energy"],
-            drive="force" if data.drive == "force" else "end",
-            name=data.system,
-        )
-    raise ValueError(
-        f"{data.system}: must be a trap or a chain of two-well springs to be simulated again; its "
-        f"parameters are {sorted(p)}. Pass the system itself."
-    )
 
 
 def protocols_of(data: TrajectoryEnsemble) -> list[Protocol]:

@@ -15,16 +15,14 @@ from typing import Any
 
 import torch
 
-from ..data.ensemble import DESCRIPTIVE, TrajectoryEnsemble, same
+from ..data.ensemble import TrajectoryEnsemble
 from ..files.toml_tables import ConfigError, convert, shown
 from . import families, protocols
 from .protocols import Protocol
 from .simulate_ensemble import simulate
 from .simulation_config import SetConfig, SimulationConfig
-from .systems.bistable_spring import TwoWellSpring
-from .systems.spring_chain import SpringChain, unfolding_chain
+from .systems.registry import SYSTEMS
 from .systems.system import MicroscopicSystem, Preparation
-from .systems.tethered_particle import TetheredParticle
 
 KINDS: dict[str, Callable[..., Protocol]] = {
     "ramp": protocols.ramp,
@@ -42,10 +40,6 @@ FAMILIES: dict[str, Callable[..., tuple[Protocol, ...]]] = {
     "unseen_family": families.unseen_family,
 }
 """Kinds that stand for several protocols; their duration is that of the set."""
-PAPER = {
-    "tethered_particle": families.trap_of_paper,
-    "double_well_chain": families.chain_of_paper,
-}
 
 
 def run_set(
@@ -82,16 +76,12 @@ def build_system(config: SimulationConfig, folder: Path) -> MicroscopicSystem:
     """
     if ":" in config.system:
         maker: Callable[..., MicroscopicSystem] = own_system(config.system, folder)
-    elif config.system == "tethered_particle":
-        maker = TetheredParticle
-    elif config.system == "double_well_chain":
-        maker = _chain
-    elif config.system == "unfolding_chain":
-        maker = unfolding_chain
+    elif config.system in SYSTEMS:
+        maker = SYSTEMS[config.system].make
     else:
         raise ConfigError(
-            f"simulation.system: {config.system!r} is not known; write 'tethered_particle', "
-            "'double_well_chain', 'unfolding_chain', or 'FILE.py:CLASS'."
+            f"simulation.system: {config.system!r} is not known; write "
+            f"{', '.join(map(repr, SYSTEMS))}, or 'FILE.py:CLASS'."
         )
     system: MicroscopicSystem = _call(maker, config.parameters, "simulation.parameters")
     return system
@@ -120,7 +110,7 @@ def running(path: Path) -> Iterator[None]:
 
 
 def system_of_record(
-    maker: Callable[..., MicroscopicSystem], system: str, recorded: dict[str, Any], place: str
+    maker: type[MicroscopicSystem], system: str, recorded: dict[str, Any], drive: str, place: str
 ) -> MicroscopicSystem:
     """Return the system of somebody's class with the parameters that its data record.
 
@@ -128,22 +118,16 @@ def system_of_record(
         maker: The class.
         system: Name of the system in the record.
         recorded: Its parameters there.
+        drive: Its drive there.
         place: How the class was named, for messages.
 
     Raises:
         ConfigError: If the record does not fit the class, or the class the record.
     """
-    signature = inspect.signature(maker).parameters
-    named = [key for key, p in signature.items() if p.kind not in _REST]
-    unknown = [key for key in named if key not in {*recorded, *NOT_RECORDED}]
-    if unknown:
-        raise ConfigError(
-            f"{place}: takes {unknown}, which the data do not record, so that nobody knows their "
-            f"values; the data record {sorted(recorded)}. Let its method parameters() return "
-            "them, and simulate again."
-        )
-    arguments = {key: recorded[key] for key in named if key in recorded and key != "preparation"}
-    made: MicroscopicSystem = _call(maker, arguments, place)
+    try:
+        made = maker.of_record(system, recorded, drive)
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise ConfigError(f"{place}: {error}") from error
     require_system(made, system, recorded, place)
     return made
 
@@ -152,21 +136,10 @@ def require_system(
     made: MicroscopicSystem, system: str, recorded: dict[str, Any], place: str
 ) -> None:
     """Raise :class:`ConfigError` where a system is not the one that data record."""
-    differing = {"name": (made.name, system)} if made.name != system else {}
-    differing |= {
-        key: (value, recorded[key])
-        for key, value in made.parameters().items()
-        if key in recorded and key not in NOT_RECORDED and not same(value, recorded[key])
-    }
-    for key, (here, there) in differing.items():
-        raise ConfigError(
-            f"{place}: must be the system of the data; its {key} is {shown(here)}, and "
-            f"{shown(there)} in the data. Take the system and parameters of the data."
-        )
-
-
-NOT_RECORDED = (*DESCRIPTIVE, "name", "drive", "units")
-_REST = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    try:
+        made.require_recorded(system, recorded)
+    except ValueError as error:
+        raise ConfigError(f"{place}: {error}") from error
 
 
 def own_system(name: str, folder: Path) -> type[MicroscopicSystem]:
@@ -223,12 +196,13 @@ def build_protocols(config: SimulationConfig, chosen: SetConfig) -> list[Protoco
 
 def _paper(system: str, arguments: dict[str, Any], place: str) -> tuple[Protocol, ...]:
     parts = [item.name for item in fields(families.Split)]
-    if system not in PAPER or set(arguments) != {"part"} or arguments["part"] not in parts:
+    papers = {name: each.paper for name, each in SYSTEMS.items() if each.paper is not None}
+    if system not in papers or set(arguments) != {"part"} or arguments["part"] not in parts:
         raise ConfigError(
-            f"{place}: kind 'paper' needs one of the systems {list(PAPER)} and a part, one of "
+            f"{place}: kind 'paper' needs one of the systems {list(papers)} and a part, one of "
             f"{parts}; got {arguments} for {system!r}."
         )
-    split: tuple[Protocol, ...] = getattr(PAPER[system](), arguments["part"])
+    split: tuple[Protocol, ...] = getattr(papers[system](), arguments["part"])
     return split
 
 
@@ -246,26 +220,6 @@ def _expanded(kind: str, arguments: dict[str, Any], place: str) -> list[dict[str
         {**arguments, **{key: value[i] for key, value in lists.items()}}
         for i in range(lengths.pop())
     ]
-
-
-def _chain(**parameters: Any) -> SpringChain:
-    spring = {
-        key: parameters.pop(key)
-        for key in ("stiffness", "well_distance", "offset")
-        if key in parameters
-    }
-    if "preparation" in parameters:
-        parameters["preparation"] = tuple(
-            _call(Preparation, stage, "simulation.parameters.preparation")
-            for stage in convert(
-                tuple[dict[str, Any], ...],
-                parameters["preparation"],
-                "simulation.parameters.preparation",
-            )
-        )
-    arguments = {"spring": TwoWellSpring(**spring), **parameters}
-    chain: SpringChain = _call(SpringChain, arguments, "simulation.parameters")
-    return chain
 
 
 def _call(maker: Callable[..., Any], arguments: dict[str, Any], place: str) -> Any:
@@ -313,5 +267,6 @@ def _call(maker: Callable[..., Any], arguments: dict[str, Any], place: str) -> A
 SIMPLE: dict[Any, Any] = {
     **{each: each for each in (float, int, str, bool)},
     Sequence[float]: tuple[float, ...],
+    Sequence[Preparation]: tuple[Preparation, ...],
 }
 """Annotations of arguments that a TOML can give, and what they are converted to."""

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from ..law.free_energy import MicroscopicEnergy
+from ..simulation.systems.registry import recorded_system
 
 
 @dataclass(frozen=True)
@@ -29,44 +26,6 @@ class Physics:
     reference_length: float
 
 
-def trap_energy(parameters: dict[str, Any]) -> MicroscopicEnergy:
-    """Return e = k/2 (ε − x)² + k/2 x² of the tethered particle, ε the position of the trap."""
-    k = float(parameters["stiffness"])
-
-    def energy(x: Tensor, strain: Tensor) -> Tensor:
-        y = x[..., 0]
-        return 0.5 * k * ((strain[..., :1] - y) ** 2 + y * y)
-
-    return energy
-
-
-def two_well_energy(parameters: dict[str, Any]) -> MicroscopicEnergy:
-    """Return the energy of one two-well spring over L0, x its elongation over L0.
-
-    k u²/2 for u ≤ u_c, else k (u − u_h)²/2 + D, with u = L0 x.
-    """
-    k, distance, crossing, length = (
-        float(parameters[name])
-        for name in ("stiffness", "well_distance", "crossing", "reference_length")
-    )
-    offset = float(parameters.get("offset", 0.0))
-
-    def energy(x: Tensor, strain: Tensor) -> Tensor:  # noqa: ARG001 - an averaged strain is not in e
-        u = length * x[..., 0]
-        second = 0.5 * k * (u - distance) ** 2 + offset
-        return torch.where(u > crossing, second, 0.5 * k * u * u) / length
-
-    return energy
-
-
-ENERGIES: dict[str, Callable[[dict[str, Any]], MicroscopicEnergy]] = {
-    "tethered_particle": trap_energy,
-    "double_well_chain": two_well_energy,
-    "unfolding_chain": two_well_energy,
-}
-"""Systems whose microscopic energy follows from the parameters in their files."""
-
-
 def physics_of(
     system: str, parameters: dict[str, Any], energy: MicroscopicEnergy | None = None
 ) -> Physics:
@@ -76,10 +35,10 @@ def physics_of(
         system: Name in the data.
         parameters: Parameters in the data: `friction`, `thermal_energy` and, where they differ from
             1 or from it, `reference_length` and `effective_thermal_energy`.
-        energy: e(x, ε) per unit reference length of a system that is not known here.
+        energy: e(x, ε) per unit reference length of a system that is not registered.
 
     Raises:
-        ValueError: If a parameter is missing.
+        ValueError: If a parameter is missing, or is not that of a system of this name.
     """
     missing = [name for name in ("friction", "thermal_energy") if name not in parameters]
     if missing:
@@ -88,12 +47,7 @@ def physics_of(
         )
     length = float(parameters.get("reference_length", 1.0))
     thermal = float(parameters.get("effective_thermal_energy", parameters["thermal_energy"]))
-    if energy is None and system in ENERGIES:
-        try:
-            energy = ENERGIES[system](parameters)
-        except KeyError as error:
-            raise ValueError(
-                f"data of {system!r}: parameters must hold {error}, which its microscopic energy "
-                f"needs; found {sorted(parameters)}. Add it, or give the system another name."
-            ) from None
+    if energy is None:
+        known = recorded_system(system, parameters)
+        energy = None if known is None else known.microscopic_energy
     return Physics(energy, thermal / length, float(parameters["friction"]), length)

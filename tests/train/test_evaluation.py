@@ -192,6 +192,7 @@ class ElasticChain:
     """A chain of linear springs with an idle internal variable."""
 
     name, averaged, strain_size, internal_size = "elastic", True, 1, 1
+    strain_reference = np.zeros(1)
     physics = Physics(None, 1e-4, 0.1, 0.01)
 
     def encode(self, microstate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -64,7 +64,7 @@ class Own(MicroscopicSystem):
     def microstate(self, x, control):
         return x[..., None]
     def microscopic_energy(self, microstate, strain):
-        return self.hardening * microstate[..., 0] ** 2
+        return self.energy(microstate.movedim(-1, 1), strain)
 """
 RECORD = """    def parameters(self):
         return {**super().parameters(), "hardening": self.hardening}
@@ -164,17 +164,17 @@ def test_a_system_of_ones_own_is_built_with_what_its_data_record(folder: Path) -
     (folder / "own.py").write_text(OWN + RECORD)
     own = own_system("own.py:Own", folder)
     recorded = {"friction": 1.0, "thermal_energy": 0.01, "hardening": 8.0}
-    made = system_of_record(own, "own", recorded, "--system")
+    made = system_of_record(own, "own", recorded, "end", "--system")
     assert made.parameters()["hardening"] == 8.0
     for system, changed, words in (
         ("other", {}, "its name is 'own', and 'other' in the data"),
         ("own", {"friction": 3.0}, "its friction is 1.0, and 3.0 in the data"),
     ):
         with pytest.raises(ConfigError, match=words):
-            system_of_record(own, system, {**recorded, **changed}, "--system")
+            system_of_record(own, system, {**recorded, **changed}, "end", "--system")
     del recorded["hardening"]
     with pytest.raises(ConfigError, match=r"takes \['hardening'\], which the data do not record"):
-        system_of_record(own, "own", recorded, "--system")
+        system_of_record(own, "own", recorded, "end", "--system")
 
 
 def test_a_protocol_whose_rate_is_not_its_slope_is_refused_before_the_simulation() -> None:

@@ -46,5 +46,4 @@ class StiffeningWell(MicroscopicSystem):
 
         Microstates (n_state, n_point, n_x) and strain (n_state, n_ε) give (n_state, n_point).
         """
-        y = microstate[..., 0]
-        return 0.5 * self.stiffness * (strain - y) ** 2 + 0.25 * self.hardening * y**4
+        return self.energy(microstate.movedim(-1, 1), strain)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from .bistable_spring import TwoWellSpring, sample_at_force, sample_at_length
 from .system import (
     Drive,
     MicroscopicSystem,
+    OrderParameter,
     Preparation,
     StrainKind,
     require_positive,
@@ -53,6 +55,8 @@ class SpringChain(MicroscopicSystem):
     initial: Initial = "uniform"
     name: str = "double_well_chain"
     strain_kind: StrainKind = "averaged"
+
+    sentence = "a chain of springs with two wells each, in a heat bath"
 
     def __post_init__(self) -> None:
         require_positive(self.name, friction=self.friction, reference_length=self.reference_length)
@@ -142,9 +146,15 @@ class SpringChain(MicroscopicSystem):
             return control[:, 0]
         return self.site_force(x, control)[:, -1] + self.friction * control_rate[:, 0]
 
-    def site_energy(self, strain: Tensor) -> Tensor:
-        """Return the energy of one spring at the microstate ``strain`` [energy]."""
-        return self.spring.energy(self.reference_length * strain)
+    def microscopic_energy(self, microstate: Tensor, strain: Tensor) -> Tensor:  # noqa: ARG002
+        """Return the energy of one spring over L0; the mean strain of the springs is not in it."""
+        u = self.reference_length * microstate[..., 0]
+        return self.spring.energy(u) / self.reference_length
+
+    def order_parameter(self) -> OrderParameter:
+        """Return the fraction of springs beyond the crossing of their wells."""
+        limit = self.spring.crossing / self.reference_length
+        return OrderParameter("open fraction", lambda x: (x > limit).astype(x.dtype))
 
     def effective_thermal_energy(self, time_step: float) -> float:
         """Return k_BT · mean_k 1/(1 − Δt μ_k/2η), μ_k the stiffnesses of the modes in a well."""
@@ -169,6 +179,64 @@ class SpringChain(MicroscopicSystem):
             "initial": self.initial,
             "preparation": [list(asdict(stage).values()) for stage in self.preparation],
         }
+
+    @classmethod
+    def of_record(cls, name: str, parameters: Mapping[str, Any], drive: str) -> Self:
+        """Return the chain that a file records, up to how its first microstates were made.
+
+        Without ``offset`` the wells meet where the file says; without ``springs``, as of a law of
+        one spring, there are as many as in the paper's chain. A subclass with a constructor of its
+        own is read by its arguments.
+        """
+        if "spring" not in inspect.signature(cls).parameters:
+            return super().of_record(name, parameters, drive)
+        needed = ("stiffness", "well_distance", "reference_length", "friction", "thermal_energy")
+        missing = [key for key in needed if key not in parameters]
+        if missing:
+            raise ValueError(
+                f"must record {missing} to be a chain of two-well springs; the data record "
+                f"{sorted(parameters)}."
+            )
+        spring = TwoWellSpring(parameters["stiffness"], parameters["well_distance"])
+        offset = parameters.get("offset")
+        if offset is None:
+            beyond = parameters.get("crossing", spring.crossing) - spring.crossing
+            offset = beyond * spring.stiffness * spring.well_distance
+        return cls(
+            spring=replace(spring, offset=offset),
+            springs=int(parameters.get("springs", cls.springs)),
+            reference_length=parameters["reference_length"],
+            friction=parameters["friction"],
+            thermal_energy=parameters["thermal_energy"],
+            drive="force" if drive == "force" else "end",
+            name=name,
+        )
+
+
+def spring_chain(
+    *,
+    stiffness: float = TwoWellSpring.stiffness,
+    well_distance: float = TwoWellSpring.well_distance,
+    offset: float = TwoWellSpring.offset,
+    springs: int = SpringChain.springs,
+    reference_length: float = SpringChain.reference_length,
+    friction: float = SpringChain.friction,
+    thermal_energy: float = SpringChain.thermal_energy,
+    drive: Drive = "end",
+    preparation: Sequence[Preparation] = PAPER_PREPARATION,
+    initial: Initial = "uniform",
+) -> SpringChain:
+    """Return a chain; its springs are described by keys of their own, as in a file."""
+    return SpringChain(
+        TwoWellSpring(stiffness, well_distance, offset),
+        springs,
+        reference_length,
+        friction,
+        thermal_energy,
+        drive,
+        preparation,
+        initial,
+    )
 
 
 def unfolding_chain(drive: Drive = "end", springs: int = 20) -> SpringChain:

@@ -7,16 +7,20 @@ is a protocol while the ensemble moves, and an instant where several are observe
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ...data.ensemble import DESCRIPTIVE, same
 from ...files.toml_tables import shown
 
 Drive = Literal["end", "force"]
@@ -45,6 +49,24 @@ class Preparation:
             )
 
 
+@dataclass(frozen=True)
+class OrderParameter:
+    """An ensemble mean ⟨h(x)⟩ that a physicist would have chosen as internal variable.
+
+    Attributes:
+        name: In words.
+        of: h, of microstates of one component, of any shape.
+    """
+
+    name: str
+    of: Callable[[npt.NDArray[np.floating[Any]]], npt.NDArray[np.floating[Any]]]
+
+    @property
+    def key(self) -> str:
+        """Name among errors."""
+        return self.name.replace(" ", "_")
+
+
 class MicroscopicSystem(ABC):
     r"""An overdamped system with energy e(x, λ).
 
@@ -61,6 +83,10 @@ class MicroscopicSystem(ABC):
         drive: What the control is: a position ("end") or a force ("force").
         preparation: Stages that bring :meth:`start` to the state at time zero.
         units: Name of the unit of each quantity.
+        sentence: What the system is, in words that go on from "ensembles of"; or None.
+        microscopic_energy: e(x, ε) of one site per unit reference length, or None where it is not
+            known. As a method it takes microstates ``(n_state, n_point, n_x)`` and strains
+            ``(n_state, n_ε)`` and returns ``(n_state, n_point)``.
     """
 
     name: str
@@ -75,6 +101,8 @@ class MicroscopicSystem(ABC):
         "time": "1",
         "energy": "1",
     }
+    sentence: str | None = None
+    microscopic_energy: Callable[[Tensor, Tensor], Tensor] | None = None
 
     @abstractmethod
     def energy(self, x: Tensor, control: Tensor) -> Tensor:
@@ -120,6 +148,51 @@ class MicroscopicSystem(ABC):
     def parameters(self) -> dict[str, Any]:
         """Return what a file records of the system."""
         return {"friction": self.friction, "thermal_energy": self.thermal_energy}
+
+    @classmethod
+    def of_record(cls, name: str, parameters: Mapping[str, Any], drive: str) -> Self:  # noqa: ARG003
+        """Return the system that a file records; the inverse of :meth:`parameters`.
+
+        Every argument of the class is taken from the parameters of its name.
+
+        Raises:
+            ValueError: If an argument is not recorded.
+        """
+        arguments = [
+            key
+            for key, each in inspect.signature(cls).parameters.items()
+            if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL) and key not in _ELSEWHERE
+        ]
+        unknown = [key for key in arguments if key not in parameters]
+        if unknown:
+            raise ValueError(
+                f"takes {unknown}, which the data do not record, so that nobody knows their "
+                f"values; the data record {sorted(parameters)}. Let its method parameters() "
+                "return them, and simulate again."
+            )
+        return cls(**{key: parameters[key] for key in arguments})
+
+    def require_recorded(self, name: str, parameters: Mapping[str, Any]) -> None:
+        """Raise :class:`ValueError` unless the system is the one that a file records."""
+        differing = {} if self.name == name else {"name": (self.name, name)}
+        differing |= {
+            key: (value, parameters[key])
+            for key, value in self.parameters().items()
+            if key in parameters and key not in _ELSEWHERE and not same(value, parameters[key])
+        }
+        for key, (here, there) in differing.items():
+            raise ValueError(
+                f"must be the system of the data; its {key} is {shown(here)}, and "
+                f"{shown(there)} in the data. Take the system and parameters of the data."
+            )
+
+    def order_parameter(self) -> OrderParameter | None:
+        """Return what a physicist would have chosen as internal variable, where that is known."""
+        return None
+
+
+_ELSEWHERE = (*DESCRIPTIVE, "name", "drive", "units")
+"""Arguments of a system that are no parameters of its file, or say nothing of what it is."""
 
 
 def require_positive(place: str, **values: float) -> None:

@@ -9,7 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .system import MicroscopicSystem, require_positive, require_thermal_energy, stationary_factor
+from .system import (
+    MicroscopicSystem,
+    OrderParameter,
+    require_positive,
+    require_thermal_energy,
+    stationary_factor,
+)
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,8 @@ class TetheredParticle(MicroscopicSystem):
     thermal_energy: float = 1e-2
     name: str = "tethered_particle"
 
+    sentence = "a Brownian particle tethered to the origin, in a moving optical trap"
+
     def __post_init__(self) -> None:
         require_positive(self.name, stiffness=self.stiffness, friction=self.friction)
         require_thermal_energy(self.name, self.thermal_energy)
@@ -33,6 +41,14 @@ class TetheredParticle(MicroscopicSystem):
         """Return e(x, λ)."""
         y = x[:, 0]
         return 0.5 * self.stiffness * ((control - y) ** 2 + y * y)
+
+    def microscopic_energy(self, microstate: Tensor, strain: Tensor) -> Tensor:
+        """Return e(x, ε), the strain being the position of the trap."""
+        return self.energy(microstate.movedim(-1, 1), strain)
+
+    def order_parameter(self) -> OrderParameter:
+        """Return the mean position of the particle."""
+        return OrderParameter("mean position", lambda x: x)
 
     def force(self, x: Tensor, control: Tensor) -> Tensor:
         """Return k(λ − 2x)."""
