@@ -184,18 +184,18 @@ MUTANTS = (
     ),
     Mutant(
         "two-well energy without its offset",
-        "ibvonn_train/statistical_mechanics/microscopic_energy.py",
-        "second = 0.5 * k * (u - distance) ** 2 + offset",
-        "second = 0.5 * k * (u - distance) ** 2",
+        "ibvonn_train/simulation/systems/bistable_spring.py",
+        "second = 0.5 * self.stiffness * (u - self.well_distance) ** 2 + self.offset",
+        "second = 0.5 * self.stiffness * (u - self.well_distance) ** 2",
         (
             "tests/train/test_equilibrium.py::test_both_wells_are_alike_under_the_force_of_their_offset",
         ),
     ),
     Mutant(
         "trap energy without its tether",
-        "ibvonn_train/statistical_mechanics/microscopic_energy.py",
-        "(strain[..., :1] - y) ** 2 + y * y)",
-        "(strain[..., :1] - y) ** 2)",
+        "ibvonn_train/simulation/systems/tethered_particle.py",
+        "((control - y) ** 2 + y * y)",
+        "(control - y) ** 2",
         EQUILIBRIUM,
     ),
     Mutant(

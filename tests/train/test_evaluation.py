@@ -254,6 +254,8 @@ def test_errors_of_strain_do_not_depend_on_what_the_law_calls_zero(
     chains: TrajectoryEnsemble,
 ) -> None:
     class Shifted(_Everything):
+        strain_reference = np.ones(1)
+
         def encode(self, microstate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             strain, internal = super().encode(microstate)
             return strain - 1.0, internal
