@@ -82,10 +82,10 @@ def test_microstates_of_several_components_are_judged_as_far_as_they_can_be(
 
 def test_the_trap_of_that_name_has_one_component(vectors: TrajectoryEnsemble) -> None:
     from ibvonn_train.evaluation.noise_free import exact_trap_of
-    from ibvonn_train.evaluation.order_parameters import known_variable
+    from ibvonn_train.evaluation.order_parameters import order_parameter
 
     named = dataclasses.replace(vectors, system="tethered_particle")
-    assert known_variable(named) is None
+    assert order_parameter(named) is None
     assert exact_trap_of(named) is None
 
 
@@ -212,7 +212,7 @@ def test_a_training_is_not_continued_with_other_physics(
 
 
 def test_parameters_that_an_energy_needs_are_named() -> None:
-    with pytest.raises(ValueError, match="must hold 'stiffness', which its microscopic energy"):
+    with pytest.raises(ValueError, match=r"takes \['stiffness'\], which the data do not record"):
         physics_of("tethered_particle", {"friction": 1.0, "thermal_energy": 0.01})
 
 
