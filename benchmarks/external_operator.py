@@ -21,6 +21,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from mpi4py import MPI  # noqa: F401 - loads MPI, which the next imports need
+
 import basix.ufl
 import numpy as np
 import ufl

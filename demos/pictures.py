@@ -14,6 +14,8 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
+from mpi4py import MPI  # noqa: F401 - loads MPI, which the next imports need
+
 import basix
 import numpy as np
 from dolfinx import fem, mesh

@@ -8,9 +8,10 @@ point with NumPy arrays, without DOLFINx::
 
 or put into a boundary-value problem. A bar that creeps under a force held at its right end::
 
+    from mpi4py import MPI  # always before dolfinx
+
     import numpy as np, ufl, ibvonn_fem
     from dolfinx import fem, mesh
-    from mpi4py import MPI
 
     bar = mesh.create_interval(MPI.COMM_WORLD, 8, (0.0, 1.0))
     V = fem.functionspace(bar, ("Lagrange", 1))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mpi4py import MPI  # noqa: F401 - loads MPI, which the next imports need
 from petsc4py import PETSc
 
 import numpy as np

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from mpi4py import MPI  # noqa: F401 - loads MPI, which the next imports need
+
 import numpy as np
 from dolfinx import fem, io
 

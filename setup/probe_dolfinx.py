@@ -11,6 +11,8 @@ OLDEST = (0, 9)
 def main() -> str:
     """Return the version of a usable DOLFINx."""
     try:
+        # First, because it loads the MPI library that PETSc and DOLFINx from a wheel need.
+        from mpi4py import MPI  # noqa: F401, I001
         import dolfinx
     except Exception as error:
         sys.exit(f"it cannot import dolfinx ({error!r})")

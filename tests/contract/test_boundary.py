@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -189,3 +190,45 @@ def test_the_lazy_names_are_the_typed_ones():
     late = public_names(ROOT / "ibvonn_fem/__init__.py") - set(vars(ibvonn_fem))
     assert late <= set(ibvonn_fem._FINITE_ELEMENT)
     assert set(ibvonn_fem._FINITE_ELEMENT) <= public_names(ROOT / "ibvonn_fem/__init__.py")
+
+
+def first_imports_without_mpi(source: str) -> list[str]:
+    """Libraries that load MPI, named by a source text before `mpi4py`."""
+    found: list[str] = []
+    imports = [n for n in ast.parse(source).body if isinstance(n, ast.Import | ast.ImportFrom)]
+    for node in imports:
+        for name in libraries(ast.unparse(node)):
+            if name == "mpi4py":
+                return found
+            if name in {"dolfinx", "petsc4py"}:
+                found.append(name)
+    return found
+
+
+def python_of(path: Path) -> list[str]:
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".py":
+        return [text]
+    return re.findall(r"^```(?:python|\{\.python\})\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def test_mpi4py_comes_before_every_library_that_needs_mpi():
+    """In binary wheels only mpi4py finds the MPI library; PETSc and DOLFINx need it loaded."""
+    folders = ["ibvonn_fem", "tests", "demos", "benchmarks", "docs", "exported_models"]
+    paths = [ROOT / "README.md"]
+    for folder in folders:
+        paths += sorted([*(ROOT / folder).rglob("*.py"), *(ROOT / folder).rglob("*.md")])
+    offenders = {
+        str(path.relative_to(ROOT)): found
+        for path in paths
+        for source in python_of(path)
+        if (found := first_imports_without_mpi(source))
+    }
+    assert offenders == {}
+
+
+def test_the_scan_sees_dolfinx_before_mpi4py():
+    assert first_imports_without_mpi("from dolfinx import fem\nfrom mpi4py import MPI") == [
+        "dolfinx"
+    ]
+    assert first_imports_without_mpi("from mpi4py import MPI\nimport petsc4py") == []

@@ -4,6 +4,7 @@ The internal variable is a quadrature Function with the update α⁺ = (α + Δt
 stress and tangent are left to UFL.
 """
 
+from mpi4py import MPI  # noqa: F401 - loads MPI, which the next imports need
 from petsc4py import PETSc
 
 import basix.ufl

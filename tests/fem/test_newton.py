@@ -3,6 +3,8 @@
 import gc
 import weakref
 
+from mpi4py import MPI  # noqa: F401 - loads MPI, which the next imports need
+
 import numpy as np
 import pytest
 import ufl
