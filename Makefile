@@ -1,7 +1,7 @@
 # `make demo` and `make test` first do whatever set-up is missing.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo demo-calculix docs test reliability benchmarks lint test-newest clean
+.PHONY: help setup setup-demo demo demo-calculix docs test reliability benchmarks lint test-newest clean
 PYTHON := .venv/bin/python
 # At exit the ranks clean pytest's common temporary folder at the same time; one may find it gone.
 RANKS_SHARE_TMP := -W ignore::pytest.PytestUnraisableExceptionWarning
@@ -9,10 +9,13 @@ RANKS_SHARE_TMP := -W ignore::pytest.PytestUnraisableExceptionWarning
 help: ## List these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
-setup: ## Make .venv: DOLFINx, torch, the tools and this project (10 minutes at most, once)
+setup: ## Make .venv: DOLFINx, torch, the tools and this project (two minutes; 10 if DOLFINx is built)
 	@bash setup/setup.sh
 
-demo: setup ## Simulate the optical trap, learn its law, run it in a FEniCSx bar (2 minutes after set-up)
+setup-demo:
+	@bash setup/setup.sh demo
+
+demo: setup-demo ## Simulate the optical trap, learn its law, run it in a FEniCSx bar (2 minutes after set-up)
 	$(PYTHON) demos/main_job.py
 
 demo-calculix: export OMP_NUM_THREADS := 1

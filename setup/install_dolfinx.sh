@@ -4,6 +4,7 @@
 install_dolfinx() {
     case $route in
         distribution) install_packages python3-dolfinx python3-dolfinx-real python3-venv python3-dev gcc openmpi-bin ;;
+        wheel) command -v cc >/dev/null || ! has_apt || install_packages gcc ;;
         build) install_packages "${build_packages[@]}" ;;
     esac
 }
@@ -25,6 +26,6 @@ install_wheels() {
 }
 
 check_environment() {
-    "$venv/bin/python" "$setup_folder/probe_dolfinx.py"
     "$venv/bin/python" -c 'import torch, nflows, onnx, onnxruntime, h5py, ibvonn_train, ibvonn_fem'
+    "$venv/bin/python" "$setup_folder/probe_dolfinx.py"
 }

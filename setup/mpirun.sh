@@ -19,11 +19,13 @@ fi
 
 ranks=$1
 shift
-# The distribution may have several MPIs; its PETSc and DOLFINx are built with Open MPI.
+# A launcher of another MPI would start independent runs of one rank each. The wheel of DOLFINx
+# brings MPICH; the distribution's DOLFINx, and ours, use its Open MPI.
 launcher=mpirun
-if [ "$(cat "$project_folder/.venv/ibvonn-route" 2>/dev/null)" != active ] && command -v mpirun.openmpi >/dev/null; then
-    launcher=mpirun.openmpi
-fi
+case $(cat "$project_folder/.venv/ibvonn-route" 2>/dev/null) in
+    wheel) launcher=$project_folder/.venv/bin/mpiexec ;;
+    distribution | build) ! command -v mpirun.openmpi >/dev/null || launcher=mpirun.openmpi ;;
+esac
 # Open MPI refuses to run as root, which a container's only user often is, and counts cores.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 options=()

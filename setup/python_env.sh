@@ -14,21 +14,24 @@ make_venv() {
         touch "$unfinished"
         return
     fi
-    require_space "$project_folder" 4
+    require_space "$project_folder" 8
     touch "$unfinished"
     rm -rf "$venv"
     local options=()
-    [ "$route" = build ] || options=(--system-site-packages)
+    venv_sees_outside && options=(--system-site-packages)
     run_step venv "Create .venv with $base_python" "5 s" \
         "look whether '$base_python -m venv' works at all (on Debian: apt-get install python3-venv)." \
         "$base_python" -m venv "${options[@]}" "$venv"
-    [ "$route" = build ] || show_outer_packages
+    ! venv_sees_outside || show_outer_packages
 }
+
+# The distribution's DOLFINx, or that of the active Python, stays where it is.
+venv_sees_outside() { [ "$route" = active ] || [ "$route" = distribution ]; }
 
 # An environment that was left half-made, made for another Python, or moved is made anew.
 venv_is_sound() {
-    local shared=true
-    [ "$route" = build ] && shared=false
+    local shared=false
+    venv_sees_outside && shared=true
     [ ! -e "$unfinished" ] &&
         { [ ! -e "$stamp" ] || [ "$(head -n 1 "$stamp")" = "$project_folder" ]; } &&
         grep -qs "include-system-site-packages = $shared" "$venv/pyvenv.cfg" &&
@@ -50,22 +53,48 @@ site = next(p for p in seen if p.startswith(str(venv)))
 EOS
 }
 
-pip_install() { "$venv/bin/python" -m pip install --disable-pip-version-check "$@"; }
+# Python compiles what it imports; compiling everything that is installed would take longer.
+pip_install() { "$venv/bin/python" -m pip install --disable-pip-version-check --no-compile "$@"; }
 
-install_python_packages() {
-    local again="run the same command again; 'pip config list' shows where pip looks for packages."
-    local constraints=()
-    [ "$route" = build ] && constraints=(-c "$project_folder/constraints.txt")
-    run_step torch "Install torch $torch_version" "20 s; minutes and several GB where pip finds only the build for GPUs" "$again" \
-        install_torch "${constraints[@]}"
-    run_step packages "Install this project and the packages it needs" "40 s" "$again" \
-        install_project "${constraints[@]}"
+# The versions of the tested set-up; DOLFINx from the wheel brings its own companions.
+write_constraints() {
+    constraints=()
+    case $route in
+        build) constraints=(-c "$project_folder/constraints.txt") ;;
+        wheel)
+            grep -vE '^(fenics-|mpi4py|cffi)' "$project_folder/constraints.txt" >"$log_folder/constraints.txt"
+            constraints=(-c "$log_folder/constraints.txt")
+            ;;
+    esac
 }
 
-# Before everything else and with its exact version: a range would admit a newer torch, of several GB.
+# Two steps at a time, which must not install the same package: what both sides need comes first.
+install_python_packages() {
+    local again="run the same command again; 'pip config list' shows where pip looks for packages."
+    local gpu="minutes where pip finds only the build for GPUs (2.5 GB)"
+    write_constraints
+    run_step shared "Install the tools of pip" "3 s" "$again" pip_install "${constraints[@]}" \
+        "setuptools>=77" wheel typing_extensions MarkupSafe
+    start_step torch "Install torch $torch_version" "20 s" "$again" install_torch
+    if [ "$route" = wheel ]; then
+        run_step wheel "Install DOLFINx $wheel_version from its wheel" "15 s" \
+            "if a hash differs, the file is not the one that was tested: do not use it, and $conda_remedy" \
+            pip_install --no-deps --require-hashes -r "$setup_folder/wheel.txt"
+    fi
+    run_step packages "Install the packages that this project needs" "20 s" "$again" \
+        install_requirements train fem
+    finish_step torch
+    start_step torch-cuda "Install what torch needs of CUDA, if it does" "1 s; $gpu" "$again" \
+        install_needs_of_torch 'cuda-'
+    run_step torch-needs "Install what else torch needs" "5 s; $gpu" "$again" install_needs_of_torch '(?!cuda-)'
+    finish_step torch-cuda
+    run_step project "Install this project" "5 s" "$again" \
+        pip_install "${constraints[@]}" --no-build-isolation -e "${project_folder}[train,fem]"
+}
+
+# With its exact version: a range would admit a newer torch, of several GB.
 install_torch() {
-    pip_install "$@" "setuptools>=77" wheel  # what pyproject.toml asks for; an older one may be there
-    "$venv/bin/python" - "$torch_oldest" <<'EOS' || pip_install "$@" "torch==$torch_version"
+    "$venv/bin/python" - "$torch_oldest" <<'EOS' || pip_install "${constraints[@]}" --no-deps "torch==$torch_version"
 import sys
 from importlib.metadata import version
 number = lambda text: tuple(int(part) for part in text.split("+")[0].split(".")[:2])
@@ -73,6 +102,39 @@ sys.exit(number(version("torch")) < number(sys.argv[1]))
 EOS
 }
 
-install_project() {
-    pip_install "$@" --no-build-isolation -e "${project_folder}[train,fem,view,dev]"
+# install_needs_of_torch PATTERN: those that the installed torch asks for and whose names match.
+install_needs_of_torch() {
+    local needs
+    needs=$("$venv/bin/python" - "$1" <<'EOS'
+import re, sys
+from importlib.metadata import requires
+from pip._vendor.packaging.requirements import Requirement
+for need in map(Requirement, requires("torch") or ()):
+    wanted = need.marker is None or need.marker.evaluate({"extra": ""})
+    if wanted and re.match(sys.argv[1], need.name):
+        extras = f"[{','.join(sorted(need.extras))}]" if need.extras else ""
+        print(f"{need.name}{extras}{need.specifier}")
+EOS
+    )
+    [ -z "$needs" ] || xargs -d '\n' -a <(printf '%s\n' "$needs") \
+        "$venv/bin/python" -m pip install --disable-pip-version-check --no-compile "${constraints[@]}"
+}
+
+# install_requirements EXTRA...: those of pyproject.toml but torch, and nflows, which asks for it.
+install_requirements() {
+    "$venv/bin/python" - "$project_folder/pyproject.toml" "$@" >"$log_folder/requirements-$1.txt" <<'EOS'
+import pathlib, re, sys, tomllib
+project = tomllib.loads(pathlib.Path(sys.argv[1]).read_text())["project"]
+extras = [need for extra in sys.argv[2:] for need in project["optional-dependencies"][extra]]
+print("\n".join(n for n in project["dependencies"] + extras if not re.match("(torch|nflows)\\b", n)))
+EOS
+    pip_install "${constraints[@]}" -r "$log_folder/requirements-$1.txt"
+}
+
+# What tests, checks and pictures need, and the demo does not.
+install_tools() {
+    write_constraints
+    run_step tools "Install the tools of tests, checks and pictures" "15 s" \
+        "run the same command again; 'pip config list' shows where pip looks for packages." \
+        install_requirements view dev
 }
