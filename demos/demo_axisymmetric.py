@@ -107,7 +107,7 @@ def main():
 
         plt.plot(np.sort(r), np.sort(lame)[::-1], "k-", label="hoop stress, Lamé")
         plt.plot(r, hoop, ".", label="quadrature points, t = 1")
-        plt.xlabel("r")
+        plt.xlabel("radius r / inner radius [–]")
         plt.legend()
         plt.savefig(arguments.figure, dpi=150)
     assert orders[0] > 2.8, f"quadratic elements: third order expected, found {orders[0]:.2f}"

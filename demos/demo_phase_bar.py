@@ -337,8 +337,10 @@ def draw(runs: dict[str, list[Run]], path: Path) -> None:
         below.plot(time[::5], run.data.force[::5], "k.", label="Langevin")
         below.plot(time, run.bar.force, "C3", label="bar")
         below.plot(time, run.twin.force, "C4--", lw=1, label="bar, twin")
-        above.set(title=case, ylabel="strain")
-        below.set(xlabel=f"time / {CASES[case][0]:g}", ylabel="end force")
+        above.set(title=case, ylabel="strain [–]")
+        slower = CASES[case][0]
+        clock = "time [η/k]" if slower == 1.0 else f"time [{slower:g} η/k]"
+        below.set(xlabel=clock, ylabel="end force [kℓ]")
     axes.flat[0].legend()
     axes.T.flat[1].legend()
     fig.savefig(path, dpi=150)

@@ -300,10 +300,10 @@ def draw(cycles: list[Cycle], shapes: list[pictures.Shape], variable: str, path:
             label=f"T = {cycle.duration:g}: D = {cycle.dissipated:.3g}",
         )
     left.axhline(0.0, color="0.7", lw=0.8)
-    left.set(xlabel="mean stretch e", ylabel="mean stress at the end")
+    left.set(xlabel="mean strain e [–]", ylabel="mean stress at the end [E]")
     left.legend()
     columns = len(shapes) // len(cycles)
-    pictures.draw(right, shapes, f"{variable} along the pull", columns=columns)
+    pictures.draw(right, shapes, f"{variable} along the pull [–]", columns=columns)
     fig.savefig(path, dpi=150)
     plt.close(fig)
 

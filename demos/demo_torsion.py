@@ -407,11 +407,11 @@ def draw(found: Twisting, shapes: list[pictures.Shape], variable: str, path: Pat
         1, 2, figsize=(13, 4.2), width_ratios=(1, 2.2), layout="constrained"
     )
     left.plot(found.time, found.torque, "o-", ms=3, label="torque")
-    left.set(xlabel="time", ylabel="torque")
+    left.set(xlabel="time [η/k]", ylabel="torque [μ × length³]")
     other = left.twinx()
     other.plot(found.time, np.array(found.elongation) / LENGTH, "s--", ms=3, color="C1")
-    other.set_ylabel("elongation / length (dashed)")
-    pictures.draw(right, shapes, f"{variable}, mean over directions", size=(420, 520))
+    other.set_ylabel("elongation / length [–] (dashed)")
+    pictures.draw(right, shapes, f"{variable} [–], mean over directions", size=(420, 520))
     fig.savefig(path, dpi=150)
     plt.close(fig)
 

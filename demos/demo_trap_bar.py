@@ -222,8 +222,8 @@ def draw(comparisons: list[Comparison], path: Path) -> None:
         )
         ax.set(
             title=f"{each.test}: {each.learned.error:.2f} %",
-            xlabel="time",
-            ylabel="strain" if each.test == "creep" else "stress",
+            xlabel="time [η/k]",
+            ylabel="strain [–]" if each.test == "creep" else "stress [kℓ]",
         )
     axes[0].legend()
     fig.savefig(path, dpi=150)

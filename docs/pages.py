@@ -1,12 +1,19 @@
-"""Pages that are written elsewhere: demos and model cards, for MkDocs (`hooks` in mkdocs.yml)."""
+"""Hooks of MkDocs (`hooks` in mkdocs.yml): pages that are written elsewhere, and formulas.
+
+Demos and model cards become pages. Formulas become MathML, which browsers draw by themselves, so
+that the built pages load nothing from the network.
+"""
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from latex2mathml.converter import convert
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,6 +48,45 @@ def on_files(files: Files, config: Any) -> Files:
             files.append(File.generated(config, figure, content=content))
         files.append(File.generated(config, f"models/{path.name}.md", content=card))
     return files
+
+
+FORMULA = re.compile(r'<(span|div) class="arithmatex">(.*?)</\1>', re.DOTALL)
+"""What pymdownx.arithmatex makes of a formula: LaTeX between \\( \\) or \\[ \\]."""
+
+UNKNOWN = {
+    r"\arg": r"\operatorname{arg}",
+    r"\!": "",  # would be a negative space, which MathML Core has not
+}
+"""Commands that the converter passes on as they are, and what stands for them."""
+
+
+def on_page_content(content: str, page: Any, **_: Any) -> str:
+    """Draw the formulas of a page."""
+
+    def drawn(formula: re.Match[str]) -> str:
+        latex = html.unescape(formula[2]).strip()
+        display = "block" if latex.startswith(r"\[") else "inline"
+        return f'<{formula[1]} class="arithmatex">{mathml(latex[2:-2], display)}</{formula[1]}>'
+
+    try:
+        return FORMULA.sub(drawn, content)
+    except ValueError as error:
+        raise PluginError(f"{page.file.src_uri}: {error}") from error
+
+
+def mathml(latex: str, display: str) -> str:
+    """Return a formula as MathML.
+
+    Raises:
+        ValueError: If a command of LaTeX is not known.
+    """
+    for command, known in UNKNOWN.items():
+        latex = latex.replace(command, known)
+    drawn: str = convert(latex, display=display)
+    if "\\" in drawn:
+        unknown = re.findall(r"\\\w*", drawn)
+        raise ValueError(f"formula {latex!r} must have known commands only; found {unknown}.")
+    return drawn
 
 
 def demo_page(source: str, name: str) -> str:

@@ -17,9 +17,18 @@ import numpy as np
 
 from .emit_c.emit import emit_c
 from .errors import EnvelopeWarning
+from .kernels.base import FloatArray
 from .model.check import Check, check_model
-from .model.exported_model import KernelName, load_model
-from .model.material_point import draw_history, read_strain_history, run_point, write_history
+from .model.exported_model import ExportedModel, KernelName, load_model
+from .model.material_point import (
+    TOLERANCE,
+    Resolved,
+    draw_history,
+    read_strain_history,
+    resolve_point,
+    run_point,
+    write_history,
+)
 
 DESCRIPTION = """\
 Look at an exported constitutive law without any finite elements.
@@ -40,7 +49,9 @@ Drive one material point from the declared equilibrium through a strain history.
 FILE holds one line per instant: time, then one column per strain component, separated by
 commas or blanks; a first line with names and text after # are skipped. Units are those of
 the model (see `units` in its manifest). The first line is an instantaneous elastic jump;
-after it time starts, with one implicit step per line.
+after it time starts, and the strain is a straight line from each line to the next. The number
+of implicit steps per line is doubled until the stress at the lines changes by at most
+--tolerance of its largest value.
 
 Writes a CSV (time, strain, stress, internal variables, energy, dissipated energy, validity)
 and a figure beside it. `validity` is the distance from the range of the training data in
@@ -49,6 +60,8 @@ half widths of that range: 0 inside, and where it is positive the law extrapolat
 example:
   printf '0, 0.1\\n1, 0.1\\n2, 0.0\\n' > history.csv
   ibvonn-fem run-point exported_models/trap --strain-history history.csv
+  # strain 0.1 at once, held until 1, taken back until 2 (in friction over stiffness)
+  # stress: 0.0999, 0.0567, -0.0208 (in stiffness × length)
 """
 
 CHECK = """\
@@ -98,6 +111,14 @@ def build_parser() -> argparse.ArgumentParser:
     point.add_argument("model", metavar="MODEL", type=Path, help="exported directory")
     point.add_argument(
         "--strain-history", metavar="FILE", type=Path, required=True, help="time, strain, …"
+    )
+    point.add_argument(
+        "--tolerance",
+        metavar="T",
+        type=float,
+        default=TOLERANCE,
+        help="largest change of the stress, over its largest value, when the time steps are halved "
+        f"(default: {TOLERANCE:g}; inf: one step per line, whatever the error)",
     )
     point.add_argument(
         "--output", metavar="CSV", type=Path, help="result (default: FILE with _response.csv)"
@@ -189,12 +210,17 @@ def _run_point(options: argparse.Namespace) -> int:
     time, strain = read_strain_history(options.strain_history, model.strain_size)
     with warnings.catch_warnings():  # one sentence for all instants follows below
         warnings.simplefilter("ignore", EnvelopeWarning)
-        history = run_point(model, time, strain)
+        history, steps, change = _resolved(model, time, strain, options.tolerance)
     output = options.output or options.strain_history.with_name(
         options.strain_history.stem + "_response.csv"
     )
     write_history(output, model, history)
     _write(f"{output}: {len(time)} instants of {model.manifest.name} ({model.kernel.codename})")
+    if np.isfinite(change):
+        _write(
+            f"{steps} implicit steps per line; half as many change the stress by {change:.1g} of "
+            "its largest value"
+        )
     if not options.no_figure:
         figure = options.figure or output.with_suffix(".png")
         try:
@@ -210,6 +236,14 @@ def _run_point(options: argparse.Namespace) -> int:
             "extrapolates there\n"
         )
     return 0
+
+
+def _resolved(
+    model: ExportedModel, time: FloatArray, strain: FloatArray, tolerance: float
+) -> Resolved:
+    if tolerance == np.inf:
+        return Resolved(run_point(model, time, strain), 1, np.inf)
+    return resolve_point(model, time, strain, tolerance=tolerance)
 
 
 def _emit_c(options: argparse.Namespace) -> int:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from ..errors import LocalSolveError, StepError
 from ..files.plain_files import replacing
 from ..kernels.base import FloatArray
 from .exported_model import ExportedModel
@@ -24,7 +26,8 @@ class PointHistory:
         statev: Internal variables α, shape ``(n, n_α)``.
         energy: f, shape ``(n,)``.
         dissipated: Dissipation since the start, shape ``(n,)``; never decreases.
-        validity: Excursion from the training range in half widths, shape ``(n,)``.
+        validity: Largest excursion from the training range since the last instant, in half widths,
+            shape ``(n,)``.
     """
 
     time: FloatArray
@@ -59,21 +62,50 @@ class PointHistory:
         return names, np.column_stack(columns)
 
 
-def run_point(model: ExportedModel, time: object, strain: object) -> PointHistory:
+class Resolved(NamedTuple):
+    """A history, the steps per interval that it took, and what their halving still changed.
+
+    Attributes:
+        history: At the given instants.
+        steps: Backward Euler steps per interval.
+        change: Largest change of the stress at the instants from half as many steps, over the
+            largest stress.
+    """
+
+    history: PointHistory
+    steps: int
+    change: float
+
+
+TOLERANCE = 1e-3
+"""Change of the stress, over its largest value, at which steps are short enough."""
+
+MOST_STEPS = 2**14
+"""Backward Euler steps per interval at which halving gives up."""
+
+
+def run_point(
+    model: ExportedModel, time: object, strain: object, *, steps: int = 1
+) -> PointHistory:
     """Drive a material point from the declared equilibrium through a strain history.
 
     The first instant is an elastic jump (Δt = 0) from the equilibrium strain to ``strain[0]``; then
-    time starts, with one backward Euler step per interval.
+    time starts, with ``steps`` backward Euler steps per interval, of the same length and along a
+    straight line of strain. :func:`resolve_point` chooses how many.
 
     Args:
         model: The law.
         time: Increasing instants, shape ``(n,)`` [time of the model].
         strain: Strain at these instants, shape ``(n, n_ε)`` (or ``(n,)`` for one component).
+        steps: Backward Euler steps per interval.
 
     Raises:
-        ValueError: If a shape does not fit, a value is not finite or time does not increase.
+        ValueError: If a shape does not fit, a value is not finite, time does not increase or there
+            is less than one step.
         LocalSolveError: If a step did not converge.
     """
+    if steps < 1:
+        raise ValueError(f"run_point: steps must be at least 1; found {steps}.")
     instants = np.ascontiguousarray(time, dtype=np.float64)
     values = np.asarray(strain, dtype=np.float64)
     values = check_points(
@@ -91,6 +123,73 @@ def run_point(model: ExportedModel, time: object, strain: object) -> PointHistor
             "run_point: time must be finite and strictly increasing; "
             f"found {instants[place : place + 2].tolist()} at row {place}."
         )
+    return _driven(model, instants, values, steps)
+
+
+def resolve_point(
+    model: ExportedModel, time: object, strain: object, *, tolerance: float = TOLERANCE
+) -> Resolved:
+    """Drive a material point with as many steps per interval as the accuracy asks for.
+
+    The strain is a straight line between the instants. The first attempt takes no longer steps than
+    the training had. The number of backward Euler steps per
+    interval is doubled until the stress at the instants changes by at most ``tolerance`` times the
+    largest stress; the scheme is of first order, so the change is what is left of the error.
+
+    Args:
+        model: The law.
+        time: Increasing instants, shape ``(n,)`` [time of the model].
+        strain: Strain at these instants, shape ``(n, n_ε)`` (or ``(n,)`` for one component).
+        tolerance: Largest change of the stress over the largest stress; above zero.
+
+    Raises:
+        ValueError: As :func:`run_point`, or if the tolerance is not above zero.
+        StepError: If the stress still changes by more with the most steps that are tried.
+        LocalSolveError: If a step did not converge even then.
+    """
+    if not tolerance > 0.0:
+        raise ValueError(
+            f"resolve_point: tolerance must be above zero; found {tolerance}. Give the largest "
+            f"change of the stress over the largest stress, such as {TOLERANCE:g}."
+        )
+    coarse: PointHistory | None = None
+    change, steps = float("inf"), _fewest_steps(model, time)
+    while steps <= MOST_STEPS:
+        try:
+            fine = run_point(model, time, strain, steps=steps)
+        except LocalSolveError:
+            if 2 * steps > MOST_STEPS:
+                raise
+            coarse, steps = None, 2 * steps
+            continue
+        if coarse is not None:
+            largest = np.abs(fine.stress).max()
+            moved = np.abs(fine.stress - coarse.stress).max()
+            change = float(moved / largest) if largest > 0.0 else 0.0
+            if change <= tolerance:
+                return Resolved(fine, steps, change)
+        coarse, steps = fine, 2 * steps
+    raise StepError(
+        f"resolve_point: the stress must change by at most {tolerance:g} of its largest value when "
+        f"the steps are halved; with {MOST_STEPS} steps per interval it changes by {change:.2g}. "
+        "Allow a larger change, or give more instants where the strain or the stress moves fast."
+    )
+
+
+def _fewest_steps(model: ExportedModel, time: object) -> int:
+    """Steps per interval, a power of two, that are no longer than those of the training."""
+    instants, longest = np.asarray(time, dtype=np.float64), model.manifest.envelope.time_step[1]
+    interval = float(np.diff(instants).max()) if instants.ndim == 1 and instants.size > 1 else 0.0
+    if not 0.0 < interval < np.inf or not longest > 0.0:
+        return 1
+    steps = 2 ** int(np.ceil(np.log2(max(interval / longest, 1.0))))
+    return min(steps, MOST_STEPS // 2)
+
+
+def _driven(
+    model: ExportedModel, instants: FloatArray, values: FloatArray, steps: int
+) -> PointHistory:
+    """The history with ``steps`` backward Euler steps per interval; the arguments are checked."""
     n = len(instants)
     history = PointHistory(
         time=instants,
@@ -103,15 +202,23 @@ def run_point(model: ExportedModel, time: object, strain: object) -> PointHistor
     )
     strain_old = model.manifest.initial_state.strain[np.newaxis]
     statev, dissipated = model.initial_state(), 0.0
-    for i, dt in enumerate(np.diff(instants, prepend=instants[0])):
-        update = model.update(values[i : i + 1], strain_old, statev, float(dt))
-        strain_old, statev = values[i : i + 1], update.statev_new
-        dissipated += float(update.dissipation[0])
+    for i, interval in enumerate(np.diff(instants, prepend=instants[0])):
+        count = steps if i else 1  # the first row is one elastic jump
+        ends = strain_old + np.linspace(0.0, 1.0, count + 1)[1:, np.newaxis] * (
+            values[i] - strain_old
+        )
+        ends[-1] = values[i]
+        excursion = 0.0
+        for end in ends[:, np.newaxis]:
+            update = model.update(end, strain_old, statev, float(interval) / count)
+            strain_old, statev = end, update.statev_new
+            dissipated += float(update.dissipation[0])
+            excursion = max(excursion, float(update.validity[0]))
         history.stress[i] = update.stress[0]
         history.statev[i] = update.statev_new[0]
         history.energy[i] = update.energy[0]
         history.dissipated[i] = dissipated
-        history.validity[i] = update.validity[0]
+        history.validity[i] = excursion
     return history
 
 
@@ -221,9 +328,15 @@ def draw_history(path: str | Path, model: ExportedModel, history: PointHistory) 
                 color="0.85",
                 label="outside the training range",
             )
-        axis.set_ylabel(label)
-        axis.legend(loc="best", fontsize="small")
-    axes[2].set_xlabel(f"time [{manifest.units.get('time', 'model units')}]")
+        unit = manifest.units.get("stress", "1") if label == "stress" else "1"
+        axis.set_ylabel(_with_unit(label, unit))
+        axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize="small")
+    axes[2].set_xlabel(_with_unit("time", manifest.units.get("time", "1")))
     figure.suptitle(manifest.name)
     with replacing(path) as part:
         figure.savefig(part, dpi=120)
+
+
+def _with_unit(quantity: str, unit: str) -> str:
+    """A label of an axis; quantities without a dimension have no unit to name."""
+    return f"{quantity} [–]" if unit == "1" else f"{quantity} [{unit}]"

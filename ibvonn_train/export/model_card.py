@@ -84,12 +84,19 @@ def _variables(manifest: Manifest) -> str:
         ["stress", _words(stress["components"]), stress["measure"]],
         ["internal variables", _words(internal["components"]), internal["meaning"]],
     ]
-    named = ", ".join(f"{key} {value}" for key, value in units.items())
+    named = ", ".join(f"{key} {value}" for key, value in units.items() if value != "1")
+    if "1" in units.values():
+        named += "; the others are dimensionless" if named else "all are dimensionless"
+    if manifest["microscopic"] is not None:
+        named += ", in the system of units of the parameters above"
+    sign = ""
+    if manifest["provenance"]["config"] is not None:
+        sign = " Sign and scale of a learned internal variable are arbitrary; σ does not see them."
     reference = strain.get("reference", [0.0])
     zero = f" Its zero strain is {_list(reference)} in the data." if any(reference) else ""
     return (
         f"## Variables\n\n{_table(['', 'components', 'measure'], rows)}\n\n"
-        f"Units: {named} (1: dimensionless). At the start strain and internal variables are zero, "
+        f"Units: {named}.{sign} At the start strain and internal variables are zero, "
         f"the stress is {_list(start['stress'])}, the energy {_n(start['energy'])}.{zero}"
     )
 
@@ -280,8 +287,8 @@ def _limits(manifest: Manifest) -> str:
     scale = max(map(abs, manifest["initial_state"]["stress"]))
     if scale > 1e-12:
         limits.append(
-            f"It is not free of stress at rest: the largest component is {_n(scale)}. "
-            "`FullStrain`, `Microcircle` and `Microsphere` subtract it; `Uniaxial` does not."
+            f"Its own stress at rest is not zero: the largest component is {_n(scale)}. "
+            "Bodies in `ibvonn_fem` subtract it, and so does the UMAT."
         )
     return "## Limits\n\n" + "\n".join(f"- {line}" for line in limits)
 

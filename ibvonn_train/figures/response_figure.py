@@ -52,6 +52,11 @@ def response(path: Path, directory: Path) -> None:
         figure.suptitle(f"{manifest['name']}: a cycle of strain at three rates", fontsize=10)
 
 
+def _with_unit(quantity: str, unit: str = "1") -> str:
+    """Return the label of an axis; "1" is the unit of what has no dimension."""
+    return f"{quantity} [–]" if unit == "1" else f"{quantity} [{unit}]"
+
+
 def _cycle(
     directory: Path, manifest: dict[str, Any], rate: float
 ) -> tuple[npt.NDArray[np.float64], ...]:

@@ -86,7 +86,7 @@ def test_errors_and_seeds_have_tables_where_the_manifest_has_them(manifest):
 
 def test_a_law_with_stress_at_rest_says_so(manifest):
     start = {**manifest["initial_state"], "stress": [-0.125]}
-    assert "not free of stress at rest" not in markdown(manifest)
+    assert "stress at rest is not zero" not in markdown(manifest)
     assert "largest component is 0.125" in markdown({**manifest, "initial_state": start})
 
 

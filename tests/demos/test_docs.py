@@ -135,6 +135,7 @@ def test_commands_of_the_pages_exist():
 def test_site_builds_without_a_warning(tmp_path):
     pytest.importorskip("mkdocs")
     pytest.importorskip("mkdocstrings_handlers.python")
+    pytest.importorskip("latex2mathml")
     built = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path],
         cwd=ROOT,
@@ -146,6 +147,13 @@ def test_site_builds_without_a_warning(tmp_path):
     assert built.returncode == 0, built.stdout + built.stderr
     for page in ("index", "theory/learning", "demos/demo_trap_bar", "models/trap", "api/fem"):
         assert (tmp_path / f"{page}.html").is_file(), page
+    for page in tmp_path.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        fetched = re.findall(r"<(?:script|link|img|iframe)[^>]*(?:src|href)=.?https?:[^>]*>", text)
+        assert not fetched, (page.name, "needs the network")
+        assert r'class="arithmatex">\\' not in text, (page.name, "shows raw LaTeX")
+    theory = (tmp_path / "theory/bodies.html").read_text(encoding="utf-8")
+    assert theory.count("<math") > 20
 
 
 def test_chain_of_the_tutorial_has_the_forces_of_the_built_in_one():

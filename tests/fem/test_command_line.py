@@ -53,9 +53,25 @@ def test_run_point_writes_a_table_and_a_figure(history, capsys):
     )
     assert "3 instants of exact_trap" in capsys.readouterr().out
     values = np.loadtxt(history.with_name("history_response.csv"), delimiter=",", skiprows=1)
-    np.testing.assert_allclose(values[:, 2], [0.1, 0.075, 0.2 - 0.125 / 2.0])
+    relaxed = 0.05 * (1.0 + np.exp(-1.0))  # Zener: moduli 1 and 1/2, relaxation time 1/2
+    np.testing.assert_allclose(values[:2, 2], [0.1, relaxed], atol=1e-3 * 0.12)
     figure = history.with_name("history_response.png").read_bytes()
     assert figure.startswith(b"\x89PNG")
+
+
+def test_run_point_takes_one_step_per_line_where_it_is_told_to(history, capsys):
+    options = ["run-point", str(EXACT_TRAP), "--kernel", "onnx", "--tolerance", "inf"]
+    assert main([*options, "--strain-history", str(history)]) == 0
+    assert "implicit steps per line" not in capsys.readouterr().out
+    values = np.loadtxt(history.with_name("history_response.csv"), delimiter=",", skiprows=1)
+    np.testing.assert_allclose(values[:, 2], [0.1, 0.075, 0.2 - 0.125 / 2.0])
+
+
+@pytest.mark.parametrize("tolerance", ["0", "-1", "nan"])
+def test_run_point_refuses_a_tolerance_that_is_not_above_zero(history, capsys, tolerance):
+    options = ["run-point", str(EXACT_TRAP), "--kernel", "onnx", "--tolerance", tolerance]
+    assert main([*options, "--strain-history", str(history)]) == 1
+    assert "tolerance must be above zero" in capsys.readouterr().err
 
 
 def test_run_point_needs_no_display(history):

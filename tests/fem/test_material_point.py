@@ -11,8 +11,14 @@ import numpy as np
 import pytest
 
 from ibvonn_fem import EnvelopeWarning, Scaled, load_model
-from ibvonn_fem.errors import EnvelopeError, ExportedModelError, LocalSolveError
-from ibvonn_fem.model.material_point import read_strain_history, run_point, write_history
+from ibvonn_fem.errors import EnvelopeError, ExportedModelError, LocalSolveError, StepError
+from ibvonn_fem.model import material_point
+from ibvonn_fem.model.material_point import (
+    read_strain_history,
+    resolve_point,
+    run_point,
+    write_history,
+)
 from ibvonn_fem.model.point_reports import find_failures
 
 EXPORTED = Path(__file__).parents[2] / "exported_models"
@@ -111,6 +117,32 @@ def test_a_history_starts_with_an_elastic_jump_and_follows_the_recursion(zener):
     np.testing.assert_allclose(history.stress[:, 0], strain - [0.0, α1, α2])
     assert history.dissipated[0] == 0.0
     assert np.all(np.diff(history.dissipated) > 0.0)
+
+
+@pytest.mark.parametrize("tolerance", [1e-2, 1e-3])
+def test_steps_are_halved_until_the_stress_has_the_asked_accuracy(zener, tolerance):
+    """σ = ε E_∞ + ε (E_0 − E_∞) exp(−t/τ) under held strain; the error is at most the change."""
+    time = np.array([0.0, 0.5, 2.0])
+    resolved = resolve_point(zener(), time, np.full(3, 0.4), tolerance=tolerance)
+    exact = 0.2 * (1.0 + np.exp(-2.0 * time))
+    error = np.abs(resolved.history.stress[:, 0] - exact).max() / 0.4
+    assert 0.0 < resolved.change <= tolerance
+    assert error < 1.1 * tolerance
+    coarse = run_point(zener(), time, np.full(3, 0.4), steps=resolved.steps // 4)
+    assert np.abs(coarse.stress[:, 0] - exact).max() / 0.4 > tolerance  # fewer would not do
+    np.testing.assert_array_equal(resolved.history.time, time)
+
+
+def test_a_history_that_no_number_of_steps_resolves_is_refused(zener, monkeypatch):
+    monkeypatch.setattr(material_point, "MOST_STEPS", 8)
+    with pytest.raises(StepError, match=r"with 8 steps per interval it changes by 0\.0"):
+        resolve_point(zener(), [0.0, 1.0], [0.4, 0.4])
+
+
+@pytest.mark.parametrize("steps", [0, -1])
+def test_a_history_needs_a_step_per_interval(zener, steps):
+    with pytest.raises(ValueError, match="steps must be at least 1"):
+        run_point(zener(), [0.0, 1.0], [0.1, 0.1], steps=steps)
 
 
 @pytest.mark.parametrize("time", [[0.0, 0.0], [1.0, 0.5], [0.0, np.nan], [0.0]])
