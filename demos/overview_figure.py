@@ -23,7 +23,8 @@ from ibvonn_train.evaluation import Evaluation, ExportedLaw
 SHOWN_INSTANTS = (60, 150, 240)
 """Stored instants whose densities are drawn."""
 SHOWN_REPLICAS = 40
-PLATE_CELLS, PLATE_STRETCH, PLATE_STEPS = 6, 0.2, 8
+PLATE_CELLS, PLATE_STRAIN, PLATE_STEPS, PLATE_DURATION = 6, 0.2, 10, 0.1
+"""Strains, rates and time steps of the plate lie within those of the training."""
 
 
 def draw_overview(
@@ -144,7 +145,7 @@ def draw_bar(ax: Axes, comparisons: list[demo_trap_bar.Comparison]) -> None:
         ax.plot(response.time[sparse], response.value[sparse], "o", ms=4, color=colour, label=label)
     ax.plot([], [], color="0.4", lw=1.5, label="closed form")
     ax.set(
-        title="5  Use: a bar in FEniCSx with the\nlaw at its quadrature points",
+        title="5  Use: a bar in FEniCSx with the law at its\nquadrature points, and the closed form",
         xlabel="time t  [η/k]",
         ylabel="stress σ [kℓ],  strain ε [–]",
     )
@@ -154,15 +155,15 @@ def draw_bar(ax: Axes, comparisons: list[demo_trap_bar.Comparison]) -> None:
 
 
 def draw_plate(ax: Axes, model: ibvonn_fem.ExportedModel) -> None:
-    """A quarter of a plate with a hole, pulled within one relaxation time and shown deformed."""
+    """A quarter of a plate with a hole, pulled within a fifth of the relaxation time, deformed."""
     size = demo_plate_with_hole.Size(cells=PLATE_CELLS, directions=12)
     plate = demo_plate_with_hole.Plate(model, size)
 
     def pull(t: float) -> None:
-        plate.pull.value = demo_plate_with_hole.LENGTH * PLATE_STRETCH * t
+        plate.pull.value = demo_plate_with_hole.LENGTH * PLATE_STRAIN * t / PLATE_DURATION
 
     stepping = ibvonn_fem.TimeStepping(plate.problem, pull)
-    stepping.run(np.linspace(0.0, 1.0, PLATE_STEPS + 1))
+    stepping.run(np.linspace(0.0, PLATE_DURATION, PLATE_STEPS + 1))
     shape = pictures.deformed_shape("", plate.law, plate.u, plate.stress())
     drawn = PolyCollection(
         shape.polygons[..., :2], array=shape.values, edgecolors="face", linewidths=0.3

@@ -160,6 +160,9 @@ def _with_pyvista(
     colours: str,
 ) -> Any:
     pyvista: Any = import_module("pyvista")  # typed, but not for the way it is called
+    # VTK looks for an X server before it draws without one, and warns that there is none.
+    logger: Any = import_module("vtkmodules.vtkCommonCore").vtkLogger
+    logger.SetStderrVerbosity(logger.VERBOSITY_ERROR)
     window = [size[0] * grid[1], size[1] * grid[0]]
     plotter = pyvista.Plotter(off_screen=True, shape=grid, window_size=window, border=False)
     plotter.set_background("white")
