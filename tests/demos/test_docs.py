@@ -1,7 +1,9 @@
 """The Python on the pages of the documentation runs, and its API pages name all public names."""
 
 import ast
+import contextlib
 import importlib
+import io
 import os
 import re
 import subprocess
@@ -50,15 +52,36 @@ def folder(tmp_path, monkeypatch):
     for name in ("exported_models", "configs"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "own_chain.toml").symlink_to(DOCS / "tutorials/own_chain.toml")
+    template = ROOT / "ibvonn_train/cli/templates/own_system.py"
+    (tmp_path / "own_system.py").symlink_to(template)
+    monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+PRINTS = re.compile(r"^# prints: (.*)$", re.MULTILINE)
+"""A line that the block above it prints, to the last digit shown."""
 
 
 def run(page):
     """Execute the blocks of a page one after the other, as a reader does."""
     names = {"__name__": name_of(page)}
     for number, block in enumerate(blocks(page), start=1):
-        exec(compile(block, f"{name_of(page)}, block {number}", "exec"), names)
+        place = f"{name_of(page)}, block {number}"
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            exec(compile(block, place, "exec"), names)
+        lines = [line.strip() for line in printed.getvalue().splitlines()]
+        for expected in PRINTS.findall(block):
+            assert expected.strip() in lines, (place, expected, lines[-20:])
+
+
+def test_pages_show_what_their_code_prints():
+    shown = {name_of(page) for page in WITH_CODE if any(map(PRINTS.findall, blocks(page)))}
+    assert shown >= {"README.md", "docs/tutorials/fenicsx.md", "docs/tutorials/train.md"}
+
+
+def test_readme_is_read_in_two_minutes():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 600
 
 
 def test_pages_with_code_are_found():
