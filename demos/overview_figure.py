@@ -145,7 +145,7 @@ def draw_bar(ax: Axes, comparisons: list[demo_trap_bar.Comparison]) -> None:
         ax.plot(response.time[sparse], response.value[sparse], "o", ms=4, color=colour, label=label)
     ax.plot([], [], color="0.4", lw=1.5, label="closed form")
     ax.set(
-        title="5  Use: a bar in FEniCSx with the law at\nits quadrature points, and the closed form",
+        title="5  Use: a bar in FEniCSx with the law at\nits quadrature points; closed form",
         xlabel="time t  [η/k]",
         ylabel="stress σ [kℓ],  strain ε [–]",
     )
