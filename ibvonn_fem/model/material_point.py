@@ -183,7 +183,7 @@ def _fewest_steps(model: ExportedModel, time: object) -> int:
     if not 0.0 < interval < np.inf or not longest > 0.0:
         return 1
     steps = 2 ** int(np.ceil(np.log2(max(interval / longest, 1.0))))
-    return min(steps, MOST_STEPS // 2)
+    return int(min(steps, MOST_STEPS // 2))
 
 
 def _driven(
