@@ -99,8 +99,10 @@ def test_one_fitted_friction_makes_the_twin_better(chains: TrajectoryEnsemble) -
 
 
 def test_twin_is_for_chains(chains: TrajectoryEnsemble) -> None:
-    parameters = {k: v for k, v in chains.parameters.items() if k != "springs"}
-    with pytest.raises(ValueError, match="must be a trap or a chain"):
+    with pytest.raises(ValueError, match="somebody's: must be one of .*double_well_chain"):
+        Twin(replace(chains, system="somebody's"))
+    parameters = {k: v for k, v in chains.parameters.items() if k != "well_distance"}
+    with pytest.raises(ValueError, match=r"must record \['well_distance'\]"):
         Twin(replace(chains, parameters=parameters))
 
 
