@@ -99,7 +99,7 @@ def test_one_fitted_friction_makes_the_twin_better(chains: TrajectoryEnsemble) -
 
 
 def test_twin_is_for_chains(chains: TrajectoryEnsemble) -> None:
-    with pytest.raises(ValueError, match="somebody's: must be one of .*double_well_chain"):
+    with pytest.raises(ValueError, match=r"somebody's: must be one of .*double_well_chain"):
         Twin(replace(chains, system="somebody's"))
     parameters = {k: v for k, v in chains.parameters.items() if k != "well_distance"}
     with pytest.raises(ValueError, match=r"must record \['well_distance'\]"):
