@@ -38,17 +38,26 @@ def response(path: Path, directory: Path) -> None:
             f"a cycle; found {ranges['strain_rate'][0]} and {ranges['time_step']}."
         )
     names = [manifest[key]["components"][0] for key in ("strain", "stress", "internal")]
-    with canvas(path, 1, 2, size=(8.0, 3.2)) as (figure, axes):
+    units = manifest["units"]
+    labels = [_with_unit(names[0]), _with_unit(names[1], units["stress"]), _with_unit(names[2])]
+    with canvas(path, 1, 2, size=(9.0, 3.2)) as (figure, axes):
         for slower, colour in zip(SLOWER, shades(len(SLOWER)), strict=True):
             rate = slower * fastest
             strain, stress, internal, inside = _cycle(directory, manifest, rate)
             for axis, values in zip(axes[0], (stress, internal), strict=True):
                 axis.plot(strain, values, ":", color=colour, lw=0.8)
                 known = np.where(inside, values, np.nan)
-                axis.plot(strain, known, color=colour, lw=1.5, label=f"rate {rate:.3g}")
-        for axis, name in zip(axes[0], names[1:], strict=True):
-            axis.set(xlabel=names[0], ylabel=name)
-        axes[0, 0].legend(fontsize=8)
+                axis.plot(strain, known, color=colour, lw=1.5, label=f"{rate:.3g}")
+        for axis, label in zip(axes[0], labels[1:], strict=True):
+            axis.set(xlabel=labels[0], ylabel=label)
+        per_time = "[1/time]" if units["time"] == "1" else f"[1/{units['time']}]"
+        figure.legend(
+            *axes[0, 0].get_legend_handles_labels(),
+            title=f"strain rate\n{per_time}",
+            loc="outside right center",
+            fontsize=8,
+            title_fontsize=8,
+        )
         figure.suptitle(f"{manifest['name']}: a cycle of strain at three rates", fontsize=10)
 
 
