@@ -14,7 +14,6 @@ import torch
 from ibvonn_train.data.ensemble import (
     TrajectoryEnsemble,
     open_ensemble,
-    protocol_slices,
     require_alike,
 )
 from ibvonn_train.files.written import replacing
@@ -61,12 +60,6 @@ def test_a_changed_replica_changes_the_hash(data):
     assert replace(data, microstate=microstate).sha256() != data.sha256()
     assert replace(data, seed=data.seed + 1).sha256() != data.sha256()
     assert replace(data, time=data.time * (1 + 1e-15)).sha256() != data.sha256()
-
-
-def test_slices_of_a_file_make_up_the_whole(data, file):
-    parts = list(protocol_slices(file, 2))
-    assert [len(part.control) for part in parts] == [2, 1]
-    assert np.array_equal(np.concatenate([p.microstate for p in parts]), data.microstate)
 
 
 def test_an_opened_file_reads_no_more_than_is_asked_for(data, file, monkeypatch):
