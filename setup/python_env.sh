@@ -86,9 +86,10 @@ install_python_packages() {
     finish_step torch
     start_step torch-cuda "Install what torch needs of CUDA, if it does" "1 s; $gpu" "$again" \
         install_needs_of_torch 'cuda-'
-    run_step torch-needs "Install what else torch needs" "5 s; $gpu" "$again" install_needs_of_torch '(?!cuda-)'
+    run_step torch-needs "Install what else torch needs" "5 s; $gpu" "$again" \
+        install_needs_of_torch '(?!cuda-)' --no-deps
     finish_step torch-cuda
-    run_step project "Install this project" "5 s" "$again" \
+    run_step project "Install this project and what is still missing" "5 s" "$again" \
         pip_install "${constraints[@]}" --no-build-isolation -e "${project_folder}[train,fem]"
 }
 
@@ -102,10 +103,12 @@ sys.exit(number(version("torch")) < number(sys.argv[1]))
 EOS
 }
 
-# install_needs_of_torch PATTERN: those that the installed torch asks for and whose names match.
+# install_needs_of_torch PATTERN [PIP OPTION]: those that the installed torch asks for and whose names
+# match. Its other libraries of CUDA need some of cuda-toolkit: hence --no-deps for one of the two.
 install_needs_of_torch() {
-    local needs
-    needs=$("$venv/bin/python" - "$1" <<'EOS'
+    local needs pattern=$1
+    shift
+    needs=$("$venv/bin/python" - "$pattern" <<'EOS'
 import re, sys
 from importlib.metadata import requires
 from pip._vendor.packaging.requirements import Requirement
@@ -117,7 +120,7 @@ for need in map(Requirement, requires("torch") or ()):
 EOS
     )
     [ -z "$needs" ] || xargs -d '\n' -a <(printf '%s\n' "$needs") \
-        "$venv/bin/python" -m pip install --disable-pip-version-check --no-compile "${constraints[@]}"
+        "$venv/bin/python" -m pip install --disable-pip-version-check --no-compile "${constraints[@]}" "$@"
 }
 
 # install_requirements EXTRA...: those of pyproject.toml but torch, and nflows, which asks for it.

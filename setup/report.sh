@@ -63,7 +63,7 @@ stop_steps() {
 remedy_for() {
     local log=$1 remedy=$2
     if grep -qi 'no space left on device' "$log"; then
-        say "free some disk space (set-up needs about 5 GB) and run the same command again."
+        say "free some disk space (set-up needs about 8 GB) and run the same command again."
     elif grep -qiE "could not resolve|temporary failure|failed to fetch|name resolution|network is unreachable|connection (refused|timed out|reset)|\
 read timed out|failed to establish a new connection|max retries exceeded" "$log"; then
         say "the package servers cannot be reached: check the network, or pip's and apt's proxy settings," \
