@@ -30,6 +30,7 @@ def write_model(folder: Path, law: dict, *, strain=None, stress=None, **changes)
     document["strain"]["components"] = [f"strain_{i}" for i in range(n_strain)]
     document["stress"]["components"] = [f"stress_{i}" for i in range(n_strain)]
     document["internal"]["components"] = [f"internal_{i}" for i in range(n_internal)]
+    document["strain"]["reference"] = [0.0] * n_strain
     document["internal"]["scale"] = [float(s) for s in law["internal_scale"]]
     document["initial_state"] = {
         "strain": [0.0] * n_strain if strain is None else list(strain),
