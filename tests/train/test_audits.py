@@ -475,6 +475,10 @@ class GaussianOfWidth:
     averaged: bool = False
     strain_size: int = 1
 
+    @property
+    def strain_reference(self) -> Any:
+        return np.zeros(1)
+
     def sample(self, noise: Any, strain: Any, internal: Any) -> Any:
         return noise * np.exp(internal)[:, None]
 
