@@ -15,6 +15,7 @@ setup: ## Make .venv: DOLFINx, torch, the tools and this project (two minutes; 1
 setup-demo:
 	@bash setup/setup.sh demo
 
+demo: export OMP_NUM_THREADS := 1
 demo: setup-demo ## Simulate the optical trap, learn its law, run it in a FEniCSx bar (2 minutes after set-up)
 	$(PYTHON) demos/main_job.py
 
