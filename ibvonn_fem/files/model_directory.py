@@ -27,7 +27,8 @@ import jsonschema
 import numpy as np
 import numpy.typing as npt
 
-from .plain_files import parse_arrays, parse_json, read_file
+from .parsing import parse_arrays, parse_json
+from .plain_files import read_file
 
 FORMAT = 1
 """Newest format of an exported directory that this package reads."""

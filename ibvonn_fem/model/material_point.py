@@ -297,8 +297,8 @@ def _is_number(word: str) -> bool:
 def write_history(path: str | Path, model: ExportedModel, history: PointHistory) -> None:
     """Write a history as CSV with a line of column names."""
     names, values = history.table(model)
-    with replacing(path) as part:
-        np.savetxt(part, values, fmt="%.17g", delimiter=",", header=",".join(names), comments="")
+    with replacing(path) as stream:
+        np.savetxt(stream, values, fmt="%.17g", delimiter=",", header=",".join(names), comments="")
 
 
 def draw_history(path: str | Path, model: ExportedModel, history: PointHistory) -> None:
@@ -333,8 +333,8 @@ def draw_history(path: str | Path, model: ExportedModel, history: PointHistory) 
         axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize="small")
     axes[2].set_xlabel(_with_unit("time", manifest.units.get("time", "1")))
     figure.suptitle(manifest.name)
-    with replacing(path) as part:
-        figure.savefig(part, dpi=120)
+    with replacing(path) as stream:
+        figure.savefig(stream, format=Path(path).suffix[1:] or "png", dpi=120)
 
 
 def _with_unit(quantity: str, unit: str) -> str:

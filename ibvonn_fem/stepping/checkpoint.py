@@ -25,6 +25,7 @@ from .. import _compat
 from ..body.law import InternalVariableLaw
 from ..body.problem import InternalVariableProblem
 from ..errors import CheckpointError
+from ..files.plain_files import replacing
 from ..kernels.base import FloatArray
 from ..model.fingerprint import digest
 from .time_stepping import TimeStepping
@@ -131,7 +132,6 @@ def _write(
     """Write all shares; takes every share even after a failure, so that no rank waits."""
     # HDF5 itself may crash where a disk is full: it writes to memory, and Python to the disk.
     memory = io.BytesIO()
-    part = path.with_name(path.name + ".part")
     try:
         with h5py.File(memory, "w") as file:
             file.attrs.update(scalars)
@@ -140,14 +140,11 @@ def _write(
                 group.attrs.update({**fingerprints, "values": digest(arrays)})
                 for name, values in arrays.items():
                     group.create_dataset(name, data=values)
-        part.unlink(missing_ok=True)  # of a run that was killed, or a link
-        with part.open("xb") as stream:
+        with replacing(path) as stream:
             stream.write(memory.getbuffer())
-        part.replace(path)
     except OSError as error:
         for _ in shares:
             pass
-        part.unlink(missing_ok=True)
         return error
     return None
 

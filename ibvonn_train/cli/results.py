@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..evaluation.interface import FloatArray
-from ..files.written import read_text, write_text
+from ..files.plain_files import read_text, write_file
 
 MOST_BYTES = 2**28
 
@@ -31,7 +31,7 @@ def read_results(path: Path) -> dict[str, Any]:
 def write_json(path: Path, record: dict[str, Any]) -> None:
     """Write numbers for a machine; NaN and infinities become null."""
     text = json.dumps(_finite(record), indent=1, ensure_ascii=False, allow_nan=False)
-    write_text(path, text + "\n")
+    write_file(path, text + "\n")
 
 
 def six_digits(numbers: FloatArray) -> Any:

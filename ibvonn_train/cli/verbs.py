@@ -21,9 +21,8 @@ from ..export.from_training import export_trained
 from ..export.manifest import CARD
 from ..export.runtimes import agreement as parity
 from ..files.model_directory import read_document
-from ..files.plain_files import write_file
+from ..files.plain_files import make_folder, remove_part, write_file
 from ..files.toml_tables import has_table
-from ..files.written import make_folder, remove_part
 from ..law.free_energy import MicroscopicEnergy
 from ..simulation.simulation_config import SimulationConfig
 from ..simulation.study import build_system, require_system, run_set

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..files.memory import require_memory
+from ..files.plain_files import replacing, require_regular
 from ..files.toml_tables import shown
-from ..files.written import replacing, require_regular
 
 FORMAT = 1
 REQUIRED_DATASETS = ("time", "control", "control_rate", "microstate", "force")
@@ -104,7 +104,7 @@ def require_finite(place: str, values: npt.NDArray[Any]) -> None:
 
 
 class _Disk(io.FileIO):
-    """A file that HDF5 can close in peace even if its disk is full: else it crashes at exit.
+    """A file that HDF5 can close without a crash even if its disk is full.
 
     After a failed write nothing more reaches the disk, and :meth:`check` and :meth:`close` raise
     its error.

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..files.model_directory import LARGEST_MANIFEST, MANIFEST
-from ..files.plain_files import locked, parse_json, read_file, require_plain
+from ..files.parsing import parse_json
+from ..files.plain_files import locked, read_file, require_plain
 from .manifest import DERIVED
 
 

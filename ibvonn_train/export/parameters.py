@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..files.plain_files import parse_arrays, read_file, replacing
+from ..files.parsing import parse_arrays
+from ..files.plain_files import read_file, replacing
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -190,7 +191,7 @@ class LawParameters:
 
     def save(self, path: str | Path) -> None:
         """Write ``parameters.npz``."""
-        with replacing(path) as part, part.open("wb") as stream:
+        with replacing(path) as stream:
             np.savez(stream, **self.arrays())  # type: ignore[arg-type]
 
     @classmethod

@@ -27,9 +27,8 @@ def canvas(
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False, **options)
     yield figure, axes
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as part:
-        figure.savefig(part, dpi=150)
+    with replacing(path) as stream:
+        figure.savefig(stream, format=path.suffix[1:] or "png", dpi=150)
 
 
 def shades(count: int) -> Any:

@@ -7,25 +7,31 @@ file of bounded size, opened once, so that what is checked is what is used.
 
 from __future__ import annotations
 
-import io
-import json
+import errno
 import os
-import secrets
 import stat
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
-import numpy as np
-import numpy.typing as npt
+try:
+    import fcntl
+except ImportError:  # Windows, where an open file cannot be replaced by a second program anyway
+    fcntl = None  # type: ignore[assignment]
 
 LARGEST_FILE = 2**30
 """Bytes of the largest file that is read whole."""
 
-LARGEST_DEPTH = 64
-"""Levels of nesting of a JSON document."""
+_KINDS = {
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
 
 def require_plain(path: Path) -> None:
@@ -45,49 +51,35 @@ def require_plain(path: Path) -> None:
         )
 
 
-@contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a new empty file beside ``path`` that takes its place when the block ends well.
+def require_regular(path: str | Path, largest: int | None = None) -> None:
+    """Refuse what would block, or never end, when a library reads it by its name.
 
-    When the block raises, ``path`` is as it was. A file that is replaced keeps its mode.
-
-    Raises:
-        FileExistsError: If something that is not a regular file stands there.
-    """
-    path = Path(path)
-    require_plain(path)
-    part = path.with_name(f".{path.stem}.{secrets.token_hex(6)}.part{path.suffix}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
-    os.close(os.open(part, flags, 0o666))
-    try:
-        with suppress(FileNotFoundError):
-            part.chmod(stat.S_IMODE(path.stat().st_mode))
-        yield part
-        with part.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        require_plain(path)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def write_file(path: str | Path, content: str | bytes) -> None:
-    """Write a file whole or not at all; text in UTF-8, its line ends as they are.
+    Args:
+        path: Of the file; a link to one is followed.
+        largest: Most bytes that it may have; None where the size is judged later.
 
     Raises:
-        FileExistsError: If something that is not a regular file stands there.
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is a folder, a pipe, a device or a socket, or is too large.
     """
-    with replacing(path) as part:
-        part.write_bytes(content.encode() if isinstance(content, str) else content)
+    _judge(Path(path), Path(path).stat(), largest)
 
 
-def read_file(path: str | Path, largest: int = LARGEST_FILE, size: int | None = None) -> bytes:
+def read_file(
+    path: str | Path,
+    largest: int = LARGEST_FILE,
+    size: int | None = None,
+    *,
+    follow: bool = False,
+) -> bytes:
     """Read a regular file whole.
 
     Args:
-        path: Which file; a link is refused.
+        path: Which file.
         largest: Most bytes that are read.
         size: Bytes that it must have, looked at before anything is read.
+        follow: Whether it may be a link: where a person names the file, not where a directory of
+            somebody else holds it.
 
     Raises:
         FileNotFoundError: If there is none.
@@ -97,30 +89,158 @@ def read_file(path: str | Path, largest: int = LARGEST_FILE, size: int | None = 
     path = Path(path)
     # Without O_NONBLOCK the opening of a pipe waits for a writer; without O_NOFOLLOW the file may
     # be exchanged for a link after it was looked at.
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
-    if not stat.S_ISREG(mode := path.lstat().st_mode):
-        raise ValueError(f"{path}: must be a regular file; it is {_kind(mode)}.")
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | (0 if follow else _NO_LINK)
+    _judge(path, path.stat() if follow else path.lstat(), largest, size)
     with os.fdopen(os.open(path, flags), "rb") as stream:
         found = os.fstat(stream.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            raise ValueError(f"{path}: must be a regular file; it is {_kind(found.st_mode)}.")
-        if size is not None and found.st_size != size:
-            raise ValueError(f"{path}: must have {size} bytes; it has {found.st_size}.")
-        if found.st_size > largest:
-            raise ValueError(f"{path}: may have at most {largest} bytes; it has {found.st_size}.")
+        _judge(path, found, largest, size)
         return stream.read(found.st_size)
 
 
+def read_text(path: str | Path, largest: int) -> str:
+    """Return the text of a file that a person names; a byte-order mark is left out.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is not a regular file, too large, or not UTF-8.
+    """
+    return read_file(path, largest, follow=True).decode("utf-8-sig")
+
+
+def _judge(path: Path, found: os.stat_result, largest: int | None, size: int | None = None) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        kind = _kind(found.st_mode)
+        raise ValueError(f"{path}: must be a regular file; it is {kind}. Name a file.")
+    if size is not None and found.st_size != size:
+        raise ValueError(f"{path}: must have {size} bytes; it has {found.st_size}.")
+    if largest is not None and found.st_size > largest:
+        raise ValueError(
+            f"{path}: may have at most {largest} bytes; it has {found.st_size}. Name another file."
+        )
+
+
 def _kind(mode: int) -> str:
-    names = {
-        stat.S_IFLNK: "a symbolic link",
-        stat.S_IFDIR: "a directory",
-        stat.S_IFIFO: "a pipe",
-        stat.S_IFSOCK: "a socket",
-        stat.S_IFCHR: "a device",
-        stat.S_IFBLK: "a device",
-    }
-    return names.get(stat.S_IFMT(mode), "something else")
+    return _KINDS.get(stat.S_IFMT(mode), "something else")
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[BinaryIO]:
+    """Yield a stream to ``.NAME.part`` beside ``path``, which takes its place at the end.
+
+    When the block raises, ``path`` is as it was. A file that is replaced keeps its mode. What a
+    killed program left under that one name is overwritten; a second program that writes the same
+    file at the same time is refused. No link is followed.
+
+    Raises:
+        FileExistsError: If something that is not a regular file stands there.
+        OSError: If the folder or the file cannot be written, in words where the name is the reason.
+    """
+    target = Path(path)
+    require_plain(target)
+    make_folder(target.parent)
+    part = part_of(target)
+    stream = open_alone(
+        part, f"{target}: is being written by another program. Wait for it to finish."
+    )
+    try:
+        stream.truncate()
+        with suppress(FileNotFoundError):
+            part.chmod(stat.S_IMODE(target.stat().st_mode))
+        yield stream
+        stream.flush()
+        os.fsync(stream.fileno())
+        require_plain(target)
+        part.replace(target)
+    except BaseException as error:
+        part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            raise OSError(
+                error.errno,
+                f"cannot be written ({error.strerror}); what stood there is as it was. Make room, "
+                "or choose another place",
+                str(target),
+            ) from error
+        raise
+    finally:
+        stream.close()
+
+
+def write_file(path: str | Path, content: str | bytes) -> None:
+    """Write a file whole, see :func:`replacing`; text in UTF-8, its line ends as they are."""
+    with replacing(path) as stream:
+        stream.write(content.encode() if isinstance(content, str) else content)
+
+
+def part_of(target: Path) -> Path:
+    """Return where a file is while it is being written."""
+    return target.with_name(f".{target.name}.part")
+
+
+def remove_part(target: Path) -> None:
+    """Remove what a killed program left of a file, unless somebody is writing it now."""
+    part = part_of(target)
+    if part.is_file() and not part.is_symlink():
+        try:
+            stream = open_alone(part, "")
+        except OSError:
+            return
+        part.unlink(missing_ok=True)
+        stream.close()
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it.
+
+    Raises:
+        NotADirectoryError: If one of them is a file.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise NotADirectoryError(
+            f"{folder}: must be a folder; it, or one above it, is a file. Choose another name."
+        ) from None
+
+
+def open_alone(path: Path, busy: str) -> BinaryIO:
+    """Open a file of one's own, made where it is missing, that no other program has open this way.
+
+    The lock ends with the stream or with the program, however it ends.
+
+    Args:
+        path: Of the file; a link is refused.
+        busy: What to say where another program has it.
+
+    Raises:
+        BlockingIOError: With ``busy``.
+        OSError: If it cannot be opened.
+    """
+    while True:
+        try:
+            number = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o666)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise OSError(
+                    f"{path}: must not be a link, which would be written through. Remove it."
+                ) from None
+            raise
+        stream = os.fdopen(number, "r+b")
+        try:
+            found = os.fstat(number)
+            if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+                raise OSError(f"{path}: must be a file with one name. Remove it.")
+            if fcntl is not None:
+                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Between opening and locking another program may have renamed or removed it.
+            if path.exists() and os.path.samestat(found, path.lstat()):
+                return stream
+        except BlockingIOError:
+            stream.close()
+            raise BlockingIOError(busy) from None
+        except BaseException:
+            stream.close()
+            raise
+        stream.close()
 
 
 @contextmanager
@@ -131,96 +251,9 @@ def locked(directory: str | Path) -> Iterator[None]:
     """
     handle = os.open(directory, os.O_RDONLY)
     try:
-        with suppress(ImportError, OSError):
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with suppress(OSError):
+            if fcntl is not None:
+                fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)
-
-
-def parse_json(content: bytes) -> Any:
-    """Read JSON strictly: UTF-8, no NaN or infinity, no key twice, bounded depth.
-
-    Raises:
-        ValueError: If it is not such a document; the message is half a sentence.
-    """
-
-    def constant(name: str) -> None:
-        raise ValueError(f"{name} is not a number of JSON")
-
-    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
-        document = dict(found)
-        if len(document) < len(found):
-            names = [key for key, _ in found]
-            twice = next(key for key in names if names.count(key) > 1)
-            raise ValueError(f"the key {twice!r} stands twice in one object")
-        return document
-
-    try:
-        document = json.loads(content.decode(), parse_constant=constant, object_pairs_hook=pairs)
-    except RecursionError:
-        raise ValueError(f"it is nested deeper than {LARGEST_DEPTH} levels") from None
-    level = [document]
-    for _ in range(LARGEST_DEPTH):
-        level = [
-            child
-            for node in level
-            if isinstance(node, dict | list)
-            for child in (node.values() if isinstance(node, dict) else node)
-        ]
-    if level:
-        raise ValueError(f"it is nested deeper than {LARGEST_DEPTH} levels")
-    return document
-
-
-def parse_arrays(content: bytes, largest: int = LARGEST_FILE) -> dict[str, npt.NDArray[Any]]:
-    """Read an ``.npz`` of plain number arrays; ``largest`` bounds the bytes of all arrays.
-
-    Numbers are read from bytes that are really there: neither the sizes in the archive's directory
-    nor the shapes in the arrays' headers are trusted with memory.
-
-    Raises:
-        ValueError: If it is not such an archive.
-    """
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            entries = archive.infolist()
-            total = sum(entry.file_size for entry in entries)
-            if total > largest:
-                raise ValueError(f"it unpacks to {total} bytes, at most {largest} are allowed")
-            names = [entry.filename.removesuffix(".npy") for entry in entries]
-            if len(set(names)) < len(names):
-                raise ValueError("an array stands in it twice")
-            return {
-                name: _array(name, archive.read(entry))
-                for name, entry in zip(names, entries, strict=True)
-            }
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, OSError, EOFError) as error:
-        raise ValueError(str(error)) from error
-    except (NotImplementedError, RuntimeError) as error:  # other compressions; a password
-        raise ValueError(str(error)) from error
-
-
-def _array(name: str, content: bytes) -> npt.NDArray[Any]:
-    stream = io.BytesIO(content)
-    version = np.lib.format.read_magic(stream)
-    if version not in ((1, 0), (2, 0)):
-        raise ValueError(f"{name} is an array in version {version}")
-    header = (
-        np.lib.format.read_array_header_1_0
-        if version == (1, 0)
-        else np.lib.format.read_array_header_2_0
-    )
-    shape, by_columns, dtype = header(stream)
-    if dtype.kind not in "fiub":
-        raise ValueError(f"{name} holds {dtype}, not numbers")
-    # Python's integers: a shape of many large numbers has no overflow.
-    count = 1
-    for length in shape:
-        count *= int(length)
-    rest = content[stream.tell() :]
-    if len(rest) != count * dtype.itemsize:
-        raise ValueError(f"{name} says shape {shape} and has {len(rest)} bytes of numbers")
-    return np.frombuffer(rest, dtype).reshape(shape, order="F" if by_columns else "C").copy()

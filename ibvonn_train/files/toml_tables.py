@@ -12,7 +12,7 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from .written import read_text, require_regular
+from .plain_files import read_text
 
 T = TypeVar("T")
 
@@ -49,17 +49,17 @@ def has_table(path: str | Path, name: str) -> bool:
 
 def _content(path: str | Path) -> dict[str, Any]:
     try:
-        require_regular(path, MOST_BYTES)
+        text = read_text(path, MOST_BYTES)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file. Write one with `ibvonn init`.") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: must be TOML; {error}.") from None
     except ValueError as error:
         raise ConfigError(str(error)) from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}).") from None
     try:
-        return tomllib.loads(read_text(path, MOST_BYTES))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}).") from None
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # a TOMLDecodeError, or what Python limits
         raise ConfigError(f"{path}: must be TOML; {error}.") from None
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..files.written import replacing, require_regular
+from ..files.plain_files import replacing, require_regular
 
 FORMAT = 1
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..files.written import locked, write_text
+from ..files.plain_files import open_alone, write_file
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class RunLog:
         # Put in its place by rename: a run that is killed here still has its old log.
         text = io.StringIO()
         csv.writer(text).writerows([COLUMNS, *kept])
-        write_text(path, text.getvalue())
+        write_file(path, text.getvalue())
         self._stream = path.open("a", newline="", encoding="utf-8")
         self._csv = csv.writer(self._stream)
         self._board: Any = None
@@ -78,7 +78,7 @@ class RunLog:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a small file that a person may read."""
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_file(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 @contextmanager
@@ -90,7 +90,7 @@ def alone(directory: Path) -> Iterator[None]:
     Raises:
         BlockingIOError: If another training is running there.
     """
-    with locked(
+    with open_alone(
         directory / ".training.lock",
         f"{directory}: another training is writing here. Wait for it to finish, or choose another "
         "folder.",

@@ -17,7 +17,7 @@ import torch
 from tqdm import tqdm
 
 from ..data.ensemble import TrajectoryEnsemble, require_alike
-from ..files.written import make_folder
+from ..files.plain_files import make_folder
 from ..law.learned_law import LearnedLaw
 from ..statistical_mechanics.microscopic_energy import Physics, physics_of
 from . import checkpoint

@@ -24,14 +24,8 @@ from ibvonn_fem.cli import main as main_fem
 from ibvonn_fem.emit_c.emit import emit_c
 from ibvonn_fem.errors import ExportedModelError
 from ibvonn_fem.files.model_directory import ADDED_LATER, stamp_of
-from ibvonn_fem.files.plain_files import (
-    locked,
-    parse_arrays,
-    parse_json,
-    read_file,
-    replacing,
-    write_file,
-)
+from ibvonn_fem.files.parsing import parse_arrays, parse_json
+from ibvonn_fem.files.plain_files import locked, read_file, replacing, write_file
 from ibvonn_fem.model.check import check_model
 from ibvonn_fem.model.manifest import read_manifest
 from ibvonn_fem.model.runtime_agreement import compare, initial_state_errors, typical_states
@@ -85,7 +79,9 @@ def refused(directory):
     return str(of_fem.value)
 
 
-@pytest.mark.parametrize("name", ["plain_files.py", "model_directory.py", "library_cache.py"])
+@pytest.mark.parametrize(
+    "name", ["plain_files.py", "parsing.py", "model_directory.py", "library_cache.py"]
+)
 def test_both_packages_have_the_same_rule(name):
     first, second = (Path(p.__file__).parent / "files" / name for p in (ibvonn_fem, ibvonn_train))
     assert first.read_bytes() == second.read_bytes()
@@ -428,7 +424,8 @@ def test_a_link_at_the_name_of_an_unfinished_file_is_left_alone(copy, tmp_path):
     (tmp_path / "startup").write_text("mine")
     for name in (".manifest.json.part", ".README.md.part", ".constitutive.pt.part"):
         (copy / name).symlink_to(tmp_path / "startup")
-    write_card(copy)
+    with pytest.raises(OSError, match="must not be a link"):
+        write_card(copy)
     assert (tmp_path / "startup").read_text() == "mine"
 
 
@@ -442,8 +439,8 @@ def test_a_c_file_is_not_made_of_an_altered_manifest(copy, tmp_path):
 
 
 def _write_half(path):
-    with replacing(path) as part:
-        part.write_text("half of the n")
+    with replacing(path) as stream:
+        stream.write(b"half of the n")
         raise OSError("No space left on device")
 
 

@@ -350,9 +350,12 @@ def test_a_checkpoint_is_not_written_through_a_link(zener, bar, written):
     target = written.with_name("precious.txt")
     target.write_text("mine")
     written.unlink()
-    written.symlink_to(target)
-    part = written.with_name(written.name + ".part")
-    part.symlink_to(target)
+    part = written.with_name(f".{written.name}.part")
+    for link, words in ((written, "symbolic link"), (part, "must not be a link")):
+        link.symlink_to(target)
+        with pytest.raises(OSError, match=words):
+            write_checkpoint(written, stepping, 0.0)
+        link.unlink()
     write_checkpoint(written, stepping, 0.0)
     assert target.read_text() == "mine"
     assert read_checkpoint(written, stepping) == 0.0

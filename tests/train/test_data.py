@@ -16,7 +16,7 @@ from ibvonn_train.data.ensemble import (
     open_ensemble,
     require_alike,
 )
-from ibvonn_train.files.written import replacing
+from ibvonn_train.files.plain_files import replacing
 from ibvonn_train.simulation import Preparation, SpringChain, TetheredParticle, simulate
 from ibvonn_train.simulation.families import rich_family
 from ibvonn_train.simulation.protocols import (
@@ -490,10 +490,10 @@ def test_two_writers_of_one_file_do_not_mix(data, tmp_path):
 def test_a_writer_follows_no_link(data, tmp_path):
     victim = tmp_path / "profile"
     victim.write_text("mine")
-    for link in (tmp_path / ".data.h5.part", tmp_path / "data.h5"):
-        link.symlink_to(victim)
-    with pytest.raises(OSError, match="must not be a link"):
-        data.save(tmp_path / "data.h5")
-    (tmp_path / ".data.h5.part").unlink()
+    for name, words in ((".data.h5.part", "must not be a link"), ("data.h5", "symbolic link")):
+        (tmp_path / name).symlink_to(victim)
+        with pytest.raises(OSError, match=words):
+            data.save(tmp_path / "data.h5")
+        (tmp_path / name).unlink()
     data.save(tmp_path / "data.h5")
     assert victim.read_text() == "mine"

@@ -17,8 +17,8 @@ import pytest
 from ibvonn_train.cli import main
 from ibvonn_train.cli.results import read_results, write_json
 from ibvonn_train.data.ensemble import TrajectoryEnsemble
+from ibvonn_train.files.plain_files import replacing, write_file
 from ibvonn_train.files.toml_tables import ConfigError
-from ibvonn_train.files.written import replacing, write_text
 from ibvonn_train.simulation import MicroscopicSystem, TetheredParticle, simulate
 from ibvonn_train.simulation.protocols import from_function, ramp
 from ibvonn_train.simulation.simulation_config import SimulationConfig
@@ -232,18 +232,19 @@ def test_two_trainings_do_not_share_a_folder_and_a_killed_one_leaves_it_free(fol
 
 @pytest.mark.parametrize("name", ["model.pt", "log.csv", "config.json", "result.json"])
 def test_no_link_in_a_folder_is_written_through(name: str, folder: Path) -> None:
-    """Under the name itself the link is replaced; under that of the unfinished file, refused."""
+    """Neither under the name itself nor under that of the unfinished file."""
     victim = folder.parent / "profile"
     victim.write_text("mine")
     writers = {
         "model.pt": lambda path: checkpoint.save(path, {"kind": "model"}),
         "log.csv": lambda path: RunLog(path.parent, tensorboard=False, rows=0).close(),
-        "config.json": lambda path: write_text(path, "{}"),
+        "config.json": lambda path: write_file(path, "{}"),
         "result.json": lambda path: write_json(path, {"ensembles": {}}),
     }
     (folder / name).symlink_to(victim)
-    writers[name](folder / name)
-    assert not (folder / name).is_symlink()
+    with pytest.raises(OSError, match="it is a symbolic link"):
+        writers[name](folder / name)
+    (folder / name).unlink()
     (folder / f".{name}.part").symlink_to(victim)
     with pytest.raises(OSError, match="must not be a link"):
         writers[name](folder / name)
@@ -255,7 +256,7 @@ def test_no_link_in_a_folder_is_written_through(name: str, folder: Path) -> None
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(folder: Path) -> None:
-    write_text(folder / "a.json", "old")
+    write_file(folder / "a.json", "old")
 
     def interrupted() -> None:
         with replacing(folder / "a.json") as stream:
