@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from ..audits import Audit, certify
-from ..data.ensemble import DESCRIPTIVE, TrajectoryEnsemble, open_ensemble, same
+from ..data.ensemble import TrajectoryEnsemble, open_ensemble
+from ..data.same_system import DESCRIPTIVE, same
 from ..evaluation import Evaluation, ExportedLaw, Gauge, evaluate, open_law
 from ..evaluation.noise_free import NOISE_FREE_SEED, noise_free_means
 from ..files.memory import require_memory

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ..audits import Audit
-from ..data.ensemble import TrajectoryEnsemble, open_ensemble, require_alike
+from ..data.ensemble import TrajectoryEnsemble, open_ensemble
+from ..data.same_system import require_alike
 from ..evaluation import Evaluation, ExportedLaw
 from ..export import manifest as manifests
 from ..export.from_training import export_trained

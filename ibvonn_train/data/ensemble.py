@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..files.toml_tables import shown
+from .control_rates import SINGLE, require_rate
 from .hdf5 import (
     FORMAT,
     READABLE,
@@ -190,57 +191,6 @@ def open_ensemble(path: str | Path, group: str = "/") -> Iterator[TrajectoryEnse
         yield data
 
 
-DESCRIPTIVE = ("initial", "preparation")
-"""Parameters that say how the first microstates were made, which the law does not depend on."""
-
-
-def require_alike(ensembles: Sequence[TrajectoryEnsemble], names: Sequence[object] = ()) -> None:
-    """Raise :class:`ValueError` unless all ensembles are of one system in one set of units.
-
-    Protocols, durations, strides, replicas, seeds, numbers of protocols and how the first
-    microstates were made may differ; notes in words among the parameters too.
-
-    Args:
-        ensembles: Of one training, or of a training and what judges its law.
-        names: What to call them in the message, by default their numbers.
-    """
-    if not ensembles:
-        raise ValueError("training data: must be at least one ensemble; found none.")
-    names = names or [f"ensemble {number}" for number in range(len(ensembles))]
-    reference = _identity(ensembles[0])
-    for name, ensemble in zip(names[1:], ensembles[1:], strict=True):
-        found = _identity(ensemble)
-        for key in sorted(reference.keys() | found.keys()):
-            here, there = found.get(key), reference.get(key)
-            if not same(here, there):
-                raise ValueError(
-                    f"{name}: must be of the same system, parameters and units as {names[0]} to "
-                    f"be used with it; {key} is {shown(here)} here and {shown(there)} there. Use "
-                    "what belongs together, or correct the entry that is wrong."
-                )
-
-
-def _identity(data: TrajectoryEnsemble) -> dict[str, Any]:
-    """Return what ensembles of one law have in common."""
-    shared: dict[str, Any] = {
-        key: getattr(data, key) for key in ("system", "drive", "strain_kind", "time_step")
-    }
-    shared["components of a microstate"] = data.microstate.shape[-1]
-    shared["site_force"] = "absent" if data.site_force is None else "there"
-    shared |= {f"unit of {key}": unit for key, unit in data.units.items()}
-    for key, value in data.parameters.items():
-        if key not in DESCRIPTIVE and not isinstance(value, str):
-            shared[f"parameter {key}"] = value
-    return shared
-
-
-def same(one: Any, other: Any) -> bool:
-    """Return whether two recorded values agree, numbers to nine digits."""
-    if isinstance(one, int | float) and isinstance(other, int | float):
-        return math.isclose(one, other, rel_tol=1e-9, abs_tol=0.0)
-    return bool(one == other)
-
-
 def _datasets(data: TrajectoryEnsemble) -> dict[str, npt.NDArray[Any]]:
     arrays: dict[str, npt.NDArray[Any]] = {
         "time": data.time,
@@ -296,10 +246,6 @@ def _check_kind(data: TrajectoryEnsemble) -> None:
         )
 
 
-SINGLE = float(np.finfo(np.float32).eps)
-"""Rounding of what other programs write, whatever the type of the dataset."""
-
-
 def _check_intervals(data: TrajectoryEnsemble) -> None:
     """Refuse stored intervals that are no whole numbers of steps: time in other units."""
     steps = np.diff(data.time) / data.time_step
@@ -311,43 +257,6 @@ def _check_intervals(data: TrajectoryEnsemble) -> None:
             f"time must be stored every whole number of steps, in the unit of time_step = "
             f"{data.time_step:g}; time[{at}] = {data.time[at]:g} and time[{at + 1}] = "
             f"{data.time[at + 1]:g} are {steps[at]:.4g} steps apart."
-        )
-
-
-def require_rate(place: str, time: FloatArray, control: FloatArray, rate: FloatArray) -> None:
-    r"""Refuse a rate that is not the slope of its control.
-
-    Over one interval the control grows by the integral of its rate, which the trapezoid of the
-    stored rates misses by no more than the interval times the spread of the rates around it: for a
-    smooth control, and for one with a kink. Several kinks within one interval cannot be seen in
-    the stored rates, so one or two intervals alone are no contradiction; three in a row are.
-
-    Args:
-        place: What to call the rate in the message.
-        time: Instants, ``(n_time,)``.
-        control: λ, same shape.
-        rate: λ̇, same shape.
-
-    Raises:
-        ValueError: If the two contradict each other.
-    """
-    if len(time) < 3:
-        return
-    interval, growth = np.diff(time), np.diff(control)
-    expected = 0.5 * interval * (rate[:-1] + rate[1:])
-    around = np.lib.stride_tricks.sliding_window_view(np.pad(rate, 1, mode="edge"), 4)
-    spread = around.max(1) - around.min(1)
-    rounding = 4 * SINGLE * (np.abs(control).max() + np.abs(rate).max() * np.abs(time).max())
-    wrong = np.abs(growth - expected) > interval * spread + rounding
-    row = min(3, len(wrong))
-    runs = np.lib.stride_tricks.sliding_window_view(wrong, row).all(1)
-    if runs.any():
-        at = int(np.argmax(runs))
-        raise ValueError(
-            f"{place} must be the slope of the control over time; from time[{at}] = {time[at]:g} "
-            f"to time[{at + row}] = {time[at + row]:g} the control grows by "
-            f"{growth[at : at + row].sum():.6g} and the rate says "
-            f"{expected[at : at + row].sum():.6g}. Correct the rate, or the unit of time."
         )
 
 

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..data.ensemble import TrajectoryEnsemble, require_rate
+from ..data.control_rates import require_rate
+from ..data.ensemble import TrajectoryEnsemble
 from ..files.memory import require_memory
 from ..files.toml_tables import shown
 from .compiled import can_compile, run_compiled

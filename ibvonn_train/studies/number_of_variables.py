@@ -13,7 +13,8 @@ import torch
 
 from ..audits.audit_data import Evidence
 from ..audits.kinetics import markov_residual
-from ..data.ensemble import TrajectoryEnsemble, require_alike
+from ..data.ensemble import TrajectoryEnsemble
+from ..data.same_system import require_alike
 from ..evaluation import open_law
 from ..evaluation.law_rollouts import encoded
 from ..statistical_mechanics.microscopic_energy import Physics, physics_of

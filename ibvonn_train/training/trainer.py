@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..data.ensemble import TrajectoryEnsemble, require_alike
+from ..data.ensemble import TrajectoryEnsemble
+from ..data.same_system import require_alike
 from ..files.plain_files import make_folder
 from ..law.learned_law import LearnedLaw
 from ..statistical_mechanics.microscopic_energy import Physics, physics_of

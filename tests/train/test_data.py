@@ -11,11 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from ibvonn_train.data.ensemble import (
-    TrajectoryEnsemble,
-    open_ensemble,
-    require_alike,
-)
+from ibvonn_train.data.ensemble import TrajectoryEnsemble, open_ensemble
+from ibvonn_train.data.same_system import require_alike
 from ibvonn_train.files.plain_files import replacing
 from ibvonn_train.simulation import Preparation, SpringChain, TetheredParticle, simulate
 from ibvonn_train.simulation.families import rich_family

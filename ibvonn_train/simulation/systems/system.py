@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ...data.ensemble import DESCRIPTIVE, same
+from ...data.same_system import DESCRIPTIVE, same
 from ...files.toml_tables import shown
 
 Drive = Literal["end", "force"]
