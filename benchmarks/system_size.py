@@ -4,12 +4,12 @@
         [--learn-on 20 --out build/system_size]
 
 For chains of several lengths, under the paper's pulls at the same mean strains: the one friction of
-the closed-form twin, fitted to the training lengths; the twin's errors on the test lengths, with
-that friction and with the one of the shortest chain; the errors of a learned law, trained on ten
-springs, and of laws trained here on other numbers of them by the recipe of configs/chain.toml
-(--learn-on; twenty springs take a quarter of an hour), beside the floor of the sampling noise; and
-how far the force of the held chain at equilibrium, by exact convolution, is from that of a single
-spring under constant force (N → ∞).
+the closed-form reference model, fitted to the training lengths; its errors on the test lengths,
+with that friction and with the one of the shortest chain; the errors of a learned law, trained on
+ten springs, and of laws trained here on other numbers of them by the recipe of configs/chain.toml
+(--learn-on; twenty springs take a quarter of an hour), beside the sampling error; and how far the
+force of the held chain at equilibrium, by exact convolution, is from that of a single spring under
+constant force (N → ∞).
 """
 
 import argparse
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from ibvonn_train.evaluation import open_law
-from ibvonn_train.evaluation.closed_form_reference import Twin, fitted_twin
+from ibvonn_train.evaluation.closed_form_reference import ClosedFormReference, fitted_reference
 from ibvonn_train.evaluation.errors import relative_error
 from ibvonn_train.evaluation.law_rollouts import encoded, roll_out
 from ibvonn_train.simulation import (
@@ -107,21 +107,24 @@ def main():
     rows, first = [], None
     for springs in arguments.springs:
         training, test = ensembles(springs, arguments.replicas)
-        friction = float(fitted_twin(training).name.split()[-2])
+        friction = float(fitted_reference(training).name.split()[-2])
         first = friction if first is None else first
-        twins = [
-            number for each in (friction, first, 0.5) for number in errors(Twin(test, each), test)
+        references = [
+            number
+            for each in (friction, first, 0.5)
+            for number in errors(ClosedFormReference(test, each), test)
         ]
         learned = [number for law in laws.values() for number in errors(law, test)] + floor(test)
-        rows.append([springs, friction, *twins, *learned, equilibrium_difference(test)])
+        rows.append([springs, friction, *references, *learned, equilibrium_difference(test)])
     header = ["springs", "friction / η", "ε", "F_ex", f"ε at {first:.3g}", f"F_ex at {first:.3g}"]
     header += ["ε, no fit", "F_ex, no fit"]
     header += [f"{quantity}, {name}" for name in laws for quantity in ("ε", "F_ex")]
-    header += ["floor of ε", "floor of F_ex", "equilibrium"]
+    header += ["sampling error of ε", "of F_ex", "equilibrium"]
     print(text_table(header, rows))
     print(
-        "errors of the twin and of the learned laws on the test lengths in %; the last column in % "
-        "of k u_c; nan: the explicit roll-out of the twin leaves the numbers"
+        "Errors of the closed form and of the learned laws on the test lengths are in per cent, "
+        "the last column in per cent of k u_c. nan: the explicit integration of the closed form "
+        "diverges."
     )
     if arguments.json:
         numbers = [[None if np.isnan(number) else number for number in row] for row in rows]

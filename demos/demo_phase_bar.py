@@ -3,7 +3,7 @@ r"""A phase-transforming bar against the chain of molecules that it stands for.
 Ten bistable springs in a row, in a viscous bath, are pulled at one end. Their mean strains and
 their end force follow from thousands of Langevin simulations, or from one finite-element bar with
 drag whose ten linear elements carry a law with internal variables. The law was learned from other
-simulations, of other shapes; beside it stands the closed-form twin of the chain.
+simulations, of other shapes; beside it stands the closed-form reference model of the chain.
 
 This demo illustrates how to
 
@@ -217,7 +217,7 @@ class Row:
     bar: float
     floor: float
     noise_free: float
-    twin: float
+    reference: float
     scheme: float
 
 
@@ -229,7 +229,7 @@ class Run:
     many: Response
     bar: Response
     half_step: Response
-    twin: Response
+    reference: Response
 
 
 def run_case(
@@ -260,8 +260,8 @@ def run_case(
         return Bar(model, first).run(protocol, step * slower, duration, interval)
 
     bar, half_step = run(models[0], dt), run(models[0], 0.5 * dt)
-    twin = bar if models[1] is models[0] else run(models[1], dt)
-    return Run(means(data), means(many), bar, half_step, twin)
+    reference = bar if models[1] is models[0] else run(models[1], dt)
+    return Run(means(data), means(many), bar, half_step, reference)
 
 
 def rows_of(case: str, runs: list[Run]) -> list[Row]:
@@ -280,7 +280,7 @@ def rows_of(case: str, runs: list[Run]) -> list[Row]:
                 error(bar, data),
                 error(many, data),
                 error(bar, many),
-                error(over("twin"), data),
+                error(over("reference"), data),
                 error(bar, over("half_step")),
             )
         )
@@ -336,7 +336,7 @@ def draw(runs: dict[str, list[Run]], path: Path) -> None:
             above.plot(time, run.bar.strain[:, spring], color=colour, label=f"spring {spring + 1}")
         below.plot(time[::5], run.data.force[::5], "k.", label="Langevin")
         below.plot(time, run.bar.force, "C3", label="bar")
-        below.plot(time, run.twin.force, "C4--", lw=1, label="bar, twin")
+        below.plot(time, run.reference.force, "C4--", lw=1, label="bar, closed form")
         above.set(title=case, ylabel="strain [–]")
         slower = CASES[case][0]
         clock = "time [η/k]" if slower == 1.0 else f"time [{slower:g} η/k]"
@@ -367,7 +367,7 @@ def main() -> None:
     root = Path(__file__).resolve().parents[1]
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--model", type=Path, default=root / "exported_models/double_well_chain")
-    parser.add_argument("--twin", type=Path, default=root / "exported_models/chain_twin")
+    parser.add_argument("--closed-form", type=Path, default=root / "exported_models/kramers_chain")
     parser.add_argument("--replicas", type=int, default=4000, help="chains of an ensemble")
     parser.add_argument("--dt", type=float, default=0.005, help="time step of the bar")
     parser.add_argument("--seed", type=int, default=31)
@@ -391,8 +391,8 @@ def main() -> None:
     torch.set_num_threads(1)
 
     model = ibvonn_fem.load_model(arguments.model)
-    same = arguments.model.resolve() == arguments.twin.resolve()
-    models = model, model if same else ibvonn_fem.load_model(arguments.twin)
+    same = arguments.model.resolve() == arguments.closed_form.resolve()
+    models = model, model if same else ibvonn_fem.load_model(arguments.closed_form)
     runs = {
         case: [
             run_case(models, each, arguments.replicas, arguments.seed + i, arguments.dt, slower)
@@ -401,10 +401,10 @@ def main() -> None:
         for case, (slower, protocols) in cases.items()
     }
     rows = [row for case, found in runs.items() for row in rows_of(case, found)]
-    columns = ("bar", "floor", "noise-free", "twin", "scheme")
+    columns = ("bar", "floor", "noise-free", "closed form", "scheme")
     print(f"{'error in %':<30}" + "".join(f"{name:>12}" for name in columns))
     for row in rows:
-        numbers = (row.bar, row.floor, row.noise_free, row.twin, row.scheme)
+        numbers = (row.bar, row.floor, row.noise_free, row.reference, row.scheme)
         print(f"{row.case + ', ' + row.quantity:<30}" + "".join(f"{x:>12.3f}" for x in numbers))
     # Springs in equilibrium at one strain: the state that a bar of any mesh can start from.
     chain, time_step = chain_of(model)

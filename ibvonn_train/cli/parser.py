@@ -97,7 +97,7 @@ examples:
 REPRODUCE = """\
 Repeat an example of the paper: simulate its split, train with several seeds, judge every
 law on the test sets and print one table: published errors, the floor of the sampling
-noise, the closed-form twin (chain), median and spread of the seeds, targets. What OUT
+noise, the closed-form reference model (chain), median and spread of the seeds, targets. What OUT
 holds already is used again, so an interrupted run goes on.
 
 example:

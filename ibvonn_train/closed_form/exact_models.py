@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ..export.manifest import Description
 from ..export.write_model import Decoder, export_law
 from ..simulation.systems.spring_chain import SpringChain, unfolding_chain
-from .kramers import chain_twin
+from .kramers import kramers_law
 from .linear_solids import standard_linear_solid, trap_law
 
 THERMAL_ENERGY = 1e-2
@@ -135,28 +135,28 @@ class OpenFractionEncoder(nn.Module):
         return statev, torch.mean(microstate, 1) - self.strain
 
 
-def export_chain_twin(directory: str | Path) -> Path:
-    """Twin of the paper's chain, its strain counted from 1, where the wells balance."""
-    return _export_twin(
+def export_kramers_chain(directory: str | Path) -> Path:
+    """Export the model of the paper's chain, its strain counted from 1, where the wells balance."""
+    return _export_kramers(
         directory,
-        "chain_twin",
-        "Closed-form twin of a chain of bistable springs: exact stress for any open fraction, "
-        "Kramers kinetics (drag η/2 on each spring, nothing fitted).",
+        "kramers_chain",
+        "Closed-form reference model of a chain of bistable springs: exact stress for any open "
+        "fraction, Kramers kinetics (drag η/2 on each spring, nothing fitted).",
         SpringChain(),
         reference_strain=1.0,
         strain_range=(-1.5, 3.0),
     )
 
 
-def export_unfolding_twin(directory: str | Path) -> Path:
-    """Twin of a chain of units that unfold, at rest without force: barriers 10 and 2.9 k_BT."""
+def export_kramers_unfolding(directory: str | Path) -> Path:
+    """Export the model of a chain of unfolding units, at rest without force (10 and 2.9 k_BT)."""
     chain = unfolding_chain()
     at_rest = 1.0 / (1.0 + math.exp(chain.spring.offset / chain.thermal_energy))
-    return _export_twin(
+    return _export_kramers(
         directory,
-        "unfolding_twin",
-        "Closed-form twin of a chain of units that unfold under tension and fold back: exact "
-        "stress for any open fraction, Kramers kinetics (drag η/2 on each spring, nothing "
+        "kramers_unfolding",
+        "Closed-form reference model of a chain of units that unfold under tension and fold back: "
+        "exact stress for any open fraction, Kramers kinetics (drag η/2 on each spring, nothing "
         "fitted). Free of stress at rest, where nearly all units are folded.",
         chain,
         reference_strain=chain.spring.well_distance * at_rest,
@@ -164,7 +164,7 @@ def export_unfolding_twin(directory: str | Path) -> Path:
     )
 
 
-def _export_twin(
+def _export_kramers(
     directory: str | Path,
     name: str,
     text: str,
@@ -173,8 +173,8 @@ def _export_twin(
     reference_strain: float,
     strain_range: tuple[float, float],
 ) -> Path:
-    """Export the twin of a chain of any number of springs."""
-    law = chain_twin(
+    """Export the reference model of a chain of any number of springs."""
+    law = kramers_law(
         chain.spring,
         reference_length=chain.reference_length,
         thermal_energy=chain.thermal_energy,
@@ -224,13 +224,13 @@ OF_ONE_SPRING = (
     "reference_length",
     "friction",
 )
-"""Parameters of a chain that its twin, the law of one spring, depends on."""
+"""Parameters of a chain that its reference model, the law of one spring, depends on."""
 
 EXPORTS: dict[str, Callable[[str | Path], Path]] = {
     "trap": export_trap,
     "sls": export_standard_linear_solid,
-    "chain": export_chain_twin,
-    "unfolding": export_unfolding_twin,
+    "chain": export_kramers_chain,
+    "unfolding": export_kramers_unfolding,
 }
 
 

@@ -1,4 +1,4 @@
-"""Closed-form twin of a chain of two-well springs: exact stress, Kramers kinetics.
+"""Closed-form reference model of a chain of two-well springs: exact stress, Kramers kinetics.
 
 One internal variable, the open fraction p = Prob(u > u_c). With v = L0 ε − u_h p the free energy
 per unit reference length is
@@ -103,7 +103,7 @@ def rate_table(half_distance: float, largest: float) -> tuple[FloatArray, FloatA
 
 
 class TwoStateEnergy(nn.Module):
-    """f(ε, p) of the twin, shifted to f = 0 at the reference state.
+    """f(ε, p) of the reference model, shifted to f = 0 at the reference state.
 
     Args:
         spring: The spring.
@@ -170,7 +170,7 @@ class TwoStateEnergy(nn.Module):
 
 
 class KramersDissipation(nn.Module):
-    """φ(g; ε_n, p_n) of the twin.
+    """φ(g; ε_n, p_n) of the reference model.
 
     Args:
         energy: Gives spring, temperature and reference state.
@@ -258,7 +258,7 @@ def equilibrium_fraction(
     return float(brentq(imbalance, GUARD, 1.0 - GUARD, xtol=1e-15, rtol=1e-14))
 
 
-def chain_twin(
+def kramers_law(
     spring: TwoWellSpring,
     *,
     reference_length: float,
@@ -267,7 +267,7 @@ def chain_twin(
     reference_strain: float = 0.0,
     strain_range: tuple[float, float],
 ) -> Law:
-    """Build the twin as a law with α = p − p₀ and a strain counted from ``reference_strain``.
+    """Build the reference model as a law with α = p − p₀, its strain counted from a reference.
 
     Args:
         spring: The spring.

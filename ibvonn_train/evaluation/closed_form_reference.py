@@ -1,4 +1,4 @@
-"""The closed-form twin of a chain as a baseline: what is known without learning."""
+"""The closed-form reference model of a chain as a baseline: what is known without learning."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from ..closed_form.kramers import chain_twin
+from ..closed_form.kramers import kramers_law
 from ..data.ensemble import TrajectoryEnsemble
 from ..law.mixture import mixture_log_density, mixture_quantile
 from ..simulation import SpringChain, system_of
@@ -20,7 +20,7 @@ from .interface import FloatArray, Law, Rates
 from .law_rollouts import Trajectories, encoded, roll_out
 
 
-class Twin:
+class ClosedFormReference:
     """Exact stress, Kramers kinetics; α is the open fraction, counted from a half.
 
     Its decoder is one Gaussian in each well, of which its free energy is the exact one.
@@ -40,8 +40,10 @@ class Twin:
     def __init__(self, data: TrajectoryEnsemble, friction: float = 0.5) -> None:
         system = system_of(data)
         if not isinstance(system, SpringChain):
-            raise ValueError(f"Twin: needs a chain of two-well springs; found {data.system!r}.")
-        self.name = f"twin, friction {friction:.3g} η"
+            raise ValueError(
+                f"ClosedFormReference: needs a chain of two-well springs; found {data.system!r}."
+            )
+        self.name = f"closed form, friction {friction:.3g} η"
         self.system: str | None = data.system
         self.physics: Physics | None = physics_of(data.system, data.parameters)
         self._crossing = system.spring.crossing / system.reference_length
@@ -49,7 +51,7 @@ class Twin:
         thermal = data.parameters.get("effective_thermal_energy", system.thermal_energy)
         stiffness = system.spring.stiffness * system.reference_length**2
         self._width = torch.tensor(thermal / stiffness, dtype=torch.float64).sqrt()
-        self._law = chain_twin(
+        self._law = kramers_law(
             system.spring,
             reference_length=system.reference_length,
             thermal_energy=thermal,
@@ -124,7 +126,7 @@ class Twin:
         """Return ln w, m and s of the wells: p of the springs are one well distance longer.
 
         Both wells bear the mean force, so the folded ones sit at ε − h p, with the thermal
-        variance of one spring; sharp wells, as in the free energy of the twin.
+        variance of one spring; sharp wells, as in the free energy of the reference model.
         """
         eps = _tensor(strain) + self._crossing
         p = torch.clamp(_tensor(internal) + 0.5, 1e-12, 1.0 - 1e-12)
@@ -133,21 +135,21 @@ class Twin:
         return weight, torch.cat([folded, folded + self._distance], -1), self._width.expand(1, 2)
 
 
-def fitted_twin(training: TrajectoryEnsemble) -> Twin:
-    """Return the twin with the one friction that fits the strains of the training data best.
+def fitted_reference(training: TrajectoryEnsemble) -> ClosedFormReference:
+    """Return the reference model with the friction that fits the strains of the data best.
 
     Args:
         training: Training ensemble of a chain; its end is moved in the fit.
     """
-    measured: Trajectories = encoded(Twin(training), training)
+    measured: Trajectories = encoded(ClosedFormReference(training), training)
 
     def error(log_friction: float) -> float:
-        twin: Law = Twin(training, float(np.exp(log_friction)))
-        run = roll_out(twin, training, measured, drives=("end",))["end"]
+        reference: Law = ClosedFormReference(training, float(np.exp(log_friction)))
+        run = roll_out(reference, training, measured, drives=("end",))["end"]
         return relative_error(run.strain, measured.strain)
 
     found = minimize_scalar(error, bounds=(np.log(0.05), np.log(1.0)), options={"xatol": 0.01})
-    return Twin(training, float(np.exp(found.x)))
+    return ClosedFormReference(training, float(np.exp(found.x)))
 
 
 def _tensor(value: npt.ArrayLike) -> torch.Tensor:

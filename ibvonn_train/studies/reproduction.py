@@ -17,7 +17,7 @@ import torch
 from ..audits import Audit, certify
 from ..data.ensemble import FloatArray, TrajectoryEnsemble
 from ..evaluation import Evaluation, ExportedLaw, Law, evaluate, open_law
-from ..evaluation.closed_form_reference import Twin, fitted_twin
+from ..evaluation.closed_form_reference import ClosedFormReference, fitted_reference
 from ..evaluation.errors import Gauge
 from ..evaluation.law_rollouts import Trajectories, encoded
 from ..evaluation.noise_free import NOISE_FREE_SEED, noise_free_means
@@ -95,7 +95,8 @@ class Reproduction:
     Attributes:
         example: Which.
         runs: For each seed, set → evaluation.
-        baselines: Name → set → evaluation; the chain's twin, without and with a fit.
+        baselines: Name → set → evaluation; the closed-form reference model of the chain,
+            without and with a fit.
         certificates: For each seed, its audits.
         mixtures: For each seed of its own, the law with a Gaussian mixture in place of the flow.
         surprise: Decoder → −⟨ln q⟩ on the test set in nats per replica, for each of its seeds.
@@ -225,8 +226,10 @@ def reproduce(
     ]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     laws = [open_law(out / folder) for folder in planned]
-    twins = _twins(data["train"]) if example == "chain" else {}
-    truths = {name: _truths(example, laws, twins, data[name], factor, progress) for name in names}
+    references = _references(data["train"]) if example == "chain" else {}
+    truths = {
+        name: _truths(example, laws, references, data[name], factor, progress) for name in names
+    }
     runs, certificates = [], []
     for i, law in enumerate(laws):
         logger.info("judging %s of %s", law.name, list(planned)[i])
@@ -235,10 +238,10 @@ def reproduce(
         if i < len(seeds):
             certificates.append(certify(law, data["test"], found["test"], data.get("slow")))
     baselines = {}
-    for i, (label, twin) in enumerate(twins.items(), start=len(laws)):
-        gauge = Gauge.of(encoded(twin, data["train"]).internal)
+    for i, (label, reference) in enumerate(references.items(), start=len(laws)):
+        gauge = Gauge.of(encoded(reference, data["train"]).internal)
         baselines[label] = {
-            name: evaluate(twin, data[name], gauge=gauge, noise_free=truths[name][i])
+            name: evaluate(reference, data[name], gauge=gauge, noise_free=truths[name][i])
             for name in names
         }
     own = len(seeds)
@@ -294,23 +297,23 @@ def _require_set(
         )
 
 
-def _twins(training: TrajectoryEnsemble) -> dict[str, Twin]:
-    fitted = fitted_twin(training)
-    return {"twin, no fit": Twin(training), fitted.name: fitted}
+def _references(training: TrajectoryEnsemble) -> dict[str, ClosedFormReference]:
+    fitted = fitted_reference(training)
+    return {"closed form, no fit": ClosedFormReference(training), fitted.name: fitted}
 
 
 def _truths(
     example: Example,
     laws: Sequence[ExportedLaw],
-    twins: dict[str, Twin],
+    references: dict[str, ClosedFormReference],
     data: TrajectoryEnsemble,
     factor: int,
     progress: bool,
 ) -> Sequence[Trajectories | None]:
-    """Return the noise-free means of each law and twin; those of the trap need no simulation."""
+    """Return the noise-free means of every law; those of the trap need no simulation."""
     if example == "trap":
         return [None] * len(laws)
-    every: list[Law] = [*laws, *twins.values()]
+    every: list[Law] = [*laws, *references.values()]
     return noise_free_means(
         every, data, seed=NOISE_FREE_SEED + data.seed, factor=factor, progress=progress
     )

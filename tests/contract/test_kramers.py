@@ -1,4 +1,4 @@
-"""The closed-form twin of the chain: rates, thermodynamics, and its export as a law without npz."""
+"""The closed-form reference model of the chain: rates, thermodynamics, export without npz."""
 
 import math
 
@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from ibvonn_fem.model.exported_model import load_model
-from ibvonn_train.closed_form.exact_models import export_chain_twin, export_unfolding_twin
+from ibvonn_train.closed_form.exact_models import export_kramers_chain, export_kramers_unfolding
 from ibvonn_train.closed_form.kramers import (
     HIGHEST_BARRIER,
-    chain_twin,
     equilibrium_fraction,
     escape_rate,
+    kramers_law,
     rate_table,
 )
 from ibvonn_train.simulation.systems.bistable_spring import TwoWellSpring
@@ -26,10 +26,10 @@ SPRINGS = [
 ]
 
 
-def twin(case):
+def reference(case):
     spring, scales, friction = SPRINGS[case]
     strain_range = (-0.5, 3.5) if case == 0 else (-0.2, 0.5)
-    return chain_twin(spring, **scales, friction=friction, strain_range=strain_range)
+    return kramers_law(spring, **scales, friction=friction, strain_range=strain_range)
 
 
 def states(law, n_points=200):
@@ -70,7 +70,7 @@ def test_reference_strain_with_all_springs_in_one_well_is_refused():
 
 def test_table_of_rates_is_within_a_millionth():
     z0 = 0.01 / math.sqrt(5e-6)
-    law = twin(0)
+    law = reference(0)
     delta = np.linspace(0.0, 3.5 * z0, 501)
     exact = [
         math.log(escape_rate(z0 - d)) + min(0.0, math.log((z0 + d) / (2.0 * z0))) - z0 * d
@@ -88,7 +88,7 @@ def test_table_has_a_knot_where_one_barrier_vanishes():
 @pytest.mark.parametrize("case", [0, 1])
 def test_stress_is_the_mean_spring_force_for_any_open_fraction(case):
     """⟨F⟩ = k (L0 ε − u_h p), whatever the kinetics: the fraction may be off equilibrium."""
-    law = twin(case)
+    law = reference(case)
     spring, scales, _ = SPRINGS[case]
     strain, internal = states(law)
     _, stress, _, _ = law.rates()(strain, internal)
@@ -100,7 +100,7 @@ def test_stress_is_the_mean_spring_force_for_any_open_fraction(case):
 @pytest.mark.parametrize("case", [0, 1])
 def test_rate_is_that_of_the_two_state_master_equation(case):
     """ṗ = k₁₂ (1−p) − k₂₁ p with both rates from the formula, detailed balance between them."""
-    law = twin(case)
+    law = reference(case)
     spring, scales, friction = SPRINGS[case]
     strain, internal = states(law, 50)
     _, stress, _, rate = law.rates()(strain, internal)
@@ -119,7 +119,7 @@ def test_rate_is_that_of_the_two_state_master_equation(case):
 
 @pytest.mark.parametrize("case", [0, 1])
 def test_law_is_at_rest_where_the_fraction_is_in_equilibrium(case):
-    law = twin(case)
+    law = reference(case)
     spring, scales, _ = SPRINGS[case]
     for strain in np.linspace(0.0, [2.0, 0.3][case], 7):
         p = equilibrium_fraction(spring, strain=strain, **scales)
@@ -129,8 +129,8 @@ def test_law_is_at_rest_where_the_fraction_is_in_equilibrium(case):
 
 
 @pytest.mark.parametrize("case", [0, 1])
-def test_derivatives_of_the_twin_are_those_of_automatic_differentiation(case):
-    law = twin(case)
+def test_derivatives_of_the_reference_model_are_those_of_automatic_differentiation(case):
+    law = reference(case)
     strain, internal = (x.requires_grad_() for x in states(law))
     value, gradient, hessian = law.energy.derivatives(strain, internal)
     by_autograd = torch.autograd.grad(value.sum(), (strain, internal), create_graph=True)
@@ -148,9 +148,9 @@ def test_derivatives_of_the_twin_are_those_of_automatic_differentiation(case):
 
 
 @pytest.mark.parametrize("case", [0, 1])
-def test_steps_of_the_twin_converge_from_any_fraction(case):
+def test_steps_of_the_reference_model_converge_from_any_fraction(case):
     """Increments of a tenth of the transformation strain, from fractions down to 1e-11."""
-    law = twin(case)
+    law = reference(case)
     rng = np.random.default_rng(0)
     low, high = law.envelope[0]
     old = rng.uniform(low, high, size=(3000, 1))
@@ -166,8 +166,8 @@ def test_steps_of_the_twin_converge_from_any_fraction(case):
     assert bool((out[4] >= 0.0).all())
 
 
-def test_exported_twin_loads_as_any_other_model(tmp_path):
-    directory = export_chain_twin(tmp_path / "chain")
+def test_exported_reference_model_loads_as_any_other_model(tmp_path):
+    directory = export_kramers_chain(tmp_path / "chain")
     model = load_model(directory, kernel="onnx")
     assert model.manifest.family == "graph"
     np.testing.assert_allclose(model.manifest.initial_state.stress, 0.0, atol=1e-15)
@@ -186,8 +186,10 @@ def cycle(model, strains, dt):
 
 
 @pytest.mark.filterwarnings("ignore::ibvonn_fem.EnvelopeWarning")  # the slow cycle's steps are long
-def test_unfolding_twin_is_at_rest_without_force_and_its_loop_shrinks_when_slow(tmp_path):
-    model = load_model(export_unfolding_twin(tmp_path / "unfolding"), kernel="onnx")
+def test_unfolding_reference_model_is_at_rest_without_force_and_its_loop_shrinks_when_slow(
+    tmp_path,
+):
+    model = load_model(export_kramers_unfolding(tmp_path / "unfolding"), kernel="onnx")
     initial = model.manifest.initial_state
     rest = model.rates(initial.strain[None], initial.statev[None])
     np.testing.assert_allclose(rest.stress, 0.0, atol=1e-15)

@@ -16,7 +16,7 @@ from untrained_description import untrained_description
 
 import ibvonn_train
 from ibvonn_train.cli.parser import main
-from ibvonn_train.closed_form.exact_models import export_chain_twin, export_trap
+from ibvonn_train.closed_form.exact_models import export_kramers_chain, export_trap
 from ibvonn_train.closed_form.random_law import untrained_law
 from ibvonn_train.export import Law, export_law, manifest
 from ibvonn_train.export.graphs.interfaces import INPUTS, OUTPUTS
@@ -171,7 +171,7 @@ def test_verified_model_shows_the_table_in_its_card(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("model", "runtimes"),
-    [("exact_trap", 7), ("exact_sls", 7), ("chain_twin", 2), ("unfolding_twin", 2)],
+    [("exact_trap", 7), ("exact_sls", 7), ("kramers_chain", 2), ("kramers_unfolding", 2)],
 )
 def test_shipped_models_carry_a_table_of_all_runtimes_that_agree(model, runtimes):
     path = Path(__file__).parents[2] / "exported_models" / model / "manifest.json"
@@ -182,7 +182,7 @@ def test_shipped_models_carry_a_table_of_all_runtimes_that_agree(model, runtimes
 
 
 def test_a_law_of_graphs_only_is_judged_by_its_torchscript_file(tmp_path):
-    directory = export_chain_twin(tmp_path / "chain")
+    directory = export_kramers_chain(tmp_path / "chain")
     rows = verify.verify_all(directory, n_points=300)
     assert [(row.runtime, row.states) for row in rows] == [
         ("torchscript", "reference"),

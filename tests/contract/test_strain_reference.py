@@ -69,7 +69,7 @@ def test_a_controlled_law_is_judged_from_the_strain_that_it_calls_zero(
     assert "Its zero strain is 0.3 in the data." in markdown(law.manifest)
 
 
-@pytest.mark.parametrize("name", ["chain_twin", "unfolding_twin", "unfolding_chain", "trap"])
+@pytest.mark.parametrize("name", ["kramers_chain", "kramers_unfolding", "unfolding_chain", "trap"])
 def test_the_zero_of_older_manifests_is_the_one_that_is_stored_now(
     name: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -138,7 +138,7 @@ def test_of_a_mixed_space_only_the_displacement_counts():
         (PlaneStrain(FullStrain(6)), "exact_sls"),
         (PlaneStress(FullStrain(6)), "exact_sls"),
         (PlaneStrain(FullStrain(6, finite=True)), "exact_sls"),
-        (Microcircle(4), "unfolding_twin"),
+        (Microcircle(4), "kramers_unfolding"),
     ],
     ids=["plane strain", "plane stress", "finite strain", "microcircle"],
 )

@@ -13,7 +13,7 @@ import pytest
 from ibvonn_train.audits import Evidence, kinetics
 from ibvonn_train.audits import energy_consistency as free_energy
 from ibvonn_train.audits import relaxed_response as equilibrium
-from ibvonn_train.closed_form.exact_models import export_chain_twin
+from ibvonn_train.closed_form.exact_models import export_kramers_chain
 from ibvonn_train.data.ensemble import TrajectoryEnsemble
 from ibvonn_train.evaluation import ExportedLaw, Rates
 from ibvonn_train.evaluation.law_rollouts import encoded
@@ -26,22 +26,22 @@ CHAIN = SpringChain(springs=4, preparation=(Preparation(2000, 0.01),))
 
 
 @pytest.fixture(scope="module")
-def twin(tmp_path_factory: pytest.TempPathFactory) -> ExportedLaw:
+def reference(tmp_path_factory: pytest.TempPathFactory) -> ExportedLaw:
     """Closed-form law of these springs: its stress is exact."""
-    return ExportedLaw(export_chain_twin(tmp_path_factory.mktemp("models") / "twin"))
+    return ExportedLaw(export_kramers_chain(tmp_path_factory.mktemp("models") / "reference"))
 
 
 @pytest.fixture(scope="module")
-def evidence(twin: ExportedLaw) -> Evidence:
+def evidence(reference: ExportedLaw) -> Evidence:
     data: TrajectoryEnsemble = simulate(
         CHAIN, [smooth_pull(0.02, 0.05), smooth_pull(-0.02, 0.09)], duration=3.0, time_step=0.01,
         replicas=1000, seed=3, progress=False,
     )  # fmt: skip
-    return Evidence(data, encoded(twin, data))
+    return Evidence(data, encoded(reference, data))
 
 
 class Changed:
-    """The twin with some attributes replaced."""
+    """The reference model with some attributes replaced."""
 
     def __init__(self, law: Any, **changes: Any) -> None:
         self.law, self.changes = law, changes
@@ -50,17 +50,19 @@ class Changed:
         return self.changes[name] if name in self.changes else getattr(self.law, name)
 
 
-def test_mean_spring_force_of_the_twin_is_exact(twin: ExportedLaw, evidence: Evidence) -> None:
-    found = free_energy.stress(twin, evidence)
+def test_mean_spring_force_of_the_reference_model_is_exact(
+    reference: ExportedLaw, evidence: Evidence
+) -> None:
+    found = free_energy.stress(reference, evidence)
     assert found.verdict == "pass"
     assert found.value is not None
     assert found.value < 1e-3  # float32 microstates
 
 
 def test_beads_move_as_the_exact_momentum_balance_says(
-    twin: ExportedLaw, evidence: Evidence
+    reference: ExportedLaw, evidence: Evidence
 ) -> None:
-    found = kinetics.momentum(twin, evidence)
+    found = kinetics.momentum(reference, evidence)
     assert found is not None
     assert found.verdict == "pass"
     # 2 protocols x 300 steps x 3 beads independent squares: 0.01 is one standard deviation / 1.6.
@@ -68,7 +70,7 @@ def test_beads_move_as_the_exact_momentum_balance_says(
 
 
 def test_coarse_record_is_judged_against_its_own_measured_forces(
-    twin: ExportedLaw, evidence: Evidence
+    reference: ExportedLaw, evidence: Evidence
 ) -> None:
     """At 20 steps an interval even exact forces miss the noise: their mean is not their ends'."""
     data = evidence.data
@@ -78,46 +80,48 @@ def test_coarse_record_is_judged_against_its_own_measured_forces(
         control_rate=data.control_rate[:, ::20], microstate=data.microstate[:, ::20],
         force=data.force[:, ::20], site_force=data.site_force[:, ::20],
     )  # fmt: skip
-    coarse = Evidence(data, encoded(twin, data))
-    found = kinetics.momentum(twin, coarse)
+    coarse = Evidence(data, encoded(reference, data))
+    found = kinetics.momentum(reference, coarse)
     assert found is not None
     assert found.value == pytest.approx(1.0, abs=1e-4)
 
     def rates(strain: Any, internal: Any) -> Rates:
-        right = twin.rates(strain, internal)
+        right = reference.rates(strain, internal)
         wrong = 0.5 * np.random.default_rng(0).normal(size=right.stress.shape)
         return right._replace(stress=right.stress * (1 + wrong))
 
-    spoiled = kinetics.momentum(Changed(twin, rates=rates), coarse)  # type: ignore[arg-type]
+    spoiled = kinetics.momentum(Changed(reference, rates=rates), coarse)  # type: ignore[arg-type]
     assert spoiled is not None
     assert spoiled.verdict == "fail"
 
 
 @pytest.mark.parametrize("factor", [0.5, 2.0])
 def test_wrong_friction_breaks_the_momentum_balance(
-    twin: ExportedLaw, evidence: Evidence, factor: float
+    reference: ExportedLaw, evidence: Evidence, factor: float
 ) -> None:
-    assert twin.physics is not None
-    wrong = replace(twin.physics, friction=factor * twin.physics.friction)
-    found = kinetics.momentum(Changed(twin, physics=wrong), evidence)  # type: ignore[arg-type]
+    assert reference.physics is not None
+    wrong = replace(reference.physics, friction=factor * reference.physics.friction)
+    found = kinetics.momentum(Changed(reference, physics=wrong), evidence)  # type: ignore[arg-type]
     assert found is not None
     assert found.verdict == "fail"
 
 
-def test_wrong_stress_breaks_the_momentum_balance(twin: ExportedLaw, evidence: Evidence) -> None:
+def test_wrong_stress_breaks_the_momentum_balance(
+    reference: ExportedLaw, evidence: Evidence
+) -> None:
     def rates(strain: Any, internal: Any) -> Rates:
-        found = twin.rates(strain, internal)
+        found = reference.rates(strain, internal)
         # Twice the band of the stress, uncorrelated from spring to spring.
         wrong = 0.5 * np.random.default_rng(0).normal(size=found.stress.shape)
         return found._replace(stress=found.stress * (1 + wrong))
 
-    found = kinetics.momentum(Changed(twin, rates=rates), evidence)  # type: ignore[arg-type]
+    found = kinetics.momentum(Changed(reference, rates=rates), evidence)  # type: ignore[arg-type]
     assert found is not None
     assert found.verdict == "fail"
 
 
 def test_gauge_audit_sees_an_encoder_that_moves_with_the_springs(
-    twin: ExportedLaw, evidence: Evidence
+    reference: ExportedLaw, evidence: Evidence
 ) -> None:
     """The variance of the microstates is frozen under translation; their mean is not."""
 
@@ -128,14 +132,16 @@ def test_gauge_audit_sees_an_encoder_that_moves_with_the_springs(
         return x.mean(-2), x.mean(-2)
 
     verdicts = [
-        kinetics.stress_defect(Changed(twin, encode=encode), evidence)  # type: ignore[arg-type]
+        kinetics.stress_defect(Changed(reference, encode=encode), evidence)  # type: ignore[arg-type]
         for encode in (frozen, moving)
     ]
     assert [each.verdict for each in verdicts if each is not None] == ["pass", "fail"]
 
 
-def test_energy_of_others_makes_no_equilibrium_audit(twin: ExportedLaw, evidence: Evidence) -> None:
-    assert equilibrium.response(twin, evidence).verdict == "not available"  # it has no decoder
+def test_energy_of_others_makes_no_equilibrium_audit(
+    reference: ExportedLaw, evidence: Evidence
+) -> None:
+    assert equilibrium.response(reference, evidence).verdict == "not available"  # it has no decoder
 
 
 def two_wells() -> Boltzmann:

@@ -1,4 +1,4 @@
-"""The table of an example, in small, and the twin that chains are compared with."""
+"""The table of an example, in small, and the reference model that chains are compared with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ibvonn_train.audits.audit_data import Evidence
 from ibvonn_train.cli import main
 from ibvonn_train.data.ensemble import TrajectoryEnsemble
 from ibvonn_train.evaluation import evaluate
-from ibvonn_train.evaluation.closed_form_reference import Twin, fitted_twin
+from ibvonn_train.evaluation.closed_form_reference import ClosedFormReference, fitted_reference
 from ibvonn_train.evaluation.law_rollouts import encoded
 from ibvonn_train.simulation import Preparation, SpringChain, simulate
 from ibvonn_train.simulation.protocols import smooth_pull
@@ -92,49 +92,53 @@ def chains() -> TrajectoryEnsemble:
     )
 
 
-def test_one_fitted_friction_makes_the_twin_better(chains: TrajectoryEnsemble) -> None:
-    plain, fitted = Twin(chains), fitted_twin(chains)
-    errors = [evaluate(twin, chains).errors["end/strain"] for twin in (plain, fitted)]
+def test_one_fitted_friction_makes_the_reference_model_better(chains: TrajectoryEnsemble) -> None:
+    plain, fitted = ClosedFormReference(chains), fitted_reference(chains)
+    errors = [evaluate(reference, chains).errors["end/strain"] for reference in (plain, fitted)]
     assert errors[1] < 0.8 * errors[0]
 
 
-def test_twin_is_for_chains(chains: TrajectoryEnsemble) -> None:
+def test_the_reference_model_is_for_chains(chains: TrajectoryEnsemble) -> None:
     with pytest.raises(ValueError, match=r"somebody's: must be one of .*double_well_chain"):
-        Twin(replace(chains, system="somebody's"))
+        ClosedFormReference(replace(chains, system="somebody's"))
     parameters = {k: v for k, v in chains.parameters.items() if k != "well_distance"}
     with pytest.raises(ValueError, match=r"must record \['well_distance'\]"):
-        Twin(replace(chains, parameters=parameters))
+        ClosedFormReference(replace(chains, parameters=parameters))
 
 
-def test_density_of_the_twin_has_the_mean_strain_and_the_open_fraction(
+def test_density_of_the_reference_model_has_the_mean_strain_and_the_open_fraction(
     chains: TrajectoryEnsemble,
 ) -> None:
-    twin, crossing = Twin(chains), 1.0
+    reference, crossing = ClosedFormReference(chains), 1.0
     strain, internal = np.array([[-0.4], [0.3]]), np.array([[-0.2], [0.35]])  # from crossing, half
     x = np.tile(np.linspace(-3.0, 6.0, 4001)[:, None], (2, 1, 1))
-    weight = np.exp(twin.log_density(x, strain, internal)) * (x[0, 1, 0] - x[0, 0, 0])
+    weight = np.exp(reference.log_density(x, strain, internal)) * (x[0, 1, 0] - x[0, 0, 0])
     np.testing.assert_allclose(weight.sum(1), 1.0, rtol=1e-9)
     np.testing.assert_allclose((weight * x[..., 0]).sum(1), strain[:, 0] + crossing, rtol=1e-9)
     middle = strain[:, 0] + crossing + 2.0 * (0.5 - (internal[:, 0] + 0.5))  # between the wells
     opened = (weight * (x[..., 0] > middle[:, None])).sum(1)
     np.testing.assert_allclose(opened, internal[:, 0] + 0.5, atol=1e-4)
     noise = np.random.default_rng(0).standard_normal((2, 4000, 1))
-    drawn = twin.sample(noise, strain, internal)[..., 0]
+    drawn = reference.sample(noise, strain, internal)[..., 0]
     np.testing.assert_allclose(drawn.mean(1), strain[:, 0] + crossing, atol=0.06)
 
 
-def test_free_energy_of_the_twin_is_that_of_its_density(chains: TrajectoryEnsemble) -> None:
+def test_free_energy_of_the_reference_model_is_that_of_its_density(
+    chains: TrajectoryEnsemble,
+) -> None:
     """Sharp wells: the closed form k/2 (ε − 2p)² + s(p) is ⟨e⟩ + k_BT ⟨ln q⟩ of two Gaussians."""
-    twin = Twin(chains)
-    evidence = Evidence(chains, encoded(twin, chains), count=400)
-    value = free_energy.value_against_flow(twin, evidence)
+    reference = ClosedFormReference(chains)
+    evidence = Evidence(chains, encoded(reference, chains), count=400)
+    value = free_energy.value_against_flow(reference, evidence)
     assert value.value is not None
     assert value.value < 0.5
 
 
-def test_open_fraction_is_what_the_twin_encodes_and_decodes(chains: TrajectoryEnsemble) -> None:
-    twin = Twin(chains)
-    found = evaluate(twin, chains)
+def test_open_fraction_is_what_the_reference_model_encodes_and_decodes(
+    chains: TrajectoryEnsemble,
+) -> None:
+    reference = ClosedFormReference(chains)
+    found = evaluate(reference, chains)
     assert found.known is not None
     assert found.known.name == "open fraction"
     assert found.known.residual_percent < 1e-6

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ibvonn_train.closed_form.exact_models import export_unfolding_twin
+from ibvonn_train.closed_form.exact_models import export_kramers_unfolding
 from ibvonn_train.data import TrajectoryEnsemble
 from ibvonn_train.evaluation import ExportedLaw
 from ibvonn_train.evaluation.noise_free import exact_trap_of
@@ -166,9 +166,9 @@ def test_a_repetition_needs_a_system_of_as_many_sites() -> None:
         repeat_from_first(replace(chain, parameters=fewer), seed=2, progress=False)
 
 
-def test_a_closed_form_twin_has_the_energy_of_its_own_springs(tmp_path) -> None:
+def test_a_closed_form_reference_model_has_the_energy_of_its_own_springs(tmp_path) -> None:
     """The second well lies 7 k_BT higher; its record once forgot by how much."""
-    law = ExportedLaw(export_unfolding_twin(tmp_path / "twin"))
+    law = ExportedLaw(export_kramers_unfolding(tmp_path / "reference"))
     x, strain = points()
     assert law.system == "unfolding_chain"
     expected = unfolding_chain().microscopic_energy(x, strain)
