@@ -96,8 +96,8 @@ def require_equal(forms: list[Any]) -> None:
         ValueError: If they do not: then the times are not those of one law.
     """
     for what, arrays in (
-        ("residual", [fem.assemble_vector(each[0]).array for each in forms]),
-        ("Jacobian", [fem.assemble_matrix(each[1]).data for each in forms]),
+        ("residual", [fem.assemble_vector(residual).array for residual, _ in forms]),
+        ("Jacobian", [fem.assemble_matrix(jacobian).data for _, jacobian in forms]),
     ):
         off = np.abs(arrays[0] - arrays[1]).max() / np.abs(arrays[1]).max()
         if not off <= 1e-12:
@@ -118,15 +118,15 @@ def main() -> None:
     sides = {"this project": by_law, "dolfinx-external-operator": by_operator}
     rounds = []
     for _ in range(arguments.rounds):
-        found = [make(model, u, arguments.repeats) for make in sides.values()]
-        require_equal([forms for forms, _ in found])
-        rounds.append([parts for _, parts in found])
+        timed = [make(model, u, arguments.repeats) for make in sides.values()]
+        require_equal([forms for forms, _ in timed])
+        rounds.append([parts for _, parts in timed])
     columns = ("points", "strain", "law", "residual", "jacobian", "total")
     sys.stdout.write(f"{'CPU µs per point, medians':<34}{columns[0]:>8}")
     sys.stdout.write("".join(f"{name:>10}" for name in columns[1:]) + f"{'law [%]':>9}\n")
     points = 4 * u.function_space.mesh.topology.index_map(3).size_local
     rows = [
-        row(name, points, {part: np.median([each[i][part] for each in rounds]) for part in parts})
+        row(name, points, {part: np.median([times[i][part] for times in rounds]) for part in parts})
         for i, (name, parts) in enumerate(zip(sides, rounds[0], strict=True))
     ]
     ratio = float(np.median([sum(theirs.values()) / sum(our.values()) for our, theirs in rounds]))

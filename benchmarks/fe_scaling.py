@@ -54,9 +54,9 @@ def main() -> None:
     ]
     by_points = [
         newton_iteration(
-            f"{ON_MESHES} directions", model, Microsphere(ON_MESHES), each, arguments.repeats
+            f"{ON_MESHES} directions", model, Microsphere(ON_MESHES), cells, arguments.repeats
         )
-        for each in MESHES[: 3 if arguments.quick else None]
+        for cells in MESHES[: 3 if arguments.quick else None]
     ]
     directions = [float(row["directions"]) for row in by_directions]
     points = [float(row["points"]) for row in by_points]

@@ -215,14 +215,14 @@ def written_in_ufl(cells: int, repeats: int) -> dict[str, Any]:
 
 def growth(model: ExportedModel, sizes: list[int], repeats: int) -> list[dict[str, Any]]:
     """CPU time and memory of the law per point on meshes of several sizes."""
-    found = []
+    rows = []
     for cells in sizes:
         u = body(cells)
         law = InternalVariableLaw(model, Microsphere(55), u, 2)
         micro = 1e6 * law_times(law, u, repeats)["law"] / law.points.size
         say(f"microsphere 55 on {law.points.size:>7} points: law {micro:.2f} us per point")
-        found.append({"points": law.points.size, "law": micro})
-    return found
+        rows.append({"points": law.points.size, "law": micro})
+    return rows
 
 
 # One body on several ranks; the ranks run this file again with --parallel.
@@ -291,7 +291,7 @@ def twisted_block(model: ExportedModel, cells: int, steps: int) -> dict[str, Any
 
 
 def on_ranks(ranks: int, model: str, cells: int, steps: int) -> dict[str, Any]:
-    """Run :func:`twisted_block` on several ranks and print what it found."""
+    """Run :func:`twisted_block` on several ranks and print its result."""
     command = ["bash", ROOT / "setup/mpirun.sh", str(ranks), sys.executable, __file__]
     command += ["--parallel", str(cells), "--steps", str(steps), "--model", model]
     run = subprocess.run(
@@ -301,18 +301,18 @@ def on_ranks(ranks: int, model: str, cells: int, steps: int) -> dict[str, Any]:
         check=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    found: dict[str, Any] = json.loads(run.stdout.strip().splitlines()[-1])
-    law = max(found["law_cpu_seconds_by_rank"])
+    result: dict[str, Any] = json.loads(run.stdout.strip().splitlines()[-1])
+    law = max(result["law_cpu_seconds_by_rank"])
     say(
-        f"{found['points']} points x 55 directions on {ranks} rank(s): steps of "
-        + ", ".join(f"{wall:.1f}" for wall in found["wall_seconds_of_steps"])
-        + f" s ({found['newton_iterations']} iterations); law {law:.1f} s of CPU on a rank in "
-        f"{found['law_calls']} calls; held {found['held_bytes_per_point']:.0f} B/point, "
-        f"peak {found['peak_bytes_per_point']:.0f}; resident "
-        + ", ".join(f"{value:.0f}" for value in found["resident_megabytes_by_rank"])
+        f"{result['points']} points x 55 directions on {ranks} rank(s): steps of "
+        + ", ".join(f"{wall:.1f}" for wall in result["wall_seconds_of_steps"])
+        + f" s ({result['newton_iterations']} iterations); law {law:.1f} s of CPU on a rank in "
+        f"{result['law_calls']} calls; held {result['held_bytes_per_point']:.0f} B/point, "
+        f"peak {result['peak_bytes_per_point']:.0f}; resident "
+        + ", ".join(f"{value:.0f}" for value in result["resident_megabytes_by_rank"])
         + " MB"
     )
-    return found
+    return result
 
 
 def main() -> None:
@@ -328,9 +328,9 @@ def main() -> None:
     arguments = parser.parse_args()
     model = load_model(arguments.model)
     if arguments.parallel is not None:
-        found = twisted_block(model, arguments.parallel, arguments.steps)
+        result = twisted_block(model, arguments.parallel, arguments.steps)
         if MPI.COMM_WORLD.rank == 0:
-            say(json.dumps(found))
+            say(json.dumps(result))
         return
     tensor = load_model(ROOT / "exported_models/exact_sls")
     cases: list[tuple[str, ExportedModel, Kinematics]] = [
@@ -353,9 +353,9 @@ def main() -> None:
     iteration.insert(1, written_in_ufl(cells, arguments.repeats))
     memory = {}
     large = body(6 if arguments.quick else 12)
-    for name, each in (("one", model), ("two", smooth_law(2))):
+    for name, chosen in (("one", model), ("two", smooth_law(2))):
         held, peak = held_bytes(
-            lambda each=each: InternalVariableLaw(each, Microsphere(55), large, 2)  # type: ignore[misc]
+            lambda chosen=chosen: InternalVariableLaw(chosen, Microsphere(55), large, 2)  # type: ignore[misc]
         )
         say(f"microsphere 55, {name} internal variable(s): {held:.0f} B/point, peak {peak:.0f}")
         memory[name] = {"held_bytes_per_point": held, "peak_bytes_per_point": peak}
@@ -363,7 +363,7 @@ def main() -> None:
     grown = growth(model, sizes, arguments.repeats)
     size = 8 if arguments.quick else 24
     parallel = [on_ranks(n, arguments.model, size, arguments.steps) for n in (1, 2)]
-    times = [max(each["law_cpu_seconds_by_rank"]) / each["law_calls"] for each in parallel]
+    times = [max(run["law_cpu_seconds_by_rank"]) / run["law_calls"] for run in parallel]
     say(f"speed-up of the law from 1 to 2 ranks, by CPU time: {times[0] / times[1]:.3f}")
     record = {
         "machine": describe_machine(),

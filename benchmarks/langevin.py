@@ -183,22 +183,25 @@ def baseline_cases(engine: str) -> dict[str, baselines.Run]:
         "torchsde": baselines.trap_in_torchsde,
     }
     in_chain = {"numpy": baselines.chain_in_numpy, "jax": baselines.chain_in_jax}
-    found = {TRAP: in_trap[engine](trap, 4000, 300)}
+    forces = {TRAP: in_trap[engine](trap, 4000, 300)}
     if engine in in_chain:
-        found[CHAIN] = in_chain[engine](pull, 2000, 300)
-    return found
+        forces[CHAIN] = in_chain[engine](pull, 2000, 300)
+    return forces
 
 
 def our_forces() -> dict[str, np.ndarray]:
-    """Mean forces of the two cases that the baselines must find too."""
-    found = {name: run() for name, run, _ in cases("compiled", paper_only=True)}
-    return {TRAP: found[TRAP].force, CHAIN: found[CHAIN].site_force[0, :, -1]}
+    """Mean forces of the two cases, which the baselines must reproduce."""
+    data = {name: run() for name, run, _ in cases("compiled", paper_only=True)}
+    return {TRAP: data[TRAP].force, CHAIN: data[CHAIN].site_force[0, :, -1]}
 
 
-def check_force(engine: str, case: str, found: np.ndarray, ours: np.ndarray) -> None:
-    difference = np.linalg.norm(found - ours) / np.linalg.norm(ours)
+def check_force(engine: str, case: str, force: np.ndarray, ours: np.ndarray) -> None:
+    difference = np.linalg.norm(force - ours) / np.linalg.norm(ours)
     if not difference <= SAME_FORCE:
-        raise ValueError(f"{engine}, {case}: mean force is off ours by {difference:.3f}.")
+        raise ValueError(
+            f"{engine}, {case}: the mean force must agree with ours within {SAME_FORCE:g}; the "
+            f"relative difference is {difference:.3f}."
+        )
 
 
 def result(case: str, engine: str, taken: list[float], limit: float | None) -> dict[str, object]:

@@ -131,7 +131,7 @@ def measure(
     """Nanoseconds per point of every runtime, by batch size up to ``largest``."""
     runtimes = Runtimes(sizes, compile_torch)
     blocks = best_blocks(runtimes)
-    found: dict[str, dict[int, float]] = {}
+    times: dict[str, dict[int, float]] = {}
     for n in [batch for batch in BATCHES if batch <= max(largest, MAIN_BATCH)]:
         baselines = n <= LARGEST_BASELINE
         calls = runtimes.calls(n, None, baselines)
@@ -141,7 +141,7 @@ def measure(
                 calls |= {name: call for name, call in chosen.items() if blocks.get(name) == block}
         repeats = rounds if n <= MAIN_BATCH else max(1, min(rounds, POINTS // n))
         for name, spent in interleaved(calls, repeats).items():
-            found.setdefault(name, {})[n] = spent / n
+            times.setdefault(name, {})[n] = spent / n
         print(f"  {n} points done", flush=True)
     products = evaluation_products(runtimes.fast)
     return {
@@ -150,9 +150,9 @@ def measure(
         "passes_of_the_graph": runtimes.graph_passes(),
         "blocks": blocks,
         "compile_seconds": runtimes.compile_seconds,
-        "ns_per_point": found,
+        "ns_per_point": times,
         "products_of_one_evaluation": products,
-        "share_of_fma_peak": products / peak / found["c one evaluation"][MAIN_BATCH],
+        "share_of_fma_peak": products / peak / times["c one evaluation"][MAIN_BATCH],
     }
 
 

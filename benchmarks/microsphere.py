@@ -78,8 +78,8 @@ class Solid:
         return self.update, lambda: self.update(guess=near)
 
 
-def relative(found: np.ndarray, right: np.ndarray) -> float:
-    return float(np.linalg.norm(found - right) / np.linalg.norm(right))
+def relative(value: np.ndarray, reference: np.ndarray) -> float:
+    return float(np.linalg.norm(value - reference) / np.linalg.norm(reference))
 
 
 def measure(n: int, rounds: int) -> list[dict]:

@@ -76,19 +76,17 @@ def langevin(ax: Any, record: dict[str, Any]) -> None:
 def training(ax: Any, record: dict[str, Any]) -> None:
     """Error of F_ex on the test protocols against CPU seconds."""
     history = record["history"]
-    stages = list(dict.fromkeys(each["stage"] for each in history))
+    stages = list(dict.fromkeys(row["stage"] for row in history))
     for colour, stage in zip(COLOURS, stages, strict=False):
-        part = [
-            (each["cpu_s"], each["error_percent"]) for each in history if each["stage"] == stage
-        ]
+        part = [(row["cpu_s"], row["error_percent"]) for row in history if row["stage"] == stage]
         ax.semilogy(
             *zip(*part, strict=True), ".-", ms=3, lw=1, color=colour, label=f"stage {stage}"
         )
     hours = record["published_cpu_s"] / 3600
     bound = record["published_percent"]
     ax.axhline(bound, color="k", ls="--", lw=1, label=f"published {bound} % ({hours:.0f} h)")
-    floor = record["floor_percent"]
-    ax.axhline(floor, color=GREY, ls=":", label=f"floor {floor:.3f} %")
+    least = record["sampling_error_percent"]
+    ax.axhline(least, color=GREY, ls=":", label=f"sampling error {least:.3f} %")
     passed = record["passes_published"]["lasting_cpu_s"]
     if passed is not None:
         ax.axvline(passed, color="k", lw=0.8, alpha=0.5)
@@ -160,15 +158,13 @@ def size_and_ranks(ax: Any, scaling: dict[str, Any], fe: dict[str, Any]) -> None
     label = f"25 directions: iteration (slope {exponent:.2f})"
     ax.loglog(points, seconds["total"], "o-", ms=4, label=label)
     ax.loglog(points, seconds["law"], "s--", ms=4, label="25 directions: law")
-    for each, marker in zip(fe["parallel"], ("^", "v"), strict=True):
-        law = max(each["law_cpu_seconds_by_rank"]) / each["law_calls"]
+    for run, marker in zip(fe["parallel"], ("^", "v"), strict=True):
+        law = max(run["law_cpu_seconds_by_rank"]) / run["law_calls"]
         ranks = (
-            "1 rank"
-            if each["ranks"] == 1
-            else f"{each['ranks']} ranks ({fe['law_speed_up']:.2f} x)"
+            "1 rank" if run["ranks"] == 1 else f"{run['ranks']} ranks ({fe['law_speed_up']:.2f} x)"
         )
-        ax.loglog(each["points"], law, marker, ms=7, ls="", label=f"55 directions: law, {ranks}")
-    guide = np.array([points[0], max(each["points"] for each in fe["parallel"])])
+        ax.loglog(run["points"], law, marker, ms=7, ls="", label=f"55 directions: law, {ranks}")
+    guide = np.array([points[0], max(run["points"] for run in fe["parallel"])])
     ax.loglog(guide, 0.5 * seconds["law"][0] * guide / guide[0], ":", color=GREY, label="slope 1")
     ax.set(
         xlabel="quadrature points", ylabel="CPU seconds",

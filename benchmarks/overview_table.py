@@ -39,10 +39,10 @@ def speeds(record: dict[str, Any]) -> dict[tuple[str, str], float]:
 
 
 def langevin(record: dict[str, Any]) -> list[tuple[str, str]]:
-    found = speeds(record)
+    measured = speeds(record)
     rows = []
-    for (engine, case), speed in found.items():
-        ratio = found["compiled", case] / speed
+    for (engine, case), speed in measured.items():
+        ratio = measured["compiled", case] / speed
         note = "" if engine == "compiled" else f", C is {ratio:.2g} times as fast"
         rows.append((f"{engine}: {case.split(',')[0]}", f"{speed:.3g} replica-steps/s{note}"))
     for case, seconds in record["elsewhere_cpu_s"].items():
@@ -57,7 +57,7 @@ def training(record: dict[str, Any]) -> list[tuple[str, str]]:
     kind = "whole" if record["finished"] else "interrupted"
     return [
         (
-            f"trap: below the published {record['published_percent']} % for good after",
+            f"trap: error stays below the published {record['published_percent']} % after",
             "never" if passed is None else f"{passed:.1f} CPU s",
         ),
         (
@@ -66,7 +66,7 @@ def training(record: dict[str, Any]) -> list[tuple[str, str]]:
         ),
         (
             f"trap: {kind} training, {record['training_cpu_s']:.0f} CPU s",
-            f"{last:.4f} % (floor {record['floor_percent']:.4f} %)",
+            f"{last:.4f} % (sampling error {record['sampling_error_percent']:.4f} %)",
         ),
     ]
 
@@ -117,25 +117,25 @@ def scaling(record: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def losses(records: Records) -> str:
-    """Return where another way is better, from the same results."""
-    found = []
+    """Return where another implementation is better, from the same results."""
+    lines = []
     rates = speeds(records["langevin"])
     for case in records["langevin"]["replica_steps"]:
         for engine in ("numpy", "jax", "torchsde"):
             ratio = rates.get((engine, case), 0.0) / rates["torch", case]
             if ratio > 1.0:
-                found.append(
+                lines.append(
                     f"{case.split(',')[0]}: {engine} is {ratio:.2f} times as fast as our engine in "
                     "torch, which runs any other system."
                 )
     one, onnx = (_smallest(records, name) for name in ("c", "onnx"))
-    found.append(
+    lines.append(
         f"One point per call costs {one['1'] / one[MAIN_BATCH]:.0f} times what a point of a batch "
         f"costs in C ({one['1'] / 1000:.0f} µs): the call from Python."
     )
     numpy = _smallest(records, "numpy")
     if onnx[MAIN_BATCH] > numpy[MAIN_BATCH]:
-        found.append(
+        lines.append(
             f"ONNX Runtime takes {onnx[MAIN_BATCH] / one[MAIN_BATCH]:.0f} times the C kernel's "
             f"time and {onnx[MAIN_BATCH] / numpy[MAIN_BATCH]:.1f} times that of NumPy by hand: "
             "every safeguarded pass goes over all points."
@@ -145,16 +145,16 @@ def losses(records: Records) -> str:
     }
     ours, ufl = rows["six strains (exact_sls)"], rows["six strains written in UFL"]
     ratio = ours["total"] / ufl["total"]
-    found.append(
+    lines.append(
         f"A standard linear solid written in UFL takes {ufl['total']:.2f} µs per point and Newton "
         f"iteration, the same solid as a law {ours['total']:.2f} ({ratio:.2f} times)."
     )
     fibres = rows["microsphere 55"]
-    found.append(
+    lines.append(
         f"A microsphere of 55 directions takes {fibres['total'] / ufl['total']:.1f} times the "
         f"iteration of that solid; {fibres['share_percent']:.0f} % of it is the law."
     )
-    return "\n".join(f"- {line}" for line in found)
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def _smallest(records: Records, name: str) -> dict[str, float]:

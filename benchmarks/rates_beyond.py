@@ -1,12 +1,13 @@
-"""Where shipped laws end: their errors at the rates of their training and beyond.
+"""Measure the errors of shipped laws at the rates of their training and beyond them.
 
     python benchmarks/rates_beyond.py [MODEL ...] [--replicas 500] [--json FILE]
 
-The protocols of the sets unseen_fast and unseen_slow of a model's TOML, as fast as there, half a
-decade and a decade faster, and a decade slower, with seeds of their own. Errors of ε and F_ex in %
-(the floor is known for the trap; absurd figures: the explicit roll-out leaves the numbers),
-and the part of the states that lies outside the envelope. The slowest pace of unfolding_chain takes
-ten minutes: its roll-out makes 750 000 steps.
+The protocols are those of the sets unseen_fast and unseen_slow in the TOML of a model, at the same
+rates, half a decade and a decade faster, and a decade slower, with other seeds. The table lists the
+errors of ε and F_ex in %, the sampling error of F_ex, which is known for the trap alone, and the
+fraction of the states outside the envelope. Where the explicit integration of a law diverges, the
+errors are very large or NaN. The slowest set of unfolding_chain takes ten minutes: its roll-out
+makes 750 000 steps.
 """
 
 import argparse
@@ -30,7 +31,7 @@ STUDIES = {
     "double_well_chain": "double_well_chain.toml",
     "unfolding_chain": "unfolding_chain.toml",
 }
-PACES = (
+RATES = (
     ("a decade slower", "unseen_slow", 10.0),
     ("slow, as trained", "unseen_slow", 1.0),
     ("fast, as trained", "unseen_fast", 1.0),
@@ -42,29 +43,31 @@ RECORDS = 200
 FIRST_SEED = 9_100
 
 
-def judged(name, number, replicas):
-    """Return one row: model, pace, errors of ε and F_ex, floor of F_ex, states outside in %."""
+def errors(name, number, replicas):
+    """Return one row of the table: the errors of a model at one of :data:`RATES`."""
     study = SimulationConfig.from_toml(ROOT / "configs" / STUDIES[name])
     law = open_law(ROOT / "exported_models" / name)
-    label, chosen, factor = PACES[number]
+    label, chosen, duration_ratio = RATES[number]
     base = study.pick(chosen)
-    steps = round(factor * (base.duration or study.duration) / study.time_step)
+    steps = round(duration_ratio * (base.duration or study.duration) / study.time_step)
     stride = math.ceil(steps / RECORDS)
-    each = replace(
+    scaled = replace(
         base,
         seed=FIRST_SEED + number,
         duration=steps // stride * stride * study.time_step,
         stride=stride,
         replicas=replicas,
     )
-    found = evaluate(law, run_set(study, each, folder=ROOT, progress=False))
-    drive = "end" if law.averaged else "controlled"
-    errors = [found.errors.get(f"{drive}/{quantity}") for quantity in ("strain", "force")]
-    return [name, label, *errors, found.floor.get(f"{drive}/force"), 100 * found.outside]
+    evaluation = evaluate(law, run_set(study, scaled, folder=ROOT, progress=False))
+    strain, force = (
+        f"{'end' if law.averaged else 'controlled'}/{quantity}" for quantity in ("strain", "force")
+    )
+    of_law = evaluation.errors.get(strain), evaluation.errors.get(force)
+    return [name, label, *of_law, evaluation.floor.get(force), 100 * evaluation.outside]
 
 
 def main():
-    """Print one line for each model and pace."""
+    """Print one line for each model and rate."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("models", nargs="*", metavar="MODEL", help=", ".join(STUDIES))
     parser.add_argument("--replicas", type=int, default=500)
@@ -74,9 +77,10 @@ def main():
     if unknown:
         parser.error(f"MODEL must be among {list(STUDIES)}; found {unknown}")
     torch.set_num_threads(1)
-    header = ["model", "pace", "ε", "F_ex", "floor of F_ex", "states outside"]
-    names = [(name, number) for name in arguments.models or STUDIES for number in range(len(PACES))]
-    rows = [judged(*each, arguments.replicas) for each in tqdm(names, desc="paces")]
+    header = ["model", "rate", "error of ε", "error of F_ex", "sampling error", "states outside"]
+    sets = [(name, number) for name in arguments.models or STUDIES for number in range(len(RATES))]
+    rows = [errors(*chosen, arguments.replicas) for chosen in tqdm(sets, desc="rates")]
+    print("all numbers in per cent")
     print(text_table(header, rows))
     if arguments.json:
         numbers = [[None if _is_nan(cell) else cell for cell in row] for row in rows]

@@ -1,7 +1,7 @@
-"""Random steps of random laws: every one must converge or be refused, and none may return NaN.
+"""Random steps of random laws: every step must converge or be refused, and none may return NaN.
 
-Laws nobody has trained (convex by their signs only) with stiffness and mobility over eight decades,
-strains and states far outside the box of the training data, time increments over eight decades::
+The laws are untrained, and convex by the signs of their weights alone. Stiffness, mobility and time
+increments vary over eight decades; strains and states lie far outside the envelope::
 
     python benchmarks/robustness.py --points 1000000
 

@@ -1,4 +1,4 @@
-"""Figures of the tests of solids: every table in full, on finer meshes than the tests use.
+"""Print the convergence tables of the tests of solids, on finer meshes than the tests use.
 
     python benchmarks/solid_verification.py [--levels 3]
 
@@ -70,8 +70,8 @@ def derivatives() -> None:
         error = np.abs(answer.tangent[0] - expected).max()
         symmetry = np.abs(answer.tangent[0] - answer.tangent[0].T).max()
         say(
-            f"{test} tangent, two wells: off the differences by {error:.1e} (they know it to "
-            f"{bound:.1e}), off symmetry by {symmetry:.1e}"
+            f"{test} tangent, two wells: difference from central differences {error:.1e} (error of "
+            f"these {bound:.1e}), from symmetry {symmetry:.1e}"
         )
     rotation = Rotation.from_rotvec([0.7, -1.1, 0.4]).as_matrix()
     deformation = np.eye(3) + measure.reshape(3, 3)
@@ -80,9 +80,9 @@ def derivatives() -> None:
     kirchhoff = nominal @ deformation.T
     turning = np.abs(turned.stress.reshape(3, 3) - rotation @ nominal).max()
     say(
-        f"T4 objectivity: P(RF) off by {turning:.1e}, "
-        f"internal variables by {np.abs(turned.statev - answer.statev).max():.1e}, "
-        f"τ off symmetry by {np.abs(kirchhoff - kirchhoff.T).max():.1e}"
+        f"T4 objectivity: error of P(RF) {turning:.1e}, "
+        f"of internal variables {np.abs(turned.statev - answer.statev).max():.1e}, "
+        f"asymmetry of τ {np.abs(kirchhoff - kirchhoff.T).max():.1e}"
     )
 
 
@@ -190,7 +190,7 @@ def convergence(levels: int) -> None:
 
 
 def creeping() -> None:
-    """Cylinder under held pressure: separation of space and time, and the order in Δt."""
+    """Cylinder under constant pressure: separation of space and time, and the order in Δt."""
     previous = None
     for steps in (4, 8, 16):
         body = cylinder_ring(linear_law(), PlaneStrain(Microsphere(25, density=15.0)), 4, 2)
@@ -205,8 +205,8 @@ def creeping() -> None:
         error = float(np.abs(body.u.x.array / start.clip(1e-300) - creep(1.0))[start > 1e-6].max())
         rate = np.nan if previous is None else np.log2(previous / error)
         say(
-            f"creep of the cylinder, {steps:>2} steps to t = 1: off the closed form by {error:.4f} "
-            f"(order {rate:.2f}), off the discrete creep function by {apart:.1e}"
+            f"creep of the cylinder, {steps:>2} steps to t = 1: error to the closed form "
+            f"{error:.4f} (order {rate:.2f}), to the discrete creep function {apart:.1e}"
         )
         previous = error
 

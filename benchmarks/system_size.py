@@ -1,15 +1,19 @@
-"""How much of a chain's law depends on the number of its springs.
+"""Measure how the law of a chain depends on the number of its springs.
 
     python benchmarks/system_size.py [--springs 10 20 40] [--replicas 1000] [--json FILE]
         [--learn-on 20 --out build/system_size]
 
-For chains of several lengths, under the paper's pulls at the same mean strains: the one friction of
-the closed-form reference model, fitted to the training lengths; its errors on the test lengths,
-with that friction and with the one of the shortest chain; the errors of a learned law, trained on
-ten springs, and of laws trained here on other numbers of them by the recipe of configs/chain.toml
-(--learn-on; twenty springs take a quarter of an hour), beside the sampling error; and how far the
-force of the held chain at equilibrium, by exact convolution, is from that of a single spring under
-constant force (N → ∞).
+Chains of several lengths are pulled by the protocols of the paper at the same mean strains. The
+table lists
+
+- the one friction of the closed-form reference model, fitted to the training ensemble;
+- the errors of this model on the test ensemble, with that friction, with the one of the shortest
+  chain, and without a fit;
+- the errors of a law learned on ten springs, and of laws trained here on other numbers of springs
+  as configs/chain.toml does (--learn-on; twenty springs take a quarter of an hour);
+- the sampling error;
+- the difference of the equilibrium force of a chain with held ends, by exact convolution, from that
+  of a single spring under constant force (N → ∞).
 """
 
 import argparse
@@ -37,11 +41,11 @@ from ibvonn_train.training import TrainingConfig, train
 
 ROOT = Path(__file__).parents[1]
 SHORT = (Preparation(2000, 0.01),)
-"""After exact draws; the paper's preparation of 50 000 steps would add its own end effects."""
+"""Follows exact sampling; the 50 000 steps of the paper would add end effects of their own."""
 
 
 def learn(springs, out):
-    """Train on chains of so many springs as `ibvonn reproduce chain` does on ten."""
+    """Train on chains of a number of springs as `ibvonn reproduce chain` does on ten."""
     system = SpringChain(springs=springs, initial="equilibrium", preparation=SHORT)
     data = simulate(
         system,
@@ -54,7 +58,7 @@ def learn(springs, out):
 
 
 def ensembles(springs, replicas):
-    """Simulate every second training and test length of the paper, scaled with the chain."""
+    """Simulate every second training and test protocol of the paper, scaled with the chain."""
     system = SpringChain(springs=springs, initial="equilibrium", preparation=SHORT)
     split = chain_of_paper(springs)
     common = {"duration": 3.0, "time_step": 0.01, "replicas": replicas, "progress": True}
@@ -64,8 +68,8 @@ def ensembles(springs, replicas):
     )
 
 
-def floor(data):
-    """Return what a perfect law shows of ε and F_ex, in %: √2 less than two ensembles differ by."""
+def sampling_error(data):
+    """Return that of ε and F_ex in %: the difference of two such ensembles over √2."""
     again = repeat_from_first(data, factor=1, seed=data.seed + 1000, progress=False)
     pairs = ((data.strain, again.strain), (data.force, again.force))
     return [relative_error(*pair) / np.sqrt(2.0) for pair in pairs]
@@ -81,7 +85,7 @@ def errors(law, data):
 
 
 def equilibrium_difference(data):
-    """Return the largest difference of the held chain's force from N → ∞, over k u_c, in %."""
+    """Return the largest difference of the chain's equilibrium force from N → ∞, in % of k u_c."""
     physics = physics_of(data.system, data.parameters)
     boltzmann = Boltzmann(physics, physics.energy, -3.0, 5.0)
     strain = np.linspace(0.1, 1.9, 19)
@@ -109,22 +113,21 @@ def main():
         training, test = ensembles(springs, arguments.replicas)
         friction = float(fitted_reference(training).name.split()[-2])
         first = friction if first is None else first
-        references = [
-            number
-            for each in (friction, first, 0.5)
-            for number in errors(ClosedFormReference(test, each), test)
-        ]
-        learned = [number for law in laws.values() for number in errors(law, test)] + floor(test)
-        rows.append([springs, friction, *references, *learned, equilibrium_difference(test)])
+        row = [springs, friction]
+        for value in (friction, first, 0.5):
+            row += errors(ClosedFormReference(test, value), test)
+        for law in laws.values():
+            row += errors(law, test)
+        rows.append([*row, *sampling_error(test), equilibrium_difference(test)])
     header = ["springs", "friction / η", "ε", "F_ex", f"ε at {first:.3g}", f"F_ex at {first:.3g}"]
     header += ["ε, no fit", "F_ex, no fit"]
     header += [f"{quantity}, {name}" for name in laws for quantity in ("ε", "F_ex")]
-    header += ["sampling error of ε", "of F_ex", "equilibrium"]
+    header += ["sampling error of ε", "sampling error of F_ex", "equilibrium"]
     print(text_table(header, rows))
     print(
-        "Errors of the closed form and of the learned laws on the test lengths are in per cent, "
-        "the last column in per cent of k u_c. nan: the explicit integration of the closed form "
-        "diverges."
+        "Errors on the test ensemble in %: first those of the closed-form reference model (nan: "
+        "its explicit integration diverges), then those of the learned laws. Last column: "
+        "difference of the equilibrium force from N → ∞, in % of k u_c."
     )
     if arguments.json:
         numbers = [[None if np.isnan(number) else number for number in row] for row in rows]

@@ -35,11 +35,11 @@ def interleaved(runs: Mapping[Name, Callable[[], object]], rounds: int) -> dict[
         if spent < LONG:  # the first call fills caches and may compile
             spent = _burst(run, 1)
         counts[name] = max(1, BURST // max(int(spent), 1))
-    found: dict[Name, list[float]] = {name: [] for name in runs}
+    times: dict[Name, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
-            found[name].append(_burst(run, counts[name]))
-    return {name: statistics.median(values) for name, values in found.items()}
+            times[name].append(_burst(run, counts[name]))
+    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def _burst(run: Callable[[], object], count: int) -> float:

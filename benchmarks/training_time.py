@@ -1,12 +1,13 @@
-"""How long the training on the trap takes to the published error: error against CPU seconds.
+"""Measure the training time on the trap to the published error: error against CPU seconds.
 
     python benchmarks/training_time.py [--json FILE] [--quick] [--folder FOLDER]
 
 The shipped configuration (``configs/trap.toml``) trains in a process of its own, on one core; each
-of its checkpoints is kept beside the CPU seconds that it records. Then every law is rolled out on
-the test protocols, from the encoded first state, in the convention of the data: relative L2 error
-of F_ex, as published. Neither the simulation of the data nor its preparation counts; writing the
-checkpoints does. With ``--folder`` they are kept, and judged again without training where they are.
+of its checkpoints is kept together with the CPU seconds that it records. Then every law is
+integrated on the test protocols from the encoded first state, which gives the relative L2 error of
+F_ex, as published. The simulation of the data and its preparation do not count; writing the
+checkpoints does. With ``--folder`` the checkpoints are kept; if the folder holds some already, they
+are evaluated without a new training.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from ibvonn_train.rollouts.material_point import controlled
 from ibvonn_train.simulation import TetheredParticle, simulate, trap_of_paper
 from ibvonn_train.statistical_mechanics.microscopic_energy import physics_of
 from ibvonn_train.studies.published import TRAP
+from ibvonn_train.studies.tables import text_table
 from ibvonn_train.training import TrainingConfig, checkpoint, train
 from ibvonn_train.training.dataset import prepare
 from ibvonn_train.training.stages import StageRun
@@ -45,11 +47,11 @@ CONFIG = ROOT / "configs" / "trap.toml"
 EVERY = 5
 """Optimiser steps between checkpoints (one step of L-BFGS is ten iterations)."""
 
-JUDGED = 50
-"""Checkpoints that are judged at most, evenly spread in CPU time over those that were kept."""
+EVALUATED = 50
+"""Largest number of checkpoints that are evaluated, evenly spaced in CPU time."""
 
 PUBLISHED_SECONDS = 40_000 * 3.45
-"""Epochs times seconds of one, on one core of another machine; the error was reached within."""
+"""Epochs times seconds per epoch, on one core of another machine."""
 
 
 def configuration(quick: bool) -> TrainingConfig:
@@ -75,7 +77,7 @@ def ensembles() -> tuple[TrajectoryEnsemble, TrajectoryEnsemble]:
 
 
 def follow(folder: Path, quick: bool) -> list[Path]:
-    """Train in another process and keep every checkpoint that is seen."""
+    """Train in another process and keep every checkpoint that appears."""
     command = [sys.executable, __file__, "--train", str(folder), *(["--quick"] if quick else [])]
     training = subprocess.Popen(command)
     folder.mkdir(parents=True, exist_ok=True)
@@ -97,9 +99,9 @@ def follow(folder: Path, quick: bool) -> list[Path]:
 
 
 def thinned(paths: list[Path]) -> list[Path]:
-    """Return at most ``JUDGED`` of the paths, the last one among them."""
+    """Return at most ``EVALUATED`` of the paths, the last one among them."""
     seconds = [float(checkpoint.load(path)["seconds"]) for path in paths]
-    interval = seconds[-1] / (JUDGED - 1)
+    interval = seconds[-1] / (EVALUATED - 1)
     chosen = [len(paths) - 1]
     for index in range(len(paths) - 2, -1, -1):
         if seconds[index] <= seconds[chosen[-1]] - interval:
@@ -116,8 +118,8 @@ def force_error(law: LearnedLaw, data: TrajectoryEnsemble) -> float:
     return relative_error(run.force.T.numpy(), data.force)
 
 
-def floor(data: TrajectoryEnsemble) -> float:
-    """Error of the exact mean, in per cent: what a perfect law shows."""
+def sampling_error(data: TrajectoryEnsemble) -> float:
+    """Error of the exact mean, in per cent: that of a perfect law."""
     exact = exact_trap_of(data)
     assert exact is not None
     x = data.microstate[:, 0, 0, :, 0].astype(float)
@@ -127,7 +129,7 @@ def floor(data: TrajectoryEnsemble) -> float:
     return relative_error(exact.stress(data.control, mean), data.force)
 
 
-def judge(
+def evaluate_all(
     paths: list[Path],
     config: TrainingConfig,
     training: TrajectoryEnsemble,
@@ -139,16 +141,16 @@ def judge(
     law = new_law(config, data)
     history = []
     for path in paths:
-        found = checkpoint.load(path)
-        law.load_state_dict(found["law"])
-        stage = config.stages[min(found["stage"], len(config.stages) - 1)]
-        if found["run"]:  # within a stage the gauge of α follows the encoder and is not stored
+        state = checkpoint.load(path)
+        law.load_state_dict(state["law"])
+        stage = config.stages[min(state["stage"], len(config.stages) - 1)]
+        if state["run"]:  # within a stage the normalisation of α follows the encoder, not stored
             StageRun(law, data, physics, stage, config.data, 0).finish()
         history.append(
             {
-                "cpu_s": found["seconds"],
+                "cpu_s": state["seconds"],
                 "stage": stage.name,
-                "steps": found["total"],
+                "steps": state["total"],
                 "error_percent": force_error(law, test),
             }
         )
@@ -156,9 +158,9 @@ def judge(
 
 
 def first_below(history: list[dict[str, Any]], bound: float) -> dict[str, float | None]:
-    """CPU seconds at which the error first is below the bound, and from which on it stays there."""
-    below = [each["error_percent"] < bound for each in history]
-    seconds = [each["cpu_s"] for each in history]
+    """CPU seconds at which the error first is below the bound, and after which it stays there."""
+    below = [row["error_percent"] < bound for row in history]
+    seconds = [row["cpu_s"] for row in history]
     lasting = len(below) - below[::-1].index(False) if False in below else 0
     return {
         "first_cpu_s": seconds[below.index(True)] if True in below else None,
@@ -170,7 +172,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, default=RESULTS / "training_time.json")
     parser.add_argument("--quick", action="store_true", help="the first seconds alone")
-    parser.add_argument("--folder", type=Path, help="of checkpoints to keep, or to judge again")
+    parser.add_argument("--folder", type=Path, help="folder of the checkpoints, to keep them")
     parser.add_argument("--train", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     config = configuration(arguments.quick)
@@ -183,7 +185,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.folder or Path(temporary)
         kept = sorted(folder.glob("[0-9]*.pt")) or follow(folder, arguments.quick)
-        history = judge(thinned(kept), config, training, test)
+        history = evaluate_all(thinned(kept), config, training, test)
         finished = (folder / MODEL).is_file()
     published = TRAP["force/test"]
     document = {
@@ -192,18 +194,17 @@ def main() -> None:
         "quantity": "F_ex on the test protocols, relative L2, per cent",
         "published_percent": published,
         "published_cpu_s": PUBLISHED_SECONDS,
-        "floor_percent": floor(test),
+        "sampling_error_percent": sampling_error(test),
         "passes_published": first_below(history, published),
         "finished": finished,
         "training_cpu_s": history[-1]["cpu_s"],
         "history": history,
     }
-    print(f"{'CPU s':>8} {'error %':>9}  stage")
-    for each in history:
-        print(f"{each['cpu_s']:8.1f} {each['error_percent']:9.4f}  {each['stage']}")
+    rows = [[row["cpu_s"], row["error_percent"], row["stage"]] for row in history]
+    print(text_table(["CPU s", "error in %", "stage"], rows))
     print(
-        f"floor {document['floor_percent']:.4f} %; published {published} %: "
-        f"passed {document['passes_published']}"
+        f"sampling error {document['sampling_error_percent']:.4f} %; the error is below the "
+        f"published {published} % at {document['passes_published']}"
     )
     write(arguments.json, document)
 

@@ -1,17 +1,17 @@
-r"""Microstates at a quadrature point: what the molecules do inside a running simulation.
+r"""Microstates at a quadrature point of a running simulation.
 
-A law that was learned with a flow keeps the link to the microscale: at every quadrature point, at
-every instant, the flow is the distribution of the molecules that make up the material there. This
-demo proves it. The strain of one point of a bar is recorded while the bar is loaded unevenly in
-space and time; a fresh Langevin ensemble is then driven by this strain, and the two distributions
-of microstates are compared.
+A law that was learned with a flow keeps the link to the microscale: at every quadrature point and
+at every instant, the flow is the distribution of the molecules that make up the material there.
+This demo checks this claim. The strain of one point of a bar is recorded while the bar is loaded
+unevenly in space and time; a new Langevin ensemble is then driven by this strain, and the two
+distributions of microstates are compared.
 
 This demo illustrates how to
 
 - draw microstates at a quadrature point, `law.microstates(point, n)`, and evaluate their density,
   `law.density(point, x)`,
-- record the strain of a point and hand it to a microsimulation,
-- judge a difference of distributions against the scatter of the simulation itself.
+- record the strain of a point and impose it on a microsimulation,
+- compare a difference of distributions with the sampling error of the simulation itself.
 
 ## Equation and problem definition
 
@@ -26,14 +26,15 @@ is
 $$ \eta\,\mathrm dx = \bigl(k(\varepsilon(X, t) - x) - k x\bigr)\,\mathrm dt
    + \sqrt{2 k_B T \eta}\,\mathrm dW. $$
 
-The law gives $\sigma$, the internal variable $\alpha$ and the flow $q(x\,|\,\alpha)$. Its distance
-from an ensemble of $n$ particles is measured by that of Kolmogorov and Smirnov,
+The law gives $\sigma$, the internal variable $\alpha$ and the flow $q(x\,|\,\alpha)$. Its
+Kolmogorov–Smirnov distance from an ensemble of $n$ particles,
 
 $$ D = \max_x |F_q(x) - F_n(x)|, $$
 
-between $n$ samples of $q$ and the $n$ particles. Two ensembles of $n$ particles under the same
-strain also differ; the quantiles of their $D$ are the scale. With a constant $\varepsilon$ instead
-of the history, $D$ must be far beyond it: the comparison can fail.
+is measured between $n$ samples of $q$ and the $n$ particles. Two ensembles of $n$ particles under
+the same strain also differ; the 95 % quantile of their $D$ is the scale. As a negative control, the
+particles are also driven by a constant $\varepsilon$ instead of the history: $D$ must then exceed
+this scale by far.
 """
 
 # ## Implementation
@@ -50,6 +51,7 @@ import numpy as np
 import torch
 from dolfinx import fem, mesh
 from scipy.stats import ks_2samp
+from tabulate import tabulate
 
 import ibvonn_fem
 from ibvonn_fem.stepping.time_stepping import Step
@@ -58,12 +60,12 @@ from ibvonn_train.simulation.protocols import piecewise_linear
 
 DURATION = 3.0
 SNAPSHOTS = (0.75, 1.5, 2.25, 3.0)
-POINT = 1  # a quadrature point near the clamp, where the body force adds most
+POINT = 1  # a quadrature point near the clamp, where the body force has the largest effect
 PAIRS = 24
 
 
 def end_displacement(t: float) -> float:
-    """Two frequencies, from rest."""
+    """A sum of two frequencies, from rest."""
     return float(1.5 * np.sin(2.0 * t) ** 2 + 0.5 * np.sin(5.0 * t))
 
 
@@ -80,8 +82,8 @@ class Recording:
 
 # ### The bar
 #
-# The strain of the point is the committed `law.measure`; the flow is asked at the snapshots. The
-# flow's samples use their own random numbers at every snapshot.
+# The strain of the point is the committed `law.measure`; the flow is sampled at the snapshots, with
+# new random numbers at each of them.
 
 
 def run_bar(model: ibvonn_fem.ExportedModel, steps: int, replicas: int) -> Recording:
@@ -123,10 +125,10 @@ def run_bar(model: ibvonn_fem.ExportedModel, steps: int, replicas: int) -> Recor
 
 # ### The Langevin ensembles
 #
-# The recorded strain, with straight lines between the instants, moves the trap. All ensembles start
-# from equilibrium at the first strain. Each is compared with another draw from the flow, and pairs
-# of them with each other. They are cut from one large simulation, whose particles do not know of
-# each other.
+# The recorded strain, interpolated linearly between the instants, moves the trap. All ensembles
+# start from equilibrium at the first strain. Each is compared with another sample of the flow, and
+# pairs of them with each other. They are parts of one large simulation, whose particles are
+# independent.
 
 
 def langevin(
@@ -143,7 +145,7 @@ def langevin(
     stride = round(SNAPSHOTS[0] / time_step)
     record = simulation.simulate(
         trap,
-        [piecewise_linear(*(list(each) for each in strain))],
+        [piecewise_linear(*(list(column) for column in strain))],
         duration=DURATION,
         time_step=time_step,
         replicas=groups * replicas,
@@ -191,53 +193,58 @@ def compare(recording: Recording, ensembles: np.ndarray, wrong: np.ndarray) -> C
 # ## What the demo shows
 
 
-def draw(recording: Recording, ensembles: np.ndarray, found: Comparison, path: Path) -> None:
+def draw(recording: Recording, ensembles: np.ndarray, comparison: Comparison, path: Path) -> None:
     """The strain, the distributions at the snapshots, and the distances."""
     import matplotlib.pyplot as plt
 
-    fig, axes = plt.subplots(1, 3, figsize=(12, 3.4), layout="constrained")
+    fig, axes = plt.subplots(1, 3, figsize=(13.5, 3.6), layout="constrained")
     axes[0].plot(recording.time, recording.strain, "k-", lw=1)
     colours = [f"C{i}" for i in range(len(SNAPSHOTS))]
     for i, (t, colour) in enumerate(zip(SNAPSHOTS, colours, strict=True)):
         axes[0].axvline(t, color=colour, lw=1)
         axes[1].hist(ensembles[0, i], 40, density=True, color=colour, alpha=0.3)
         axes[1].plot(recording.grid, recording.density[i], color=colour, lw=1.5, label=f"t = {t:g}")
-    axes[0].set(xlabel="time", ylabel="strain of the point")
+    axes[0].set(xlabel="time t [η/k]", ylabel="strain ε of the point [–]")
     axes[1].set(
-        xlim=(ensembles[0].min(), ensembles[0].max()), xlabel="microstate x", ylabel="density"
+        xlim=(ensembles[0].min(), ensembles[0].max()),
+        xlabel="microstate x [ℓ]",
+        ylabel="density [1/ℓ]",
+        title="bars: Langevin ensemble; lines: flow",
     )
-    axes[1].set_title("bars: Langevin; lines: flow")
-    axes[1].legend()
     share = (np.arange(PAIRS) + 0.5) / PAIRS
     for i, colour in enumerate(colours):
-        axes[2].plot(np.sort(found.pairs[:, i]), share, color=colour, lw=1)
-        axes[2].plot(np.sort(found.flow[:, i]), share, ".", color=colour)
+        axes[2].plot(np.sort(comparison.pairs[:, i]), share, color=colour, lw=1)
+        axes[2].plot(np.sort(comparison.flow[:, i]), share, ".", color=colour)
     axes[2].set(
-        xlabel="Kolmogorov–Smirnov distance",
-        ylabel="share of pairs",
-        title="lines: Langevin pairs; dots: flow",
+        xlabel="Kolmogorov–Smirnov distance D [–]",
+        ylabel="cumulative share of pairs [–]",
+        title="lines: two Langevin ensembles; dots: flow",
     )
+    fig.legend(*axes[1].get_legend_handles_labels(), title="[η/k]", loc="outside right center")
     fig.savefig(path, dpi=150)
     plt.close(fig)
 
 
-def check(found: Comparison, allowance: float) -> None:
-    """The flow is an ensemble among ensembles; with the wrong history it is not."""
-    flow = np.median(found.flow, axis=0)
-    assert (flow <= found.limit + allowance).all(), f"flow {flow}, two ensembles {found.limit}"
-    wrong = np.median(found.wrong_history, axis=0)
-    assert (wrong > 2.0 * found.limit + allowance).all(), f"the comparison cannot fail: {wrong}"
+def check(comparison: Comparison, allowance: float) -> None:
+    """The flow is within the scale of two ensembles; with the wrong history it is not."""
+    limit = comparison.limit
+    flow = np.median(comparison.flow, axis=0)
+    assert (flow <= limit + allowance).all(), f"flow {flow}, two ensembles {limit}"
+    wrong = np.median(comparison.wrong_history, axis=0)
+    assert (wrong > 2.0 * limit + allowance).all(), f"the wrong history is not told apart: {wrong}"
 
 
-def print_distances(found: Comparison) -> None:
-    """One line for each snapshot."""
-    print(f"{'time':>6}{'flow, median':>14}{'pairs, median':>15}{'95 %':>8}{'wrong history':>15}")
-    for i, t in enumerate(SNAPSHOTS):
-        medians = [np.median(each[:, i]) for each in (found.flow, found.pairs)]
-        print(
-            f"{t:>6.2f}{medians[0]:>14.4f}{medians[1]:>15.4f}{found.limit[i]:>8.4f}"
-            f"{np.median(found.wrong_history[:, i]):>15.4f}"
-        )
+def print_distances(comparison: Comparison) -> None:
+    """Print one line for each snapshot."""
+    print("Kolmogorov–Smirnov distances (medians over pairs, and 95 % quantile of two ensembles)")
+    header = ["time", "flow", "two ensembles", "95 %", "flow, wrong history"]
+    medians = [
+        np.median(pairs, axis=0)
+        for pairs in (comparison.flow, comparison.pairs, comparison.wrong_history)
+    ]
+    columns = [SNAPSHOTS, medians[0], medians[1], comparison.limit, medians[2]]
+    rows = list(zip(*columns, strict=True))
+    print(tabulate(rows, header, floatfmt=(".2f", ".4f", ".4f", ".4f", ".4f")))
 
 
 def command_line(
@@ -249,7 +256,7 @@ def command_line(
     short: tuple[int, int],
     allowance: float = 0.0,
 ) -> argparse.Namespace:
-    """The options, with these defaults; ``--short`` takes at most the replicas and steps of it."""
+    """Return the options, with these defaults; ``short``: replicas and steps with --short."""
     root = Path(__file__).resolve().parents[1]
     parser = argparse.ArgumentParser(description=text.split("\n", 1)[0])
     parser.add_argument("--model", type=Path, default=root / "exported_models" / model)
@@ -278,11 +285,11 @@ def main() -> None:
     ensembles = langevin(model, history, arguments.replicas, arguments.seed)
     constant = recording.time, np.full_like(recording.strain, recording.strain.mean())
     wrong = langevin(model, constant, arguments.replicas, arguments.seed + 1)
-    found = compare(recording, ensembles, wrong)
-    print_distances(found)
+    comparison = compare(recording, ensembles, wrong)
+    print_distances(comparison)
     if arguments.figure is not None:
-        draw(recording, ensembles, found, arguments.figure)
-    check(found, arguments.allowance)
+        draw(recording, ensembles, comparison, arguments.figure)
+    check(comparison, arguments.allowance)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,18 @@
 r"""Molecules inside a phase-transforming solid: the flow at a quadrature point against chains.
 
-As in the demo of the optical trap, but the molecule is a spring of a chain of ten bistable springs
-and its distribution has two humps. In a solid the surroundings of a molecule move with it: the
-chain's drag is relative to the affine motion of the medium and its ends follow the strain of the
-point,
+This demo repeats that of the optical trap with another molecule: a spring of a chain of ten
+bistable springs, whose distribution has two maxima. In a solid the surroundings of a molecule move
+with it: the chain's drag is relative to the affine motion of the medium and its ends follow the
+strain of the point,
 
 $$ x_i = y_i + \frac{i}{N}\lambda(t), \qquad
    \eta\,\mathrm dy_i = (F_{i+1} - F_i)\,\mathrm dt + \sqrt{2 k_BT\eta}\,\mathrm dW_i, \qquad
    \lambda(t) = N L_0\,(1 + \varepsilon(X, t)). $$
 
-The bar bears a growing body force and is pulled at its end. It starts from an equilibrium ensemble
-of chains, through the encoder. At every snapshot the flow $q(x\,|\,\varepsilon, \alpha)$ of one
-point is compared with a spring in the middle of fresh chains that were driven by the recorded
-strain; the distance of Kolmogorov and Smirnov of two such ensembles is the scale.
+The bar bears a growing body force and is pulled at its end. The encoder gives its initial state
+from an equilibrium ensemble of chains. At every snapshot the flow $q(x\,|\,\varepsilon, \alpha)$
+of one point is compared with a spring in the middle of new chains that were driven by the recorded
+strain; the Kolmogorov–Smirnov distance of two such ensembles is the scale.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from ibvonn_fem.stepping.time_stepping import Step
 from ibvonn_train import simulation
 from ibvonn_train.simulation.protocols import piecewise_linear
 
-START = 0.7  # strain of the springs at first
+START = 0.7  # initial strain of the springs
 DURATION, SNAPSHOTS = trap.DURATION, trap.SNAPSHOTS
 GROUPS = 2 * trap.PAIRS
 
@@ -42,7 +42,8 @@ def springs(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Microstates of a spring in the middle of chains whose ends follow a strain.
 
-    Returns them at first, shape (n, 1), and at the snapshots, (2 * PAIRS, snapshots, replicas).
+    Returns the initial ones, shape (n, 1), and those at the snapshots, shape
+    (2 * PAIRS, snapshots, replicas).
     """
     chain, time_step = chain_of(model)
     medium = AffineChain.around(chain)
@@ -120,11 +121,11 @@ def main() -> None:
     _, ensembles = springs(model, history, arguments.replicas, arguments.seed)
     constant = recording.time, np.full_like(recording.strain, START - 0.4)
     _, wrong = springs(model, constant, arguments.replicas, arguments.seed + 1)
-    found = trap.compare(recording, ensembles, wrong)
-    trap.print_distances(found)
+    comparison = trap.compare(recording, ensembles, wrong)
+    trap.print_distances(comparison)
     if arguments.figure is not None:
-        trap.draw(recording, ensembles, found, arguments.figure)
-    trap.check(found, arguments.allowance)
+        trap.draw(recording, ensembles, comparison, arguments.figure)
+    trap.check(comparison, arguments.allowance)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,17 @@
 r"""A nearly incompressible solid in your own mixed displacement–pressure form.
 
-The law gives `stress` and `tangent` at the quadrature points; the rest is UFL of your own, without
-the problem class of the package. Find $(u, p)$ in the Taylor–Hood space on the unit square in plane
-strain, with rollers at $x = 0$ and $y = 0$ and held tractions $t$ elsewhere, such that
+The law gives `stress` and `tangent` at the quadrature points; the rest is your own UFL, without the
+problem class of the package. Find $(u, p)$ in the Taylor–Hood space on the unit square in plane
+strain, with rollers at $x = 0$ and $y = 0$ and constant tractions $t$ elsewhere, such that
 
 $$ \int \sigma \cdot \varepsilon(v) + p \nabla\!\cdot v \,\mathrm dx
    + \int q\,(\nabla\!\cdot u - p/\kappa)\,\mathrm dx = \int t \cdot v\,\mathrm ds. $$
 
-The material is a microsphere of the linear law of an optical trap, with $\mu = 1$ at first, and
-$\kappa = 10^6$. The tractions are those of $u = c(t)\,(3xy^2, -y^3)$, $p = -3(x^2 - y^2)$, which
-solves the problem in the limit of no change of volume with the creep function $c = (2 - e^{-t})$:
-third order in the mesh for $u$, second for $p$, and first order in time.
+The material is a microsphere with the linear law of an optical trap, whose instantaneous shear
+modulus is $\mu = 1$, and $\kappa = 10^6$. The tractions are those of
+$u = c(t)\,(3xy^2, -y^3)$, $p = -3(x^2 - y^2)$ with the creep function $c = (2 - e^{-t})$, which
+solves the problem in the incompressible limit. Convergence is of third order in the mesh for $u$,
+of second order for $p$, and of first order in time.
 """
 
 import argparse
@@ -39,7 +40,7 @@ def strain(v):
 
 
 def square(cells, steps):
-    """Apply the tractions at once and hold them; errors of u and p at first and at the end."""
+    """Apply the tractions suddenly and hold them; return w, first and last errors of u and p."""
     domain = mesh.create_unit_square(MPI.COMM_WORLD, cells, cells)
     x, y = ufl.SpatialCoordinate(domain)
     name, n = domain.basix_cell().name, ufl.FacetNormal(domain)
@@ -65,8 +66,8 @@ def square(cells, steps):
     jacobian = ufl.inner(law.tangent * strain(du), strain(v)) + ufl.derivative(volume, w, dw)
     jacobian = fem.form(jacobian * law.dx)
     creep = fem.Constant(domain, 1.0)
-    away = (u - creep * exact, p - pressure)
-    squares = [fem.form(ufl.inner(each, each) * law.dx) for each in away]
+    difference = (u - creep * exact, p - pressure)
+    squares = [fem.form(ufl.inner(part, part) * law.dx) for part in difference]
     solver = PETSc.KSP().create(domain.comm)
     solver.setType("preonly")
     solver.getPC().setType("lu")
@@ -87,7 +88,7 @@ def square(cells, steps):
         law.update(dt)
         law.commit()
         creep.value = 2.0 - np.exp(-n * DURATION / steps)
-        errors.append([domain.comm.allreduce(fem.assemble_scalar(each)) for each in squares])
+        errors.append([domain.comm.allreduce(fem.assemble_scalar(form)) for form in squares])
     return w, np.sqrt(errors[0]), np.sqrt(errors[-1])
 
 
@@ -98,19 +99,20 @@ def main():
     parser.add_argument("--short", action="store_true", help="coarser")
     arguments = parser.parse_args()
     cells, steps = (4, 10) if arguments.short else (8, 40)
-    at_first = [square(m, 1)[1] for m in (cells, 2 * cells)]
+    initial = [square(m, 1)[1] for m in (cells, 2 * cells)]
     at_end = [square(2 * cells, n) for n in (steps, 2 * steps)]
-    mesh_u, mesh_p = np.log2(at_first[0] / at_first[1])
+    mesh_u, mesh_p = np.log2(initial[0] / initial[1])
     time = np.log2(at_end[0][2][0] / at_end[1][2][0])
-    for when, (u, p) in (("first", at_first[1]), ("t = 1", at_end[1][2])):
-        print(f"errors at {when}: u {u:.2e}, p {p:.2e}")
+    for instant, (u, p) in (("t = 0", initial[1]), ("t = 1", at_end[1][2])):
+        print(f"L2 errors at {instant}: u {u:.2e}, p {p:.2e}")
     print(f"orders in the mesh: u {mesh_u:.2f}, p {mesh_p:.2f}; in the time step: u {time:.2f}")
     p = at_end[1][0].sub(1).collapse()
     if arguments.figure is not None and MPI.COMM_WORLD.rank == 0:
         import matplotlib.pyplot as plt
 
         x = p.function_space.tabulate_dof_coordinates()
-        plt.colorbar(plt.tricontourf(x[:, 0], x[:, 1], p.x.array, 20), label="p")
+        plt.colorbar(plt.tricontourf(x[:, 0], x[:, 1], p.x.array, 20), label="pressure p / μ [–]")
+        plt.gca().set(xlabel="x [side]", ylabel="y [side]", aspect="equal")
         plt.savefig(arguments.figure, dpi=150)
     assert mesh_u > 2.8, f"displacement: third order expected, found {mesh_u:.2f}"
     assert mesh_p > 1.8, f"pressure: second order expected, found {mesh_p:.2f}"

@@ -1,16 +1,17 @@
-r"""A phase-transforming bar against the chain of molecules that it stands for.
+r"""A phase-transforming bar against the chain of molecules that it represents.
 
 Ten bistable springs in a row, in a viscous bath, are pulled at one end. Their mean strains and
 their end force follow from thousands of Langevin simulations, or from one finite-element bar with
 drag whose ten linear elements carry a law with internal variables. The law was learned from other
-simulations, of other shapes; beside it stands the closed-form reference model of the chain.
+simulations, with loading histories of other shapes. A second bar carries the closed-form reference
+model of the chain.
 
 This demo illustrates how to
 
 - give a bar the drag of its surroundings, so that it moves as the mean chain does,
 - start from an ensemble of microstates, through the encoder of the model,
-- judge a simulation beside the scatter of the ensemble that it is compared with,
-- tell the error of the law from that of mesh and time step.
+- compare the error of a simulation with the sampling error of the ensemble,
+- separate the error of the law from that of mesh and time step.
 
 ## Equation and problem definition
 
@@ -25,10 +26,11 @@ the vertices, (1) is node by node the mean of the Langevin chain
 $\eta\,\mathrm dx_i = (F_{i+1} - F_i)\,\mathrm dt + \sqrt{2 k_BT\eta}\,\mathrm dW_i$, and the force
 on the pulled bead is $F_{ex} = F_N + \eta\dot\lambda$.
 
-The floor of an error is what a perfect law would show: the mean of many more chains, from the same
-first microstates, against the ensemble. Refining the mesh solves the continuum problem (1) instead
-of the chain: the force curve converges although phases come and go inside the bar; so it does in
-the bar without drag that bears a body force, $\sigma' + b = 0$.
+The sampling error is what a perfect law would show: the distance of the mean of many more chains
+from the ensemble, both from the same first microstates. The mean of those chains is the noise-free
+reference. Refining the mesh solves the continuum problem (1) instead of the chain. The force curve
+converges although phases nucleate and vanish inside the bar, and it also converges in the bar
+without drag that bears a body force, $\sigma' + b = 0$.
 """
 
 # ## Implementation
@@ -37,7 +39,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,7 @@ from mpi4py import MPI
 import numpy as np
 import torch
 from dolfinx import fem, mesh
+from tabulate import tabulate
 
 import ibvonn_fem
 from ibvonn_fem.model.microstates import encode, strain_reference
@@ -61,30 +64,30 @@ DURATION = 3.0
 INTERVAL = 0.02  # between the instants that are compared
 
 
-# Kinks lie between those instants, where the rate has one value.
-def hold(slower: float) -> simulation.Protocol:
+# Kinks lie between those instants, so that the rate is unique at each of them.
+def hold(duration_ratio: float) -> simulation.Protocol:
     """Load, hold and unload."""
-    times = [0.05 * slower, 1.05 * slower, 1.95 * slower, 2.95 * slower]
+    times = [duration_ratio * time for time in (0.05, 1.05, 1.95, 2.95)]
     return piecewise_linear(times, [0.2, 0.26, 0.26, 0.2], "load, hold, unload")
 
 
 PULLS = tuple(smooth_pull(0.05, start) for start in (0.13, 0.19, 0.25))
 SINUSOID = smooth_pull(0.05, 0.2, sine=0.2, frequency=0.5)
-SLOWER = 10.0
+SLOW = 10.0
 CASES: dict[str, tuple[float, tuple[simulation.Protocol, ...]]] = {
     "pull": (1.0, PULLS),
     "load, hold, unload": (1.0, (hold(1.0),)),
-    "load, hold, unload slowly": (SLOWER, (hold(SLOWER),)),
+    "load, hold, unload slowly": (SLOW, (hold(SLOW),)),
     "sinusoidal": (1.0, (SINUSOID,)),
 }
-"""Protocols of each case, and how many times DURATION and INTERVAL they take."""
+"""Duration ratio (multiple of DURATION and INTERVAL) and protocols of each case."""
 
 
 # ### The chains
 
 
 def chain_of(model: ibvonn_fem.ExportedModel) -> tuple[simulation.SpringChain, float]:
-    """The chain that the model was made from, in equilibrium at first, and its time step."""
+    """The chain that the model was learned from, initially in equilibrium, and its time step."""
     microscopic = model.manifest.raw["microscopic"]
     recorded = {"thermal_energy": microscopic["thermal_energy"], **microscopic["parameters"]}
     time_step = microscopic["time_step"] or 1e-3
@@ -102,16 +105,17 @@ class Response:
 
 
 def means(data: TrajectoryEnsemble) -> Response:
-    """What an ensemble of one protocol shows."""
+    """Mean strains and end force of an ensemble of one protocol."""
     return Response(data.strain[0, :, :, 0], data.force[0])
 
 
 # ### The bar
 #
-# The mean positions of the beads are the first displacement, and the encoder gives the internal
+# The mean positions of the beads give the initial displacement, and the encoder gives the internal
 # variables of the first microstates of each spring. On finer meshes the elements of a spring share
-# them. An element's index says nothing of its place, so midpoints are compared. Forces are those
-# of the chain, also at the declared state, hence `stress_free=False`.
+# them. Elements are assigned to springs by their midpoints, because DOLFINx numbers cells in any
+# order. Forces are those of the chain, also in the declared initial state, hence
+# `stress_free=False`.
 
 
 class Bar:
@@ -130,7 +134,7 @@ class Bar:
         self.length = SPRINGS * self.L0
         first = encode(model, first_microstate)
         assert first.strain is not None
-        self.zero = float(strain_reference(model)[0])  # of the springs where ε = 0
+        self.zero = float(strain_reference(model)[0])  # strain of the springs where ε = 0
         domain = mesh.create_interval(MPI.COMM_SELF, elements, [0.0, self.length])
         V = fem.functionspace(domain, ("Lagrange", 1))
         self.u = fem.Function(V, name="displacement")
@@ -166,7 +170,7 @@ class Bar:
         duration: float = DURATION,
         interval: float = INTERVAL,
     ) -> Response:
-        """Move the end; returns the response at multiples of the interval."""
+        """Move the end; return the response at multiples of the interval."""
         every = max(1, round(interval / dt))
         strains, forces = [], []
 
@@ -199,37 +203,43 @@ class Bar:
 # ## What the demo shows
 
 
-def error(value: np.ndarray, truth: np.ndarray) -> float:
+def error(value: np.ndarray, reference: np.ndarray) -> float:
     """Relative L2 distance in per cent."""
-    return 100 * float(np.linalg.norm(value - truth) / np.linalg.norm(truth))
+    return 100 * float(np.linalg.norm(value - reference) / np.linalg.norm(reference))
 
 
 @dataclass(frozen=True)
 class Row:
-    """Errors of one quantity over the protocols of a case, in per cent of the ensemble.
+    """Errors of one quantity over the protocols of a case, in per cent.
 
-    ``noise_free`` is the error against the mean of many more chains, ``scheme`` the change that
-    half the time step makes.
+    Attributes:
+        case: Name of the case.
+        quantity: ``"strain"`` or ``"force"``.
+        learned: Bar with the learned law against the ensemble.
+        sampling: Sampling error: the noise-free reference against the ensemble.
+        noise_free: Bar with the learned law against the noise-free reference.
+        closed_form: Bar with the closed-form reference model against the ensemble.
+        time_step: Change of the bar's response when the time step is halved.
     """
 
     case: str
     quantity: str
-    bar: float
-    floor: float
+    learned: float
+    sampling: float
     noise_free: float
-    reference: float
-    scheme: float
+    closed_form: float
+    time_step: float
 
 
 @dataclass(frozen=True)
 class Run:
-    """One protocol: the ensemble, many more chains, and the bars."""
+    """Responses to one protocol: the ensemble, the noise-free reference, and the bars."""
 
     data: Response
-    many: Response
-    bar: Response
-    half_step: Response
     reference: Response
+    learned: Response
+    half_step: Response
+    closed_form: Response
 
 
 def run_case(
@@ -238,10 +248,10 @@ def run_case(
     replicas: int,
     seed: int,
     dt: float,
-    slower: float,
+    duration_ratio: float,
 ) -> Run:
     """Simulate one protocol with chains and with bars."""
-    duration, interval = DURATION * slower, INTERVAL * slower
+    duration, interval = DURATION * duration_ratio, INTERVAL * duration_ratio
     chain, time_step = chain_of(models[0])
     data = simulation.simulate(
         chain,
@@ -253,44 +263,44 @@ def run_case(
         stride=round(interval / time_step),
         progress=False,
     )
-    many = simulation.repeat_from_first(data, factor=5, seed=seed + 1000, progress=False)
+    reference = simulation.repeat_from_first(data, factor=5, seed=seed + 1000, progress=False)
     first = np.asarray(data.microstate[0, 0])
 
     def run(model: ibvonn_fem.ExportedModel, step: float) -> Response:
-        return Bar(model, first).run(protocol, step * slower, duration, interval)
+        return Bar(model, first).run(protocol, step * duration_ratio, duration, interval)
 
-    bar, half_step = run(models[0], dt), run(models[0], 0.5 * dt)
-    reference = bar if models[1] is models[0] else run(models[1], dt)
-    return Run(means(data), means(many), bar, half_step, reference)
+    learned, half_step = run(models[0], dt), run(models[0], 0.5 * dt)
+    closed_form = learned if models[1] is models[0] else run(models[1], dt)
+    return Run(means(data), means(reference), learned, half_step, closed_form)
 
 
 def rows_of(case: str, runs: list[Run]) -> list[Row]:
     """The errors of a case."""
-    found = []
+    rows = []
     for quantity in ("strain", "force"):
 
         def over(name: str, quantity: str = quantity) -> np.ndarray:
             return np.concatenate([getattr(getattr(run, name), quantity) for run in runs])
 
-        data, many, bar = over("data"), over("many"), over("bar")
-        found.append(
+        data, reference, learned = over("data"), over("reference"), over("learned")
+        rows.append(
             Row(
                 case,
                 quantity,
-                error(bar, data),
-                error(many, data),
-                error(bar, many),
-                error(over("reference"), data),
-                error(bar, over("half_step")),
+                learned=error(learned, data),
+                sampling=error(reference, data),
+                noise_free=error(learned, reference),
+                closed_form=error(over("closed_form"), data),
+                time_step=error(learned, over("half_step")),
             )
         )
-    return found
+    return rows
 
 
 # ### Refinement
 #
-# The force curve on a mesh against that on a fine one, with drag and without. The body force makes
-# the parts of the bar without drag transform at different times.
+# The force curve on each mesh is compared with that on the finest, with drag and without. In the
+# bar without drag a body force makes its parts transform at different times.
 
 
 def refinement(
@@ -303,7 +313,7 @@ def refinement(
     """Change of the end force against the finest mesh and step, in per cent."""
     p = model.manifest.raw["microscopic"]["parameters"]
     weight = 0.5 * p["stiffness"] * p["crossing"] / (SPRINGS * p["reference_length"])
-    found: dict[str, dict[str, float]] = {}
+    changes: dict[str, dict[str, float]] = {}
     for kind, load in (("drag", None), ("body force", weight)):
 
         @cache
@@ -316,33 +326,34 @@ def refinement(
             ("time step", [(meshes[0], dt) for dt in steps]),
         ):
             finest = force(*grid[-1])
-            found[f"{name}, {kind}"] = {
-                f"{at[name != 'mesh']:g}": error(force(*at), finest) for at in grid[:-1]
+            changes[f"{name}, {kind}"] = {
+                f"{size[name != 'mesh']:g}": error(force(*size), finest) for size in grid[:-1]
             }
-    return found
+    return changes
 
 
 def draw(runs: dict[str, list[Run]], path: Path) -> None:
     """Strains of three springs and end force, of the first run of each case."""
     import matplotlib.pyplot as plt
 
-    size = (4 * len(runs), 6)
+    size = (4 * len(runs) + 2, 6)
     fig, axes = plt.subplots(2, len(runs), figsize=size, layout="constrained", squeeze=False)
     time = INTERVAL * np.arange(round(DURATION / INTERVAL) + 1)
-    for (above, below), (case, found) in zip(axes.T.reshape(-1, 2), runs.items(), strict=True):
-        run = found[-1]
+    for (above, below), (case, runs_of_case) in zip(axes.T, runs.items(), strict=True):
+        run = runs_of_case[-1]
         for spring, colour in ((0, "C0"), (SPRINGS // 2, "C1"), (SPRINGS - 1, "C2")):
+            strain = run.learned.strain[:, spring]
             above.plot(time[::5], run.data.strain[::5, spring], ".", color=colour)
-            above.plot(time, run.bar.strain[:, spring], color=colour, label=f"spring {spring + 1}")
-        below.plot(time[::5], run.data.force[::5], "k.", label="Langevin")
-        below.plot(time, run.bar.force, "C3", label="bar")
-        below.plot(time, run.reference.force, "C4--", lw=1, label="bar, closed form")
-        above.set(title=case, ylabel="strain [–]")
-        slower = CASES[case][0]
-        clock = "time [η/k]" if slower == 1.0 else f"time [{slower:g} η/k]"
-        below.set(xlabel=clock, ylabel="end force [kℓ]")
-    axes.flat[0].legend()
-    axes.T.flat[1].legend()
+            above.plot(time, strain, color=colour, label=f"spring {spring + 1}")
+        below.plot(time[::5], run.data.force[::5], "k.", label="Langevin ensemble")
+        below.plot(time, run.learned.force, "C3", label="bar, learned law")
+        below.plot(time, run.closed_form.force, "C4--", lw=1, label="bar, closed form")
+        ratio = CASES[case][0]
+        clock = "time t [η/k]" if ratio == 1.0 else f"time t [{ratio:g} η/k]"
+        above.set(title=case, xlabel=clock, ylabel="strain ε [–]")
+        below.set(xlabel=clock, ylabel="end force F_ex [kℓ]")
+    axes[0, -1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    axes[1, -1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     fig.savefig(path, dpi=150)
     plt.close(fig)
 
@@ -350,15 +361,16 @@ def draw(runs: dict[str, list[Run]], path: Path) -> None:
 def check(
     rows: list[Row], refined: dict[str, dict[str, float]], bounds: tuple[float, float]
 ) -> None:
-    """Accuracy beyond the floor; the scheme is finer than the law; the force curve converges."""
+    """Bound the errors of the law and of the time step; the force curve must converge."""
     for row in rows:
         bound = bounds[row.quantity == "force"]
         assert row.noise_free < bound, f"{row.case}: {row.quantity} off by {row.noise_free:.2f} %"
-        assert row.scheme < 0.5, f"{row.case}: {row.quantity} changes with dt: {row.scheme:.2f} %"
-    for name, found in refined.items():
-        values = list(found.values())
+        change = row.time_step
+        assert change < 0.5, f"{row.case}: {row.quantity} changes with dt: {change:.2f} %"
+    for name, changes in refined.items():
+        values = list(changes.values())
         assert values == sorted(values, reverse=True), f"{name}: does not converge: {values}"
-        assert values[-1] < 0.5 * values[0], f"{name}: hardly converges: {values}"
+        assert values[-1] < 0.5 * values[0], f"{name}: converges too slowly: {values}"
         assert values[-1] < 1.0, f"{name}: last change {values[-1]:.2f} %"
 
 
@@ -376,7 +388,7 @@ def main() -> None:
         type=float,
         nargs=2,
         default=(6.0, 7.0),
-        help="allowed error in per cent of strain and force",
+        help="largest error of strain and of force against the noise-free reference, in per cent",
     )
     parser.add_argument("--figure", type=Path, help="where to write the curves as PNG")
     parser.add_argument("--json", type=Path, help="where to write the numbers")
@@ -395,17 +407,26 @@ def main() -> None:
     models = model, model if same else ibvonn_fem.load_model(arguments.closed_form)
     runs = {
         case: [
-            run_case(models, each, arguments.replicas, arguments.seed + i, arguments.dt, slower)
-            for i, each in enumerate(protocols)
+            run_case(models, protocol, arguments.replicas, arguments.seed + i, arguments.dt, ratio)
+            for i, protocol in enumerate(protocols_of_case)
         ]
-        for case, (slower, protocols) in cases.items()
+        for case, (ratio, protocols_of_case) in cases.items()
     }
-    rows = [row for case, found in runs.items() for row in rows_of(case, found)]
-    columns = ("bar", "floor", "noise-free", "closed form", "scheme")
-    print(f"{'error in %':<30}" + "".join(f"{name:>12}" for name in columns))
-    for row in rows:
-        numbers = (row.bar, row.floor, row.noise_free, row.reference, row.scheme)
-        print(f"{row.case + ', ' + row.quantity:<30}" + "".join(f"{x:>12.3f}" for x in numbers))
+    rows = [row for case, runs_of_case in runs.items() for row in rows_of(case, runs_of_case)]
+    print(
+        "Errors in per cent, against the ensemble; in the column noise-free of the learned law "
+        "against the noise-free reference; in the last column against half the time step."
+    )
+    header = [
+        "case",
+        "quantity",
+        "learned law",
+        "sampling error",
+        "noise-free",
+        "closed form",
+        "dt",
+    ]
+    print(tabulate([astuple(row) for row in rows], header, floatfmt=".3f"))
     # Springs in equilibrium at one strain: the state that a bar of any mesh can start from.
     chain, time_step = chain_of(model)
     start = simulation.simulate(
@@ -420,8 +441,9 @@ def main() -> None:
     ).microstate[0, 0]
     alike = np.tile(np.reshape(start, (1, -1, 1)), (SPRINGS, 1, 1))
     refined = refinement(model, alike, meshes, steps, duration)
-    for name, found in refined.items():
-        print(f"{name}: " + ", ".join(f"{key}: {value:.3f} %" for key, value in found.items()))
+    print("Error of the end force in per cent against the finest mesh or time step:")
+    for name, changes in refined.items():
+        print(f"{name}: " + ", ".join(f"{key}: {value:.3f} %" for key, value in changes.items()))
     if arguments.json is not None:
         record: dict[str, Any] = {"model": model.manifest.name, "refinement": refined}
         record["errors_percent"] = [asdict(row) for row in rows]

@@ -1,20 +1,20 @@
 r"""A plate with a hole whose molecules unfold: hysteresis and transformation fronts.
 
 The plate is a network of chains whose units unfold under tension and fold back when it is
-released. Around the hole the stress is higher, so unfolding begins there; with the time that it
-takes, the plate's force depends on how fast it is pulled, and loading and unloading differ.
+released. The stress is highest at the hole, so unfolding begins there. Because unfolding takes
+time, the force depends on the rate of loading, and loading and unloading differ.
 
 This demo illustrates how to
 
 - make a plane solid from a law with one strain, `Microcircle`, at finite strain,
 - calibrate it by Young's modulus,
-- let the energy audit choose the time steps, and account for all energy at the end,
+- choose the time steps by the energy audit, and close the energy balance at the end,
 - draw state and displacement, and write them for ParaView.
 
 ## Equation and problem definition
 
 A quarter of the plate $(-L, L) \times (-W, W)$ with a hole of radius $R$ in its middle is loaded by
-moving its ends apart,
+displacing its ends,
 
 $$ \operatorname{Div} P = 0, \qquad u_x(L, y, t) = e(t)\,L, \qquad u_x(0, y) = u_y(x, 0) = 0, $$
 
@@ -24,23 +24,23 @@ direction $N_k$ of the network the strain is $\varepsilon_k = |F N_k| - 1$, and
 $$ P = \frac{\rho}{n} \sum_{k=1}^{n} \sigma(\varepsilon_k, \alpha_k)\, m_k \otimes N_k, \qquad
    m_k = \frac{F N_k}{|F N_k|}, \qquad \dot\alpha_k = \partial\varphi/\partial g. $$
 
-At once, with $\alpha_k = 0$, it is an isotropic solid of Poisson's ratio 1/3, and a small pull
-concentrates the stress at the hole. For a wide plate the factor is Kirsch's 3; for one whose hole
-takes the share $d$ of the width, Heywood's formula gives, relative to the stress at the ends,
+With $\alpha_k = 0$, as after a sudden load, it is an isotropic solid of Poisson's ratio 1/3. The
+factor of stress concentration at the hole is 3 for a wide plate (Kirsch); for a hole whose diameter
+is the fraction $d$ of the width, Heywood's formula gives, relative to the stress at the ends,
 
 $$ K = \frac{2 + (1 - d)^3}{1 - d}. \tag{1} $$
 
-The largest stress at the quadrature points, which lie inside the cells, comes to it from below:
+The largest stress at the quadrature points, which lie inside the cells, converges to it from below:
 2.74, 2.95, 3.12 and 3.19 with 4, 6, 12 and 24 cells for $d = 1/4$, where $K = 3.23$.
 
-Over a whole cycle the work of the ends is what was dissipated, what is still stored and what the
-time scheme added,
+Over a whole cycle the work of the ends is the sum of the dissipation, the change of the stored
+energy and the numerical dissipation of the time integration,
 
 $$ W = D + \Delta\Psi + N, \qquad D \ge 0, \tag{2} $$
 
-and $W$ is the area of the loop of force against displacement. $N$, the energy audit, is of second
-order in each step: the steps are chosen so that it stays a small share of the energy that the
-plate handles.
+and $W$ is the area of the loop of force against displacement. $N$, which the energy audit
+measures, is of second order in each step: the steps are chosen so that it stays a small fraction of
+the elastic energy of the plate.
 
 | symbol | code | value | unit |
 | --- | --- | --- | --- |
@@ -67,6 +67,7 @@ import numpy as np
 import pictures
 import ufl
 from dolfinx import fem, mesh
+from tabulate import tabulate
 
 import ibvonn_fem
 from ibvonn_fem.kinematics import equispaced
@@ -134,7 +135,8 @@ def quarter_plate(cells: int) -> mesh.Mesh:
 
 # ### The plate
 #
-# One line makes the solid: the network is calibrated so that Young's modulus at the start is 1.
+# One line defines the solid: the network is calibrated so that the instantaneous Young's modulus
+# is 1.
 
 
 class Plate:
@@ -187,13 +189,13 @@ def concentration(model: ibvonn_fem.ExportedModel, size: Size) -> float:
 
 # ### A cycle
 #
-# The load turns at half time, so this is one of the instants at which the stepping must stop; the
-# others only give enough points to draw the loop. In between the audit takes over.
+# The load reverses at half time, so this is one of the instants that the stepping must meet; the
+# others only give enough points to draw the loop. In between the energy audit chooses the steps.
 
 
 @dataclass
 class Cycle:
-    """What a cycle of loading and unloading gave; forces and energies of the quarter plate."""
+    """Results of a cycle of loading and unloading; forces and energies of the quarter plate."""
 
     duration: float
     time: list[float]
@@ -278,9 +280,8 @@ def run_cycle(
 
 # ## What the demo shows
 #
-# The loops of both rates, and the internal variable of the direction of the pull: for a chain that
-# unfolds it grows with the share of open units, and the zone where it has grown spreads from the
-# hole.
+# The figure shows the loops of both rates, and the internal variable of the direction of loading,
+# which grows with the fraction of open units: the transformed zone spreads from the hole.
 
 
 def draw(cycles: list[Cycle], shapes: list[pictures.Shape], variable: str, path: Path) -> None:
@@ -288,7 +289,7 @@ def draw(cycles: list[Cycle], shapes: list[pictures.Shape], variable: str, path:
     import matplotlib.pyplot as plt
 
     fig, (left, right) = plt.subplots(
-        1, 2, figsize=(13, 5), width_ratios=(1, 2.2), layout="constrained"
+        1, 2, figsize=(13, 5.4), width_ratios=(1, 2.2), layout="constrained"
     )
     for cycle in cycles:
         left.plot(
@@ -301,22 +302,22 @@ def draw(cycles: list[Cycle], shapes: list[pictures.Shape], variable: str, path:
         )
     left.axhline(0.0, color="0.7", lw=0.8)
     left.set(xlabel="mean strain e [–]", ylabel="mean stress at the end [E]")
-    left.legend()
+    left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0))
     columns = len(shapes) // len(cycles)
     pictures.draw(right, shapes, f"{variable} along the pull [–]", columns=columns)
     fig.savefig(path, dpi=150)
     plt.close(fig)
 
 
-def check(cycles: list[Cycle], found: float, expected: float) -> None:
-    """Second law, balance of energy, and that the fast loop is the stiffer one."""
-    assert 0.75 < found / expected < 1.0, f"concentration {found:.3f}, formula {expected:.3f}"
+def check(cycles: list[Cycle], factor: float, expected: float) -> None:
+    """Second law, energy balance, and a larger force of the faster cycle."""
+    assert 0.75 < factor / expected < 1.0, f"concentration {factor:.3f}, formula {expected:.3f}"
     for cycle in cycles:
         name = f"T = {cycle.duration:g}"
         assert cycle.smallest_dissipation >= 0.0, f"{name}: {cycle.smallest_dissipation:.3e}"
         rest = cycle.area - cycle.stored - cycle.dissipated
         largest = max(abs(cycle.work), max(np.abs(cycle.force)) * STRETCH * LENGTH)
-        # Work by the trapezoidal rule: what is missing is at most what the time steps dissipate.
+        # The area is that of the trapezoidal rule: the rest is at most the numerical dissipation.
         allowed = cycle.numerical + 0.02 * largest
         assert abs(rest) < allowed, f"{name}: {rest:.3e} of {largest:.3e} is missing"
         assert abs(cycle.numerical) < 0.1 * largest, f"{name}: N = {cycle.numerical:.3e}"
@@ -341,7 +342,7 @@ def main() -> None:
     comm = MPI.COMM_WORLD
     arguments.output.mkdir(parents=True, exist_ok=True)
     model = ibvonn_fem.load_model(arguments.model)
-    found = concentration(model, size)
+    factor = concentration(model, size)
     share = RADIUS / WIDTH
     expected = (2.0 + (1.0 - share) ** 3) / (1.0 - share)
     cycles, shapes = [], []
@@ -350,21 +351,28 @@ def main() -> None:
         cycles.append(cycle)
         shapes.extend(seen)
     if comm.rank == 0:
-        print(f"stress concentration {found:.3f}, formula (1) {expected:.3f}")
-        print(f"{'T':>8}{'W':>12}{'D':>12}{'ΔΨ':>12}{'N':>12}{'largest force':>15}{'steps':>7}")
-        for cycle in cycles:
-            print(
-                f"{cycle.duration:>8g}{cycle.work:>12.4e}{cycle.dissipated:>12.4e}"
-                f"{cycle.stored:>12.4e}{cycle.numerical:>12.4e}{max(cycle.force):>15.4f}"
-                f"{cycle.steps:>7}"
-            )
+        print(f"factor of stress concentration {factor:.3f}, formula (1) {expected:.3f}")
+        header = [
+            "T",
+            "work W",
+            "dissipated D",
+            "stored ΔΨ",
+            "numerical N",
+            "largest force",
+            "steps",
+        ]
+        rows = [
+            [c.duration, c.work, c.dissipated, c.stored, c.numerical, max(c.force), c.steps]
+            for c in cycles
+        ]
+        print(tabulate(rows, header, floatfmt=("g", ".4e", ".4e", ".4e", ".4e", ".4f", "g")))
         for cycle in cycles:
             print(f"T = {cycle.duration:g}: {cycle.statistics}; validity {cycle.validity:.2g}")
-        results = {"concentration": found, "cycles": [asdict(cycle) for cycle in cycles]}
+        results = {"concentration": factor, "cycles": [asdict(cycle) for cycle in cycles]}
         (arguments.output / "plate.json").write_text(json.dumps(results, indent=1) + "\n")
         figure = arguments.figure or arguments.output / "plate.png"
         draw(cycles, shapes, model.manifest.internal_components[0], figure)
-    check(cycles, found, expected)
+    check(cycles, factor, expected)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-r"""A twisted bar: torque that relaxes, in closed form at small strain and with unfolding at large.
+r"""Relaxing torque of a twisted bar: closed form at small strain, unfolding at large strain.
 
-A bar of square section is twisted and held. Its material is a network of chains in all directions
-of space, so every point of the bar has as many internal variables as the network has directions.
+A bar of square cross-section is twisted and held. Its material is a network of chains in all
+directions of space, with one set of internal variables for each direction at every point.
 
 This demo illustrates how to
 
 - make a solid in space from a law with one strain, `Microsphere`, at small and at finite strain,
-- prescribe a rotation, and measure the torque that it takes,
-- let the energy audit choose long steps where the torque hardly changes any more.
+- prescribe a rotation, and compute its torque,
+- choose the time steps by the energy audit: long ones where the torque hardly changes any more.
 
 ## Equation and problem definition
 
@@ -31,11 +31,11 @@ $$ J = \frac{a^4}{3}\Bigl[1 - \frac{192}{\pi^5} \sum_{n = 1, 3, \dots} \frac{\ta
 
 *Finite strain, linear law.* When the twist is sudden and then held, all spring forces decay by the
 same factor and the bar does not move: $M(t)/M(0) = G(t)$ at any twist. The bar also changes its
-length (Poynting's effect), with the square of a small twist: it becomes shorter, since the springs
-along it are stretched.
+length (Poynting's effect), in proportion to the square of a small twist: it shortens, because the
+springs along it are stretched.
 
-*Finite strain, unfolding law.* The bar is twisted in the time $t_1$ and held. Units unfold where
-it is sheared most, near the middles of its sides, and the torque relaxes as they do.
+*Finite strain, unfolding law.* The bar is twisted within the time $t_1$ and held. Units unfold
+where the shear is largest, near the middles of its sides, and the torque relaxes with them.
 
 | symbol | code | value | unit |
 | --- | --- | --- | --- |
@@ -215,9 +215,9 @@ class Bar:
 
 # ### Small strain: de Saint-Venant's torque
 #
-# The strain does not depend on $z$, so one layer of cells shows all. The torsion constant must
-# converge with the order of an energy, $2p$ (less where warping is not smooth: it is, nearly, in a
-# square), and the relaxation with the first order of backward Euler.
+# The strain does not depend on $z$, so one layer of cells is enough. The torsion constant must
+# converge with the order of an energy, $2p$, reduced by the singularities of the warping function
+# in the corners, which are weak in a square; the relaxation with the first order of backward Euler.
 
 
 @dataclass(frozen=True)
@@ -253,15 +253,16 @@ def compare_with_closed_form(model: ibvonn_fem.ExportedModel, size: Size) -> Clo
         bar.turn(twist)
         assert bar.problem.solve(0.0).converged
         constants.append(bar.torque() / (SHEAR * twist))
-    errors = [each / exact - 1.0 for each in constants]
+    errors = [constant / exact - 1.0 for constant in constants]
     relaxing = []
     for steps in (40, 80):
         bar = small_bar(model, 2)
         time = np.linspace(0.0, 2.0, steps + 1)
         bar.turn(twist)
         torque = record_torque(bar, time)
-        found, closed = torque / torque[0], relaxation(time)
-        relaxing.append(float(np.linalg.norm(found - closed) / np.linalg.norm(closed)))
+        decay, exact_decay = torque / torque[0], relaxation(time)
+        difference = np.linalg.norm(decay - exact_decay) / np.linalg.norm(exact_decay)
+        relaxing.append(float(difference))
     return ClosedForm(
         cells=meshes,
         constants=constants,
@@ -274,8 +275,8 @@ def compare_with_closed_form(model: ibvonn_fem.ExportedModel, size: Size) -> Clo
 
 # ### Finite strain: the linear law
 #
-# The backward Euler step of the Zener solid is known, so the decay must agree to round-off at any
-# twist. The change of length comes from two small twists, one twice the other.
+# The backward Euler step of the Zener solid has a closed form, so the decay must agree to round-off
+# at any twist. The order of the change of length follows from two small twists.
 
 
 def long_bar(model: ibvonn_fem.ExportedModel, size: Size, *, clamped: bool = False) -> Bar:
@@ -315,7 +316,7 @@ def sudden_twist(model: ibvonn_fem.ExportedModel, size: Size) -> tuple[float, fl
 
 @dataclass
 class Twisting:
-    """Ramp and hold with the law of the user."""
+    """Results of ramp and hold with the law of ``--model``."""
 
     time: list[float]
     twist: list[float]
@@ -399,36 +400,37 @@ def ramp_and_hold(
 # ## What the demo shows
 
 
-def draw(found: Twisting, shapes: list[pictures.Shape], variable: str, path: Path) -> None:
+def draw(twisting: Twisting, shapes: list[pictures.Shape], variable: str, path: Path) -> None:
     """Torque and elongation over time, and the bar at three instants."""
     import matplotlib.pyplot as plt
 
     fig, (left, right) = plt.subplots(
         1, 2, figsize=(13, 4.2), width_ratios=(1, 2.2), layout="constrained"
     )
-    left.plot(found.time, found.torque, "o-", ms=3, label="torque")
-    left.set(xlabel="time [η/k]", ylabel="torque [μ × length³]")
+    left.plot(twisting.time, twisting.torque, "o-", ms=3)
+    left.set(xlabel="time t [η/k]", ylabel="torque M [E a³] (solid)")
     other = left.twinx()
-    other.plot(found.time, np.array(found.elongation) / LENGTH, "s--", ms=3, color="C1")
+    other.plot(twisting.time, np.array(twisting.elongation) / LENGTH, "s--", ms=3, color="C1")
     other.set_ylabel("elongation / length [–] (dashed)")
     pictures.draw(right, shapes, f"{variable} [–], mean over directions", size=(420, 520))
     fig.savefig(path, dpi=150)
     plt.close(fig)
 
 
-def check(closed: ClosedForm, deviation: float, poynting: float, found: Twisting) -> None:
+def check(closed: ClosedForm, deviation: float, poynting: float, twisting: Twisting) -> None:
     """Orders of the closed form, decay at finite strain, second law and energy."""
-    assert all(error > 0.0 for error in closed.constant_errors), "from above, as an energy"
+    assert all(error > 0.0 for error in closed.constant_errors), "an energy converges from above"
     assert min(closed.orders) > 3.0, f"orders of the torsion constant {closed.orders}"
     assert 0.9 < closed.time_order < 1.1, f"order in time {closed.time_order:.2f}"
     assert deviation < 1e-8, f"decay at finite strain is off by {deviation:.1e}"
     assert 1.9 < poynting < 2.1, f"elongation grows with the power {poynting:.2f} of the twist"
-    assert found.smallest_dissipation >= 0.0, f"dissipation {found.smallest_dissipation:.3e}"
-    assert abs(found.numerical) < 0.2 * found.work, f"N = {found.numerical:.3e}"
-    held = np.array(found.torque[10:])
+    smallest = twisting.smallest_dissipation
+    assert smallest >= 0.0, f"dissipation {smallest:.3e}"
+    assert abs(twisting.numerical) < 0.2 * twisting.work, f"N = {twisting.numerical:.3e}"
+    held = np.array(twisting.torque[10:])
     assert (np.diff(held) < 0.0).all(), f"the held torque must fall: {held}"
     assert held[-1] > 0.0, f"torque {held[-1]:.3e}"
-    assert found.steps[-1] > min(found.steps[1:]), "the steps must grow while nothing happens"
+    assert twisting.steps[-1] > min(twisting.steps[1:]), "the steps must grow as the torque relaxes"
 
 
 def main() -> None:
@@ -439,7 +441,7 @@ def main() -> None:
     parser.add_argument("--linear", type=Path, default=root / "exported_models/exact_trap")
     parser.add_argument("--ramp", type=float, default=5.0, help="time of twisting")
     parser.add_argument("--hold", type=float, default=200.0, help="time of holding")
-    parser.add_argument("--deflection", type=float, default=0.0, help="bending: of the far end")
+    parser.add_argument("--deflection", type=float, default=0.0, help="of the far end, for bending")
     parser.add_argument("--output", type=Path, default=Path("torsion"))
     parser.add_argument("--figure", type=Path, help="where to write the picture as PNG")
     parser.add_argument("--short", action="store_true", help="coarse meshes, for a quick look")
@@ -451,7 +453,7 @@ def main() -> None:
     model = ibvonn_fem.load_model(arguments.model)
     closed = compare_with_closed_form(linear, size)
     deviation, poynting = sudden_twist(linear, size)
-    found, shapes = ramp_and_hold(
+    twisting, shapes = ramp_and_hold(
         model, size, arguments.ramp, arguments.hold, arguments.deflection, arguments.output
     )
     if MPI.COMM_WORLD.rank == 0:
@@ -465,26 +467,30 @@ def main() -> None:
             f"relaxation: errors {closed.relaxation_errors[0]:.2e}, "
             f"{closed.relaxation_errors[1]:.2e}, order {closed.time_order:.2f}"
         )
-        print(f"finite strain, linear law: decay within {deviation:.1e}; Poynting {poynting:.3f}")
         print(
-            f"unfolding: torque {max(found.torque):.4f} → {found.torque[-1]:.4f}, elongation "
-            f"{found.elongation[-1]:.4f}, W {found.work:.4e} = D {found.dissipated:.4e} + "
-            f"ΔΨ {found.stored:.4e} + N {found.numerical:.4e}"
+            f"finite strain, linear law: largest error of the decay {deviation:.1e}; elongation "
+            f"grows with the power {poynting:.3f} of the twist (Poynting: 2)"
         )
         print(
-            f"steps from {min(found.steps[1:]):.3g} to {max(found.steps):.3g}; "
-            f"{found.statistics}; validity {found.validity:.2g}"
+            f"unfolding law: torque {max(twisting.torque):.4f}, relaxed {twisting.torque[-1]:.4f}, "
+            f"elongation {twisting.elongation[-1]:.4f}; work W {twisting.work:.4e} = dissipated D "
+            f"{twisting.dissipated:.4e} + stored ΔΨ {twisting.stored:.4e} + numerical N "
+            f"{twisting.numerical:.4e}"
+        )
+        print(
+            f"time steps from {min(twisting.steps[1:]):.3g} to {max(twisting.steps):.3g}; "
+            f"{twisting.statistics}; validity {twisting.validity:.2g}"
         )
         results = {
             "closed_form": asdict(closed),
             "finite_decay": deviation,
             "poynting_order": poynting,
-            "twisting": asdict(found),
+            "twisting": asdict(twisting),
         }
         (arguments.output / "torsion.json").write_text(json.dumps(results, indent=1) + "\n")
         figure = arguments.figure or arguments.output / "torsion.png"
-        draw(found, shapes, model.manifest.internal_components[0], figure)
-    check(closed, deviation, poynting, found)
+        draw(twisting, shapes, model.manifest.internal_components[0], figure)
+    check(closed, deviation, poynting, twisting)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,14 @@ and Reina, JMPS 2025). This script
 1. simulates ensembles of the particle under the protocols of the paper,
 2. learns an internal variable, the density of the microstates, the free energy f and the dual
    dissipation potential φ from one half of them,
-3. judges the law on the other half, and on a protocol of another shape, beside the noise floor,
+3. evaluates the law on the other half, and on a protocol of another shape, beside the sampling
+   error,
 4. certifies it: audits of f, φ, fluctuations and the second law,
-5. exports it, the only thing that crosses from training to finite elements,
-6. puts it at every quadrature point of a FEniCSx bar: relaxation, creep and vibration against the
-   closed forms of the Zener solid.
+5. exports it as a directory, the only thing that the finite-element code reads,
+6. evaluates it at every quadrature point of a FEniCSx bar: relaxation, creep and vibration against
+   the closed forms of the Zener solid.
 
-It prints one table and writes figures, the table as JSON and the model under `build/demo`.
+It prints one table and writes figures, the table as JSON and the model to `build/demo`.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ import hashlib
 import json
 import logging
 import time
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 import demo_trap_bar
 import matplotlib as mpl
 import torch
+from tabulate import tabulate
 
 import ibvonn_fem
 from ibvonn_train import audits, figures
@@ -38,7 +40,7 @@ from ibvonn_train.export.runtimes import agreement as verify
 from ibvonn_train.simulation import Protocol, TetheredParticle, simulate, trap_of_paper
 from ibvonn_train.simulation.protocols import ramp
 from ibvonn_train.studies.published import TRAP
-from ibvonn_train.studies.tables import errors_entry
+from ibvonn_train.studies.tables import certificate_table, errors_entry
 from ibvonn_train.training import TrainingConfig, train
 
 mpl.use("Agg")
@@ -46,7 +48,7 @@ from overview_figure import draw_overview
 
 ROOT = Path(__file__).resolve().parents[1]
 SEEDS = {"training": 1, "test": 2, "extrapolation": 3, "slow": 4}
-"""Disjoint seeds: no number of the test data has been used in training."""
+"""Disjoint seeds: no random number of the test data has been used in training."""
 STEPS = 600
 """Time steps of the bar."""
 
@@ -57,7 +59,7 @@ class Row:
 
     quantity: str
     error: float
-    floor: float | None
+    sampling_error: float | None
     published: float | None
 
 
@@ -76,38 +78,23 @@ def simulated(protocols: tuple[Protocol, ...], seed: int, folder: Path) -> Traje
 def learning_rows(test: Evaluation, extrapolation: Evaluation) -> list[Row]:
     """Errors of the law against ensembles it has not seen."""
     rows = []
-    for case, found in (("test", test), ("linear", extrapolation)):
+    for case, evaluation in (("test", test), ("linear", extrapolation)):
         for name, label in (("force", "external force"), ("internal", "internal variable")):
             key = f"controlled/{name}"
-            rows.append(
-                Row(f"{label}, {case}", found.errors[key], found.floor[key], TRAP[f"{name}/{case}"])
-            )
-    rows.append(
-        Row("free energy, test", test.potentials["free_energy"], None, TRAP["free_energy/test"])
-    )
-    rows.append(
-        Row(
-            "dissipation potential, test",
-            test.potentials["dual_dissipation"],
-            None,
-            TRAP["dual_dissipation/test"],
-        )
-    )
+            errors = evaluation.errors[key], evaluation.floor[key]
+            rows.append(Row(f"{label}, {case}", *errors, TRAP[f"{name}/{case}"]))
+    for name, label in (
+        ("free_energy", "free energy"),
+        ("dual_dissipation", "dissipation potential"),
+    ):
+        rows.append(Row(f"{label}, test", test.potentials[name], None, TRAP[f"{name}/test"]))
     return rows
 
 
 def table(rows: list[Row]) -> str:
     """Return the table as text."""
-
-    def number(value: float | None) -> str:
-        return f"{'-':>12}" if value is None else f"{value:>12.3f}"
-
-    head = f"{'relative error in %':<34}{'this run':>12}{'floor':>12}{'published':>12}"
-    lines = [
-        f"{row.quantity:<34}{number(row.error)}{number(row.floor)}{number(row.published)}"
-        for row in rows
-    ]
-    return "\n".join([head, "-" * len(head), *lines])
+    header = ["relative error in %", "this run", "sampling error", "published"]
+    return tabulate([astuple(row) for row in rows], header, floatfmt=".3f", missingval="-")
 
 
 def main() -> None:
@@ -132,22 +119,21 @@ def main() -> None:
 
     print("2/6  learning: internal variable, density, free energy, dissipation")
     config = replace(TrainingConfig.from_toml(ROOT / "configs/trap.toml"), seed=arguments.seed)
-    # A run interrupted earlier is resumed; another configuration or other data is another run.
+    # An interrupted run is resumed; another configuration or other data start another run.
     key = json.dumps([config.resolved(), training.sha256()], sort_keys=True)
     run = out / f"run_{hashlib.sha256(key.encode()).hexdigest()[:12]}"
     model = train(config, training, run, resume=True)
 
-    print("3/6  judging the law on unseen data")
+    print("3/6  evaluating the law on unseen data")
     law = ExportedLaw(export_trained(model, out / "draft"))
-    gauge = Gauge.of(law.encode(training.microstate)[1])
-    test, extrapolation = evaluate(law, unseen, gauge=gauge), evaluate(law, linear, gauge=gauge)
+    normalisation = Gauge.of(law.encode(training.microstate)[1])
+    test = evaluate(law, unseen, gauge=normalisation)
+    extrapolation = evaluate(law, linear, gauge=normalisation)
     rows = learning_rows(test, extrapolation)
 
-    print("4/6  certifying")
+    print("4/6  auditing the law")
     certificate = audits.certify(law, unseen, test, slow)
-    for audit in certificate:
-        value = "" if audit.value is None else f"{audit.value:.4g}"
-        print(f"     {audit.verdict:<14}{audit.audit:<28}{value:>12}   {audit.detail}")
+    print(certificate_table(certificate))
 
     exported = export_trained(
         model,
@@ -166,8 +152,8 @@ def main() -> None:
     exact = ibvonn_fem.load_model(ROOT / "exported_models/exact_trap")
     comparisons = demo_trap_bar.compare(learned, exact, STEPS)
     rows += [
-        Row(f"FE bar, {each.test}", each.learned.error, each.exact_law.error, None)
-        for each in comparisons
+        Row(f"FE bar, {test.test}", test.learned.error, test.exact_law.error, None)
+        for test in comparisons
     ]
 
     figures.report(
@@ -182,12 +168,12 @@ def main() -> None:
     draw_overview(out / "overview.png", law, learned, unseen, test, comparisons)
     print(
         f"\n{table(rows)}\n"
-        "floor: what the noise-free truth shows against the same ensembles; for the bar: what the\n"
-        "exact law shows at the same time step. published: Qiu, Huang, Reina (2025).\n"
+        "The sampling error is that of a perfect law against the same ensembles; for the bar it\n"
+        "is that of the exact law with the same time step. Published: Qiu, Huang, Reina (2025).\n"
     )
     record = {
         "rows": [vars(row) for row in rows],
-        "orders_in_time_step": {each.test: each.order for each in comparisons},
+        "orders_in_time_step": {test.test: test.order for test in comparisons},
         "certificate": [audit.record() for audit in certificate],
         "seconds": time.perf_counter() - began,
         "training_cpu_seconds": model.record["provenance"]["cpu_seconds"],
@@ -195,7 +181,7 @@ def main() -> None:
         "seeds": {**SEEDS, "run": arguments.seed},
     }
     (out / "result.json").write_text(json.dumps(record, indent=1))
-    print(f"{record['seconds']:.0f} s in all; figures, result.json and the model are in {out}")
+    print(f"{record['seconds']:.0f} s in total; figures, result.json and the model are in {out}")
 
     demo_trap_bar.check(comparisons, STEPS)
     for row in rows:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from tabulate import tabulate
 
 from .emit_c.emit import emit_c
 from .errors import EnvelopeWarning
@@ -195,14 +196,18 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _table(checks: Sequence[Check]) -> str:
-    width = max(len(check.name) for check in checks)
-    lines = []
-    for check in checks:
-        value = "" if np.isnan(check.value) else f"{check.value:.1e}"
-        bound = "" if np.isnan(check.bound) else f"<= {check.bound:.0e}"
-        verdict = "ok" if check.passed else "FAIL"
-        lines.append(f"{check.name:<{width}}  {verdict:<4}  {value:>8} {bound:<9} {check.detail}")
-    return "\n".join(line.rstrip() for line in lines)
+    rows = [
+        [
+            check.name,
+            "ok" if check.passed else "FAIL",
+            "" if np.isnan(check.value) else f"{check.value:.1e}",
+            "" if np.isnan(check.bound) else f"<= {check.bound:.0e}",
+            check.detail,
+        ]
+        for check in checks
+    ]
+    table: str = tabulate(rows, tablefmt="plain", disable_numparse=True)
+    return table
 
 
 def _run_point(options: argparse.Namespace) -> int:

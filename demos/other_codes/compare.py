@@ -1,4 +1,4 @@
-"""One law in C, Fortran, scikit-fem and DOLFINx: the same numbers?
+"""Compare one law in C, Fortran, scikit-fem and DOLFINx.
 
 Builds and runs the programs of this folder with the exact trap law and the exact standard linear
 solid, each at two time steps, and compares them with each other (1e-8) and with the closed form
@@ -19,6 +19,7 @@ import dolfinx_reference
 import numpy as np
 import scikit_fem_bar_and_plate
 import skfem
+from tabulate import tabulate
 
 from ibvonn_fem.emit_c.emit import emit_c
 from ibvonn_fem.kernels.compiler import find_compiler
@@ -63,7 +64,7 @@ def run(program: Path, steps: int) -> np.ndarray:
 
 
 def compare_bars(models: Path, steps: int, folder: Path) -> None:
-    """The bar under the trap law, in every code that is here."""
+    """Compare the bar with the trap law in every code."""
     programs = {"C": build_c(models, folder)}
     if shutil.which("gfortran"):
         programs["Fortran"] = build_fortran(models, folder)
@@ -72,9 +73,7 @@ def compare_bars(models: Path, steps: int, folder: Path) -> None:
     }
     for name, code in (("scikit-fem", scikit_fem_bar_and_plate), ("DOLFINx", dolfinx_reference)):
         histories[name] = [code.bar(models, n) for n in (steps, 2 * steps)]
-    print(
-        f"{'bar':<12}{'stress at end':>16}{'from DOLFINx':>14}{'from closed form':>18}{'order':>7}"
-    )
+    rows = []
     for name, (coarse, fine) in histories.items():
         scale = np.abs(coarse[:, 1]).max()
         gap = np.abs(coarse[:, 1] - histories["DOLFINx"][0][:, 1]).max() / scale
@@ -83,19 +82,21 @@ def compare_bars(models: Path, steps: int, folder: Path) -> None:
             for h in (coarse, fine)
         ]
         order = np.log2(errors[0] / errors[1])
-        print(f"{name:<12}{coarse[-1, 1]:>16.10f}{gap:>14.1e}{errors[0]:>18.2e}{order:>7.2f}")
+        rows.append([name, coarse[-1, 1], gap, errors[0], order])
         assert gap < AGREEMENT, f"{name}: differs from DOLFINx by {gap:.1e}"
         assert 0.9 < order < 1.1, f"{name}: observed order {order:.2f}, expected 1"
+    header = ["bar", "final stress", "difference from DOLFINx", "error to closed form", "order"]
+    print(tabulate(rows, header, floatfmt=("", ".10f", ".1e", ".2e", ".2f")))
 
 
 def compare_plates(models: Path, steps: int) -> None:
-    """The plate under the standard linear solid, on one mesh."""
+    """Compare the plate with the standard linear solid on one mesh."""
     grid = skfem.MeshTri().refined(2)
-    found = scikit_fem_bar_and_plate.plate(models, steps)
-    right = dolfinx_reference.plate(models, steps, grid.p.T, grid.t.T)
-    gap = np.abs(found - right).max() / np.abs(right[:, 1]).max()
-    print(f"{'plate':<12}{'tension at end':>16}{'from DOLFINx':>14}")
-    print(f"{'scikit-fem':<12}{found[-1, 1]:>16.10f}{gap:>14.1e}")
+    history = scikit_fem_bar_and_plate.plate(models, steps)
+    reference = dolfinx_reference.plate(models, steps, grid.p.T, grid.t.T)
+    gap = np.abs(history - reference).max() / np.abs(reference[:, 1]).max()
+    header = ["plate", "final tension", "difference from DOLFINx"]
+    print(tabulate([["scikit-fem", history[-1, 1], gap]], header, floatfmt=("", ".10f", ".1e")))
     assert gap < AGREEMENT, f"plate: scikit-fem differs from DOLFINx by {gap:.1e}"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from tabulate import tabulate
 
 from ..audits import Audit
 from ..evaluation import Evaluation
@@ -17,23 +18,8 @@ Cell = str | float | int | None
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     """Return aligned columns: words to the left, numbers to the right, None as a dash."""
-    cells = [[_text(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
-    left = [all(isinstance(row[i], str) for row in rows) for i in range(len(header))]
-    lines = [
-        "  ".join(
-            text.ljust(width) if to_left else text.rjust(width)
-            for text, width, to_left in zip(row, widths, left, strict=True)
-        ).rstrip()
-        for row in [list(header), *cells]
-    ]
-    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
-
-
-def _text(cell: Cell) -> str:
-    if cell is None:
-        return "-"
-    return cell if isinstance(cell, str) else f"{cell:.4g}"
+    text: str = tabulate(rows, header, floatfmt=".4g", missingval="-", numalign="right")
+    return text
 
 
 QUANTITIES = {

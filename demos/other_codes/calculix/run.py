@@ -24,6 +24,7 @@ from mpi4py import MPI
 
 import numpy as np
 from dolfinx import fem, mesh
+from tabulate import tabulate
 
 import ibvonn_fem
 from ibvonn_fem.emit_c.emit import emit_c
@@ -39,7 +40,7 @@ AGREEMENT = 1e-6
 
 # CalculiX numbers the midsides 12 23 13 14 24 34, DOLFINx 34 24 23 14 13 12.
 TET10 = [0, 1, 2, 3, 9, 6, 8, 7, 5, 4]
-# CalculiX goes around the faces of a brick, DOLFINx through it.
+# CalculiX numbers the corners of a brick around its faces, DOLFINx in tensor-product order.
 HEX8 = [0, 1, 3, 2, 4, 5, 7, 6]
 
 
@@ -50,7 +51,7 @@ class Problem:
     Attributes:
         name: Of the input deck.
         cells: Elements along each edge.
-        degree: 1: one brick after the other; 2: quadratic tetrahedra.
+        degree: 1: linear bricks; 2: quadratic tetrahedra.
         axis: Along which the face x = 1 moves.
         clamped: Whether the faces x = 0 and x = 1 are held in every direction; if not, the faces
             through the origin slide.
@@ -100,7 +101,7 @@ def write_deck(problem: Problem, steps: int, path: Path) -> None:
     V = problem.space()
     nodes, cells = np.round(V.tabulate_dof_coordinates(), 12), V.dofmap.list
     cells = cells[:, HEX8 if problem.degree == 1 else TET10].copy()
-    if problem.degree == 2:  # CalculiX wants every tetrahedron the right way round
+    if problem.degree == 2:  # CalculiX requires tetrahedra of positive orientation
         corner = nodes[cells[:, 0]]
         volume = np.linalg.det(nodes[cells[:, 1:4]] - corner[:, np.newaxis])
         mirrored = cells[volume < 0.0]
@@ -158,7 +159,7 @@ def in_calculix(problem: Problem, ccx: Path, steps: int, folder: Path) -> np.nda
 
 
 def build_library(models: Path, folder: Path) -> None:
-    """``libTRAP.so``, the name under which the input deck asks for the law."""
+    """Compile ``libTRAP.so``, the name by which the input deck calls the law."""
     emit_c(models / "exact_trap", folder)
     subprocess.run(
         [find_compiler(), "-O2", "-DLAW_JSTEP", "-fPIC", "-shared", "-o", folder / "libTRAP.so",
@@ -184,26 +185,23 @@ def main() -> None:
             (element, 2 * arguments.steps),
             (block, arguments.steps // 2),
         ]
-        errors = []
-        print(
-            f"{'problem':<9}{'steps':>6}{'CalculiX':>14}{'DOLFINx':>14}{'difference':>12}"
-            f"{'from closed form':>18}"
-        )
+        errors, rows = [], []
         for problem, steps in runs:
-            found = in_calculix(problem, arguments.ccx, steps, folder)
-            right = in_dolfinx(problem, arguments.models, steps)
-            assert np.allclose(found[:, 0], right[:, 0], rtol=1e-6), "instants differ"
-            scale = np.abs(right[:, 1]).max()
-            gap = np.abs(found[:, 1] - right[:, 1]).max() / scale
-            row = (
-                f"{problem.name:<9}{steps:>6}{found[-1, 1]:>14.7f}{right[-1, 1]:>14.7f}{gap:>12.1e}"
-            )
+            calculix = in_calculix(problem, arguments.ccx, steps, folder)
+            dolfinx = in_dolfinx(problem, arguments.models, steps)
+            assert np.allclose(calculix[:, 0], dolfinx[:, 0], rtol=1e-6), "instants differ"
+            scale = np.abs(dolfinx[:, 1]).max()
+            gap = np.abs(calculix[:, 1] - dolfinx[:, 1]).max() / scale
             if problem is element:
-                exact = DENSITY / 6.0 * closed_form(right[:, 0])
-                errors.append(np.abs(found[:, 1] - exact).max() / scale)
-                row += f"{errors[-1]:>18.2e}"
-            print(row)
+                exact = DENSITY / 6.0 * closed_form(dolfinx[:, 0])
+                errors.append(np.abs(calculix[:, 1] - exact).max() / scale)
+            error = errors[-1] if problem is element else None
+            rows.append([problem.name, steps, calculix[-1, 1], dolfinx[-1, 1], gap, error])
             assert gap < AGREEMENT, f"{problem.name}: CalculiX and DOLFINx differ by {gap:.1e}"
+    header = ["problem", "steps", "CalculiX", "DOLFINx", "difference", "error to closed form"]
+    formats = ("", "", ".7f", ".7f", ".1e", ".2e")
+    print("force on the moving face at the end")
+    print(tabulate(rows, header, floatfmt=formats, missingval="-"))
     order = np.log2(errors[0] / errors[1])
     print(f"observed order of the time step: {order:.2f}")
     assert 0.9 < order < 1.1, f"observed order {order:.2f}, expected 1"

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from tabulate import tabulate
 
 from ...files.model_directory import read_arrays, read_listed
 from .. import manifest as manifests
@@ -203,16 +204,9 @@ def verify_all(directory: str | Path, *, n_points: int = 100_000) -> list[Parity
 
 def table(rows: Sequence[Parity]) -> str:
     """Return the table as text."""
-    lines = [
-        f"{'runtime':<21}{'states':<11}{'points':>8}{'refused':>9}{'stress':>10}{'state':>10}"
-        f"{'tangent':>10}  agrees"
-    ]
-    lines += [
-        f"{r.runtime:<21}{r.states:<11}{r.points:>8}{r.refused:>9}{r.stress:>10.1e}"
-        f"{r.statev_new:>10.1e}{r.tangent:>10.1e}  {'yes' if r.agrees else 'NO'}"
-        for r in rows
-    ]
-    return "\n".join(lines) + "\n"
+    header = ["runtime", "states", "points", "refused", "stress", "state", "tangent", "agrees"]
+    cells = [[*astuple(row)[:-1], "yes" if row.agrees else "NO"] for row in rows]
+    return f"{tabulate(cells, header, floatfmt='.1e', numalign='right')}\n"
 
 
 def store(directory: str | Path, rows: Sequence[Parity]) -> None:
