@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from .. import _compat
 from ..kernels.base import FloatArray
-from .argument_checks import expression_of, functions_of
+from .expressions import expression_of, functions_of
 from .forms import add_vectors, compiled
 from .law import InternalVariableLaw
 from .prescribed import Prescribed

@@ -11,7 +11,7 @@ import numpy as np
 from .. import _compat
 from ..kernels.base import FloatArray
 from ..kinematics import Kinematics
-from .argument_checks import expression_of, functions_of
+from .expressions import expression_of, functions_of
 from .quadrature import QuadraturePoints
 
 

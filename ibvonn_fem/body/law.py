@@ -27,20 +27,13 @@ from ..kinematics.evaluation import Evaluation, block_size
 from ..model.exported_model import ExportedModel
 from ..model.microstates import Decoder, equilibrium_state
 from ..model.point_reports import FailureReport, RangeReport, find_excursions, find_failures
-from .argument_checks import (
-    check_law,
-    constants_of,
-    functions_of,
-    mesh_of,
-    on_all_ranks,
-    require_one_model,
-    require_same,
-    time_step,
-)
+from .argument_checks import check_law, mesh_of, require_one_model, time_step
 from .eigenstrain import Eigenstrain
 from .element_rank import warn_of_poor_rule
+from .expressions import constants_of, functions_of
 from .law_state import LawState
 from .quadrature import QuadraturePoints
+from .rank_agreement import on_all_ranks, require_same
 
 
 class InternalVariableLaw:

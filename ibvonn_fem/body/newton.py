@@ -25,7 +25,7 @@ from petsc4py import PETSc
 
 import numpy as np
 
-from .argument_checks import require_same
+from .rank_agreement import require_same
 
 DEFAULT_OPTIONS: dict[str, Any] = {
     "snes_type": "newtonls",

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from .. import _compat
 from ..kernels.base import FloatArray
-from .argument_checks import check_conditions, on_all_ranks, require_same
+from .load_checks import check_conditions
+from .rank_agreement import on_all_ranks, require_same
 
 
 class Prescribed:

@@ -28,26 +28,16 @@ from dolfinx.fem import petsc as fem_petsc
 from .. import _compat
 from ..errors import LocalSolveError, StepError
 from ..kernels.base import FloatArray
-from .argument_checks import (
-    check_loads,
-    check_unknown,
-    constants_of,
-    expression_of,
-    functions_of,
-    in_terms_of,
-    on_all_ranks,
-    require_finite,
-    require_ghosts,
-    require_same,
-    require_tagged,
-    time_step,
-)
+from .argument_checks import check_unknown, require_finite, time_step
 from .drag import Drag
 from .energy_balance import EnergyBalance
+from .expressions import constants_of, expression_of, functions_of, in_terms_of
 from .forms import add_vectors, compiled, matrix_of
 from .law import InternalVariableLaw
+from .load_checks import check_loads, require_ghosts, require_tagged
 from .newton import NewtonSolver, SolveReport, mean_diagonal
 from .prescribed import Prescribed
+from .rank_agreement import on_all_ranks, require_same
 from .round_off import range_norm
 from .statistics import Statistics
 

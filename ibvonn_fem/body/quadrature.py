@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from .. import _compat
 from ..kernels.base import FloatArray
-from .argument_checks import check_tags, on_all_ranks
+from .load_checks import check_tags
+from .rank_agreement import on_all_ranks
 
 
 class QuadraturePoints:

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..body.argument_checks import require_number, require_same
+from ..body.argument_checks import require_number
 from ..body.energy_balance import EnergyBalance
 from ..body.problem import InternalVariableProblem
+from ..body.rank_agreement import require_same
 from ..errors import StepError
 from ..model.point_reports import RangeReport
 from .step_control import SHORTEST_CUT, AuditControl

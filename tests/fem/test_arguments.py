@@ -62,7 +62,7 @@ def test_a_law_needs_a_loaded_model_and_an_instance(model, kinematics, sentence)
         ({"loads": 3.0}, TypeError, "loads must be a UFL form such as force * v * ufl.ds"),
         ({"loads": U * ufl.dx}, ValueError, "found a form with 0 arguments"),
         ({"loads": du * v * ufl.dx}, ValueError, "found a form with 2 arguments"),
-        ({"u": fem.Function(V)}, ValueError, "was made with another Function than u"),
+        ({"u": fem.Function(V)}, ValueError, "must be made with u; found one of another Function"),
         ({"law": "trap"}, TypeError, "needs one or several InternalVariableLaws; found str"),
         ({"law": []}, TypeError, "needs one or several InternalVariableLaws; found none"),
     ],

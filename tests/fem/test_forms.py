@@ -218,7 +218,7 @@ P2 = fem.functionspace(SQUARE, ("Lagrange", 2, (2,)))
 @pytest.mark.parametrize(
     ("subdomain", "error", "sentence"),
     [
-        ((OTHER_CELLS, 1), ValueError, "subdomain: the cell tags are of another mesh than u"),
+        ((OTHER_CELLS, 1), ValueError, "subdomain: the cell tags must be of the mesh of u"),
         ((FACETS, 1), ValueError, "needs cell tags, of entities of dimension 2; found tags of"),
         ((TAGS, 3), ValueError, "no cell has the tag 3; the tags are 1, 2"),
         ((TAGS, "1"), TypeError, "a tag must be a whole number, or several in a tuple; found '1'"),
@@ -242,7 +242,11 @@ def _ds(tags, number=1):
 @pytest.mark.parametrize(
     ("arguments", "error", "sentence"),
     [
-        ({"loads": ufl.TestFunction(P2)[0] * ufl.dx}, ValueError, "is of another function space"),
+        (
+            {"loads": ufl.TestFunction(P2)[0] * ufl.dx},
+            ValueError,
+            "must be in the function space of u",
+        ),
         ({"loads": ufl.TestFunction(OTHER_V)[0] * ufl.dx}, ValueError, "another function space"),
         ({"loads": ufl.TrialFunction(V)[0] * ufl.dx}, ValueError, "a form with one TrialFunction"),
         ({"loads": v[0] * ufl.dx(domain=OTHER)}, ValueError, "found a measure or coordinate of"),
@@ -256,7 +260,11 @@ def _ds(tags, number=1):
             ValueError,
             "found the Function 'wind' on another one",
         ),
-        ({"loads": v[0] * _ds(OTHER_FACETS)}, ValueError, "the facet tags are of another mesh"),
+        (
+            {"loads": v[0] * _ds(OTHER_FACETS)},
+            ValueError,
+            "the facet tags must be of the mesh of u",
+        ),
         ({"loads": v[0] * _ds(TAGS)}, ValueError, "needs facet tags, of entities of dimension 1"),
         ({"loads": v[0] * _ds(FACETS, 7)}, ValueError, "no facet has the tag 7"),
         ({"body_force": 1.0}, ValueError, "body_force: must have the shape (2,); found ()"),
