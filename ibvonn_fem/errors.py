@@ -18,7 +18,7 @@ class KernelUnavailableError(RuntimeError):
 
 
 class LocalSolveError(ArithmeticError):
-    """The update did not converge at some law points; a smaller time increment may help.
+    """The update did not converge at some points; a smaller time increment may help.
 
     Attributes:
         failed: Number of points that did not converge (of all MPI ranks).

@@ -28,7 +28,7 @@ class FieldWriter:
     """Write the committed fields of a simulation, one frame per call of :meth:`write`.
 
     Fields: ``displacement`` and, for each law, ``NAME_stress``, ``NAME_energy``,
-    ``NAME_dissipated``, ``NAME_validity`` and each internal variable (mean over the law points).
+    ``NAME_dissipated``, ``NAME_validity`` and each internal variable (mean over the directions).
     In these names every character but letters, digits, ``.``, ``-`` and ``_`` becomes ``_``.
 
     An XDMF file is complete after every frame: what was written stays readable if the program ends

@@ -73,8 +73,8 @@ def check_loads(loads: Any, u: Any) -> None:
     if arguments[0].ufl_function_space() != space:
         raise ValueError(
             "InternalVariableProblem: the test function of loads must be in the function space of "
-            "u; found another function space, in which the loads would act on other dofs. Make it with "
-            "ufl.TestFunction(u.function_space)."
+            "u; found another function space, in which the loads would act on other dofs. Make "
+            "it with ufl.TestFunction(u.function_space)."
         )
     require_mesh("InternalVariableProblem: loads", loads, space.mesh)
     for integral in loads.integrals():

@@ -66,7 +66,7 @@ class Microsphere(_Network):
     """Isotropic or oriented network in space of springs that follow a law with one strain.
 
     For plane problems and bars wrap it: ``PlaneStrain(Microsphere())``, ``PlaneStress``,
-    ``Axisymmetric``, ``UniaxialStress``; mirror directions then share one law point (55 → 31).
+    ``Axisymmetric``, ``UniaxialStress``; mirror directions then count as one (55 → 31).
 
     Args:
         directions: Number of directions of a Lebedev rule on the half sphere (25 to try, 55 as a

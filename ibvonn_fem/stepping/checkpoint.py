@@ -1,7 +1,7 @@
 """Stopping and going on: the committed state of a simulation in one file.
 
 The file (HDF5) holds, rank by rank, what the next step starts from: displacement, forces and the
-state at every law point. Going on from it equals not having stopped. It is written beside its
+state at every point. Going on from it equals not having stopped. It is written beside its
 place and then moved there, so an interrupted write leaves the previous file whole.
 
     stepping.run(times[:50])

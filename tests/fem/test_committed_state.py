@@ -123,7 +123,7 @@ def test_a_step_is_committed_once(zener, bar):
     dissipated = body.law.dissipated.copy()
     with pytest.raises(StepError, match="there was none since the last commit"):
         body.problem.commit()
-    with pytest.raises(StepError, match="is committed already"):
+    with pytest.raises(StepError, match="is already committed"):
         body.law.commit()
     np.testing.assert_array_equal(body.law.dissipated, dissipated)
 

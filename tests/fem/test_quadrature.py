@@ -108,7 +108,7 @@ def test_work_arrays_do_not_grow_with_the_mesh(zener, bar, monkeypatch):
         body = bar(zener(quartic=1.0), body_force=0.2)
         body.elongation.value = 0.3
         body.problem.solve(0.1)
-        assert len(body.law._evaluation._work.energy) == min(block, 10)
+        assert len(body.law._point_update.evaluation._work.energy) == min(block, 10)
         results.append(body.law.points.rows(body.law.tangent).get().copy())
     np.testing.assert_array_equal(*results)
 

@@ -203,7 +203,7 @@ class Point:
 
     Attributes:
         measure: Committed measure, shape (n, size).
-        statev: Committed internal variables, shape (n * law_points, n_α).
+        statev: Committed internal variables, shape (n * direction_count, n_α).
     """
 
     def __init__(self, model: ExportedModel, kinematics: Any, n: int = 1) -> None:
@@ -211,7 +211,7 @@ class Point:
         size = kinematics.shape[0]
         self.evaluation = Evaluation(model, kinematics, size, n)
         self.measure = np.zeros((n, size))
-        self.statev = np.zeros((n * kinematics.law_points, model.internal_size))
+        self.statev = np.zeros((n * kinematics.direction_count, model.internal_size))
 
     def respond(self, measure, dt):
         """Stress, tangent (n, size, size), energy, dissipation and state after a step; copies."""
