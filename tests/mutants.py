@@ -177,7 +177,7 @@ MUTANTS = (
     ),
     Mutant(
         "energy balance: trapezoidal work with the new force alone",
-        "ibvonn_fem/body/problem.py",
+        "ibvonn_fem/body/energy_balance.py",
         "0.5 * (external + external_old) @ increment",
         "external @ increment",
         ("tests/fem/test_energy.py",),
@@ -350,7 +350,7 @@ MUTANTS = (
     ),
     Mutant(
         "eigenstrain: trapezoidal work with the new stress alone",
-        "ibvonn_fem/body/problem.py",
+        "ibvonn_fem/body/energy_balance.py",
         "works[:3] += eigen[[0, 1, 0]]",
         "works[:3] += eigen[[0, 0, 0]]",
         (

@@ -133,17 +133,34 @@ class Drag:
         owned = slice(0, self._owned)
         return float(self.force.x.array[owned] @ (u[owned] - u_old[owned]))
 
-    def held(self) -> NDArray[np.int32]:
+    def fixed_dofs(self) -> NDArray[np.int32]:
         """Owned dofs that do not move in a step of length 0, without the prescribed ones."""
         return np.flatnonzero(self._free(self.diagonal) > 0.0).astype(np.int32)
 
-    def add_to(self, matrix: Any, dt: float, scale: float) -> None:
-        """Add the derivative of the residual with respect to u; ``scale`` for rows of held dofs."""
+    def add_force(
+        self, residual: Any, u: FloatArray, u_old: FloatArray, dt: float, scale: float
+    ) -> None:
+        """Add :attr:`force` to a residual; for ``dt`` = 0 write ``scale`` (u − u_n) at fixed dofs.
+
+        Args:
+            residual: PETSc vector on u's space.
+            u: Displacement, shape of ``u.x.array``.
+            u_old: Displacement at the start of the step, same shape.
+            dt: Length of the step.
+            scale: A typical stiffness.
+        """
+        residual.axpy(1.0, self.force.x.petsc_vec)
+        if dt == 0.0:
+            fixed = self.fixed_dofs()
+            residual.array_w[fixed] = scale * (u[fixed] - u_old[fixed])
+
+    def add_derivative(self, matrix: Any, dt: float, scale: float) -> None:
+        """Add the derivative of :meth:`add_force` with respect to u to a matrix."""
         if dt > 0.0:
             self._increment.array_w[:] = self._free(self.diagonal) / dt
             matrix.setDiagonal(self._increment, addv=PETSc.InsertMode.ADD_VALUES)
         else:
-            matrix.zeroRows(self.held() + self._first, diag=scale)
+            matrix.zeroRows(self.fixed_dofs() + self._first, diag=scale)
 
     def _free(self, values: FloatArray) -> FloatArray:
         free = values[: self._owned].copy()

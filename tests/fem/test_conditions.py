@@ -68,7 +68,7 @@ def test_drag_whose_constant_changes_is_the_new_one(zener, bar):
         body = bar(zener(), order=1, drive="force")
         drag = fem.Constant(body.u.function_space.mesh, first)
         problem = InternalVariableProblem(
-            body.law, body.u, [body.left], body.problem._external, drag=drag
+            body.law, body.u, [body.left], body.problem._form.external, drag=drag
         )
         body.force.value, drag.value = 0.1, then
         assert problem.solve(0.2).converged
