@@ -301,8 +301,8 @@ MUTANTS = (
     Mutant(
         "self-check at load without the rates",
         "ibvonn_fem/model/runtime_agreement.py",
-        'found.append(Parity("rates", name, error, excess))',
-        'found.append(Parity("rates", name, 0.0, 0.0))',
+        'differences.append(Difference("rates", name, error, excess))',
+        'differences.append(Difference("rates", name, 0.0, 0.0))',
         ("tests/contract/test_trust.py::test_the_self_check_compares_the_law_in_continuous_time",),
     ),
     Mutant(

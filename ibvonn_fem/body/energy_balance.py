@@ -1,4 +1,4 @@
-"""Energy balance of a step: where the work went, and what the time scheme added.
+"""Energy balance of a step: work, stored energy, dissipation and error of the time scheme.
 
 For a converged step with end-of-step forces, work W, stored energy Ψ and dissipation D
 (of the law, and of drag where there is one),
@@ -32,7 +32,7 @@ class EnergyBalance:
         internal_work: ∫ σ⁺ · Δε dx; equals ``external_work − dragged`` up to the solver's residual.
         stored: Change of ∫ f dx.
         dissipated: ∫ g⁺·(α⁺ − α_n) dx, never negative.
-        dragged: Energy taken by drag on the surroundings, ∫ c |Δu|²/Δt dx, never negative.
+        dragged: Energy dissipated by drag on the surroundings, ∫ c |Δu|²/Δt dx, never negative.
     """
 
     external_work: float = 0.0
@@ -76,7 +76,7 @@ class StepForces:
         internal: Internal force at the end of the step.
         external: Loads at the end of the step; the reaction where u is prescribed.
         external_old: The same at the start of the step.
-        dragged: Energy that drag took on this rank.
+        dragged: Energy that drag dissipated, on this rank.
     """
 
     increment: FloatArray

@@ -73,7 +73,7 @@ def checked_statev(name: str, statev: object, shape: tuple[int, ...]) -> FloatAr
 def relax(law: Relaxing) -> None:
     """Take steps at constant u, tenfold longer each, until no internal variable moves. Collective.
 
-    Strains that the kinematics finds from zero stress follow on the way.
+    Strains that the kinematics finds from zero stress are updated in every step.
 
     Raises:
         ArithmeticError: If internal variables still move after the last step.

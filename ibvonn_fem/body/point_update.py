@@ -104,7 +104,7 @@ class PointUpdate:
             return
         if failures.failed:
             point = failures.worst // self._kinematics.direction_count
-            failures = replace(failures, place=f" near {self._points.place(point)}")
+            failures = replace(failures, location=f" near {self._points.location(point)}")
         error = FailureReport.merge(comm.allgather(failures)).error(
             self._model.manifest.residual_tolerance, dt
         )

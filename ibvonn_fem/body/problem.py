@@ -127,11 +127,11 @@ class InternalVariableProblem:
     @property
     def bcs(self) -> Sequence[Any]:
         """Dirichlet conditions, read at every solve; the caller's own list."""
-        return self._prescribed.given
+        return self._prescribed.conditions
 
     @bcs.setter
     def bcs(self, bcs: Sequence[Any]) -> None:
-        self._prescribed.given = bcs
+        self._prescribed.conditions = bcs
 
     def _start(self) -> None:
         """Start from what the laws have committed. Collective.
@@ -159,8 +159,8 @@ class InternalVariableProblem:
             dt: Time increment Δt; 0 is an instantaneous elastic step.
 
         Returns:
-            What happened. A failure of the law at a point, or of Newton's method, is reported here
-            and not raised: a smaller step may succeed.
+            A report of the solve. A failure of the law at a point, or of Newton's method, is
+            reported and not raised: a smaller step may succeed.
 
         Raises:
             TypeError: If ``dt`` is no number.

@@ -26,8 +26,8 @@ def on_all_ranks(comm: MPI.Intracomm) -> Iterator[None]:
     except _ERRORS as raised:
         error = raised
     # Not the exception itself: some cannot be sent.
-    own = [(kind, str(error)) for kind in _ERRORS if isinstance(error, kind)][:1]
-    errors = comm.allgather(own)
+    own_errors = [(kind, str(error)) for kind in _ERRORS if isinstance(error, kind)][:1]
+    errors = comm.allgather(own_errors)
     if error is not None:
         raise error
     for rank, of_rank in enumerate(errors):

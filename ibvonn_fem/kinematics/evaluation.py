@@ -47,7 +47,7 @@ def strains_of_law(model: ExportedModel, kinematics: Kinematics, measure: FloatA
 
 @dataclass(frozen=True)
 class Response:
-    """Answer at ``n`` quadrature points; the arrays are overwritten by the next evaluation.
+    """Response at ``n`` quadrature points; the next evaluation overwrites the arrays.
 
     Attributes:
         strain: Strain of every integration direction, shape ``(n * direction_count, n_ε)``.
@@ -124,7 +124,7 @@ class Evaluation:
             guess: First iterate for α⁺, shape of ``statev``.
 
         Returns:
-            The answer. A point whose law or whose condensed components did not converge has a
+            The response. A point whose law or whose condensed components did not converge has a
             residual above the tolerance; nothing is raised.
         """
         count, kinematics = len(measure), self.kinematics

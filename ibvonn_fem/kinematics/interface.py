@@ -1,6 +1,6 @@
-"""What links a displacement field to the law: a small exchangeable part.
+"""Kinematics: how the strains of a law follow from a displacement field.
 
-At a quadrature point the finite-element side knows a *measure* of deformation E(u) of ``size``
+At a quadrature point the finite-element side has a *measure* of deformation E(u) of ``size``
 components, linear in u (du/dx in a bar; the six strains in Mandel order; the displacement gradient
 at finite strain). A kinematics turns it into the strains of the law in one or more *integration
 directions* and collects the answers:
@@ -68,7 +68,7 @@ class Kinematics(Protocol):
         ...
 
     def energy(self, measure: FloatArray, update: LocalUpdate, out: FloatArray) -> None:  # noqa: ARG002
-        """Write W (n,): the law's energy, and what else S derives from."""
+        """Write W (n,): the law's energy and any other energy from which S derives."""
         self.average(update.energy, out)
 
     def mean(self, values: FloatArray) -> FloatArray:

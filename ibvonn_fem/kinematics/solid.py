@@ -20,14 +20,14 @@ from .volumetric import Volumetric
 
 
 class Solid(Kinematics):
-    """What all solids share.
+    """Base of all solids.
 
     At small strain the measure is ε in Mandel components and ``law.stress`` is σ; at finite strain
     the measure is H = ∂u/∂X and ``law.stress`` is the nominal stress P, both row by row.
 
     Args:
         map_in: Builds the strain map of the material in a setting.
-        setting: Where the solid lives.
+        setting: Space, plane, rotational symmetry or bar.
         finite: Finite strain.
         volumetric: U(J).
         factor: Factor of the volume element: a thickness or a cross-section.

@@ -51,7 +51,7 @@ class TensorMap:
 
     Args:
         law_strains: Positions of the law's strains among the six Mandel components.
-        setting: Where the solid lives.
+        setting: Space, plane, rotational symmetry or bar.
     """
 
     direction_count = 1
@@ -88,7 +88,7 @@ class DirectionMap:
 
     Args:
         directions: Directions and weights.
-        setting: Where the solid lives.
+        setting: Space, plane, rotational symmetry or bar.
         density: ρ [stress of the solid / stress of the law].
         finite: Finite strain.
 
@@ -103,8 +103,8 @@ class DirectionMap:
         self, directions: Directions, setting: Setting, density: float, *, finite: bool
     ) -> None:
         rows = mandel_squares(directions.vectors)
-        kept = list(setting.strains)
-        first, of = _classes(rows[:, kept])
+        components = list(setting.strains)
+        first, of = _classes(rows[:, components])
         weights: FloatArray = np.bincount(of, weights=directions.weights).astype(np.float64)
         self._require_symmetry(directions.weights[:, np.newaxis] * rows, of, setting)
         self.directions = Directions(directions.vectors[first], weights)
@@ -112,7 +112,7 @@ class DirectionMap:
         self.weights = weights
         self.density = density
         self.finite = finite
-        self._rows = np.ascontiguousarray(rows[first][:, kept])
+        self._rows = np.ascontiguousarray(rows[first][:, components])
         scaled = density * weights[:, np.newaxis] * self._rows
         self._scaled = np.ascontiguousarray(scaled)
         outer = scaled[:, :, np.newaxis] * self._rows[:, np.newaxis, :]

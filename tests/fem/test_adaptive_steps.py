@@ -189,9 +189,9 @@ def test_statistics_count_solves_iterations_and_time(zener, bar):
     assert statistics.solves >= len(steps)
     assert statistics.iterations >= sum(step.iterations for step in steps) > 0
     assert 0.0 <= statistics.worst_residual <= 1e-10
-    shares = [statistics.share(part) for part in ("law", "assembly", "solve")]
-    assert min(shares) > 0.0
-    assert sum(shares) == pytest.approx(1.0)
+    fractions = [statistics.fraction(part) for part in ("law", "assembly", "solve")]
+    assert min(fractions) > 0.0
+    assert sum(fractions) == pytest.approx(1.0)
     assert "0 failed" in statistics.sentence()
 
 
@@ -199,7 +199,7 @@ def test_time_inside_another_part_is_counted_once():
     statistics = Statistics()
     with statistics.measure("solve"), statistics.measure("law"):
         sum(range(100_000))
-    assert statistics.share("law") > 0.9
+    assert statistics.fraction("law") > 0.9
 
 
 def test_energy_handled_is_what_is_stored_and_all_that_was_taken():

@@ -18,7 +18,7 @@ from ibvonn_fem.kernels import compiler
 from ibvonn_fem.kernels.c_library import CLibraryKernel, load_library
 from ibvonn_fem.kernels.packing import pack
 from ibvonn_fem.model.manifest import read_manifest
-from ibvonn_fem.model.runtime_agreement import kernel_parity
+from ibvonn_fem.model.runtime_agreement import kernel_differences
 
 SHIPPED = sorted(
     path.parent for path in (Path(__file__).parents[2] / "exported_models").glob("*/manifest.json")
@@ -40,8 +40,8 @@ def test_only_the_closed_form_reference_models_ship_without_parameters_for_the_k
 def test_kernel_reproduces_the_reference_of_exported_models(directory, flags):
     manifest = read_manifest(directory)
     kernel = CLibraryKernel(manifest.read_arrays("parameters.npz"), flags=flags)
-    parities = kernel_parity(kernel, manifest.read_arrays("reference.npz"), manifest)
-    assert all(parity.excess <= 1.0 for parity in parities)
+    differences = kernel_differences(kernel, manifest.read_arrays("reference.npz"), manifest)
+    assert all(difference.excess <= 1.0 for difference in differences)
 
 
 def test_library_is_compiled_once_by_processes_that_start_together(tmp_path):

@@ -322,7 +322,7 @@ def test_a_solid_turned_inside_out_is_not_a_number():
 def test_what_does_not_fit_is_refused_in_words():
     with pytest.raises(ValueError, match="6, 4 or 3"):
         FullStrain(5)
-    with pytest.raises(ValueError, match="Wrap once"):
+    with pytest.raises(ValueError, match="Wrap the solid once"):
         PlaneStress(PlaneStrain(Microsphere()))
     with pytest.raises(ValueError, match="strain along z"):
         PlaneStrain(Microcircle())
