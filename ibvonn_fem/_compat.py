@@ -1,6 +1,6 @@
-"""The only file that asks for DOLFINx's version (0.9 to 0.11 are supported).
+"""The only file that depends on DOLFINx's version (0.9 to 0.11 are supported).
 
-Everything here exists because a signature changed between releases; each function says which.
+Everything here exists because a signature changed between releases; each function names it.
 """
 
 from __future__ import annotations

@@ -322,21 +322,21 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "restored law keeps the measure that was tried",
+        "restored law keeps the measure of the trial state",
         "ibvonn_fem/body/law_state.py",
         "np.copyto(self.measure, self.measure_old)",
         "pass",
         (
-            "tests/fem/test_committed_state.py::test_a_law_that_goes_back_has_its_committed_measure_and_energy",
+            "tests/fem/test_committed_state.py::test_a_restored_law_has_its_committed_measure_and_energy",
         ),
     ),
     Mutant(
-        "restored law keeps the energy that was tried",
+        "restored law keeps the energy of the trial state",
         "ibvonn_fem/body/law.py",
         'self._rows["energy"].set(self._state.energy_old)',
         "pass",
         (
-            "tests/fem/test_committed_state.py::test_a_law_that_goes_back_has_its_committed_measure_and_energy",
+            "tests/fem/test_committed_state.py::test_a_restored_law_has_its_committed_measure_and_energy",
         ),
     ),
     Mutant(
@@ -362,7 +362,9 @@ MUTANTS = (
         "ibvonn_fem/body/energy_balance.py",
         "spent = self.stored + self.dissipated + self.dragged",
         "spent = self.stored + self.dissipated",
-        ("tests/fem/test_adaptive_steps.py::test_work_that_drag_takes_leaves_nothing_over",),
+        (
+            "tests/fem/test_adaptive_steps.py::test_work_dissipated_by_drag_closes_the_energy_balance",
+        ),
     ),
     Mutant(
         "step control: energy handled without drag",
@@ -370,7 +372,7 @@ MUTANTS = (
         "balance.dissipated + balance.dragged",
         "balance.dissipated",
         (
-            "tests/fem/test_adaptive_steps.py::test_energy_handled_is_what_is_stored_and_all_that_was_taken",
+            "tests/fem/test_adaptive_steps.py::test_energy_handled_is_the_stored_plus_the_dissipated_energy",
         ),
     ),
     Mutant(

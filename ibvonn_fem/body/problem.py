@@ -53,7 +53,7 @@ class InternalVariableProblem:
 
     The residual is internal minus external force; where u is prescribed it is the missing
     displacement times a typical stiffness, so that all its entries are forces. Newton's method
-    stops as :mod:`ibvonn_fem.body.newton` says.
+    stops as described in :mod:`ibvonn_fem.body.newton`.
 
     Args:
         law: The law, or several laws on disjoint sets of cells.

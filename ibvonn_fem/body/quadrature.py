@@ -162,8 +162,8 @@ class QuadraturePoints:
             ):
                 names = ", ".join(sorted(function.name for function in misused))
                 raise ValueError(
-                    f"quadrature: {names} lives at quadrature points of degree {self.degree} and "
-                    f"must be integrated with law.dx; found an integral of type "
+                    f"quadrature: {names} has values at quadrature points of degree {self.degree} "
+                    f"and must be integrated with law.dx; found an integral of type "
                     f"'{integral.integral_type()}' with metadata {metadata or '{}'}. "
                     "Write `* law.dx` instead of `* ufl.dx`."
                 )

@@ -32,7 +32,7 @@ SOLID_STRAINS = (1, 4, 6)
 """Numbers of strain components with which a law can be a solid."""
 
 LARGEST_WORKSPACE = 2**17
-"""Bound on the workspace in doubles (1 MiB): it lives on the stack of the host's thread."""
+"""Bound on the workspace in doubles (1 MiB): it is on the stack of the host's thread."""
 
 _LANES = 8  # the widest registers law_lanes.h knows
 _MANDEL = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))

@@ -1,6 +1,6 @@
 """Settings of a solid: space, plane strain, plane stress, rotational symmetry, a bar.
 
-A setting says which components of the strain (Mandel order xx yy zz xy xz yz, √2 on shear) and of
+A setting lists which components of the strain (Mandel order xx yy zz xy xz yz, √2 on shear) and of
 the displacement gradient H = ∂u/∂X can differ from zero, and writes them in UFL.
 """
 

@@ -129,7 +129,7 @@ def run_point(
 def resolve_point(
     model: ExportedModel, time: object, strain: object, *, tolerance: float = TOLERANCE
 ) -> Resolved:
-    """Drive a material point with as many steps per interval as the accuracy asks for.
+    """Drive a material point with as many steps per interval as a tolerance needs.
 
     The strain is a straight line between the instants. The first attempt takes no longer steps than
     the training had. The number of backward Euler steps per interval is doubled until the stress at

@@ -217,16 +217,16 @@ class Point:
         """Stress, tangent (n, size, size), energy, dissipation and state after a step; copies."""
         e = np.array(measure, dtype=float).reshape(self.measure.shape)
         e[:, list(self.kinematics.condensed)] += self.measure[:, list(self.kinematics.condensed)]
-        found = self.evaluation(e, self.measure, self.statev, dt)
-        assert (found.law.residual <= 1e-10).all()
+        response = self.evaluation(e, self.measure, self.statev, dt)
+        assert (response.law.residual <= 1e-10).all()
         size = e.shape[1]
         return Answer(
             e,
-            found.stress.copy(),
-            found.tangent.reshape(-1, size, size).copy(),
-            found.energy.copy(),
-            found.dissipation.copy(),
-            found.law.statev_new.copy(),
+            response.stress.copy(),
+            response.tangent.reshape(-1, size, size).copy(),
+            response.energy.copy(),
+            response.dissipation.copy(),
+            response.law.statev_new.copy(),
         )
 
     def step(self, measure, dt):
