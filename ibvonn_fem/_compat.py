@@ -1,6 +1,6 @@
-"""The only file that asks for DOLFINx's version (0.9 to 0.11 are supported).
+"""The only file that depends on DOLFINx's version (0.9 to 0.11 are supported).
 
-Everything here exists because a signature changed between releases; each function says which.
+Everything here exists because a signature changed between releases; each function names it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if _VERSION < (0, 9):
 
 
 def require_real_scalars() -> None:
-    """Refuse a complex-valued PETSc, in words.
+    """Raise if PETSc is built for complex numbers.
 
     Raises:
         TypeError: If PETSc was built for complex scalars.
@@ -79,12 +79,12 @@ def holds(space: Any, bc: Any) -> bool:
 
     A condition gives its space as the C++ object, which has no Python counterpart to compare.
     """
-    found = bc.function_space
-    return bool(space._cpp_object.contains(getattr(found, "_cpp_object", found)))
+    part = bc.function_space
+    return bool(space._cpp_object.contains(getattr(part, "_cpp_object", part)))
 
 
 def owned_dofs(bc: Any, owned: int) -> NDArray[np.int32]:
-    """Dofs of a Dirichlet condition that this rank owns; ``owned`` is how many it has in all.
+    """Dofs of a Dirichlet condition that this rank owns; ``owned`` is the number of its own dofs.
 
     The count that ``dof_indices`` returns takes ghosts of vector-valued spaces for owned (seen in
     0.9), and the dofs themselves are right in all versions.
@@ -93,20 +93,20 @@ def owned_dofs(bc: Any, owned: int) -> NDArray[np.int32]:
     return dofs[dofs < owned]
 
 
-def share_values(one: Any, other: Any) -> bool:
+def share_values(function: Any, other: Any) -> bool:
     """Whether two Functions are views of the same values, as ``u.sub(0)`` is of ``u``.
 
-    Each has a Python object of its own around the one C++ vector.
+    Each has a Python object of its own around the same C++ vector.
     """
-    return one.x is other.x or one._cpp_object.x is other._cpp_object.x
+    return function.x is other.x or function._cpp_object.x is other._cpp_object.x
 
 
-def same_mesh(one: Any, other: Any) -> bool:
-    """Whether two meshes are one; Python objects around it may differ."""
-    return one is other or one._cpp_object is other._cpp_object
+def same_mesh(mesh: Any, other: Any) -> bool:
+    """Whether two Python objects stand for the same mesh."""
+    return mesh is other or mesh._cpp_object is other._cpp_object
 
 
 def tags_belong(tags: Any, mesh: Any) -> bool:
     """Whether mesh tags are of a mesh: their topology is the C++ object, or wraps it."""
-    one, other = tags.topology, mesh.topology
-    return getattr(one, "_cpp_object", one) is getattr(other, "_cpp_object", other)
+    topology, other = tags.topology, mesh.topology
+    return getattr(topology, "_cpp_object", topology) is getattr(other, "_cpp_object", other)

@@ -32,7 +32,7 @@ from .model.material_point import (
 )
 
 DESCRIPTION = """\
-Look at an exported constitutive law without any finite elements.
+Look at an exported constitutive law without finite elements.
 
 examples:
   ibvonn-fem check exported_models/trap
@@ -41,7 +41,7 @@ examples:
   ibvonn-fem run-point exported_models/trap --strain-history history.csv
       Drive one material point through a strain history.
 
-exit codes: 0 all well; 1 a check failed or the law cannot be used; 2 wrong arguments.
+exit codes: 0 success; 1 a check failed or the law cannot be used; 2 wrong arguments.
 """
 
 RUN_POINT = """\
@@ -61,7 +61,7 @@ half widths of that range: 0 inside, and where it is positive the law extrapolat
 example:
   printf '0, 0.1\\n1, 0.1\\n2, 0.0\\n' > history.csv
   ibvonn-fem run-point exported_models/trap --strain-history history.csv
-  # strain 0.1 at once, held until 1, taken back until 2 (in friction over stiffness)
+  # strain 0.1 at once, constant until 1, back to 0 until 2 (in friction over stiffness)
   # stress: 0.0999, 0.0567, -0.0208 (in stiffness × length)
 """
 
@@ -174,7 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _write(text: str) -> None:
-    """The one place that writes to standard output."""
+    """Write a line to standard output; nothing else in the package does."""
     sys.stdout.write(text + "\n")
 
 
@@ -191,7 +191,7 @@ def _check(options: argparse.Namespace) -> int:
         _write(json.dumps(document, indent=2))
     else:
         _write(_table(checks))
-        _write(f"{options.model}: {'all checks passed' if passed else 'NOT in order'}")
+        _write(f"{options.model}: {'all checks passed' if passed else 'a check FAILED'}")
     return 0 if passed else 1
 
 
@@ -213,7 +213,7 @@ def _table(checks: Sequence[Check]) -> str:
 def _run_point(options: argparse.Namespace) -> int:
     model = load_model(options.model, options.kernel, strict_range=options.strict_range)
     time, strain = read_strain_history(options.strain_history, model.strain_size)
-    with warnings.catch_warnings():  # one sentence for all instants follows below
+    with warnings.catch_warnings():  # one message for all instants follows below
         warnings.simplefilter("ignore", EnvelopeWarning)
         history, steps, change = _resolved(model, time, strain, options.tolerance)
     output = options.output or options.strain_history.with_name(

@@ -46,7 +46,7 @@ class Directions:
 
     Attributes:
         vectors: Unit vectors, shape ``(m, 3)``; in the plane with third component 0.
-        weights: Their shares, shape ``(m,)``, positive, with sum 1.
+        weights: Weights of the directions, shape ``(m,)``, positive, with sum 1.
     """
 
     vectors: FloatArray
@@ -69,8 +69,8 @@ class Directions:
             )
         if not (weights > 0.0).all() or not abs(weights.sum() - 1.0) <= 1e-12:
             raise ValueError(
-                "Directions: weights must be positive with sum 1; found sum "
-                f"{weights.sum():.6g} and smallest {weights.min():.6g}."
+                "Directions: weights must be positive with sum 1; found the "
+                f"sum {weights.sum():.6g} and the smallest {weights.min():.6g}."
             )
         object.__setattr__(self, "vectors", vectors)
         object.__setattr__(self, "weights", weights)
@@ -83,7 +83,7 @@ class Directions:
 
         Args:
             orientation: Density by direction; any positive multiple gives the same result.
-            reference: A fine rule that judges whether these directions resolve the density.
+            reference: A fine rule, with which ⟨n⊗n⟩ of these directions is compared.
 
         Raises:
             ValueError: If the density is negative or not finite, or if ⟨n⊗n⟩ differs from that of
@@ -114,9 +114,9 @@ class Directions:
                 "orientation: must be finite and not negative, and positive somewhere; found "
                 f"values from {density.min():.6g} to {density.max():.6g}."
             )
-        kept = density > 0.0
-        weights = self.weights[kept] * density[kept]
-        return Directions(self.vectors[kept], weights / weights.sum())
+        positive = density > 0.0
+        weights = self.weights[positive] * density[positive]
+        return Directions(self.vectors[positive], weights / weights.sum())
 
 
 def lebedev(count: int = 55) -> Directions:

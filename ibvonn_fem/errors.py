@@ -1,7 +1,7 @@
 """Errors and warnings of the finite-element side.
 
-Wrong arguments raise :class:`ValueError` or :class:`TypeError`; the classes here name what only
-this package can get wrong: an exported directory, a kernel, a local solve, a time step.
+Wrong arguments raise :class:`ValueError` or :class:`TypeError`; the classes here are for exported
+directories, kernels, local solves and time steps.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class KernelUnavailableError(RuntimeError):
 
 
 class LocalSolveError(ArithmeticError):
-    """The update did not converge at some law points; a smaller time increment may help.
+    """The update did not converge at some points; a smaller time increment may help.
 
     Attributes:
         failed: Number of points that did not converge (of all MPI ranks).

@@ -1,6 +1,6 @@
 """Fields for ParaView: displacement at the nodes, law quantities as cell averages.
 
-Quadrature values have no place in a mesh file, so each is projected to piecewise constants (L2
+Mesh files cannot hold quadrature values, so each is projected to piecewise constants (L2
 projection, which is the volume average over the cell).
 """
 
@@ -28,7 +28,7 @@ class FieldWriter:
     """Write the committed fields of a simulation, one frame per call of :meth:`write`.
 
     Fields: ``displacement`` and, for each law, ``NAME_stress``, ``NAME_energy``,
-    ``NAME_dissipated``, ``NAME_validity`` and each internal variable (mean over the law points).
+    ``NAME_dissipated``, ``NAME_validity`` and each internal variable (mean over the directions).
     In these names every character but letters, digits, ``.``, ``-`` and ``_`` becomes ``_``.
 
     An XDMF file is complete after every frame: what was written stays readable if the program ends
@@ -145,17 +145,17 @@ class FieldWriter:
         self._last = instant
 
     def _do(self, action: Callable[[], None], what: str) -> None:
-        """Do something to the file; an error on any rank is raised on all."""
+        """Run an action on the file; an error on any rank is raised on all."""
         reason = ""
         try:
             action()
         except RuntimeError as error:
             reason = str(error) or "no reason given"
-        reasons = [each for each in self._mesh.comm.allgather(reason) if each]
+        reasons = [text for text in self._mesh.comm.allgather(reason) if text]
         if reasons:
             raise OSError(
-                f"{self._path}: {what} ({reasons[0]}). See that its folder is there, may be "
-                "written to and has room, and write into a new file."
+                f"{self._path}: {what} ({reasons[0]}). Check that its folder exists, is writable "
+                "and has space, and write into a new file."
             )
 
     def _begin(self) -> None:

@@ -1,8 +1,8 @@
 """Warnings that reach the person who runs the program.
 
 Several versions of FFCx, which DOLFINx imports, hand Python's warnings to :mod:`logging`; without a
-handler there, nobody sees them. Here a warning that has nowhere to go is written to standard error.
-Python's filters decide as ever: ``-W error`` raises, ``-W ignore`` is silent, and the default shows
+handler there, they are lost. Here a warning without a handler is written to standard error.
+Python's filters apply as usual: ``-W error`` raises, ``-W ignore`` is silent, and the default shows
 a text once per line of the program that caused it.
 """
 
@@ -21,10 +21,10 @@ def warn(message: str, category: type[Warning] = UserWarning, comm: Any = None) 
     """Warn, at the line outside this package from which it was called.
 
     Args:
-        message: What the person must know.
+        message: Text of the warning.
         category: Class of the warning.
-        comm: Where all ranks of a communicator give the same warning: it is shown once, and an
-            error that a filter makes of it is raised on all. Collective.
+        comm: Communicator whose ranks all give the same warning: it is shown once, and an error
+            that a filter makes of it is raised on all ranks. Collective.
 
     Raises:
         Warning: Of the given class, if a filter makes it an error.
@@ -48,18 +48,18 @@ def _show(message: str, category: type[Warning]) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
     handler.terminator = ""  # the text of a warning ends its line
-    heard = _is_heard(logger)
-    if not heard:
+    has_handler = _has_handler(logger)
+    if not has_handler:
         logger.addHandler(handler)
     try:
         warnings.warn(message, category, stacklevel=_level_of_caller())
     finally:
-        if not heard:
+        if not has_handler:
             logger.removeHandler(handler)
 
 
-def _is_heard(logger: logging.Logger) -> bool:
-    """Whether a record of this logger goes anywhere; the NullHandler of logging goes nowhere."""
+def _has_handler(logger: logging.Logger) -> bool:
+    """Whether a record of this logger reaches a handler other than a NullHandler."""
     current: logging.Logger | None = logger
     while current is not None:
         if any(not isinstance(handler, logging.NullHandler) for handler in current.handlers):

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from .. import _compat
 from ..kernels.base import FloatArray
-from .argument_checks import expression_of, functions_of
+from .expressions import expression_of, functions_of
 from .forms import add_vectors, compiled
 from .law import InternalVariableLaw
 from .prescribed import Prescribed
@@ -45,7 +45,7 @@ class Drag:
         coefficient: c ≥ 0 [force · time / length / volume], a number or a UFL expression.
         laws: The body: drag acts on the cells of these laws.
         u: The unknown, of linear Lagrange elements.
-        directions: For each law the virtual displacement of what it strains, in UFL.
+        directions: For each law the virtual displacement of its part of u, in UFL.
         prescribed: Dirichlet conditions.
 
     Attributes:
@@ -73,7 +73,7 @@ class Drag:
                 f"{degree}. Use elements of degree 1."
             )
         c = expression_of("drag", coefficient, (), space.mesh)
-        if any(_compat.share_values(found, u) for found in functions_of(c)):
+        if any(_compat.share_values(function, u) for function in functions_of(c)):
             raise ValueError(
                 "drag: the coefficient must not depend on u, of which its matrix has no "
                 "derivative. Put such a force into loads."
@@ -82,10 +82,10 @@ class Drag:
         form = sum(
             (
                 c
-                * each.kinematics.weight(each.points.mesh)
+                * law.kinematics.weight(law.points.mesh)
                 * _sum(direction)
-                * each.dx(metadata=_AT_VERTICES)
-                for each, direction in zip(laws, directions, strict=True)
+                * law.dx(metadata=_AT_VERTICES)
+                for law, direction in zip(laws, directions, strict=True)
             ),
             start=ufl.Form([]),
         )
@@ -115,9 +115,9 @@ class Drag:
         least = float(self.diagonal.min(initial=0.0)) if finite else -np.inf
         least = self._assembled.function_space.mesh.comm.allreduce(least, op=MPI.MIN)
         if least < 0.0:
-            found = f"the entry {least:.6g}" if np.isfinite(least) else "NaN or infinity"
+            content = f"the entry {least:.6g}" if np.isfinite(least) else "NaN or infinity"
             raise ValueError(
-                f"drag: must be finite and not negative anywhere; its matrix has {found}. "
+                f"drag: must be finite and not negative anywhere; its matrix has {content}. "
                 "Drag takes energy; give a coefficient >= 0."
             )
 
@@ -129,21 +129,38 @@ class Drag:
             self.force.x.array[:] = 0.0
 
     def dissipated(self, u: FloatArray, u_old: FloatArray) -> float:
-        """Energy that drag took in the step on this rank, Σ force · Δu ≥ 0."""
+        """Energy that drag dissipated in the step on this rank, Σ force · Δu ≥ 0."""
         owned = slice(0, self._owned)
         return float(self.force.x.array[owned] @ (u[owned] - u_old[owned]))
 
-    def held(self) -> NDArray[np.int32]:
+    def fixed_dofs(self) -> NDArray[np.int32]:
         """Owned dofs that do not move in a step of length 0, without the prescribed ones."""
         return np.flatnonzero(self._free(self.diagonal) > 0.0).astype(np.int32)
 
-    def add_to(self, matrix: Any, dt: float, scale: float) -> None:
-        """Add the derivative of the residual with respect to u; ``scale`` for rows of held dofs."""
+    def add_force(
+        self, residual: Any, u: FloatArray, u_old: FloatArray, dt: float, scale: float
+    ) -> None:
+        """Add :attr:`force` to a residual; for ``dt`` = 0 write ``scale`` (u − u_n) at fixed dofs.
+
+        Args:
+            residual: PETSc vector on u's space.
+            u: Displacement, shape of ``u.x.array``.
+            u_old: Displacement at the start of the step, same shape.
+            dt: Length of the step.
+            scale: A typical stiffness.
+        """
+        residual.axpy(1.0, self.force.x.petsc_vec)
+        if dt == 0.0:
+            fixed = self.fixed_dofs()
+            residual.array_w[fixed] = scale * (u[fixed] - u_old[fixed])
+
+    def add_derivative(self, matrix: Any, dt: float, scale: float) -> None:
+        """Add the derivative of :meth:`add_force` with respect to u to a PETSc matrix."""
         if dt > 0.0:
             self._increment.array_w[:] = self._free(self.diagonal) / dt
             matrix.setDiagonal(self._increment, addv=PETSc.InsertMode.ADD_VALUES)
         else:
-            matrix.zeroRows(self.held() + self._first, diag=scale)
+            matrix.zeroRows(self.fixed_dofs() + self._first, diag=scale)
 
     def _free(self, values: FloatArray) -> FloatArray:
         free = values[: self._owned].copy()

@@ -1,4 +1,4 @@
-"""Strain that bears no stress, such as thermal expansion: it acts on the body as loads do."""
+"""Strain without stress, such as thermal expansion: it acts on the body as loads do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from .. import _compat
 from ..kernels.base import FloatArray
 from ..kinematics import Kinematics
-from .argument_checks import expression_of, functions_of
+from .expressions import expression_of, functions_of
 from .quadrature import QuadraturePoints
 
 
@@ -21,7 +21,7 @@ class Eigenstrain:
     Args:
         expression: ε*, a UFL expression of the UFL shape of the kinematics' measure.
         measure: The measure of deformation from which it is subtracted.
-        kinematics: Of small strain.
+        kinematics: A kinematics of small strain.
         points: The quadrature points.
 
     Attributes:
@@ -56,7 +56,7 @@ class Eigenstrain:
             raise ValueError("eigenstrain: must be finite at all points; found NaN or infinity.")
 
     def commit(self) -> None:
-        """The value that was read last is where the next step starts."""
+        """Take the value that was read last as the start of the next step."""
         np.copyto(self.committed, self.trial)
 
     def restore(self) -> None:
@@ -71,7 +71,7 @@ class Eigenstrain:
         Args:
             stress_old: σ at the last commit, shape ``(points, size)``.
             stress: σ now, same shape.
-            volumes: Of the points, shape ``(points,)``.
+            volumes: Volumes of the points, shape ``(points,)``.
 
         Returns:
             With the stress at the end of the step, and with the mean of both ends [energy].
@@ -89,5 +89,12 @@ def _check(eigenstrain: Any, measure: Any, kinematics: Kinematics) -> None:
             "Use finite=False."
         )
     unknowns = functions_of(measure)
-    if any(_compat.share_values(found, u) for found in functions_of(eigenstrain) for u in unknowns):
-        raise ValueError("eigenstrain: must not depend on the displacement; it is data.")
+    if any(
+        _compat.share_values(function, u)
+        for function in functions_of(eigenstrain)
+        for u in unknowns
+    ):
+        raise ValueError(
+            "eigenstrain: must not depend on the displacement; found an expression of u. Give it "
+            "as data."
+        )

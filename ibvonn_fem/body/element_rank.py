@@ -26,11 +26,12 @@ def warn_of_poor_rule(name: str, u: Any, degree: int, kinematics: Any, comm: Any
     """Warn where a motion of a cell other than a rigid one meets no resistance.
 
     Args:
-        name: Of the law.
-        u: What the law strains: a Function, a part of one, or a sum of such.
-        degree: Of the quadrature rule.
-        kinematics: Of the law; in rotational symmetry the hoop strain u_r / r resists too.
-        comm: Of the mesh; collective.
+        name: Name of the law.
+        u: Displacement of the law: a Function, a part of one, or a sum of such.
+        degree: Degree of the quadrature rule.
+        kinematics: Kinematics of the law; in rotational symmetry the hoop strain u_r / r resists
+            too.
+        comm: Communicator of the mesh; the call is collective.
     """
     symmetry = getattr(getattr(kinematics, "setting", None), "symmetry", None)
     rotational = symmetry is Symmetry.ROTATIONAL
@@ -52,19 +53,19 @@ def warn_of_poor_rule(name: str, u: Any, degree: int, kinematics: Any, comm: Any
 
 def strained_elements(u: Any) -> list[Any]:
     """Elements of the Functions in u; of mixed ones the parts whose components occur in u."""
-    found = []
+    elements = []
     expression = ufl.as_ufl(u)
     for function in ufl.algorithms.extract_coefficients(expression):
         element = function.ufl_element()
         parts = element.sub_elements
         if parts and element.block_size == 1:
-            used = _components(expression, function)
+            indices = _components(expression, function)
             ends = np.cumsum([part.reference_value_size for part in parts])
-            kept = {int(np.searchsorted(ends, index, side="right")) for index in used}
-            found += [parts[i] for i in sorted(kept)]
+            numbers = {int(np.searchsorted(ends, index, side="right")) for index in indices}
+            elements += [parts[i] for i in sorted(numbers)]
         else:
-            found.append(element)
-    return found
+            elements.append(element)
+    return elements
 
 
 def _components(expression: Any, function: Any) -> set[int]:

@@ -1,4 +1,4 @@
-"""Energy balance of a step: where the work went, and what the time scheme added.
+"""Energy balance of a step: work, stored energy, dissipation and error of the time scheme.
 
 For a converged step with end-of-step forces, work W, stored energy Ψ and dissipation D
 (of the law, and of drag where there is one),
@@ -11,8 +11,15 @@ forces at both ends (trapezoidal work) the remainder is one order smaller.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+
+from mpi4py import MPI
+
+import numpy as np
+
+from ..kernels.base import FloatArray
+from .law import InternalVariableLaw
 
 
 @dataclass(frozen=True)
@@ -25,7 +32,7 @@ class EnergyBalance:
         internal_work: ∫ σ⁺ · Δε dx; equals ``external_work − dragged`` up to the solver's residual.
         stored: Change of ∫ f dx.
         dissipated: ∫ g⁺·(α⁺ − α_n) dx, never negative.
-        dragged: Energy taken by drag on the surroundings, ∫ c |Δu|²/Δt dx, never negative.
+        dragged: Energy dissipated by drag on the surroundings, ∫ c |Δu|²/Δt dx, never negative.
     """
 
     external_work: float = 0.0
@@ -58,3 +65,58 @@ def total(balances: Iterable[EnergyBalance]) -> EnergyBalance:
     for balance in balances:
         result = result + balance
     return result
+
+
+@dataclass(frozen=True)
+class StepForces:
+    """Forces and displacements of one step on the dofs that a rank owns.
+
+    Attributes:
+        increment: Δu, shape ``(owned,)``.
+        internal: Internal force at the end of the step.
+        external: Loads at the end of the step; the reaction where u is prescribed.
+        external_old: The same at the start of the step.
+        dragged: Energy that drag dissipated, on this rank.
+    """
+
+    increment: FloatArray
+    internal: FloatArray
+    external: FloatArray
+    external_old: FloatArray
+    dragged: float
+
+
+def balance_of_step(
+    comm: MPI.Intracomm, forces: StepForces, laws: Sequence[InternalVariableLaw], stored: float
+) -> EnergyBalance:
+    """Energy balance of one step. Collective; all ranks get the same bits.
+
+    Args:
+        comm: Communicator of the ranks.
+        forces: Forces of this rank.
+        laws: The laws, at the end of the step.
+        stored: Change of the stored energy of all ranks.
+    """
+    increment, external, external_old = forces.increment, forces.external, forces.external_old
+    works = np.array(
+        [
+            external @ increment,
+            0.5 * (external + external_old) @ increment,
+            forces.internal @ increment,
+            forces.dragged,
+        ]
+    )
+    comm.Allreduce(MPI.IN_PLACE, works, op=MPI.SUM)
+    # An eigenstrain acts on the body as loads do.
+    eigen = np.sum([law.eigenstrain_work() for law in laws], axis=0)
+    works[:3] += eigen[[0, 1, 0]]
+    balance = EnergyBalance(
+        external_work=float(works[0]),
+        external_work_trapezoidal=float(works[1]),
+        internal_work=float(works[2]),
+        stored=stored,
+        dissipated=sum(law.step_dissipation() for law in laws),
+        dragged=float(works[3]),
+    )
+    agreed: EnergyBalance = comm.bcast(balance)  # a reduction does not promise equal bits
+    return agreed

@@ -21,8 +21,8 @@ def compiled(form: Any) -> list[Any]:
     parts: list[tuple[dict[str, Any], list[Any]]] = []
     for integral in form.integrals():
         kind, tags = integral.integral_type(), integral.subdomain_data()
-        for known, integrals in parts:
-            if known.setdefault(kind, tags) is tags:
+        for tags_of_kind, integrals in parts:
+            if tags_of_kind.setdefault(kind, tags) is tags:
                 integrals.append(integral)
                 break
         else:
@@ -41,10 +41,10 @@ def add_vectors(forms: Sequence[Any], function: Any) -> None:
 
 
 def matrix_of(space: Any, *, across_facets: bool) -> Any:
-    """A matrix with room for all pairs of dofs that share a cell, or a facet of the inside.
+    """A matrix with entries for all pairs of dofs that share a cell, or an interior facet.
 
-    PETSc drops what the first assembly leaves empty, and later entries there in silence: so a form
-    on every cell comes first, whatever the cells of the laws are.
+    PETSc removes entries that the first assembly leaves empty and ignores later values there, so a
+    form on every cell is assembled first, whatever the cells of the laws are.
     """
     v, du = ufl.TestFunction(space), ufl.TrialFunction(space)
     form = ufl.inner(du, v) * ufl.dx(domain=space.mesh)

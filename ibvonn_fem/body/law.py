@@ -1,17 +1,15 @@
 """A learned law at the quadrature points of a mesh: state, stress and consistent tangent.
 
-One step from (ε_n, α_n) to (ε⁺, α⁺) at every law point,
+One step from (ε_n, α_n) to (ε⁺, α⁺) in every integration direction of every point,
 
     α⁺ − α_n − Δt ∂φ/∂g(−∂f/∂α(ε⁺, α⁺); ε_n, α_n) = 0,   σ = ∂f/∂ε(ε⁺, α⁺),   C = dσ/dε,
 
-with the committed state (index n) apart from the trial state that Newton's method iterates.
+The committed state (index n) is kept apart from the trial state, which Newton's method changes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 from mpi4py import MPI
@@ -20,27 +18,23 @@ import numpy as np
 import ufl
 
 from .. import _compat
-from ..errors import LocalSolveError, StepError
+from ..errors import StepError
 from ..kernels.base import FloatArray
 from ..kinematics import Kinematics
-from ..kinematics.evaluation import Evaluation, block_size
+from ..kinematics.evaluation import strains_of_law
 from ..model.exported_model import ExportedModel
-from ..model.microstates import Decoder, equilibrium_state
-from ..model.point_reports import FailureReport, RangeReport, find_excursions, find_failures
-from .argument_checks import (
-    check_law,
-    constants_of,
-    functions_of,
-    mesh_of,
-    on_all_ranks,
-    require_one_model,
-    require_same,
-    time_step,
-)
+from ..model.microstates import equilibrium_state
+from ..model.point_reports import RangeReport
+from .argument_checks import check_law, mesh_of, require_one_model, time_step
 from .eigenstrain import Eigenstrain
 from .element_rank import warn_of_poor_rule
-from .law_state import LawState
+from .expressions import constants_of, functions_of
+from .law_microstates import LawMicrostates
+from .law_start import checked_statev, relax
+from .law_state import DisplacementState, LawState
+from .point_update import PointUpdate
 from .quadrature import QuadraturePoints
+from .rank_agreement import on_all_ranks, require_same
 
 
 class InternalVariableLaw:
@@ -55,13 +49,13 @@ class InternalVariableLaw:
         u: Displacement: a Function, or a part of one (``ufl.split``) [length].
         quadrature_degree: Degree of the rule. For Lagrange elements of order p: 2 (p − 1) on
             intervals, triangles, tetrahedra and pyramids, 2 p on quadrilaterals, hexahedra and
-            prisms. A rule that leaves motions without force is warned of.
+            prisms. A warning names a rule that leaves motions without resistance.
         eigenstrain: Strain that bears no stress, such as αΔT: a UFL expression of the UFL shape of
             the kinematics' measure, at small strain. The law sees the measure without it; its
             Constants and Functions are read at every :meth:`update`.
         subdomain: Cell tags and the tag, or a tuple of tags, of the cells made of this material
             (default: all cells).
-        mesh: Only needed where it cannot be found from ``u``.
+        mesh: The mesh, if ``u`` is an expression without Functions.
         name: Used in messages and output (default: the model's name).
 
     Attributes:
@@ -69,9 +63,8 @@ class InternalVariableLaw:
         tangent: Consistent tangent dσ/dε, UFL shape of the measure twice.
         energy: Free energy per unit reference volume, f(ε⁺, α⁺).
         dissipation: Dissipation of the current step, g⁺·(α⁺ − α_n) ≥ 0.
-        validity: Largest excursion from the training range (of strain, internal variables, strain
-            rate and time step) in half widths, 0 inside.
-        worst_residual: Largest scaled residual of the last :meth:`update` on this rank.
+        validity: Largest excursion from the envelope of the training data (of strain, internal
+            variables, strain rate and time step) in half widths, 0 inside.
         points: The quadrature points and their arrays.
         dx: The measure to integrate with.
         commits: How often the committed state was replaced.
@@ -125,17 +118,17 @@ class InternalVariableLaw:
             measure -= self._eigenstrain.expression
         self._measure_of_u = self.points.evaluator(measure)
         self.volumes = self.points.volumes(self._weight)
-        law_points = kinematics.law_points
-        measure_size = self._measure_of_u.size
         self._state = LawState(
-            self.points.size, law_points, measure_size, model.manifest.initial_state.statev
+            self.points.size,
+            kinematics.direction_count,
+            self._measure_of_u.size,
+            model.manifest.initial_state.statev,
         )
-        block = max(1, min(block_size(law_points), self.points.size))
-        self._evaluation = Evaluation(model, kinematics, measure_size, block)
-        self._range = RangeReport(0, self.points.size * law_points)
-        self._unknowns = [
-            (each, each.x.array.copy(), each.x.array.copy()) for each in functions_of(u)
-        ]
+        self._displacement = DisplacementState(functions_of(u))
+        self._microstates = LawMicrostates(self.name, model, kinematics, self._state)
+        self._point_update = PointUpdate(
+            self.name, model, kinematics, self.points, self._state, self._rows
+        )
         self.commits = self.revision = 0
         self._trial = "none"
         self.update(0.0)
@@ -147,8 +140,13 @@ class InternalVariableLaw:
         return self.points.comm
 
     @property
+    def worst_residual(self) -> float:
+        """Largest scaled residual of the last :meth:`update` on this rank."""
+        return self._point_update.worst_residual
+
+    @property
     def internal(self) -> FloatArray:
-        """Committed internal variables, shape ``(points, law_points, n_α)``; a read-only view."""
+        """Committed internal variables, shape ``(points, directions, n_α)``; a read-only view."""
         view = self._state.internal
         view.flags.writeable = False
         return view
@@ -188,68 +186,18 @@ class InternalVariableLaw:
         self._trial = "failed"
         if self._eigenstrain is not None:
             self._eigenstrain.read()
-        for function, trial, _ in self._unknowns:
-            np.copyto(trial, function.x.array)
+        self._displacement.read()
         condensed = list(self.kinematics.condensed)
         measure = self._state.measure
-        held = measure[:, condensed]  # not functions of u: they go on from the last iterate
+        last_iterate = measure[:, condensed]  # the condensed components are no functions of u
         self._measure_of_u(measure)
-        measure[:, condensed] = held
-        failures, ranges = [], []
-        self.worst_residual = 0.0
-        for start in range(0, self.points.size, self._evaluation.block):
-            stop = min(start + self._evaluation.block, self.points.size)
-            failed, outside = self._update_block(start, stop, dt)
-            failures.append(failed)
-            ranges.append(outside)
-        self._range = RangeReport.merge(ranges)
-        self._agree_on_failures(FailureReport.merge(failures), dt)
+        measure[:, condensed] = last_iterate
+        self._point_update(dt)
         self._trial = "new"
 
-    def _update_block(self, start: int, stop: int, dt: float) -> tuple[FailureReport, RangeReport]:
-        law_points, state = self.kinematics.law_points, self._state
-        rows = slice(start * law_points, stop * law_points)
-        result = self._evaluation(
-            state.measure[start:stop],
-            state.measure_old[start:stop],
-            state.statev_old[rows],
-            dt,
-            guess=state.statev[rows],
-        )
-        manifest = self.model.manifest
-        self.worst_residual = max(self.worst_residual, float(result.law.residual.max(initial=0.0)))
-        failures = find_failures(result.law, result.strain, manifest.residual_tolerance, rows.start)
-        np.copyto(state.statev[rows], result.law.statev_new)
-        if failures.failed:  # a bad value must not become the next first iterate
-            np.copyto(state.statev[rows], state.statev_old[rows])
-            np.copyto(state.measure[start:stop], state.measure_old[start:stop])
-        self._rows["stress"].set(result.stress, start, stop)
-        self._rows["tangent"].set(result.tangent, start, stop)
-        self._rows["energy"].set(result.energy, start, stop)
-        self._rows["dissipation"].set(result.dissipation, start, stop)
-        self._rows["validity"].set(result.validity, start, stop)
-        return failures, find_excursions(result.law, result.strain, result.strain_old, dt, manifest)
-
-    def _agree_on_failures(self, failures: FailureReport, dt: float) -> None:
-        """Raise on every rank or on none."""
-        if self.comm.allreduce(failures.failed, op=MPI.SUM) == 0:
-            return
-        if failures.failed:
-            point = failures.worst // self.kinematics.law_points
-            failures = replace(failures, place=f" near {self.points.place(point)}")
-        error = FailureReport.merge(self.comm.allgather(failures)).error(
-            self.model.manifest.residual_tolerance, dt
-        )
-        raise LocalSolveError(
-            f"{self.name}: {error}",
-            failed=error.failed,
-            total=error.total,
-            residual=error.residual,
-        )
-
     def range_report(self) -> RangeReport:
-        """Points outside the training range at the last :meth:`update`, of all ranks."""
-        return RangeReport.merge(self.comm.allgather(self._range))
+        """Points of all ranks outside the training range at the last :meth:`update`. Collective."""
+        return RangeReport.merge(self.comm.allgather(self._point_update.ranges))
 
     def commit(self) -> None:
         """Accept the trial state: it becomes the start of the next step.
@@ -264,13 +212,12 @@ class InternalVariableLaw:
             )
         if self._trial == "committed":
             raise StepError(
-                f"{self.name}: commit needs a new trial state; the last one is committed already "
+                f"{self.name}: commit needs a new trial state; the last one is already committed "
                 "and its dissipation would count twice. Call update first."
             )
         self._accept()
         self._trial = "committed"
-        for _, trial, committed in self._unknowns:
-            np.copyto(committed, trial)
+        self._displacement.commit()
         if self._eigenstrain is not None:
             self._eigenstrain.commit()
         rows = self._rows
@@ -283,8 +230,7 @@ class InternalVariableLaw:
         """
         self.revision += 1
         self._trial = "restored"
-        for _, trial, committed in self._unknowns:
-            np.copyto(trial, committed)
+        self._displacement.restore()
         if self._eigenstrain is not None:
             self._eigenstrain.restore()
         self._state.restore()
@@ -308,11 +254,7 @@ class InternalVariableLaw:
 
     def displacement(self, u: Any) -> FloatArray:
         """Values of the Function ``u`` at the last commit; the law's own array, not a copy."""
-        return next(
-            committed
-            for function, _, committed in self._unknowns
-            if _compat.share_values(function, u)
-        )
+        return self._displacement.committed(u)
 
     def constants(self) -> dict[str, Any]:
         """Values of the Constants that the law reads at every :meth:`update`, by name."""
@@ -330,22 +272,22 @@ class InternalVariableLaw:
         A problem that exists goes on from there. Collective.
 
         Args:
-            statev: α, shape ``(n_α,)`` for all law points, ``(law_points, n_α)`` for all quadrature
-                points, or ``(points, law_points, n_α)``; those of an ensemble of microstates are
-                given by :func:`ibvonn_fem.model.microstates.encode`.
+            statev: α, shape ``(n_α,)`` for all integration directions, ``(directions, n_α)`` for
+                all quadrature points, or ``(points, directions, n_α)``. For an ensemble of
+                microstates :func:`ibvonn_fem.model.microstates.encode` gives them.
 
         Raises:
             ValueError: If the shape does not fit or a value is not finite.
         """
         with on_all_ranks(self.comm):
-            given = self._given_state(statev)
-        self._state.start_from(given)
+            internal = checked_statev(self.name, statev, self._state.shape)
+        self._state.start_from(internal)
         self.update(0.0)
         self.commit()
         self._state.dissipated[:] = 0.0
 
     def start_at_equilibrium(self) -> None:
-        """Start at the current ``u``, every law point at the equilibrium of its strain. Collective.
+        """Start at the current ``u``, every point at the equilibrium of its strain. Collective.
 
         A problem that exists goes on from there.
 
@@ -353,61 +295,14 @@ class InternalVariableLaw:
             ArithmeticError: If a point has no equilibrium.
         """
         if self.kinematics.condensed:
-            self._relax()
+            relax(self)
+            self.start_from(self.internal.copy())
             return
         self._measure_of_u(self._state.measure)
-        strain = self._strains(self._state.measure)
+        strain = strains_of_law(self.model, self.kinematics, self._state.measure)
         with on_all_ranks(self.comm):
             statev = equilibrium_state(self.model, strain)
         self.start_from(statev.reshape(self._state.shape))
-
-    def _given_state(self, statev: object) -> FloatArray:
-        shape = self._state.shape
-        try:
-            given = np.asarray(statev)
-            if given.dtype.kind not in "fiu":
-                raise TypeError
-        except (TypeError, ValueError):
-            raise TypeError(
-                f"{self.name}: statev must be an array of real numbers; found "
-                f"{type(statev).__name__}."
-            ) from None
-        if given.shape not in (shape, shape[1:], shape[2:]) or not np.isfinite(given).all():
-            raise ValueError(
-                f"{self.name}: statev must be finite, of shape {shape[2:]}, {shape[1:]} or "
-                f"{shape}; found shape {given.shape}."
-            )
-        return given.astype(np.float64)
-
-    def _relax(self) -> None:
-        """Steps at held u, tenfold longer each, until no internal variable on any rank moves.
-
-        Strains that the kinematics finds from zero stress follow on the way.
-        """
-        manifest = self.model.manifest
-        dt = float(manifest.envelope.time_step[1]) or 1.0
-        for _ in range(40):
-            before = self.internal.copy()
-            self.update(dt)
-            self.commit()
-            bound = 1e-12 * (manifest.internal_scale + np.abs(before))
-            still = bool((np.abs(self.internal - before) <= bound).all())
-            if self.comm.allreduce(still, op=MPI.LAND):
-                self.start_from(self.internal.copy())
-                return
-            dt = min(10.0 * dt, 1e12)
-        raise ArithmeticError(
-            f"{self.name}: the body has no equilibrium at its held displacement, internal "
-            f"variables still move after a step of {dt:.3g}. Stay within the range "
-            "of the training data."
-        )
-
-    def _strains(self, measure: FloatArray) -> FloatArray:
-        """Strains of the law points of some quadrature points, shape ``(n * law_points, n_ε)``."""
-        strain = np.empty((len(measure) * self.kinematics.law_points, self.model.strain_size))
-        self.kinematics.strains(measure, strain)
-        strain += self.model.manifest.initial_state.strain
-        return strain
 
     def microstates(
         self,
@@ -416,12 +311,12 @@ class InternalVariableLaw:
         direction: int | None = None,
         random: np.random.Generator | None = None,
     ) -> FloatArray:
-        """Draw microstates from the flow at the committed state of a quadrature point.
+        """Draw microstates from the decoder at the committed state of a quadrature point.
 
         Args:
             point: Its index on this rank.
-            n: How many.
-            direction: Index of the law point, where there are several at a quadrature point.
+            n: Number of microstates.
+            direction: Index of the integration direction, where a point has several.
             random: Source of random numbers (default: a fixed seed).
 
         Returns:
@@ -431,17 +326,16 @@ class InternalVariableLaw:
             ExportedModelError: If the model has no decoder.
             IndexError: If there is no such point or direction.
         """
-        strain, statev = self._law_point(point, direction)
         random = np.random.default_rng(0) if random is None else random
-        return np.asarray(self._decoder.sample(strain, statev, n, random)[0])
+        return self._microstates.sample(point, direction, n, random)
 
     def density(self, point: int, x: object, direction: int | None = None) -> FloatArray:
-        """Density q(x | ε, α) of the flow at the committed state of a quadrature point.
+        """Density q(x | ε, α) of the decoder at the committed state of a quadrature point.
 
         Args:
             point: Its index on this rank.
             x: Microstates, shape ``(n, n_x)``; ``(n,)`` if they have one component.
-            direction: Index of the law point, where there are several at a quadrature point.
+            direction: Index of the integration direction, where a point has several.
 
         Returns:
             Density per unit volume of x, shape ``(n,)``.
@@ -450,30 +344,7 @@ class InternalVariableLaw:
             ExportedModelError: If the model has no decoder.
             IndexError: If there is no such point or direction.
         """
-        strain, statev = self._law_point(point, direction)
-        given = np.asarray(x, dtype=np.float64).reshape(1, -1, self._decoder.size)
-        return np.asarray(np.exp(self._decoder.log_density(strain, statev, given)[0]))
-
-    @cached_property
-    def _decoder(self) -> Decoder:
-        return Decoder(self.model)
-
-    def _law_point(self, point: int, direction: int | None) -> tuple[FloatArray, FloatArray]:
-        """Committed ε and α of one law point, each with one row."""
-        law_points = self.kinematics.law_points
-        if not 0 <= point < self.points.size:
-            raise IndexError(
-                f"{self.name}: point must be one of the {self.points.size} of this rank; "
-                f"found {point}."
-            )
-        if (direction is None and law_points > 1) or not 0 <= (direction or 0) < law_points:
-            raise IndexError(
-                f"{self.name}: direction must be one of {law_points} (0 to {law_points - 1}); "
-                f"found {direction}."
-            )
-        k = direction or 0
-        strain = self._strains(self._state.measure_old[point : point + 1])[k : k + 1]
-        return strain, self.internal[point, k : k + 1]
+        return self._microstates.density(point, direction, x)
 
     def virtual_work(self, v: Any) -> Any:
         """∫ σ · δε(v) as a UFL form: internal virtual work in direction ``v``."""

@@ -1,9 +1,13 @@
-"""State of a law at the points of a mesh: the committed one, and the one that is being tried."""
+"""State of a law at the points of a mesh: the committed one, and the one of the current trial."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
+from .. import _compat
 from ..kernels.base import FloatArray
 
 
@@ -12,21 +16,23 @@ class LawState:
 
     Args:
         points: Number of quadrature points.
-        law_points: Law points at each of them, the directions of a microsphere for instance.
+        direction_count: Integration directions at each of them.
         measure_size: Components of the measure of deformation and of the stress.
         statev: α at the start, shape ``(n_α,)``.
 
     Attributes:
-        statev, statev_old: α, shape ``(points * law_points, n_α)``.
+        statev, statev_old: α, shape ``(points * direction_count, n_α)``.
         measure, measure_old: Measure of deformation, shape ``(points, measure_size)``.
         stress_old: Committed stress, shape ``(points, measure_size)``.
         energy_old: Committed free energy, shape ``(points, 1)``.
         dissipated: Dissipation of all committed steps, shape ``(points,)``.
     """
 
-    def __init__(self, points: int, law_points: int, measure_size: int, statev: FloatArray) -> None:
-        self.shape = (points, law_points, len(statev))
-        self.statev = np.tile(statev, (points * law_points, 1))
+    def __init__(
+        self, points: int, direction_count: int, measure_size: int, statev: FloatArray
+    ) -> None:
+        self.shape = (points, direction_count, len(statev))
+        self.statev = np.tile(statev, (points * direction_count, 1))
         self.statev_old = self.statev.copy()
         self.measure = np.zeros((points, measure_size))
         self.measure_old = np.zeros((points, measure_size))
@@ -36,7 +42,7 @@ class LawState:
 
     @property
     def internal(self) -> FloatArray:
-        """Committed α, shape ``(points, law_points, n_α)``; a view."""
+        """Committed α, shape ``(points, directions, n_α)``; a view."""
         return self.statev_old.reshape(self.shape)
 
     def start_from(self, statev: FloatArray) -> None:
@@ -72,3 +78,43 @@ class LawState:
             "energy": self.energy_old,
             "dissipated": self.dissipated,
         }
+
+
+class DisplacementState:
+    """Values of the Functions on which a law depends, at its last update and its last commit.
+
+    Args:
+        functions: The Functions of the displacement.
+    """
+
+    def __init__(self, functions: Sequence[Any]) -> None:
+        self._functions = list(functions)
+        self._trial = [function.x.array.copy() for function in functions]
+        self._committed = [function.x.array.copy() for function in functions]
+
+    def read(self) -> None:
+        """Take the current values as the trial ones."""
+        for trial, function in zip(self._trial, self._functions, strict=True):
+            np.copyto(trial, function.x.array)
+
+    def commit(self) -> None:
+        """The trial values become the committed ones."""
+        for committed, trial in zip(self._committed, self._trial, strict=True):
+            np.copyto(committed, trial)
+
+    def restore(self) -> None:
+        """Drop the trial values."""
+        for committed, trial in zip(self._committed, self._trial, strict=True):
+            np.copyto(trial, committed)
+
+    def committed(self, u: Any) -> FloatArray:
+        """Committed values of the Function ``u``; the array itself, not a copy.
+
+        Raises:
+            ValueError: If ``u`` is none of the Functions.
+        """
+        for function, values in zip(self._functions, self._committed, strict=True):
+            if _compat.share_values(function, u):
+                committed: FloatArray = values
+                return committed
+        raise ValueError("InternalVariableLaw: the law does not depend on this Function.")

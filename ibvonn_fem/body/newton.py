@@ -25,7 +25,7 @@ from petsc4py import PETSc
 
 import numpy as np
 
-from .argument_checks import require_same
+from .rank_agreement import require_same
 
 DEFAULT_OPTIONS: dict[str, Any] = {
     "snes_type": "newtonls",
@@ -42,7 +42,7 @@ _prefixes = itertools.count()
 
 
 class Equations(Protocol):
-    """What is to be solved: residual(x) = 0."""
+    """The equations residual(x) = 0."""
 
     def residual(self, x: Any, b: Any) -> None:
         """Write the residual at ``x`` into ``b``; NaN where it cannot be evaluated."""
@@ -69,7 +69,7 @@ class SolveReport:
         converged: Whether equilibrium was reached.
         iterations: Newton iterations.
         residual_history: Norms of the residual at every iteration [force].
-        message: Why it stopped.
+        message: Reason for which it stopped.
         local_residual: Largest scaled residual of the laws at the solution, of all ranks.
     """
 
@@ -84,12 +84,13 @@ class NewtonSolver:
     """SNES for one set of equations; owns its PETSc objects.
 
     Args:
-        equations: Held weakly. PETSc objects are destroyed collectively, so this must happen when
-            the program drops the problem on all ranks, not when one rank's garbage collector runs.
-        x: Vector of unknowns, taken over.
-        matrix: Matrix of the Jacobian, taken over.
-        options: PETSc options without prefix, on top of :data:`DEFAULT_OPTIONS`. Those that nothing
-            has asked for after the first linear solve are named in a warning.
+        equations: The equations, of which a weak reference is stored. PETSc objects are destroyed
+            collectively, so this must happen when the program drops the problem on all ranks, not
+            when one rank's garbage collector runs.
+        x: Vector of unknowns, which the solver owns from then on.
+        matrix: Matrix of the Jacobian, likewise.
+        options: PETSc options without prefix, on top of :data:`DEFAULT_OPTIONS`. Those that PETSc
+            has not read after the first linear solve are named in a warning.
 
     Raises:
         TypeError: If the options are no mapping of names.
@@ -115,12 +116,12 @@ class NewtonSolver:
         self.snes.setFunction(lambda _, x, b: solver._equations.residual(x, b), self._b)
         self.snes.setJacobian(lambda _, x, *__: solver._equations.jacobian(x), matrix)
         self.snes.setConvergenceTest(lambda *call: solver._has_converged(*call))
-        own = _own_options(x.getComm().tompi4py(), options)
+        user_options = _own_options(x.getComm().tompi4py(), options)
         self._options = dict(DEFAULT_OPTIONS)
         if self.x.getComm().getSize() > 1 and PETSc.Sys.hasExternalPackage("mumps"):
             self._options["pc_factor_mat_solver_type"] = "mumps"  # PETSc's own LU is serial
-        self._options.update(own)
-        self._unread = set(own)
+        self._options.update(user_options)
+        self._unread = set(user_options)
         self._prefix = f"ibvonn_{next(_prefixes)}_"
         self.snes.setOptionsPrefix(self._prefix)
         with self._options_in_place():
@@ -140,13 +141,13 @@ class NewtonSolver:
                 database.delValue(self._prefix + key)
 
     def _report_unread(self) -> None:
-        """Name the options of the user that nothing asked for, once."""
+        """Warn once of the options of the user that PETSc has not read."""
         unread, self._unread = sorted(self._unread), set()
         if unread and self.x.getComm().getRank() == 0:
             warnings.warn(
                 f"InternalVariableProblem: PETSc did not ask for the options "
-                f"{', '.join(unread)}; they have no effect. See their spelling, and that the "
-                "solver they belong to is in use.",
+                f"{', '.join(unread)}; they have no effect. Check their spelling, and that the "
+                "solver to which they belong is in use.",
                 stacklevel=4,
             )
 

@@ -1,4 +1,4 @@
-"""Degrees of freedom whose displacement is prescribed: what acts there, and what is missing."""
+"""Degrees of freedom whose displacement is prescribed, and the reactions there."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from numpy.typing import NDArray
 
 from .. import _compat
 from ..kernels.base import FloatArray
-from .argument_checks import check_conditions, on_all_ranks, require_same
+from .load_checks import check_conditions
+from .rank_agreement import on_all_ranks, require_same
 
 
 class Prescribed:
-    """Dirichlet conditions of a problem, seen by the forces.
+    """Dirichlet conditions of a problem: their dofs, values and reactions.
 
     Args:
-        given: The list of conditions; it is read at every solve, so that it may change.
+        conditions: The list of the user; it is read at every solve, so that it may change.
         space: Space of the displacement.
 
     Attributes:
-        given: The list, as the user handed it over.
+        conditions: The list of the user.
         bcs: The conditions of the last :meth:`read`; their values are read at every use.
     """
 
-    def __init__(self, given: Sequence[Any], space: Any) -> None:
-        self.given = given
+    def __init__(self, conditions: Sequence[Any], space: Any) -> None:
+        self.conditions = conditions
         self._space = space
         self.bcs: list[Any] = []
         self._block = int(space.dofmap.index_map_bs)
@@ -42,26 +43,26 @@ class Prescribed:
         self.read()
 
     def read(self) -> None:
-        """Take the conditions that the list holds now. Collective.
+        """Read the list of conditions. Collective.
 
         Raises:
-            TypeError: On every rank, if it holds something else.
-            ValueError: Likewise, if a condition does not fit the space, holds no dof, or is not
-                there on all ranks.
+            TypeError: On every rank, if an entry is no condition.
+            ValueError: On every rank, if a condition does not fit the space, has no dof, or does
+                not exist on all ranks.
         """
         with on_all_ranks(self._comm):
-            check_conditions(self.given, self._space)
-        require_same(self._comm, "bcs", {"their number": len(self.given)})
-        if len(self.given) == len(self.bcs) and all(map(is_, self.given, self.bcs)):
+            check_conditions(self.conditions, self._space)
+        require_same(self._comm, "bcs", {"their number": len(self.conditions)})
+        if len(self.conditions) == len(self.bcs) and all(map(is_, self.conditions, self.bcs)):
             return
-        counts = np.array([len(bc.dof_indices()[0]) for bc in self.given], dtype=np.int64)
+        counts = np.array([len(bc.dof_indices()[0]) for bc in self.conditions], dtype=np.int64)
         self._comm.Allreduce(MPI.IN_PLACE, counts, op=MPI.SUM)
         if not counts.all():
             raise ValueError(
-                f"bcs: every condition must hold a dof; bcs[{int(counts.argmin())}] holds none on "
+                f"bcs: every condition must have a dof; bcs[{int(counts.argmin())}] has none on "
                 "any rank. See where its dofs were located, or leave it out."
             )
-        self.bcs = list(self.given)
+        self.bcs = list(self.conditions)
 
     def constants(self) -> dict[str, Any]:
         """Values of the conditions that are Constants, by name."""
@@ -101,7 +102,7 @@ class Prescribed:
         return sums[0], sums[1]
 
     def _components(self, bc: Any) -> tuple[NDArray[np.intp], int]:
-        """Component of every dof, and their number; in a mixed space those of the part held."""
+        """Component of every dof, and the number of components of the prescribed part of u."""
         if self._block > 1 or self._space.num_sub_spaces == 0:
             return np.arange(self._size) % self._block, self._block
         part = self._space
@@ -113,7 +114,7 @@ class Prescribed:
         return component, max(part.num_sub_spaces, 1)
 
     def applied(self, internal: FloatArray, external: FloatArray) -> FloatArray:
-        """Loads on the owned dofs, with the reactions in their place where u is prescribed."""
+        """Loads on the owned dofs, or the reactions where u is prescribed."""
         applied = external.copy()
         for bc in self.bcs:
             dofs = _compat.owned_dofs(bc, self._owned)
@@ -121,7 +122,7 @@ class Prescribed:
         return applied
 
     def require_numbers(self) -> None:
-        """Raise, on all ranks alike, unless every prescribed value is a finite number. Collective.
+        """Raise on all ranks unless every prescribed value is a finite number. Collective.
 
         Raises:
             ValueError: If one is not.

@@ -1,4 +1,4 @@
-"""Quadrature points of a mesh as flat NumPy arrays, and the measure that belongs to them.
+"""Quadrature points of a mesh as flat NumPy arrays, and the measure of their rule.
 
 A quadrature element holds values exactly where its measure evaluates them. The law therefore owns
 its measure, and forms that integrate quadrature values with another one are refused.
@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from .. import _compat
 from ..kernels.base import FloatArray
-from .argument_checks import check_tags, on_all_ranks
+from .load_checks import check_tags
+from .rank_agreement import on_all_ranks
 
 
 class QuadraturePoints:
@@ -72,10 +73,12 @@ class QuadraturePoints:
                 tagged = np.unique(np.concatenate([tags.find(tag) for tag in numbers]))
             self.cells = tagged[tagged < owned].astype(np.int32)
             if mesh.comm.allreduce(len(self.cells), op=MPI.SUM) == 0:
-                every = sorted(set().union(*mesh.comm.allgather(np.unique(tags.values).tolist())))
+                existing = sorted(
+                    set().union(*mesh.comm.allgather(np.unique(tags.values).tolist()))
+                )
                 raise ValueError(
                     f"subdomain: no cell has the tag {', '.join(map(str, numbers))}; the tags are "
-                    f"{', '.join(map(str, every)) or 'none'}."
+                    f"{', '.join(map(str, existing)) or 'none'}."
                 )
             measure = ufl.Measure("dx", domain=mesh, subdomain_data=tags, metadata=self._metadata)
             self.dx = measure(numbers if len(numbers) > 1 else numbers[0])
@@ -114,7 +117,7 @@ class QuadraturePoints:
                 "was made; they were moved. Move them first, then make law and problem."
             )
 
-    def place(self, point: int) -> str:
+    def location(self, point: int) -> str:
         """Midpoint of the cell of a point, for messages."""
         geometry = self.mesh.geometry
         nodes = _compat.geometry_nodes(geometry)[self.cells[point // self.per_cell]]
@@ -146,19 +149,21 @@ class QuadraturePoints:
         Raises:
             ValueError: If degree or rule of an integral is not that of these points.
         """
-        watched = set(quadrature_functions)
+        checked = set(quadrature_functions)
         for integral in form.integrals():
-            found = watched.intersection(ufl.algorithms.extract_coefficients(integral.integrand()))
+            misused = checked.intersection(
+                ufl.algorithms.extract_coefficients(integral.integrand())
+            )
             metadata = integral.metadata()
-            if found and (
+            if misused and (
                 integral.integral_type() != "cell"
                 or metadata.get("quadrature_degree") != self.degree
                 or metadata.get("quadrature_rule", "default") != "default"
             ):
-                names = ", ".join(sorted(function.name for function in found))
+                names = ", ".join(sorted(function.name for function in misused))
                 raise ValueError(
-                    f"quadrature: {names} lives at quadrature points of degree {self.degree} and "
-                    f"must be integrated with law.dx; found an integral of type "
+                    f"quadrature: {names} has values at quadrature points of degree {self.degree} "
+                    f"and must be integrated with law.dx; found an integral of type "
                     f"'{integral.integral_type()}' with metadata {metadata or '{}'}. "
                     "Write `* law.dx` instead of `* ufl.dx`."
                 )
@@ -218,13 +223,13 @@ def _tags_and_numbers(subdomain: Any, mesh: Any) -> tuple[Any, tuple[int, ...]]:
             "subdomain: must be cell tags and a tag, (tags, 1) or (tags, (1, 2)); found "
             f"{type(subdomain).__name__}."
         )
-    tags, given = subdomain
+    tags, tag = subdomain
     check_tags("subdomain", tags, mesh, "cell", 0)
-    numbers = tuple(given) if isinstance(given, tuple | list | set | np.ndarray) else (given,)
+    numbers = tuple(tag) if isinstance(tag, tuple | list | set | np.ndarray) else (tag,)
     whole = [isinstance(tag, Integral) and not isinstance(tag, bool) for tag in numbers]
     if not numbers or not all(whole):
         raise TypeError(
-            f"subdomain: a tag must be a whole number, or several in a tuple; found {given!r}."
+            f"subdomain: a tag must be a whole number, or several in a tuple; found {tag!r}."
         )
     return tags, tuple(int(tag) for tag in numbers)
 

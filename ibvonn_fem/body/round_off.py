@@ -1,4 +1,4 @@
-"""How large a residual may be and still be nothing but the rounding errors of the laws."""
+"""Size of a residual that consists of the rounding errors of the laws alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a simulation cost: iterations, worst local residual, and where the time went."""
+"""Cost of a simulation: iterations, worst local residual, and time of its parts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Statistics:
 
     @contextmanager
     def measure(self, part: str) -> Iterator[None]:
-        """Add the time of a block to a part, and take it from the part around it.
+        """Add the time of a block to a part, and subtract it from the part around it.
 
         Raises:
             ValueError: If there is no such part.
@@ -53,16 +53,16 @@ class Statistics:
             inside = sum(self.seconds.values()) - before
             self.seconds[part] += perf_counter() - start - inside
 
-    def share(self, part: str) -> float:
-        """Share of the time in one of ``law``, ``assembly`` and ``solve``; 0 before any solve."""
+    def fraction(self, part: str) -> float:
+        """Fraction of the time in ``law``, ``assembly`` or ``solve``; 0 before any solve."""
         total = sum(self.seconds.values())
         return self.seconds[part] / total if total > 0.0 else 0.0
 
     def sentence(self) -> str:
-        """One sentence for a log."""
-        shares = ", ".join(f"{part} {100.0 * self.share(part):.0f} %" for part in PARTS)
+        """The statistics as one sentence for a log."""
+        fractions = ", ".join(f"{part} {100.0 * self.fraction(part):.0f} %" for part in PARTS)
         return (
             f"{self.solves} solves ({self.failures} failed), {self.iterations} iterations, worst "
             f"local residual {self.worst_residual:.1e}; {sum(self.seconds.values()):.3g} s: "
-            f"{shares}"
+            f"{fractions}"
         )

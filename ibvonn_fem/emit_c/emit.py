@@ -32,7 +32,7 @@ SOLID_STRAINS = (1, 4, 6)
 """Numbers of strain components with which a law can be a solid."""
 
 LARGEST_WORKSPACE = 2**17
-"""Bound on the workspace in doubles (1 MiB): it lives on the stack of the host's thread."""
+"""Bound on the workspace in doubles (1 MiB): it is on the stack of the host's thread."""
 
 _LANES = 8  # the widest registers law_lanes.h knows
 _MANDEL = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
@@ -140,11 +140,11 @@ class _Emission:
 
     @property
     def hash(self) -> str:
-        """Of the weights alone: a new model card or parity table leaves the C file as it is."""
+        """Checksum of the weights alone: a new model card does not change the C file."""
         return self.manifest.sha256["parameters.npz"]
 
     def fill(self, text: str, **more: str) -> str:
-        """Replace the @PLACES@ of a template."""
+        """Replace the @KEYS@ of a template."""
         m = self.manifest
         values = {
             "NAME": self.name,
@@ -250,27 +250,27 @@ class _Emission:
                 f"emit_c: the directions of a solid need scipy >= 1.15 ({error}); install it."
             ) from error
         lines = []
-        for place, kept in (("space", range(6)), ("plane", range(4))):
-            projection, weight = merged_directions(rule.vectors, rule.weights, list(kept))
+        for setting, components in (("space", range(6)), ("plane", range(4))):
+            projection, weight = merged_directions(rule.vectors, rule.weights, list(components))
             count = len(weight)
             listed = _names([f"{name}_{k + 1}" for k in range(count) for name in names])
             lines += [
-                f"#define LAW_{place.upper()}_DIRECTIONS {count}",
-                f"#define LAW_{place.upper()}_NAMES {listed}",
-                _array(f"static const double law_{place}_projection[]", projection.reshape(-1)),
-                _array(f"static const double law_{place}_weight[]", weight),
+                f"#define LAW_{setting.upper()}_DIRECTIONS {count}",
+                f"#define LAW_{setting.upper()}_NAMES {listed}",
+                _array(f"static const double law_{setting}_projection[]", projection.reshape(-1)),
+                _array(f"static const double law_{setting}_weight[]", weight),
             ]
         return lines
 
 
 def merged_directions(
-    vectors: FloatArray, weights: FloatArray, kept: list[int]
+    vectors: FloatArray, weights: FloatArray, components: list[int]
 ) -> tuple[FloatArray, FloatArray]:
-    """Projections n⊗n on the kept Mandel components, equal ones merged, with summed weights."""
+    """Projections n⊗n on some Mandel components, equal ones merged, with summed weights."""
     root = np.sqrt(2.0)
     rows = np.stack(
         [(1.0 if i == j else root) * vectors[:, i] * vectors[:, j] for i, j in _MANDEL], axis=1
-    )[:, kept]
+    )[:, components]
     _, first, of = np.unique(
         np.round(rows, 12) + 0.0, axis=0, return_index=True, return_inverse=True
     )
@@ -279,13 +279,15 @@ def merged_directions(
     return np.ascontiguousarray(rows[first[order]]), summed[order]
 
 
-def _kernel(name: str, seen: set[str]) -> str:
-    """A kernel source with its own includes written out, each once."""
-    if name in seen:
+def _kernel(name: str, included: set[str]) -> str:
+    """A kernel source in which every include of the project is replaced by its text, once."""
+    if name in included:
         return ""
-    seen.add(name)
+    included.add(name)
     text = files(kernels).joinpath("c", name).read_text(encoding="ascii")
-    return re.sub(r'#include "(law_\w+\.h)"\n', lambda match: _kernel(match.group(1), seen), text)
+    return re.sub(
+        r'#include "(law_\w+\.h)"\n', lambda match: _kernel(match.group(1), included), text
+    )
 
 
 def _host(name: str) -> str:

@@ -1,7 +1,7 @@
 """What every runtime of a constitutive law offers: one batched update and the rates.
 
-A kernel does arithmetic and nothing else. It neither raises on a point that fails nor warns: the
-residual says what happened, and :mod:`ibvonn_fem.model.point_reports` judges it.
+A kernel does arithmetic and nothing else. It neither raises on a point that fails nor warns: it
+returns a residual, which :mod:`ibvonn_fem.model.point_reports` compares with the tolerance.
 """
 
 from __future__ import annotations

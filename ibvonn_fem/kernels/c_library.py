@@ -85,10 +85,10 @@ class CLibrary:
         return self.ffi.from_buffer(kind, array)
 
     @staticmethod
-    def check(code: int, place: str) -> None:
+    def check(code: int, context: str) -> None:
         """Raise :class:`ValueError` on a negative code of ``law.c``."""
         if code < 0:
-            raise ValueError(f"{place}: {_MESSAGES.get(code, f'law.c returned {code}')}.")
+            raise ValueError(f"{context}: {_MESSAGES.get(code, f'law.c returned {code}')}.")
 
 
 @cache

@@ -1,8 +1,8 @@
 """Compiling the C sources once per machine into the user's cache.
 
 The cache key holds the sources, the flags, the compiler and the processor, so a home directory that
-is shared by unlike machines is safe; :mod:`ibvonn_fem.files.library_cache` says when one is
-trusted.
+is shared by unlike machines is safe; :mod:`ibvonn_fem.files.library_cache` has the rules by
+which one is trusted.
 """
 
 from __future__ import annotations

@@ -137,12 +137,12 @@ class OnnxKernel:
         """Evaluate the law in continuous time."""
         n_points = len(strain)
         sizes = (1, self.strain_size, self.internal_size, self.internal_size)
-        found = [np.empty((n_points, size)) for size in sizes]
+        arrays = [np.empty((n_points, size)) for size in sizes]
         for block in _blocks(n_points):
             feed = {"strain": strain[block], "statev": statev[block]}
-            for target, value in zip(found, self._rates.run(RATES_OUTPUTS, feed), strict=True):
+            for target, value in zip(arrays, self._rates.run(RATES_OUTPUTS, feed), strict=True):
                 target[block] = value
-        energy, stress, driving_force, rate = found
+        energy, stress, driving_force, rate = arrays
         return Rates(energy.reshape(-1), stress, driving_force, rate)
 
 

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from ..kernels.base import FloatArray
 
 TOLERANCE = 1e-9
-"""Accepted error of E_c relative to the largest component of E. What is left of S_c is removed to
-first order, so the error of S_f is its square."""
+"""Accepted error of E_c relative to the largest component of E. The remaining S_c is removed to
+first order, so the error of S_f is the square of it."""
 
-_FLOOR = 1e-14  # strain below which E_c is zero
+_SMALLEST_STRAIN = 1e-14  # strain below which E_c is zero
 _PASSES = 40
 
 
@@ -29,8 +29,8 @@ class Condensation:
     """Newton's method for the condensed components, at many points at once.
 
     Args:
-        condensed: Their positions in the measure.
-        size: Components of the measure.
+        condensed: Positions of the condensed components in the measure.
+        measure_size: Components of the measure.
     """
 
     def __init__(self, condensed: tuple[int, ...], measure_size: int) -> None:
@@ -58,22 +58,24 @@ class Condensation:
         length = np.ones(len(measure))
         for _ in range(_PASSES):
             scale = np.abs(measure).max(axis=1, initial=0.0)
-            active = ~(np.abs(direction).max(axis=1) <= TOLERANCE * scale + _FLOOR)
+            active = ~(np.abs(direction).max(axis=1) <= TOLERANCE * scale + _SMALLEST_STRAIN)
             active &= np.isfinite(direction).all(axis=1)
             if not active.any():
                 break
             step = np.where(active, length, 0.0)[:, np.newaxis]
             measure[:, c] = base + step * direction
             respond()
-            found = stress[:, c]
+            new_residual = stress[:, c]
             allowed = (1.0 - 1e-4 * length) * _norm(residual)
-            better = active & (_norm(found) <= allowed)
+            better = active & (_norm(new_residual) <= allowed)
             length = np.where(better | ~active, 1.0, 0.25 * length)
-            base[better], residual[better] = measure[better][:, c], found[better]
-            fresh = self._newton(tangent, found)
+            base[better], residual[better] = measure[better][:, c], new_residual[better]
+            fresh = self._newton(tangent, new_residual)
             direction[better] = fresh[better]
         scale = np.abs(measure).max(axis=1, initial=0.0)
-        failed: NDArray[np.bool_] = ~(np.abs(direction).max(axis=1) <= TOLERANCE * scale + _FLOOR)
+        failed: NDArray[np.bool_] = ~(
+            np.abs(direction).max(axis=1) <= TOLERANCE * scale + _SMALLEST_STRAIN
+        )
         self._condense(stress, tangent)
         return failed
 

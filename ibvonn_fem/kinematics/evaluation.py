@@ -19,31 +19,45 @@ from .condensation import Condensation
 from .interface import Kinematics
 
 BLOCK = 4096
-"""Law points per kernel call: work arrays stay in cache and do not grow with the mesh."""
+"""Integration directions per kernel call: work arrays stay in cache, whatever the mesh is."""
 
 _POINTS = 1024
 """Quadrature points per call: with tangents of 9 × 9 numbers temporary arrays stay below the size
 at which each is mapped and cleared anew (five times the time, measured)."""
 
 
-def block_size(law_points: int) -> int:
-    """Quadrature points of one call for a kinematics with so many law points at each."""
-    return max(1, min(BLOCK // law_points, _POINTS))
+def block_size(direction_count: int) -> int:
+    """Quadrature points of one call for a kinematics with so many integration directions."""
+    return max(1, min(BLOCK // direction_count, _POINTS))
+
+
+def strains_of_law(model: ExportedModel, kinematics: Kinematics, measure: FloatArray) -> FloatArray:
+    """Strains ε_k + ε₀ in all directions of ``n`` points, shape ``(n * direction_count, n_ε)``.
+
+    Args:
+        model: The law.
+        kinematics: The map between the measure and the strains of the law.
+        measure: E, shape ``(n, size)``.
+    """
+    strain = np.empty((len(measure) * kinematics.direction_count, model.strain_size))
+    kinematics.strains(measure, strain)
+    strain += model.manifest.initial_state.strain
+    return strain
 
 
 @dataclass(frozen=True)
 class Response:
-    """Answer at ``n`` quadrature points; the arrays are overwritten by the next evaluation.
+    """Response at ``n`` quadrature points; the next evaluation overwrites the arrays.
 
     Attributes:
-        strain: Strain of every law point, shape ``(n * law_points, n_ε)``.
+        strain: Strain of every integration direction, shape ``(n * direction_count, n_ε)``.
         strain_old: The same at the start of the step.
-        law: The law's answer at every law point.
+        law: The law's update in every integration direction.
         stress: S, shape ``(n, size)``.
         tangent: dS/dE, shape ``(n, size²)``.
         energy: Free energy per unit reference volume, shape ``(n,)``.
         dissipation: Dissipation of the step, shape ``(n,)`` [as energy].
-        validity: Largest excursion of a law point, shape ``(n,)``.
+        validity: Largest excursion of a direction, shape ``(n,)``.
     """
 
     strain: FloatArray
@@ -79,9 +93,9 @@ class Evaluation:
     ) -> None:
         self.model = model
         self.kinematics = kinematics
-        law_points = kinematics.law_points
-        self.block = max(1, block_size(law_points) if largest is None else largest)
-        n, strain_size = self.block * law_points, model.strain_size
+        direction_count = kinematics.direction_count
+        self.block = max(1, block_size(direction_count) if largest is None else largest)
+        n, strain_size = self.block * direction_count, model.strain_size
         self._work = LocalUpdate.empty(n, strain_size, model.internal_size)
         self._strain = np.empty((n, strain_size))
         self._strain_old = np.empty((n, strain_size))
@@ -105,16 +119,16 @@ class Evaluation:
             measure: E⁺, shape ``(n, size)``; its condensed components are the first iterate and
                 are overwritten with the solution.
             measure_old: E_n, shape ``(n, size)``.
-            statev: α_n, shape ``(n * law_points, n_α)``.
+            statev: α_n, shape ``(n * direction_count, n_α)``.
             dt: Δt ≥ 0 [time of the model].
             guess: First iterate for α⁺, shape of ``statev``.
 
         Returns:
-            The answer. A point whose law or whose condensed components did not converge has a
+            The response. A point whose law or whose condensed components did not converge has a
             residual above the tolerance; nothing is raised.
         """
         count, kinematics = len(measure), self.kinematics
-        n = count * kinematics.law_points
+        n = count * kinematics.direction_count
         initial = self.model.manifest.initial_state
         strain, strain_old = self._strain[:n], self._strain_old[:n]
         law = self._work.first(n)

@@ -1,4 +1,4 @@
-"""Laws whose strain is a tensor: one law point at each quadrature point."""
+"""Laws whose strain is a tensor: one evaluation at each quadrature point."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ class GreenLagrange:
     """The quadratic map H → e in the components of a setting.
 
     Args:
-        setting: Where the solid lives.
+        setting: Space, plane, rotational symmetry or bar.
     """
 
     def __init__(self, setting: Setting) -> None:

@@ -1,9 +1,9 @@
-"""What links a displacement field to the law: a small exchangeable part.
+"""Kinematics: how the strains of a law follow from a displacement field.
 
-At a quadrature point the finite-element side knows a *measure* of deformation E(u) of ``size``
+At a quadrature point the finite-element side has a *measure* of deformation E(u) of ``size``
 components, linear in u (du/dx in a bar; the six strains in Mandel order; the displacement gradient
-at finite strain). A kinematics turns it into the strains of one or more *law points* and collects
-their answers:
+at finite strain). A kinematics turns it into the strains of the law in one or more *integration
+directions* and collects the answers:
 
     ε_k = ε_k(E),   W(E) = Σ_k w_k f(ε_k, α_k),   S = ∂W/∂E,   C = dS/dE.
 
@@ -24,15 +24,15 @@ class Kinematics(Protocol):
     """Map between a displacement gradient in UFL and the strains of a law; inherit from it.
 
     Attributes:
-        law_points: Number of law points at each quadrature point (directions of a microsphere;
-            else 1).
+        direction_count: Number of integration directions at each quadrature point; 1 unless the
+            law is that of a network.
         shape: UFL shape of the measure and of ``law.stress``: ``()`` or ``(size,)``.
         condensed: Components of the measure that are not functions of u but follow from zero
             conjugate stress at every point (the thickness strain of plane stress).
         stress_free: Subtract the law's initial stress σ₀, so that the reference state bears none.
     """
 
-    law_points: int
+    direction_count: int
     shape: tuple[int, ...]
     condensed: tuple[int, ...] = ()
     stress_free: bool = False
@@ -54,24 +54,24 @@ class Kinematics(Protocol):
         return 1.0
 
     def strains(self, measure: FloatArray, out: FloatArray) -> None:
-        """Write ε_k: ``measure`` (n, size) → ``out`` (n * law_points, n_ε)."""
+        """Write ε_k: ``measure`` (n, size) → ``out`` (n * direction_count, n_ε)."""
         ...
 
     def gather(
         self, measure: FloatArray, update: LocalUpdate, stress: FloatArray, tangent: FloatArray
     ) -> None:
-        """Write S (n, size) and C (n, size * size) from the answers at n * law_points points."""
+        """Write S (n, size) and C (n, size * size) from the updates in all directions."""
         ...
 
     def average(self, values: FloatArray, out: FloatArray) -> None:
-        """Write Σ_k w_k values_k: (n * law_points,) → (n,); used for energy and dissipation."""
+        """Write Σ_k w_k values_k: (n * direction_count,) → (n,); for energy and dissipation."""
         ...
 
     def energy(self, measure: FloatArray, update: LocalUpdate, out: FloatArray) -> None:  # noqa: ARG002
-        """Write W (n,): the law's energy, and what else S derives from."""
+        """Write W (n,): the law's energy and any other energy from which S derives."""
         self.average(update.energy, out)
 
     def mean(self, values: FloatArray) -> FloatArray:
-        """Mean over the law points with their shares: (n, law_points, k) → (n, k)."""
+        """Mean over the directions with their weights: (n, directions, k) → (n, k)."""
         mean: FloatArray = values.mean(axis=1)
         return mean

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 class _Network(Solid):
-    """What the two networks share; each has its setting and its family of rules."""
+    """Base of both networks, which differ in their setting and their family of rules."""
 
     _setting: ClassVar[Setting]
     _rule: ClassVar[staticmethod[[int], Directions]]
@@ -49,8 +49,9 @@ class _Network(Solid):
         if not density > 0.0:
             raise ValueError(f"{type(self).__name__}: density must be positive; found {density}.")
         self.density = float(density)
-        given = self._default if directions is None else directions
-        rule = given if isinstance(given, Directions) else self._rule(given)
+        if directions is None:
+            directions = self._default
+        rule = directions if isinstance(directions, Directions) else self._rule(directions)
         if orientation is not None:
             rule = rule.oriented(orientation, self._rule(self._finest))
         super().__init__(
@@ -66,7 +67,7 @@ class Microsphere(_Network):
     """Isotropic or oriented network in space of springs that follow a law with one strain.
 
     For plane problems and bars wrap it: ``PlaneStrain(Microsphere())``, ``PlaneStress``,
-    ``Axisymmetric``, ``UniaxialStress``; mirror directions then share one law point (55 → 31).
+    ``Axisymmetric``, ``UniaxialStress``; mirror directions then count as one (55 → 31).
 
     Args:
         directions: Number of directions of a Lebedev rule on the half sphere (25 to try, 55 as a
@@ -191,10 +192,10 @@ def reference_modulus(model: ExportedModel, *, relaxed: bool = False) -> float:
     return modulus
 
 
-def _require_ratio(place: str, poisson: float, lowest: float, limit: float) -> None:
+def _require_ratio(context: str, poisson: float, lowest: float, limit: float) -> None:
     if not lowest * (1.0 - 1e-12) <= poisson < limit:
         raise ValueError(
-            f"{place}: Poisson's ratio must be at least {lowest:.6g}, that of the network, and "
+            f"{context}: Poisson's ratio must be at least {lowest:.6g}, that of the network, and "
             f"less than {limit:.6g}; found {poisson:.6g}."
         )
 

@@ -1,6 +1,6 @@
-"""Where a solid lives: space, plane strain, plane stress, rotational symmetry, a bar.
+"""Settings of a solid: space, plane strain, plane stress, rotational symmetry, a bar.
 
-A setting says which components of the strain (Mandel order xx yy zz xy xz yz, √2 on shear) and of
+A setting lists which components of the strain (Mandel order xx yy zz xy xz yz, √2 on shear) and of
 the displacement gradient H = ∂u/∂X can differ from zero, and writes them in UFL.
 """
 
@@ -33,9 +33,9 @@ class Setting:
     """Components that can differ from zero, and the mesh they need.
 
     Attributes:
-        name: In messages.
+        name: Name in messages.
         symmetry: How H follows from the displacement.
-        dimension: Of mesh and displacement.
+        dimension: Dimension of the mesh and of the displacement.
         strains: Positions among the six Mandel components.
         gradients: Index pairs (i, J) of the components of H.
         free: Diagonal components (0 to 2) that follow from zero stress, not from u.
@@ -88,11 +88,12 @@ class Setting:
 
     def check(self, mesh: Any) -> None:
         """Raise :class:`ValueError` unless the mesh has this setting's dimension."""
-        found = (mesh.topology.dim, mesh.geometry.dim)
-        if found != (self.dimension, self.dimension):
+        dimensions = (mesh.topology.dim, mesh.geometry.dim)
+        if dimensions != (self.dimension, self.dimension):
             raise ValueError(
                 f"{self.name}: needs a mesh of dimension {self.dimension}; found cells of "
-                f"dimension {found[0]} in {found[1]} coordinates. {_ADVICE[found[0]]}"
+                f"dimension {dimensions[0]} in {dimensions[1]} coordinates. "
+                f"{_ADVICE[dimensions[0]]}"
             )
 
 

@@ -20,14 +20,14 @@ from .volumetric import Volumetric
 
 
 class Solid(Kinematics):
-    """What all solids share.
+    """Base of all solids.
 
     At small strain the measure is ε in Mandel components and ``law.stress`` is σ; at finite strain
     the measure is H = ∂u/∂X and ``law.stress`` is the nominal stress P, both row by row.
 
     Args:
         map_in: Builds the strain map of the material in a setting.
-        setting: Where the solid lives.
+        setting: Space, plane, rotational symmetry or bar.
         finite: Finite strain.
         volumetric: U(J).
         factor: Factor of the volume element: a thickness or a cross-section.
@@ -35,7 +35,7 @@ class Solid(Kinematics):
 
     Attributes:
         components: Names of the components of the measure.
-        strain_map: From the strain of the solid to the law points.
+        strain_map: From the strain of the solid to those of the law.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Solid(Kinematics):
         self.volumetric = volumetric
         self.factor = float(factor)
         self.stress_free = stress_free
-        self.law_points = self.strain_map.law_points
+        self.direction_count = self.strain_map.direction_count
         self.components = setting.components(finite=finite)
         self.shape = (len(self.components),)
         self.condensed = setting.condensed(finite=finite)
@@ -96,7 +96,7 @@ class Solid(Kinematics):
         return self.factor
 
     def strains(self, measure: FloatArray, out: FloatArray) -> None:
-        """Strains of the law points."""
+        """Strains of the law."""
         self.strain_map.strains(self._strain(measure), out)
 
     def gather(
@@ -114,18 +114,18 @@ class Solid(Kinematics):
             self._volume.add(measure, stress, tangent)
 
     def average(self, values: FloatArray, out: FloatArray) -> None:
-        """Density times the weighted mean over the law points."""
-        np.matmul(values.reshape(-1, self.law_points), self.strain_map.weights, out=out)
+        """Density times the weighted mean over the directions."""
+        np.matmul(values.reshape(-1, self.direction_count), self.strain_map.weights, out=out)
         out *= self.strain_map.density
 
     def energy(self, measure: FloatArray, update: LocalUpdate, out: FloatArray) -> None:
-        """Energy of the law points and of the volumetric part."""
+        """Energy of the law and of the volumetric part."""
         self.average(update.energy, out)
         if self._volume is not None:
             out += self._volume.energy(measure)
 
     def mean(self, values: FloatArray) -> FloatArray:
-        """Mean over the directions, with their weights: (n, law_points, k) → (n, k)."""
+        """Mean over the directions, with their weights: (n, directions, k) → (n, k)."""
         return np.asarray(np.einsum("k,nkj->nj", self.strain_map.weights, values))
 
     def tensor(self, vector: Any) -> Any:

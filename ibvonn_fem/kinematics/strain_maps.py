@@ -1,4 +1,4 @@
-"""From the strain of a solid to the strains of law points, and back to stress and stiffness.
+"""From the strain of a solid to the strains of the law, and back to stress and stiffness.
 
 Strain e in Mandel components (those of the setting), with the six-vectors D_k = n_k⊗n_k of the
 directions:
@@ -21,22 +21,22 @@ from .settings import MANDEL, ROOT2, Setting
 
 
 class StrainMap(Protocol):
-    """Links the strain of a solid to its law points.
+    """Links the strain of a solid to the strains of the law.
 
     Attributes:
-        law_points: How many there are at a quadrature point.
+        direction_count: Number of integration directions at a quadrature point.
         law_strains: Strain components of the law, n_ε.
-        weights: Share of each law point, shape ``(law_points,)``, sum 1.
+        weights: Weight of each direction, shape ``(direction_count,)``, sum 1.
         density: Factor on energy and stress.
     """
 
-    law_points: int
+    direction_count: int
     law_strains: int
     weights: FloatArray
     density: float
 
     def strains(self, e: FloatArray, out: FloatArray) -> None:
-        """Write the strains of the law points: (n, k) → (n * law_points, n_ε)."""
+        """Write the strains of the law: (n, k) → (n * direction_count, n_ε)."""
         ...
 
     def gather(
@@ -47,14 +47,14 @@ class StrainMap(Protocol):
 
 
 class TensorMap:
-    """One law point whose strains are components of e.
+    """One evaluation of the law, whose strains are components of e.
 
     Args:
         law_strains: Positions of the law's strains among the six Mandel components.
-        setting: Where the solid lives.
+        setting: Space, plane, rotational symmetry or bar.
     """
 
-    law_points = 1
+    direction_count = 1
     density = 1.0
 
     def __init__(self, law_strains: tuple[int, ...], setting: Setting) -> None:
@@ -81,20 +81,20 @@ class TensorMap:
 
 
 class DirectionMap:
-    """Law points along directions, affine: each stretches with the solid.
+    """Integration directions of an affine network: each spring stretches with the solid.
 
     Directions that the setting cannot tell apart (mirror images in a plane problem) are one law
     point with the sum of their weights.
 
     Args:
         directions: Directions and weights.
-        setting: Where the solid lives.
+        setting: Space, plane, rotational symmetry or bar.
         density: ρ [stress of the solid / stress of the law].
         finite: Finite strain.
 
     Attributes:
         directions: One direction of each class, and the weight of the class.
-        law_points: Number of classes.
+        direction_count: Number of classes.
     """
 
     law_strains = 1
@@ -103,16 +103,16 @@ class DirectionMap:
         self, directions: Directions, setting: Setting, density: float, *, finite: bool
     ) -> None:
         rows = mandel_squares(directions.vectors)
-        kept = list(setting.strains)
-        first, of = _classes(rows[:, kept])
+        components = list(setting.strains)
+        first, of = _classes(rows[:, components])
         weights: FloatArray = np.bincount(of, weights=directions.weights).astype(np.float64)
         self._require_symmetry(directions.weights[:, np.newaxis] * rows, of, setting)
         self.directions = Directions(directions.vectors[first], weights)
-        self.law_points = len(first)
+        self.direction_count = len(first)
         self.weights = weights
         self.density = density
         self.finite = finite
-        self._rows = np.ascontiguousarray(rows[first][:, kept])
+        self._rows = np.ascontiguousarray(rows[first][:, components])
         scaled = density * weights[:, np.newaxis] * self._rows
         self._scaled = np.ascontiguousarray(scaled)
         outer = scaled[:, :, np.newaxis] * self._rows[:, np.newaxis, :]
@@ -134,7 +134,7 @@ class DirectionMap:
 
     def strains(self, e: FloatArray, out: FloatArray) -> None:
         """ε_k = D_k·e, or the stretch less 1."""
-        strain = out.reshape(len(e), self.law_points)
+        strain = out.reshape(len(e), self.direction_count)
         np.matmul(e, self._rows.T, out=strain)
         if self.finite:  # l − 1 = 2q / (1 + l), exact for small q
             strain *= 2.0
@@ -145,8 +145,8 @@ class DirectionMap:
         self, e: FloatArray, update: LocalUpdate, stress: FloatArray, tangent: FloatArray
     ) -> None:
         """Sum over the directions."""
-        s = update.stress.reshape(len(e), self.law_points)
-        c = update.tangent.reshape(len(e), self.law_points)
+        s = update.stress.reshape(len(e), self.direction_count)
+        c = update.tangent.reshape(len(e), self.direction_count)
         if self.finite:
             with np.errstate(all="ignore"):
                 square = 1.0 + 2.0 * (e @ self._rows.T)
@@ -156,7 +156,7 @@ class DirectionMap:
         np.matmul(c, self._outer, out=tangent)
 
     def second_moment(self, values: FloatArray) -> FloatArray:
-        """⟨α n⊗n⟩ in the setting's Mandel components: (n, law_points, k) → (n, k, components).
+        """⟨α n⊗n⟩ in the setting's Mandel components: (n, directions, k) → (n, k, components).
 
         Its trace over xx yy zz is the mean of α; the rest shows in which directions α is large.
         """

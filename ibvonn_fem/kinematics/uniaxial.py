@@ -23,7 +23,7 @@ class Uniaxial(Kinematics):
         stress_free: Subtract the law's initial stress, so that the undeformed bar bears none.
     """
 
-    law_points = 1
+    direction_count = 1
     shape: tuple[int, ...] = ()
 
     def __init__(self, area: float = 1.0, *, stress_free: bool = True) -> None:
@@ -68,10 +68,10 @@ class Uniaxial(Kinematics):
         stress: FloatArray,
         tangent: FloatArray,
     ) -> None:
-        """Stress and tangent of the one law point."""
+        """Stress and tangent of the law."""
         np.copyto(stress, update.stress)
         np.copyto(tangent, update.tangent.reshape(tangent.shape))
 
     def average(self, values: FloatArray, out: FloatArray) -> None:
-        """The value of the one law point."""
+        """The value of the one direction."""
         np.copyto(out, values)

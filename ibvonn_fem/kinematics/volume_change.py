@@ -19,7 +19,7 @@ class VolumeChange:
 
     Args:
         volumetric: U.
-        setting: Where the solid lives.
+        setting: Space, plane, rotational symmetry or bar.
         finite: Finite strain: the measure is the displacement gradient.
     """
 

@@ -51,7 +51,7 @@ class QuadraticVolumetric:
 
 @dataclass(frozen=True)
 class LogarithmicVolumetric:
-    """U = κ/4 (J² − 1 − 2 ln J): without bound as J → 0, so that no point turns inside out.
+    """U = κ/4 (J² − 1 − 2 ln J): it has no bound as J → 0, so that J stays positive.
 
     Attributes:
         bulk: κ ≥ 0 [stress].
@@ -76,5 +76,5 @@ def _require_stable(bulk: float) -> None:
     if not bulk >= 0.0:
         raise ValueError(
             f"volumetric: the modulus must not be negative (the energy would not be convex); "
-            f"found {bulk:.6g}. A Poisson ratio below that of the network cannot be had this way."
+            f"found {bulk:.6g}. A Poisson ratio below that of the network needs another law."
         )

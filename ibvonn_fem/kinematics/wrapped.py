@@ -15,14 +15,14 @@ class Wrapped(Solid):
         factor: Thickness or cross-section.
 
     Raises:
-        ValueError: If the solid cannot be had in this setting.
+        ValueError: If the solid has not all strains of the setting.
     """
 
     def __init__(self, solid: Solid, setting: Setting, factor: float = 1.0) -> None:
         if isinstance(solid, Wrapped):
             raise ValueError(
                 f"{setting.name}: needs Microsphere(…) or FullStrain(…); found "
-                f"{type(solid).__name__}, which is a setting itself. Wrap once."
+                f"{type(solid).__name__}, which is wrapped already. Wrap the solid once."
             )
         missing = set(setting.strains) - set(solid.setting.strains)
         if missing:
@@ -58,10 +58,10 @@ class PlaneStrain(Wrapped):
 
 
 class PlaneStress(Wrapped):
-    """Plane stress, σ_33 = 0: the thickness strain follows at every point.
+    """Plane stress, σ_33 = 0: the thickness strain follows from it at every point.
 
-    It is part of ``law.measure``, committed and restored with the state. Components as in plane
-    strain; those of zz of the tangent are not of use.
+    It is part of ``law.measure``, committed and restored with the state. The components are those
+    of plane strain; those of zz of the tangent have no meaning.
 
     Args:
         solid: ``Microsphere(…)`` or ``FullStrain(…)``.

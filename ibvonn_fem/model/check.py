@@ -1,8 +1,8 @@
-"""What ``ibvonn-fem check`` looks at: is this directory the law it claims to be, on this machine?
+"""Checks of ``ibvonn-fem check``: files and reference values, tangent and dissipation.
 
-Files and reference values say that nothing was lost between training and here; the rest are
-properties that any law of this kind has: a consistent, symmetric tangent and a dissipation that is
-never negative.
+Files and reference values show that a directory is unaltered and that a kernel gives the numbers of
+the training side; the other checks are properties of every law of this kind: a consistent,
+symmetric tangent and a dissipation that is never negative.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .runtime_agreement import (
     compare,
     graph_arrays,
     initial_state_errors,
-    kernel_parity,
+    kernel_differences,
 )
 
 TANGENT_TOLERANCE = 1e-7
@@ -42,11 +42,11 @@ class Check:
     """One line of the report.
 
     Attributes:
-        name: What was checked.
-        passed: Whether it holds.
-        value: The figure that was measured (NaN where there is none).
-        bound: The largest value that passes (NaN where there is none).
-        detail: More in words.
+        name: Name of the check.
+        passed: Whether it passed.
+        value: Measured value (NaN if the check has none).
+        bound: Largest value that passes (NaN if the check has none).
+        detail: Explanation in words.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Check:
     detail: str = ""
 
     def as_dict(self) -> dict[str, object]:
-        """For JSON, with null where there is no figure."""
+        """The check for JSON, with null for NaN."""
         return {k: None if v != v else v for k, v in asdict(self).items()}
 
 
@@ -70,12 +70,12 @@ def check_model(
         kernels: Kernels to try; one that cannot run here is reported and not counted as a failure,
             unless none can.
     """
-    found: list[Check] = []
+    checks: list[Check] = []
     try:
         manifest = read_manifest(directory)
     except ExportedModelError as error:
         return [Check("manifest", passed=False, detail=str(error))]
-    found.append(
+    checks.append(
         Check(
             "manifest",
             passed=True,
@@ -83,25 +83,25 @@ def check_model(
             f"{manifest.internal_size} internal",
         )
     )
-    found.append(_guard("files", lambda: _check_files(manifest)))
-    if not found[-1].passed:
-        return found
+    checks.append(_guard("files", lambda: _check_files(manifest)))
+    if not checks[-1].passed:
+        return checks
     running = 0
     for name in kernels:
         try:
             kernel = load_kernel(manifest, name)
         except KernelUnavailableError as error:
-            found.append(Check(f"kernel {name}", passed=True, detail=f"not available: {error}"))
+            checks.append(Check(f"kernel {name}", passed=True, detail=f"not available: {error}"))
             continue
         except ExportedModelError as error:
-            found.append(Check(f"kernel {name}", passed=False, detail=str(error)))
+            checks.append(Check(f"kernel {name}", passed=False, detail=str(error)))
             continue
         running += 1
-        found.extend(_check_kernel(kernel, manifest))
+        checks.extend(_check_kernel(kernel, manifest))
     if running == 0:
-        found.append(Check("kernels", passed=False, detail="no kernel can run this model here"))
-    found.extend(_check_other_graphs(manifest))
-    return found
+        checks.append(Check("kernels", passed=False, detail="no kernel can run this model here"))
+    checks.extend(_check_other_graphs(manifest))
+    return checks
 
 
 def _guard(name: str, check: Callable[[], Check]) -> Check:
@@ -128,8 +128,8 @@ def _check_kernel(kernel: Kernel, manifest: Manifest) -> list[Check]:
 
 
 def _check_reference(kernel: Kernel, manifest: Manifest) -> Check:
-    parities = kernel_parity(kernel, manifest.read_arrays("reference.npz"), manifest)
-    worst = max(parities, key=lambda parity: parity.excess)
+    differences = kernel_differences(kernel, manifest.read_arrays("reference.npz"), manifest)
+    worst = max(differences, key=lambda difference: difference.excess)
     return Check(
         f"{kernel.codename}: reference values",
         passed=worst.excess <= 1.0,
@@ -140,12 +140,12 @@ def _check_reference(kernel: Kernel, manifest: Manifest) -> Check:
 
 
 def _check_initial_state(kernel: Kernel, manifest: Manifest) -> Check:
-    """Declared stress and energy at the declared equilibrium, where force and rate must vanish."""
+    """Compare the declared initial state with the law, whose force and rate must vanish there."""
     strain, _, statev, _ = sample_steps(manifest)
-    found = initial_state_errors(kernel, manifest, (strain, statev))
-    worst = max(found, key=lambda name: found[name])
-    error, bound = found[worst], EQUILIBRIUM_TOLERANCE
-    detail = f"worst is {worst}, in units of the typical one"
+    errors = initial_state_errors(kernel, manifest, (strain, statev))
+    worst = max(errors, key=lambda name: errors[name])
+    error, bound = errors[worst], EQUILIBRIUM_TOLERANCE
+    detail = f"worst is {worst}, in units of its typical value"
     return Check(f"{kernel.codename}: declared initial state", error <= bound, error, bound, detail)
 
 
@@ -178,7 +178,7 @@ def _check_properties(
     update = kernel.update(strain, strain_old, statev, dt)
     converged = update.residual <= tolerance
     failed = int(np.count_nonzero(~converged))
-    found = [
+    checks = [
         Check(
             f"{label}: convergence",
             passed=failed == 0,
@@ -188,11 +188,11 @@ def _check_properties(
         )
     ]
     if failed == len(converged):
-        return found
+        return checks
     difference = _tangent_by_differences(kernel, manifest, strain, strain_old, statev, dt)
     largest = float(np.max(np.abs(update.tangent[converged])))
     error = float(np.max(np.abs(difference - update.tangent)[converged])) / largest
-    found.append(
+    checks.append(
         Check(
             f"{label}: tangent",
             passed=error <= TANGENT_TOLERANCE,
@@ -203,13 +203,13 @@ def _check_properties(
     )
     asymmetry = np.abs(update.tangent - update.tangent.swapaxes(1, 2))[converged]
     value = float(np.max(asymmetry)) / largest
-    found.append(
+    checks.append(
         Check(f"{label}: symmetric tangent", value <= SYMMETRY_TOLERANCE, value, SYMMETRY_TOLERANCE)
     )
     dissipation = update.dissipation[converged]
     scale = max(float(np.max(np.abs(update.energy[converged]))), np.finfo(np.float64).tiny)
     value = max(0.0, -float(np.min(dissipation))) / scale
-    found.append(
+    checks.append(
         Check(
             f"{label}: dissipation",
             passed=value <= 1e-12,
@@ -218,7 +218,7 @@ def _check_properties(
             detail="most negative value over the largest energy",
         )
     )
-    return found
+    return checks
 
 
 def _tangent_by_differences(

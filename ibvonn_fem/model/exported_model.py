@@ -1,4 +1,4 @@
-"""An exported law as an object: load it, ask it for updates, ask it for rates.
+"""An exported law as an object: loading, updates and rates.
 
 Needs NumPy and one runtime (a C compiler or onnxruntime), not DOLFINx.
 """
@@ -25,7 +25,7 @@ from .point_reports import (
     find_failures,
     watch_time,
 )
-from .runtime_agreement import require_equilibrium, require_parity
+from .runtime_agreement import require_agreement, require_equilibrium
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +39,8 @@ class ExportedModel:
     """A constitutive law read from an exported directory.
 
     Args:
-        manifest: Its description.
-        kernel: The runtime that evaluates it.
+        manifest: Description of the law.
+        kernel: The runtime that evaluates the law.
         strict_range: Make leaving the training range an error instead of a warning.
     """
 
@@ -76,7 +76,7 @@ class ExportedModel:
         return self.manifest.internal_size
 
     def fingerprint(self) -> str:
-        """Checksum of what the law computes: equal where two models give the same numbers."""
+        """Checksum of the law: equal if two models give the same numbers."""
         manifest = self.manifest
         return digest(
             manifest.sha256,
@@ -88,7 +88,7 @@ class ExportedModel:
         )
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Pickle the directory, not the law: it is loaded again, if it is still the same."""
+        """Pickle the path of the directory; unpickling loads it and compares the fingerprint."""
         if not self.manifest.raw:  # made in Python, from no directory
             return super().__reduce_ex__(protocol)
         where = self.manifest.directory.resolve()
@@ -164,7 +164,7 @@ class ExportedModel:
 
         Args:
             report: The points.
-            comm: Communicator of the ranks that give the same report, which is then said once.
+            comm: Communicator of the ranks that give the same report; the warning is shown once.
 
         Raises:
             EnvelopeError: If there are such points and ``strict_range`` is set.
@@ -209,7 +209,7 @@ def load_model(
         manifest.verify_files()
     runtime = load_kernel(manifest, kernel, verify=verify)
     if verify:
-        require_parity(runtime, manifest)
+        require_agreement(runtime, manifest)
         require_equilibrium(runtime, manifest)
     logger.debug("loaded %s with kernel %s", manifest.directory, runtime.codename)
     return ExportedModel(manifest, runtime, strict_range=strict_range)
@@ -230,8 +230,8 @@ def _load_again(
 def load_kernel(manifest: Manifest, name: KernelName, *, verify: bool = True) -> Kernel:
     """Build the kernel ``name`` of a model.
 
-    ``"auto"`` falls back from C to ONNX: with one line where a compiler would help, and without a
-    word where the model has no other kernel.
+    ``"auto"`` falls back from C to ONNX: with a warning if a compiler would help, and without one
+    if the C kernel cannot run the model at all.
     """
     if name == "onnx" or (name == "auto" and manifest.family != C_FAMILY):
         return _onnx_kernel(manifest, verify)

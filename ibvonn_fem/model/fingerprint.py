@@ -1,4 +1,4 @@
-"""Checksums of values: equal where two objects mean the same numbers."""
+"""Checksums of values: equal if two objects hold the same numbers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 _BY_CLASS = {"basix", "dolfinx", "mpi4py", "petsc4py", "ufl"}
-"""Packages whose objects count by their class: their numbers change from run to run."""
+"""Packages whose objects enter by their class alone: their numbers change from run to run."""
 
 
 def digest(*contents: object) -> str:
@@ -48,7 +48,7 @@ def _feed_object(total: Any, content: object, around: tuple[int, ...]) -> None:
     elif callable(content) and hasattr(content, "__qualname__"):
         values = (content.__module__, content.__qualname__)
     else:
-        # What was worked out on the way does not belong to the meaning.
+        # Cached properties follow from the others and may not have been evaluated.
         values = {
             name: value
             for name, value in getattr(content, "__dict__", {}).items()

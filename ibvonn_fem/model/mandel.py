@@ -1,4 +1,4 @@
-"""Names of strain components, as far as they tell their order and their kind."""
+"""Order and kind of strain components, as far as their names show them."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ def measure_of(manifest: Manifest) -> str:
 def misplaced(names: Sequence[str], measure: str = "") -> str:
     """What in the names (or the description of the measure) contradicts the Mandel order.
 
-    Names without axes (``strain_0``) say nothing and are taken as they come.
+    Names without axes (``strain_0``) are not checked.
 
     Args:
-        names: Of the strain components, such as ``strain_xx``.
+        names: Names of the strain components, such as ``strain_xx``.
         measure: The manifest's description of them.
 
     Returns:
-        A few words for a message; empty if nothing does.
+        Words for a message; empty if there is no contradiction.
     """
     expected = ORDERS.get(len(names))
     if expected is None:
         return ""
-    for place, name in enumerate(names):
-        found = _AXES.search(name)
-        axes = "" if found is None else found[1].lower().translate(str.maketrans("123", "xyz"))
-        if axes and "".join(sorted(axes)) != expected[place]:
-            return f"component {place} is {name} where {expected[place]} stands"
+    for position, name in enumerate(names):
+        match = _AXES.search(name)
+        axes = "" if match is None else match[1].lower().translate(str.maketrans("123", "xyz"))
+        if axes and "".join(sorted(axes)) != expected[position]:
+            return f"component {position} must be {expected[position]} and is {name}"
         if _ENGINEERING.search(name):
             return f"{name} names an engineering shear strain"
     if _ENGINEERING.search(measure):

@@ -1,6 +1,6 @@
 """``manifest.json`` as an object.
 
-:mod:`ibvonn_fem.files.model_directory` says when it is trusted.
+:mod:`ibvonn_fem.files.model_directory` has the rules by which it is trusted.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Manifest:
     """Contents of ``manifest.json`` (format 1) of one exported directory.
 
     Attributes:
-        directory: Where it was read.
+        directory: The exported directory.
         name: Name of the model.
         description: One or two sentences.
         family: ``"convex_potentials"`` (any kernel) or ``"graph"`` (ONNX only).
@@ -111,14 +111,14 @@ class Manifest:
         Raises:
             ExportedModelError: If the file is missing, altered, or not such an archive.
         """
-        found = read_arrays(self.directory, self.raw, name, verify=verify)
-        return {key: np.asarray(value, dtype=np.float64) for key, value in found.items()}
+        arrays = read_arrays(self.directory, self.raw, name, verify=verify)
+        return {key: np.asarray(value, dtype=np.float64) for key, value in arrays.items()}
 
     def verify_files(self) -> list[str]:
         """Check every listed file, and that graphs and weights belong to this manifest.
 
         Returns:
-            Names of the graphs that say nothing of their manifest, as those of older exports.
+            Names of the graphs without a hash of their manifest, as older exports have.
         """
         bare = require_unaltered(self.directory, self.raw)
         if "parameters.npz" in self.sha256:

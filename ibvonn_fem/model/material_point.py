@@ -17,7 +17,7 @@ from .point_reports import check_points
 
 @dataclass(frozen=True)
 class PointHistory:
-    """Answer of a material point at ``n`` instants.
+    """Response of a material point at ``n`` instants.
 
     Attributes:
         time: Instants, shape ``(n,)`` [time of the model].
@@ -63,10 +63,10 @@ class PointHistory:
 
 
 class Resolved(NamedTuple):
-    """A history, the steps per interval that it took, and what their halving still changed.
+    """A history with the number of steps per interval, and the change when they were halved last.
 
     Attributes:
-        history: At the given instants.
+        history: Response at the instants.
         steps: Backward Euler steps per interval.
         change: Largest change of the stress at the instants from half as many steps, over the
             largest stress.
@@ -118,10 +118,10 @@ def run_point(
         )
     bad = np.flatnonzero(~(np.diff(instants) > 0.0))
     if bad.size or not np.isfinite(instants).all():
-        place = int(bad[0]) if bad.size else 0
+        row = int(bad[0]) if bad.size else 0
         raise ValueError(
             "run_point: time must be finite and strictly increasing; "
-            f"found {instants[place : place + 2].tolist()} at row {place}."
+            f"found {instants[row : row + 2].tolist()} at row {row}."
         )
     return _driven(model, instants, values, steps)
 
@@ -129,12 +129,12 @@ def run_point(
 def resolve_point(
     model: ExportedModel, time: object, strain: object, *, tolerance: float = TOLERANCE
 ) -> Resolved:
-    """Drive a material point with as many steps per interval as the accuracy asks for.
+    """Drive a material point with as many steps per interval as a tolerance needs.
 
     The strain is a straight line between the instants. The first attempt takes no longer steps than
-    the training had. The number of backward Euler steps per
-    interval is doubled until the stress at the instants changes by at most ``tolerance`` times the
-    largest stress; the scheme is of first order, so the change is what is left of the error.
+    the training had. The number of backward Euler steps per interval is doubled until the stress at
+    the instants changes by at most ``tolerance`` times the largest stress; the scheme is of first
+    order, so the change estimates the remaining error.
 
     Args:
         model: The law.
@@ -164,8 +164,8 @@ def resolve_point(
             continue
         if coarse is not None:
             largest = np.abs(fine.stress).max()
-            moved = np.abs(fine.stress - coarse.stress).max()
-            change = float(moved / largest) if largest > 0.0 else 0.0
+            difference = np.abs(fine.stress - coarse.stress).max()
+            change = float(difference / largest) if largest > 0.0 else 0.0
             if change <= tolerance:
                 return Resolved(fine, steps, change)
         coarse, steps = fine, 2 * steps

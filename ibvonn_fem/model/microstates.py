@@ -1,4 +1,4 @@
-"""From the macroscopic state back to the molecules, and the other way.
+"""Microstates of a macroscopic state through the decoder, and back through the encoder.
 
 The decoder of an exported model is the distribution q(x | ε, α) of microstates at a material
 point; the encoder gives the internal variables of an ensemble of microstates. Both run through
@@ -53,7 +53,7 @@ class Decoder:
             strain: ε, shape ``(n_state, n_ε)``.
             statev: α, shape ``(n_state, n_α)``.
             n: Number of microstates of each state.
-            random: Source of the normal numbers that the flow transports.
+            random: Source of the normal numbers that the decoder maps to microstates.
 
         Returns:
             Microstates, shape ``(n_state, n, n_x)``, in the dimensionless measures of the model.
@@ -85,7 +85,7 @@ class Decoder:
 
 @dataclass(frozen=True)
 class MacroscopicState:
-    """What an ensemble of microstates is on the macroscale.
+    """Macroscopic state of ensembles of microstates.
 
     Attributes:
         statev: α, shape ``(n_state, n_α)``.
@@ -121,21 +121,21 @@ def encode(model: ExportedModel, microstate: object) -> MacroscopicState:
     if not np.isfinite(values).all():
         raise ValueError("encode: microstate must be finite; found NaN or infinity. Remove it.")
     names = ("statev", "strain") if "strain" in graph.outputs else ("statev",)
-    found = graph.run(names, {"microstate": values})
-    return MacroscopicState(found[0], found[1] * scale if len(found) > 1 else None)
+    outputs = graph.run(names, {"microstate": values})
+    return MacroscopicState(outputs[0], outputs[1] * scale if len(outputs) > 1 else None)
 
 
 def strain_reference(model: ExportedModel) -> FloatArray:
     """Strain of the microscopic data that the law calls zero, shape ``(n_ε,)``.
 
-    An older manifest does not say: there it is 0 for controlled strain, and for averaged strain the
-    encoder tells.
+    Older manifests do not hold it: it is then 0 for controlled strain, and for averaged strain it
+    follows from the encoder.
 
     Args:
         model: A model that was learned from (or derived for) microstates.
 
     Raises:
-        ExportedModelError: If neither manifest nor encoder tells.
+        ExportedModelError: If the manifest does not hold it and there is no encoder.
     """
     scale, original = _unscaled(model)
     manifest = original.manifest.raw["strain"]
@@ -145,21 +145,21 @@ def strain_reference(model: ExportedModel) -> FloatArray:
     if manifest["kind"] == "controlled":
         return np.zeros(model.strain_size)
     logger.info(
-        "%s: its manifest, of an older version, does not say which strain of the data the law "
-        "calls zero; asking its encoder. Export it again.",
+        "%s: its manifest, of an older version, has no strain.reference, the strain of the data "
+        "that the law calls zero; it is computed by the encoder. Export the model again.",
         original.manifest.name,
     )
     strain = encode(model, np.zeros((1, 1, model.strain_size))).strain
     assert strain is not None  # noqa: S101 (it is averaged)
-    found: FloatArray = 0.0 - strain[0]
-    return found
+    reference: FloatArray = 0.0 - strain[0]
+    return reference
 
 
 def equilibrium_state(model: ExportedModel, strain: object) -> FloatArray:
-    """Internal variables of the equilibrium at held strain: ∂f/∂α(ε, α) = 0.
+    """Internal variables of the equilibrium at constant strain: ∂f/∂α(ε, α) = 0.
 
-    It is the one that relaxation reaches from the declared equilibrium, by implicit steps whose
-    length grows tenfold until nothing moves.
+    Relaxation reaches it from the declared equilibrium, by implicit steps whose length grows
+    tenfold until α does not change.
 
     Args:
         model: The law.
@@ -172,11 +172,11 @@ def equilibrium_state(model: ExportedModel, strain: object) -> FloatArray:
     Raises:
         ValueError: If the shape does not fit or a value is not finite.
         LocalSolveError: If a step does not converge.
-        ArithmeticError: If a point keeps moving.
+        ArithmeticError: If α of a point still changes after the last step.
     """
-    held = check_points(strain, "strain", model.strain_size)
-    statev = model.initial_state(len(held))
-    if not len(held):
+    strains = check_points(strain, "strain", model.strain_size)
+    statev = model.initial_state(len(strains))
+    if not len(strains):
         return statev
     # The product of all steps decides how far α has relaxed: short first ones keep the last from
     # being so long that round-off in Δt g shows.
@@ -184,20 +184,20 @@ def equilibrium_state(model: ExportedModel, strain: object) -> FloatArray:
     scale = model.manifest.internal_scale
     for _ in range(40):
         before = statev
-        statev = model.update(held, held, before, dt, relaxing=True).statev_new.copy()
+        statev = model.update(strains, strains, before, dt, relaxing=True).statev_new.copy()
         if (np.abs(statev - before) <= 1e-12 * (scale + np.abs(statev))).all():
             return statev
         dt = min(10.0 * dt, 1e12)
     moved = float(np.abs(statev - before).max())
     raise ArithmeticError(
-        f"{model.manifest.name}: a point has no equilibrium at its held strain, its internal "
-        f"variables still moved by {moved:.3g} after a step of {dt:.3g}. Give a strain within the "
-        "range of the training data."
+        f"{model.manifest.name}: a point has no equilibrium at its strain; its internal "
+        f"variables still changed by {moved:.3g} after a step of {dt:.3g}. Give a strain within "
+        "the range of the training data."
     )
 
 
 def _unscaled(model: ExportedModel) -> tuple[float, ExportedModel]:
-    """What strain 1 of the dimensionless law is in ``model``, and the law."""
+    """Strain scale of ``model``, and the dimensionless law behind it."""
     scale = 1.0
     while isinstance(model, Scaled):
         scale, model = scale * model.strain_scale, model.original

@@ -1,7 +1,7 @@
-"""Judging a batch of local solves: inputs, convergence and the range of the training data.
+"""Reports on a batch of local solves: inputs, convergence, range of the training data.
 
-A kernel never raises; it reports a residual and an excursion per point. Here they become one clear
-sentence with the count and the worst point. Tests are written so that NaN fails.
+A kernel never raises; it gives a residual and an excursion for every point. The reports here are
+one sentence with the count and the worst point. Comparisons are written so that NaN fails.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ class FailureReport:
     """Points of a batch whose update did not converge.
 
     Attributes:
-        failed: How many.
-        total: Of how many.
-        worst: Index of the worst (-1 if none failed).
-        residual: Its scaled residual.
-        strain: Its strain ε⁺.
-        place: Where it is, in words, if known.
+        failed: Number of points that did not converge.
+        total: Number of all points.
+        worst: Index of the worst point (-1 if none failed).
+        residual: Scaled residual of the worst point.
+        strain: Strain ε⁺ of the worst point.
+        location: Words for the message that say where it is; may be empty.
     """
 
     failed: int
@@ -35,7 +35,7 @@ class FailureReport:
     worst: int = -1
     residual: float = 0.0
     strain: tuple[float, ...] = ()
-    place: str = ""
+    location: str = ""
 
     @property
     def badness(self) -> float:
@@ -55,11 +55,11 @@ class FailureReport:
         )
 
     def error(self, tolerance: float, dt: float) -> LocalSolveError:
-        """The exception that says so."""
+        """The exception with the numbers of this report in its message."""
         strain = ", ".join(f"{value:.6g}" for value in self.strain)
         return LocalSolveError(
             f"backward_euler: {self.failed} of {self.total} points did not converge; worst is "
-            f"point {self.worst}{self.place} with scaled residual {self.residual:.3g} > "
+            f"point {self.worst}{self.location} with scaled residual {self.residual:.3g} > "
             f"{tolerance:.1e} at strain ({strain}), dt = {dt:.6g}. Reduce the time increment.",
             failed=self.failed,
             total=self.total,
@@ -72,11 +72,11 @@ class RangeReport:
     """Points of a batch that left the box of the training data.
 
     Attributes:
-        outside: How many.
-        total: Of how many.
+        outside: Number of points outside.
+        total: Number of all points.
         excursion: Largest excursion in half widths of the box.
-        variable: Component that has it.
-        value: Its value.
+        variable: Name of the component with the largest excursion.
+        value: Value of that component.
     """
 
     outside: int
@@ -113,7 +113,7 @@ def find_failures(
 
     Args:
         update: Result of a kernel.
-        strain: ε⁺ that it was asked for, shape ``(n, n_ε)``.
+        strain: ε⁺ of the update, shape ``(n, n_ε)``.
         tolerance: Largest scaled residual of a converged point.
         first: Number of the first point, for the message.
     """
@@ -140,7 +140,7 @@ def watch_time(
     dt: float | FloatArray,
     manifest: Manifest,
 ) -> None:
-    """Let ``validity`` know of strain rates and time steps beyond those of the training data.
+    """Raise ``validity`` where strain rate or time step is beyond those of the training data.
 
     A kernel compares ε⁺ and α⁺ alone. Shorter steps than those of the training only resolve the law
     better, so the range of Δt starts at 0; elastic steps (Δt = 0) have no rate.
@@ -161,10 +161,10 @@ def _time_excursions(
     rates, longest = manifest.envelope.strain_rate, manifest.envelope.time_step[1:]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         rate = (strain - strain_old) / increment
-    found = [_excursion(rate, rates), np.zeros_like(increment)]
+    excursions = [_excursion(rate, rates), np.zeros_like(increment)]
     if longest > 0.0:
-        found[1] = _excursion(increment, np.array([[0.0, longest[0]]]))
-    return np.where(increment > 0.0, np.concatenate(found, axis=1), 0.0)
+        excursions[1] = _excursion(increment, np.array([[0.0, longest[0]]]))
+    return np.where(increment > 0.0, np.concatenate(excursions, axis=1), 0.0)
 
 
 def _excursion(values: FloatArray, box: FloatArray) -> FloatArray:
@@ -181,7 +181,7 @@ def find_excursions(
     dt: float | FloatArray,
     manifest: Manifest,
 ) -> RangeReport:
-    """Report the points with ``validity > 0`` and name what is farthest out.
+    """Report the points with ``validity > 0`` and the component with the largest excursion.
 
     Args:
         update: Result of a kernel, after :func:`watch_time`.

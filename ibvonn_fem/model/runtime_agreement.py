@@ -1,4 +1,4 @@
-"""Parity of a runtime with the values that the exporter stored in ``reference.npz``.
+"""Agreement of a runtime with the values that the exporter stored in ``reference.npz``.
 
 A runtime agrees when |value − reference| ≤ tolerance · max(|reference|, column scale), where the
 scale of a column is its largest reference magnitude over the points; beyond the envelope, where
@@ -23,11 +23,11 @@ EQUILIBRIUM_TOLERANCE = 1e-8
 """Allowed deviation of the declared initial state from equilibrium, see `initial_state_errors`."""
 
 LEAST_POINTS = 8
-"""Fewer points that converged would let any kernel pass."""
+"""Least number of converged points: with none, any kernel would pass."""
 
 
 @dataclass(frozen=True)
-class Parity:
+class Difference:
     """Largest difference of one output from its reference, in units of the allowed difference.
 
     Attributes:
@@ -72,9 +72,9 @@ def compare(
     return float(np.max(error)), float(np.max(error / tolerance))
 
 
-def kernel_parity(
+def kernel_differences(
     kernel: Kernel, reference: dict[str, FloatArray], manifest: Manifest
-) -> list[Parity]:
+) -> list[Difference]:
     """Run a kernel on the reference inputs of ``constitutive`` and ``rates``.
 
     Points whose reference did not converge must not converge here either; their other outputs have
@@ -106,7 +106,9 @@ def kernel_parity(
     )
     converged = outputs["residual"].reshape(-1) <= manifest.residual_tolerance
     same = np.array_equal(converged, update.residual <= manifest.residual_tolerance)
-    found = [Parity("constitutive", "residual", 0.0 if same else np.inf, 0.0 if same else np.inf)]
+    differences = [
+        Difference("constitutive", "residual", 0.0 if same else np.inf, 0.0 if same else np.inf)
+    ]
     inside = outputs["validity"].reshape(-1)[converged] <= 0.0
     allowed = np.where(inside, tolerance, BEYOND_ENVELOPE * tolerance)
     for name in CONSTITUTIVE_OUTPUTS:
@@ -115,44 +117,44 @@ def kernel_parity(
         value: FloatArray = getattr(update, name)
         expected = outputs[name].reshape(value.shape)
         error, excess = compare(value[converged], expected[converged], allowed)
-        found.append(Parity("constitutive", name, error, excess))
+        differences.append(Difference("constitutive", name, error, excess))
     rates = kernel.rates(rate_inputs["strain"], rate_inputs["statev"])
     for name in RATES_OUTPUTS:
         value = getattr(rates, name)
         error, excess = compare(value, rate_outputs[name].reshape(value.shape), tolerance)
-        found.append(Parity("rates", name, error, excess))
-    return found
+        differences.append(Difference("rates", name, error, excess))
+    return differences
 
 
 def _require_points(
     inputs: dict[str, FloatArray], outputs: dict[str, FloatArray], manifest: Manifest
 ) -> None:
-    """Enough points, as many of each array, and enough of them converged to compare anything."""
-    place = f"{manifest.directory}/reference.npz"
+    """Raise unless all arrays have the same number of points, and enough of them converged."""
+    file = f"{manifest.directory}/reference.npz"
     counts = {len(value) if value.ndim else 0 for value in (*inputs.values(), *outputs.values())}
     if len(counts) != 1:
         raise ExportedModelError(
-            f"{place}: must hold as many points of each input and output; it holds "
-            f"{sorted(counts)}. Export the model again."
+            f"{file}: must hold the same number of points of every input and output; "
+            f"it holds {sorted(counts)}. Export the model again."
         )
     count = counts.pop()
     if "residual" in outputs:
         count = int(np.count_nonzero(outputs["residual"] <= manifest.residual_tolerance))
     if count < LEAST_POINTS:
         raise ExportedModelError(
-            f"{place}: must hold at least {LEAST_POINTS} points that converged; it holds {count}. "
+            f"{file}: must hold at least {LEAST_POINTS} points that converged; it holds {count}. "
             "Export the model again."
         )
 
 
-def require_parity(kernel: Kernel, manifest: Manifest) -> None:
+def require_agreement(kernel: Kernel, manifest: Manifest) -> None:
     """Self-check of a kernel when a model is loaded.
 
     Raises:
         ExportedModelError: If any output differs from its reference by more than the tolerance.
     """
-    parities = kernel_parity(kernel, manifest.read_arrays("reference.npz"), manifest)
-    worst = max(parities, key=lambda parity: parity.excess)
+    differences = kernel_differences(kernel, manifest.read_arrays("reference.npz"), manifest)
+    worst = max(differences, key=lambda difference: difference.excess)
     if not worst.excess <= 1.0:
         raise ExportedModelError(
             f"{manifest.directory}: the kernel '{kernel.codename}' does not reproduce "
@@ -164,11 +166,11 @@ def require_parity(kernel: Kernel, manifest: Manifest) -> None:
 def initial_state_errors(
     kernel: Kernel, manifest: Manifest, typical: tuple[FloatArray, FloatArray]
 ) -> dict[str, float]:
-    """How far the declared initial state is from the law's own equilibrium.
+    """Deviation of the declared initial state from an equilibrium of the law.
 
     Args:
         kernel: The law.
-        manifest: Its description.
+        manifest: Description of the law.
         typical: Strains and internal variables of the envelope, which give the scales.
 
     Returns:
@@ -187,8 +189,8 @@ def initial_state_errors(
 
 def _ratio(value: FloatArray, typical: FloatArray) -> float:
     scale = float(np.nanmax(np.abs(typical), initial=0.0))
-    found = float(np.max(np.abs(value), initial=0.0)) / max(scale, np.finfo(np.float64).tiny)
-    return np.inf if np.isnan(found) else found
+    ratio = float(np.max(np.abs(value), initial=0.0)) / max(scale, np.finfo(np.float64).tiny)
+    return np.inf if np.isnan(ratio) else ratio
 
 
 def typical_states(manifest: Manifest, count: int = 64) -> tuple[FloatArray, FloatArray]:
@@ -206,12 +208,12 @@ def require_equilibrium(kernel: Kernel, manifest: Manifest) -> None:
     Raises:
         ExportedModelError: If the law has another stress or energy there, or is not at rest.
     """
-    found = initial_state_errors(kernel, manifest, typical_states(manifest))
-    worst = max(found, key=lambda name: found[name])
-    if not found[worst] <= EQUILIBRIUM_TOLERANCE:
+    errors = initial_state_errors(kernel, manifest, typical_states(manifest))
+    worst = max(errors, key=lambda name: errors[name])
+    if not errors[worst] <= EQUILIBRIUM_TOLERANCE:
         raise ExportedModelError(
             f"{manifest.directory}: the initial state that the manifest declares must be an "
-            f"equilibrium of the law; the {worst} there is {found[worst]:.1e} off, in units of "
-            f"what is typical inside the envelope (allowed: {EQUILIBRIUM_TOLERANCE:.0e}). Restore "
-            "the manifest, or export the model again."
+            f"equilibrium of the law; the {worst} there is {errors[worst]:.1e} off, in units of "
+            f"its typical value inside the envelope (allowed: {EQUILIBRIUM_TOLERANCE:.0e}). "
+            "Restore the manifest, or export the model again."
         )

@@ -25,15 +25,16 @@ logger = logging.getLogger(__name__)
 
 
 class Scaled(ExportedModel):
-    """A law in physical units; takes the place of the model everywhere.
+    """A law in physical units, used in place of the dimensionless model.
 
     Args:
         model: The dimensionless law.
-        stress_scale: σ_s, what stress 1 of the law is [stress].
-        time_scale: t_s, what time 1 of the law is [time].
-        strain_scale: ε_s, what strain 1 of the law is.
-        energy_scale: What energy 1 of the law is, if known from elsewhere (temperature and number
-            of springs, say) [energy per volume]; must be ``stress_scale * strain_scale``.
+        stress_scale: σ_s, physical stress of stress 1 of the law [stress].
+        time_scale: t_s, physical time of time 1 of the law [time].
+        strain_scale: ε_s, strain that corresponds to strain 1 of the law.
+        energy_scale: Physical energy of energy 1 of the law, if it is known from elsewhere
+            (temperature and number of springs, say) [energy per volume]; must be
+            ``stress_scale * strain_scale``.
         units: Names for the manifest, some of ``length``, ``force``, ``time``, ``energy`` and
             ``stress``.
         name: New name (default: the law's).
@@ -124,7 +125,7 @@ def _scale_again(
 
 
 class ScaledKernel:
-    """A kernel that speaks physical units and asks a dimensionless one.
+    """A kernel in physical units that evaluates a dimensionless one.
 
     Args:
         kernel: The dimensionless kernel.
@@ -168,13 +169,13 @@ class ScaledKernel:
 
     def rates(self, strain: FloatArray, statev: FloatArray) -> Rates:
         """Evaluate the law in continuous time."""
-        found = self._kernel.rates(strain / self._strain, statev)
+        rates = self._kernel.rates(strain / self._strain, statev)
         energy = self._strain * self._stress
         return Rates(
-            energy=found.energy * energy,
-            stress=found.stress * self._stress,
-            driving_force=found.driving_force * energy,
-            rate=found.rate / self._time,
+            energy=rates.energy * energy,
+            stress=rates.stress * self._stress,
+            driving_force=rates.driving_force * energy,
+            rate=rates.rate / self._time,
         )
 
 

@@ -1,8 +1,8 @@
-"""Stopping and going on: the committed state of a simulation in one file.
+"""Checkpoints: the committed state of a simulation in one file.
 
 The file (HDF5) holds, rank by rank, what the next step starts from: displacement, forces and the
-state at every law point. Going on from it equals not having stopped. It is written beside its
-place and then moved there, so an interrupted write leaves the previous file whole.
+state at every point. A run that goes on from it equals a run without a stop. The file is
+written under another name and then moved, so an interrupted write leaves the previous file whole.
 
     stepping.run(times[:50])
     write_checkpoint("bar.h5", stepping, times[49])
@@ -40,7 +40,7 @@ def write_checkpoint(path: str | Path, stepping: TimeStepping, time: float) -> N
     Args:
         path: File to write; an older one is replaced when the new one is complete.
         stepping: The stepping, with its problem.
-        time: Current instant, given back by :func:`read_checkpoint`.
+        time: Current instant, which :func:`read_checkpoint` returns.
 
     Raises:
         OSError: On every rank, if the file cannot be written.
@@ -48,9 +48,9 @@ def write_checkpoint(path: str | Path, stepping: TimeStepping, time: float) -> N
     path = Path(path)
     problem = stepping.problem
     comm = problem.comm
-    share = _state(problem), _fingerprints(problem)
+    part = _state(problem), _fingerprints(problem)
     if comm.rank > 0:
-        comm.send(share, dest=0)
+        comm.send(part, dest=0)
         failure: Exception | None = comm.bcast(None)
     else:
         scalars = {
@@ -59,7 +59,7 @@ def write_checkpoint(path: str | Path, stepping: TimeStepping, time: float) -> N
             "time": time,
             **_scalars(stepping),
         }
-        failure = comm.bcast(_write(path, scalars, _collect(comm, share)))
+        failure = comm.bcast(_write(path, scalars, _collect(comm, part)))
     if failure is not None:
         raise OSError(f"{path}: cannot write the checkpoint ({failure}).")
 
@@ -94,7 +94,7 @@ def read_checkpoint(path: str | Path, stepping: TimeStepping) -> float:
                     raise ValueError("its values are not those that were written")
     except (OSError, KeyError, TypeError, ValueError) as error:
         message = f"is not a complete checkpoint ({error}). Start from another file"
-    messages = [found for found in problem.comm.allgather(message) if found]
+    messages = [text for text in problem.comm.allgather(message) if text]
     if messages:
         raise CheckpointError(f"{path}: {messages[0]}.")
     _set_state(problem, arrays)
@@ -119,23 +119,23 @@ def _set_state(problem: InternalVariableProblem, arrays: Mapping[str, FloatArray
     problem.set_committed(part("problem/"))
 
 
-def _collect(comm: Any, own: Any) -> Iterator[tuple[int, Any]]:
-    """The shares of all ranks, one after the other: rank 0 never holds more than one."""
-    yield 0, own
+def _collect(comm: Any, part: Any) -> Iterator[tuple[int, Any]]:
+    """The parts of all ranks, one after the other: rank 0 never holds more than one."""
+    yield 0, part
     for rank in range(1, comm.size):
         yield rank, comm.recv(source=rank)
 
 
 def _write(
-    path: Path, scalars: Mapping[str, float], shares: Iterator[tuple[int, Any]]
+    path: Path, scalars: Mapping[str, float], parts: Iterator[tuple[int, Any]]
 ) -> Exception | None:
-    """Write all shares; takes every share even after a failure, so that no rank waits."""
+    """Write all parts; receive every part even after a failure, so that no rank waits."""
     # HDF5 itself may crash where a disk is full: it writes to memory, and Python to the disk.
     memory = io.BytesIO()
     try:
         with h5py.File(memory, "w") as file:
             file.attrs.update(scalars)
-            for rank, (arrays, fingerprints) in shares:
+            for rank, (arrays, fingerprints) in parts:
                 group = file.create_group(f"rank_{rank}")
                 group.attrs.update({**fingerprints, "values": digest(arrays)})
                 for name, values in arrays.items():
@@ -143,7 +143,7 @@ def _write(
         with replacing(path) as stream:
             stream.write(memory.getbuffer())
     except OSError as error:
-        for _ in shares:
+        for _ in parts:
             pass
         return error
     return None
@@ -167,28 +167,28 @@ def _misfit(file: Any, scalars: Mapping[str, float], stepping: TimeStepping) -> 
     rank = f"rank_{problem.comm.rank}"
     if not isinstance(file.get(rank, getlink=True), h5py.HardLink):
         return "must hold its values itself, not by a link. Give a file of write_checkpoint"
-    written = dict(file[rank].attrs)
-    written.pop("values", None)
+    fingerprints = dict(file[rank].attrs)
+    fingerprints.pop("values", None)
     for what, checksum in _fingerprints(problem).items():
-        if written.pop(what, None) != checksum:
+        if fingerprints.pop(what, None) != checksum:
             return f"was written with another {what}. Set the problem up as it was then"
-    if written:
-        return f"was written with {', '.join(written)} too. Set the problem up as it was then"
+    if fingerprints:
+        return f"was written with {', '.join(fingerprints)} too. Set the problem up as it was then"
     return _missing(file[rank], scalars, stepping)
 
 
 def _missing(group: Any, scalars: Mapping[str, float], stepping: TimeStepping) -> str:
-    """What is written in a group and not needed, or the other way; empty if nothing."""
-    needed = {name: values.shape for name, values in _state(stepping.problem).items()}
-    written: dict[str, tuple[int, ...] | None] = {}
+    """Message on data that a group lacks or has too many; empty if there is none."""
+    required = {name: values.shape for name, values in _state(stepping.problem).items()}
+    shapes: dict[str, tuple[int, ...] | None] = {}
 
     def note(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset):
-            own = item.external is None and not item.is_virtual
-            written[name] = item.shape if own else None
+            inside = item.external is None and not item.is_virtual
+            shapes[name] = item.shape if inside else None
 
     group.visititems(note)
-    names = sorted({name for name, _ in needed.items() ^ written.items()})
+    names = sorted({name for name, _ in required.items() ^ shapes.items()})
     # Whether the steps are audited may change: an audit begins anew where there was none.
     names += sorted(
         {"time", *stepping.problem.committed_scalars(), "longest", "successes"} - set(scalars)
@@ -202,7 +202,7 @@ def _missing(group: Any, scalars: Mapping[str, float], stepping: TimeStepping) -
 
 
 def _fingerprints(problem: InternalVariableProblem) -> dict[str, str]:
-    """What a state belongs to, by name, as checksums of this rank's part."""
+    """Checksums of mesh, element, laws and drag on this rank, to which a state belongs."""
     space = problem.u.function_space
     geometry = space.mesh.geometry
     prints = {

@@ -19,21 +19,21 @@ from ..body.argument_checks import require_number
 from ..body.energy_balance import EnergyBalance
 
 SAFETY = 0.9
-"""Share of the step that would just be accepted; the next one is seldom refused."""
+"""Fraction of the longest acceptable step that is taken, so that the next one is seldom refused."""
 
 SHORTEST_CUT = 0.1
-"""A refused step is not shortened by more at once: far from the limit N is not of second order."""
+"""Smallest factor on a refused step: far from the limit N is not of second order."""
 
 ROUND_OFF = 1e-4
-"""|N| below this share of what is allowed counts as this share; it may be round-off."""
+"""|N| is taken as at least this fraction of the allowed value: below it may be round-off."""
 
 
 class AuditControl:
     """Accepts or refuses steps by their numerical dissipation.
 
     Args:
-        tolerance: Largest numerical dissipation of a step as a share of the energy handled.
-        energy_scale: Energy to compare with instead [energy].
+        tolerance: Largest numerical dissipation of a step as a fraction of the energy handled.
+        energy_scale: Energy that replaces the energy handled [energy].
 
     Raises:
         TypeError: If one of them is no number.
@@ -58,7 +58,7 @@ class AuditControl:
         return self._handled if self.energy_scale is None else self.energy_scale
 
     def factor(self, balance: EnergyBalance) -> float:
-        """Factor on the length of a step that would bring its |N| to 0.8 of what is allowed.
+        """Factor on the length of a step that would bring its |N| to 0.8 of the allowed value.
 
         Infinite where there is no energy to compare with yet.
         """
@@ -69,7 +69,7 @@ class AuditControl:
         return SAFETY * math.sqrt(allowed / max(abs(balance.numerical), ROUND_OFF * allowed))
 
     def refusal(self, balance: EnergyBalance) -> str:
-        """Why a step is refused; empty if it is not."""
+        """Reason for which a step is refused; empty if it is accepted."""
         excess = abs(balance.numerical)
         if self.scale == 0.0 or excess <= self.tolerance * self.scale:
             return ""
@@ -85,11 +85,11 @@ class AuditControl:
         self._handled = max(self._handled, abs(self._stored) + self._spent)
 
     def state(self) -> dict[str, float]:
-        """What a continued run must know."""
+        """State of the step control, for a run that goes on later."""
         return {"handled": self._handled, "stored": self._stored, "spent": self._spent}
 
     def set_state(self, state: Mapping[str, float]) -> None:
-        """Replace what :meth:`state` gave; nothing handled where it has none."""
+        """Set a state of :meth:`state`; entries that are missing are zero."""
         self._handled, self._stored, self._spent = (
             state.get(name, 0.0) for name in ("handled", "stored", "spent")
         )

@@ -1,8 +1,9 @@
 """Stepping a problem through time, with smaller steps where a solve fails.
 
-A step is committed only after the global solve has converged at every point. A failed step leaves
-no trace: displacement and state go back, bit by bit, and a shorter step is tried. With a tolerance
-for the energy audit (:mod:`ibvonn_fem.stepping.step_control`) the steps follow the process.
+A step is committed only after the global solve has converged at every point. After a failed step
+displacement and state go back to the committed ones, to the bit, and a shorter step is tried. With
+a tolerance for the energy audit (:mod:`ibvonn_fem.stepping.step_control`) the steps follow the
+process.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..body.argument_checks import require_number, require_same
+from ..body.argument_checks import require_number
 from ..body.energy_balance import EnergyBalance
 from ..body.problem import InternalVariableProblem
+from ..body.rank_agreement import require_same
 from ..errors import StepError
 from ..model.point_reports import RangeReport
 from .step_control import SHORTEST_CUT, AuditControl
@@ -30,12 +32,12 @@ class Step:
     """A committed step.
 
     Attributes:
-        time: Its end [time].
-        dt: Its length; 0 for an elastic step.
+        time: End of the step [time].
+        dt: Length of the step; 0 for an elastic step.
         iterations: Newton iterations.
         local_residual: Largest scaled residual of the law at any point.
         cutbacks: Failed attempts before it succeeded.
-        balance: Its energy balance.
+        balance: Energy balance of the step.
         ranges: For each law, the points outside the training range.
     """
 
@@ -59,12 +61,12 @@ class TimeStepping:
             the largest factor from one step to the next.
         max_cutbacks: Attempts to shorten one step before giving up.
         audit_tolerance: Choose the steps so that the numerical dissipation of each (the Bregman
-            audit, :attr:`EnergyBalance.numerical`, of second order in Δt) is at most this share of
-            the energy handled so far: change of the stored energy plus dissipation. None: take the
-            steps as they are given. The first step that handles energy sets the scale and is taken
-            as given, so let the instants begin closely, or give ``energy_scale``, which also suits
-            a load that grows from zero: a share of a small energy asks for small steps.
-        energy_scale: Energy to compare with instead [energy].
+            audit, :attr:`EnergyBalance.numerical`, of second order in Δt) is at most this fraction
+            of the energy handled so far: change of the stored energy plus dissipation. None: the
+            steps are the intervals of ``times``. The first step that handles energy sets the scale
+            and is one interval, so choose a short first interval, or give ``energy_scale``, which
+            also suits a load that grows from zero: a fraction of a small energy needs small steps.
+        energy_scale: Energy that replaces the energy handled [energy].
 
     Raises:
         ValueError: If a factor is out of its range.
@@ -119,7 +121,7 @@ class TimeStepping:
             )
         self._longest = math.inf
         self._successes = 0
-        self._told = [0.0] * len(problem.laws)
+        self._reported = [0.0] * len(problem.laws)
 
     def run(
         self,
@@ -169,12 +171,12 @@ class TimeStepping:
         return steps
 
     def step_control(self) -> dict[str, float]:
-        """What the length of the next step depends on."""
+        """Quantities on which the length of the next step depends."""
         audit = {} if self._audit is None else self._audit.state()
         return {"longest": self._longest, "successes": float(self._successes), **audit}
 
     def set_step_control(self, control: Mapping[str, float]) -> None:
-        """Replace what :meth:`step_control` gave."""
+        """Set the quantities of :meth:`step_control`."""
         self._longest = control["longest"]
         self._successes = int(control["successes"])
         if self._audit is not None:
@@ -222,7 +224,7 @@ class TimeStepping:
                 continue
             cutbacks += 1
             # Also where steps succeed in between: halving towards a jump would never arrive.
-            shortest = (stop - start) * self._shortest_share()
+            shortest = (stop - start) * self._shortest_fraction()
             if cutbacks > self.max_cutbacks or dt <= shortest * (1.0 + 1e-9):
                 raise StepError(
                     f"time stepping: the step from t = {time:.6g} failed with dt = {dt:.3g}, cut "
@@ -233,8 +235,8 @@ class TimeStepping:
             logger.info("t = %.6g: step of %.3g failed (%s); cut", time, dt, message)
         return steps
 
-    def _shortest_share(self) -> float:
-        """Shortest step as a share of a given interval; the audit resolves far shorter ones."""
+    def _shortest_fraction(self) -> float:
+        """Shortest step as a fraction of an interval of ``times``; with the audit far shorter."""
         return self.cutback ** (self.max_cutbacks * (1 if self._audit is None else 2))
 
     def _grow(self, step: Step) -> None:
@@ -260,7 +262,7 @@ class TimeStepping:
     def _attempt(
         self, start: float, end: float, dt: float, cutbacks: int
     ) -> tuple[Step | None, str, float]:
-        """Try one step; commit it or leave no trace.
+        """Try one step; commit it or go back to the committed state.
 
         Returns:
             The step, or None with the reason and the factor on its length to try next.
@@ -277,8 +279,8 @@ class TimeStepping:
             if self._audit is not None and dt > 0.0 and (refusal := self._audit.refusal(balance)):
                 return None, refusal, max(SHORTEST_CUT, self._audit.factor(balance))
             ranges = tuple(law.range_report() for law in problem.laws)
-            for i, found in enumerate(ranges):
-                self._report_range(i, found)
+            for number, law_ranges in enumerate(ranges):
+                self._report_range(number, law_ranges)
             problem.commit()
             committed = True
         finally:
@@ -297,9 +299,11 @@ class TimeStepping:
         step = Step(end, dt, report.iterations, report.local_residual, cutbacks, balance, ranges)
         return step, report.message, 1.0
 
-    def _report_range(self, number: int, found: RangeReport) -> None:
+    def _report_range(self, number: int, report: RangeReport) -> None:
         """Report the excursion of a law when it begins, and whenever it has doubled."""
         law = self.problem.laws[number]
-        if law.model.strict_range or not found.excursion <= 2.0 * self._told[number]:
-            law.model.report_range(found, law.comm)
-            self._told[number] = max(found.excursion, 0.01)  # hardly outside is said once
+        if law.model.strict_range or not report.excursion <= 2.0 * self._reported[number]:
+            law.model.report_range(report, law.comm)
+            self._reported[number] = max(
+                report.excursion, 0.01
+            )  # a small excursion is reported once

@@ -71,7 +71,7 @@ def test_without_a_tolerance_the_steps_are_those_given(zener, bar):
     assert [step.dt for step in steps] == [0.0, 6.0]
 
 
-def test_a_jump_inside_a_run_cannot_be_resolved_and_says_so(zener, bar):
+def test_a_jump_inside_a_run_is_refused_with_advice(zener, bar):
     body = bar(zener())
     stepping = TimeStepping(
         body.problem,
@@ -104,17 +104,17 @@ def test_a_scale_without_a_tolerance_is_refused(zener, bar):
 
 def test_a_refused_step_leaves_no_trace(zener, bar):
     body = bar(zener())
-    seen = []
+    loaded_times = []
 
     def pull(time):
-        seen.append(time)
+        loaded_times.append(time)
         body.elongation.value = 2.0 * STRAIN * min(1.0, 10.0 * time)
 
     stepping = TimeStepping(body.problem, pull, audit_tolerance=1e-4, energy_scale=1.0)
     steps = stepping.run([0.0, 0.1])
     refused = sum(step.cutbacks for step in steps)
     assert refused > 0
-    assert len(seen) == len(steps) + 2 * refused  # every refusal sets the load back
+    assert len(loaded_times) == len(steps) + 2 * refused  # every refusal sets the load back
     plain = bar(zener())
     times = [step.time for step in steps]
     again = TimeStepping(
@@ -172,7 +172,7 @@ def test_all_ranks_choose_the_same_steps(zener, bar):
         _, steps = relax(zener(quartic=1.0), partial(bar, cells=12, comm=comm), 1e-4, until=2.0)
         lengths.append([step.dt for step in steps])
     np.testing.assert_allclose(lengths[1], lengths[0], rtol=1e-6)
-    assert all(found == lengths[1] for found in MPI.COMM_WORLD.allgather(lengths[1]))
+    assert all(length == lengths[1] for length in MPI.COMM_WORLD.allgather(lengths[1]))
 
 
 def test_each_step_has_a_line_in_the_log(zener, bar, caplog):
@@ -189,9 +189,9 @@ def test_statistics_count_solves_iterations_and_time(zener, bar):
     assert statistics.solves >= len(steps)
     assert statistics.iterations >= sum(step.iterations for step in steps) > 0
     assert 0.0 <= statistics.worst_residual <= 1e-10
-    shares = [statistics.share(part) for part in ("law", "assembly", "solve")]
-    assert min(shares) > 0.0
-    assert sum(shares) == pytest.approx(1.0)
+    fractions = [statistics.fraction(part) for part in ("law", "assembly", "solve")]
+    assert min(fractions) > 0.0
+    assert sum(fractions) == pytest.approx(1.0)
     assert "0 failed" in statistics.sentence()
 
 
@@ -199,10 +199,10 @@ def test_time_inside_another_part_is_counted_once():
     statistics = Statistics()
     with statistics.measure("solve"), statistics.measure("law"):
         sum(range(100_000))
-    assert statistics.share("law") > 0.9
+    assert statistics.fraction("law") > 0.9
 
 
-def test_energy_handled_is_what_is_stored_and_all_that_was_taken():
+def test_energy_handled_is_the_stored_plus_the_dissipated_energy():
     control = AuditControl(tolerance=0.1)
     control.account(EnergyBalance(stored=-1.0, dissipated=2.0, dragged=3.0))
     assert control.scale == 6.0
@@ -218,6 +218,6 @@ def test_next_step_follows_the_root_of_the_numerical_dissipation():
         np.testing.assert_allclose(control.factor(balance), 0.9 * 2.0, rtol=1e-14)
 
 
-def test_work_that_drag_takes_leaves_nothing_over():
+def test_work_dissipated_by_drag_closes_the_energy_balance():
     balance = EnergyBalance(external_work=2.0, external_work_trapezoidal=2.0, dragged=2.0)
     assert balance.numerical == balance.numerical_trapezoidal == 0.0

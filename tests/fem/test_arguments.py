@@ -62,15 +62,15 @@ def test_a_law_needs_a_loaded_model_and_an_instance(model, kinematics, sentence)
         ({"loads": 3.0}, TypeError, "loads must be a UFL form such as force * v * ufl.ds"),
         ({"loads": U * ufl.dx}, ValueError, "found a form with 0 arguments"),
         ({"loads": du * v * ufl.dx}, ValueError, "found a form with 2 arguments"),
-        ({"u": fem.Function(V)}, ValueError, "was made with another Function than u"),
+        ({"u": fem.Function(V)}, ValueError, "must be made with u; found one of another Function"),
         ({"law": "trap"}, TypeError, "needs one or several InternalVariableLaws; found str"),
         ({"law": []}, TypeError, "needs one or several InternalVariableLaws; found none"),
     ],
 )
 def test_a_problem_names_what_does_not_fit(law, arguments, error, sentence):
-    given = {"law": law, "u": U, "bcs": [CLAMP]} | arguments
+    keywords = {"law": law, "u": U, "bcs": [CLAMP]} | arguments
     with pytest.raises(error, match=re.escape(sentence)):
-        InternalVariableProblem(**given)
+        InternalVariableProblem(**keywords)
 
 
 def test_a_reaction_is_that_of_a_condition(law):
@@ -87,7 +87,7 @@ def test_stepping_names_what_does_not_fit(law):
         TimeStepping(problem).run(np.zeros((2, 2)))
 
 
-def test_a_body_that_nothing_holds_is_hinted_at(law):
+def test_a_body_without_supports_is_named_in_the_message(law):
     free = InternalVariableProblem(law, U, loads=0.1 * v * ufl.dx)
     with pytest.raises(ibvonn_fem.StepError, match="see that the boundary conditions hold the"):
         TimeStepping(free).run([0.0, 1.0])
@@ -104,7 +104,7 @@ def test_a_star_import_gives_every_public_name():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_displacement_that_is_no_number_is_named_and_nothing_is_lost(value, law):
+def test_a_displacement_that_is_not_finite_is_named_and_the_state_stays(value, law):
     U.x.array[:] = 0.0
     end = fem.Constant(BAR, 0.0)
     last = fem.locate_dofs_geometrical(V, lambda x: x[0] > 1 - 1e-9)

@@ -18,7 +18,7 @@ LAYERS = [(0, 1), (0, 3), (1, 2), (2, 3), (3, 3)]
 BUILDS = {"fast": FAST_FLAGS, "plain": ("-O2", "-std=c99"), "scalar": ("-O1", "-DLAW_LANES=1")}
 COMPARED = ("stress", "statev_new", "tangent", "energy", "dissipation", "validity")
 # The contract between runtimes (CONVENTIONS.md); measured: below 1e-12.
-PARITY = 1e-10
+AGREEMENT = 1e-10
 
 
 def random_steps(sizes, n_points, seed=0, reach=1.0):
@@ -29,11 +29,11 @@ def random_steps(sizes, n_points, seed=0, reach=1.0):
     return strain, strain_old, statev, 10.0 ** rng.uniform(-3, 1, size=n_points)
 
 
-def gap(found, expected, names=COMPARED):
+def gap(update, expected, names=COMPARED):
     """Largest difference relative to max(|value|, column scale)."""
     worst = 0.0
     for name in names:
-        value, right = (np.asarray(getattr(x, name)) for x in (found, expected))
+        value, right = (np.asarray(getattr(x, name)) for x in (update, expected))
         value, right = value.reshape(len(right), -1), right.reshape(len(right), -1)
         scale = np.maximum(np.abs(right), np.max(np.abs(right), axis=0))
         worst = max(worst, np.max(np.abs(value - right) / np.maximum(scale, 1e-300)))
@@ -59,11 +59,11 @@ def test_kernel_agrees_with_the_law_in_numpy(sizes, build):
         )
         kernel = CLibraryKernel(law, flags=BUILDS[build])
         inputs = random_steps(sizes, 29)
-        found = kernel.update(*inputs)
-        assert np.all(found.residual <= 1e-10)
-        assert gap(found, reference.update(law, *inputs)) < PARITY
-        found, expected = (x.rates(inputs[0], inputs[2]) for x in (kernel, Numpy(law)))
-        assert gap(found, expected, ("energy", "stress", "driving_force", "rate")) < PARITY
+        update = kernel.update(*inputs)
+        assert np.all(update.residual <= 1e-10)
+        assert gap(update, reference.update(law, *inputs)) < AGREEMENT
+        update, expected = (x.rates(inputs[0], inputs[2]) for x in (kernel, Numpy(law)))
+        assert gap(update, expected, ("energy", "stress", "driving_force", "rate")) < AGREEMENT
 
 
 class Numpy:
@@ -84,7 +84,7 @@ def test_a_weight_that_is_off_by_one_in_a_million_is_noticed(name):
     expected = reference.update(law, *inputs)
     law[name] = law[name].copy()
     law[name].reshape(-1)[0] *= 1.0 + 1e-6
-    assert gap(CLibraryKernel(law).update(*inputs), expected) > PARITY
+    assert gap(CLibraryKernel(law).update(*inputs), expected) > AGREEMENT
 
 
 def test_reference_law_has_the_derivatives_it_claims():
@@ -111,12 +111,12 @@ def test_trap_step_is_the_closed_form():
     """α⁺ = (α + Δt ε)/(1 + 2Δt), σ = ε − α⁺, C = (1 + Δt)/(1 + 2Δt)."""
     kernel = CLibraryKernel(reference.zener_parameters())
     strain, strain_old, statev, dt = random_steps((1, 1), 50)
-    found = kernel.update(strain, strain_old, statev, dt)
+    update = kernel.update(strain, strain_old, statev, dt)
     a = dt[:, None]
     alpha = (statev + a * strain) / (1.0 + 2.0 * a)
-    np.testing.assert_allclose(found.statev_new, alpha, rtol=0, atol=1e-15)
-    np.testing.assert_allclose(found.stress, strain - alpha, rtol=0, atol=1e-15)
-    np.testing.assert_allclose(found.tangent[:, 0], (1 + a) / (1 + 2 * a), rtol=1e-15)
+    np.testing.assert_allclose(update.statev_new, alpha, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(update.stress, strain - alpha, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(update.tangent[:, 0], (1 + a) / (1 + 2 * a), rtol=1e-15)
 
 
 def test_first_pivot_of_the_jacobian_may_vanish():
@@ -132,9 +132,9 @@ def test_first_pivot_of_the_jacobian_may_vanish():
         "envelope": np.array([[-2.0, 2.0]] * 3),
     }
     inputs = random_steps((1, 2), 20)[:3]
-    found = CLibraryKernel(law).update(*inputs, 1.0 / 3.0)
-    assert np.all(found.residual <= 1e-13)
-    assert gap(found, reference.update(law, *inputs, 1.0 / 3.0)) < 1e-12
+    update = CLibraryKernel(law).update(*inputs, 1.0 / 3.0)
+    assert np.all(update.residual <= 1e-13)
+    assert gap(update, reference.update(law, *inputs, 1.0 / 3.0)) < 1e-12
 
 
 @pytest.mark.parametrize("sizes", SIZES)
@@ -163,20 +163,20 @@ def test_result_does_not_depend_on_the_first_iterate(sizes):
     guess[0], guess[1], guess[2], guess[3] = np.nan, np.inf, 1e300, -50.0
     warm = kernel.update(*inputs, guess=guess)
     assert np.all(warm.residual <= 1e-10)
-    assert gap(warm, cold) < PARITY
+    assert gap(warm, cold) < AGREEMENT
 
 
 @pytest.mark.parametrize("sizes", SIZES)
 def test_without_time_the_step_is_elastic(sizes):
     law = reference.random_parameters(*sizes, seed=3)
     strain, strain_old, statev, _ = random_steps(sizes, 20)
-    found = CLibraryKernel(law).update(strain, strain_old, statev, 0.0)
-    assert np.array_equal(found.statev_new, statev)
-    assert np.all(found.dissipation == 0.0)
+    update = CLibraryKernel(law).update(strain, strain_old, statev, 0.0)
+    assert np.array_equal(update.statev_new, statev)
+    assert np.all(update.dissipation == 0.0)
     _, gradient, hessian = reference.energy(law, np.concatenate([strain, statev], axis=1))
     ne = sizes[0]
-    np.testing.assert_allclose(found.stress, gradient[:, :ne], rtol=1e-13, atol=1e-13)
-    np.testing.assert_allclose(found.tangent, hessian[:, :ne, :ne], rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(update.stress, gradient[:, :ne], rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(update.tangent, hessian[:, :ne, :ne], rtol=1e-13, atol=1e-13)
 
 
 @pytest.mark.parametrize("sizes", SIZES)
@@ -197,7 +197,7 @@ def test_tangent_is_the_derivative_of_the_stress_and_symmetric(sizes):
 
 
 @pytest.mark.parametrize("sizes", SIZES)
-def test_energy_never_grows_at_held_strain(sizes):
+def test_energy_never_grows_at_constant_strain(sizes):
     """The second law for every weight: dissipation ≥ 0 and f⁺ ≤ f, at Δt over eight decades."""
     kernel = CLibraryKernel(reference.random_parameters(*sizes, seed=6))
     strain, _, statev, _ = random_steps(sizes, 200, reach=2.0)
@@ -220,43 +220,43 @@ def test_a_root_that_gains_energy_is_refused():
     concave["energy_quadratic"] = -30.0 * np.eye(2)
     weights = kernel.law.weights
     weights[3:7] = concave["energy_quadratic"].reshape(-1)  # after the constant and two linear
-    found = kernel.update(*inputs)
-    accepted = found.residual <= 1e-10
-    assert np.count_nonzero(np.isposinf(found.residual)) > 10
+    update = kernel.update(*inputs)
+    accepted = update.residual <= 1e-10
+    assert np.count_nonzero(np.isposinf(update.residual)) > 10
     _, _, statev, dt = inputs
     x = np.concatenate([inputs[0], statev], axis=1)
     start = reference.energy(concave, x)[0]
-    bound = found.energy + found.dissipation - dt * dissipation_potential(concave, inputs, found)
-    slack = 2e-9 * (np.abs(found.energy) + np.abs(start) + np.abs(found.dissipation) + 10.0)
+    bound = update.energy + update.dissipation - dt * dissipation_potential(concave, inputs, update)
+    slack = 2e-9 * (np.abs(update.energy) + np.abs(start) + np.abs(update.dissipation) + 10.0)
     assert np.all(bound[accepted] <= (start + slack)[accepted])
 
 
-def dissipation_potential(law, inputs, found):
+def dissipation_potential(law, inputs, update):
     strain, strain_old, statev, _ = inputs
-    _, gradient, _ = reference.energy(law, np.concatenate([strain, found.statev_new], axis=1))
+    _, gradient, _ = reference.energy(law, np.concatenate([strain, update.statev_new], axis=1))
     old = np.concatenate([strain_old, statev], axis=1)
     return reference.potential(law, old, -gradient[:, 1:])[0]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("place", [0, 1, 2, 3])
-def test_input_that_is_not_finite_gives_nan_in_everything_but_validity(place, bad):
+@pytest.mark.parametrize("position", [0, 1, 2, 3])
+def test_input_that_is_not_finite_gives_nan_in_everything_but_validity(position, bad):
     kernel = CLibraryKernel(reference.random_parameters(1, 2))
     inputs = random_steps((1, 2), 3)
-    inputs[place][1] = bad
-    found = kernel.update(*inputs)
-    for field in fields(found):
-        values = getattr(found, field.name)
+    inputs[position][1] = bad
+    update = kernel.update(*inputs)
+    for field in fields(update):
+        values = getattr(update, field.name)
         assert np.all(np.isfinite(values[[0, 2]]))
         assert field.name == "validity" or np.all(np.isnan(values[1]))
 
 
 def test_negative_time_is_refused():
-    found = CLibraryKernel(reference.zener_parameters()).update(
+    update = CLibraryKernel(reference.zener_parameters()).update(
         np.ones((2, 1)), np.ones((2, 1)), np.zeros((2, 1)), np.array([-1e-9, 0.1])
     )
-    assert np.isnan(found.residual[0])
-    assert found.residual[1] <= 1e-10
+    assert np.isnan(update.residual[0])
+    assert update.residual[1] <= 1e-10
 
 
 @pytest.mark.parametrize("dt", [1.01e100, 1e200, 1e308, 1.7e308, np.inf, np.nan])
@@ -264,27 +264,27 @@ def test_a_step_without_end_is_refused(dt):
     """Beyond 1e308 the update came back as an elastic step with residual 0."""
     for law in (reference.zener_parameters(), reference.random_parameters(1, 1)):
         kernel = CLibraryKernel(law)
-        found = kernel.update(np.ones((1, 1)), np.ones((1, 1)), np.zeros((1, 1)), dt)
-        assert np.isnan(found.residual[0])
-        assert np.isnan(found.stress[0, 0])
+        update = kernel.update(np.ones((1, 1)), np.ones((1, 1)), np.zeros((1, 1)), dt)
+        assert np.isnan(update.residual[0])
+        assert np.isnan(update.stress[0, 0])
 
 
 def test_a_very_long_step_reaches_the_equilibrium():
     """α → ε / 2 of the Zener solid."""
     kernel = CLibraryKernel(reference.zener_parameters())
     for dt in (1e6, 1e12, 1e50, 1e99):
-        found = kernel.update(np.ones((1, 1)), np.ones((1, 1)), np.zeros((1, 1)), dt)
-        assert found.residual[0] <= 1e-10
-        assert found.statev_new[0, 0] == pytest.approx(0.5, rel=1e-5)
+        update = kernel.update(np.ones((1, 1)), np.ones((1, 1)), np.zeros((1, 1)), dt)
+        assert update.residual[0] <= 1e-10
+        assert update.statev_new[0, 0] == pytest.approx(0.5, rel=1e-5)
 
 
 def test_overflow_is_refused_without_nan():
     kernel = CLibraryKernel(reference.random_parameters(1, 1))
-    found = kernel.update(
+    update = kernel.update(
         np.array([[1e200], [1.7e308]]), np.zeros((2, 1)), np.zeros((2, 1)), np.array([1.0, 1e99])
     )
-    assert not np.any(found.residual <= 1e-10)
-    assert not any(np.isnan(getattr(found, f.name)).any() for f in fields(found))
+    assert not np.any(update.residual <= 1e-10)
+    assert not any(np.isnan(getattr(update, f.name)).any() for f in fields(update))
 
 
 @pytest.mark.parametrize("sizes", SIZES)
@@ -294,9 +294,9 @@ def test_wild_steps_converge_or_are_refused(sizes):
         law = reference.random_parameters(*sizes, seed=seed, stiffness=factor, mobility=1 / factor)
         strain, strain_old, statev, _ = random_steps(sizes, 100, seed=seed, reach=100.0)
         dt = 10.0 ** np.random.default_rng(seed).uniform(-5, 3, size=100)
-        found = CLibraryKernel(law).update(strain, strain_old, statev, dt)
-        assert not any(np.isnan(getattr(found, f.name)).any() for f in fields(found))
-        assert np.mean(found.residual <= 1e-10) > 0.95
+        update = CLibraryKernel(law).update(strain, strain_old, statev, dt)
+        assert not any(np.isnan(getattr(update, f.name)).any() for f in fields(update))
+        assert np.mean(update.residual <= 1e-10) > 0.95
 
 
 def test_validity_is_the_excursion_in_half_widths():
@@ -304,8 +304,8 @@ def test_validity_is_the_excursion_in_half_widths():
     law["envelope"] = np.array([[-1.0, 3.0], [-1.0, 1.0]])
     strain = np.array([[3.0], [5.0], [-3.0], [0.0]])
     statev = np.array([[0.0], [0.0], [0.0], [-4.0]])
-    found = CLibraryKernel(law).update(strain, strain, statev, 0.0)
-    np.testing.assert_allclose(found.validity, [0.0, 1.0, 1.0, 3.0], rtol=1e-15)
+    update = CLibraryKernel(law).update(strain, strain, statev, 0.0)
+    np.testing.assert_allclose(update.validity, [0.0, 1.0, 1.0, 3.0], rtol=1e-15)
 
 
 def test_no_points_are_no_trouble():
@@ -335,13 +335,13 @@ def test_one_time_step_for_all_is_a_time_step_for_each():
 def test_threads_share_a_kernel():
     kernel = CLibraryKernel(reference.random_parameters(6, 2))
     inputs = random_steps((6, 2), 2000)
-    alone, found = kernel.update(*inputs), []
+    alone, results = kernel.update(*inputs), []
     threads = [
-        threading.Thread(target=lambda: found.append(kernel.update(*inputs))) for _ in range(4)
+        threading.Thread(target=lambda: results.append(kernel.update(*inputs))) for _ in range(4)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(found) == 4
-    assert all(same(alone, result) for result in found)
+    assert len(results) == 4
+    assert all(same(alone, result) for result in results)

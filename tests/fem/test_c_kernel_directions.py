@@ -32,7 +32,7 @@ def test_solid_is_the_sum_of_its_fibres(internal_size, directions):
     p, w = circle(directions)
     new, old, statev = random_plane(7, directions, internal_size)
     dt = np.linspace(0.01, 1.0, 7)
-    found = kernel.update_directions(
+    result = kernel.update_directions(
         p, w, new, old, statev, dt, strain_offset=0.1, stress_offset=0.3
     )
     fibre = kernel.update(
@@ -45,31 +45,31 @@ def test_solid_is_the_sum_of_its_fibres(internal_size, directions):
     tangent = fibre.tangent.reshape(7, directions)
     energy = fibre.energy.reshape(7, directions) - 0.3 * new @ p.T
     close = {"rtol": 1e-12, "atol": 1e-12}
-    np.testing.assert_allclose(found.stress, (w * pull) @ p, **close)
+    np.testing.assert_allclose(result.stress, (w * pull) @ p, **close)
     expected = np.einsum("pk,ka,kb->pab", w * tangent, p, p)
-    np.testing.assert_allclose(found.tangent, expected, **close)
-    np.testing.assert_allclose(found.energy, energy @ w, **close)
+    np.testing.assert_allclose(result.tangent, expected, **close)
+    np.testing.assert_allclose(result.energy, energy @ w, **close)
     np.testing.assert_allclose(
-        found.dissipation, fibre.dissipation.reshape(7, directions) @ w, **close
+        result.dissipation, fibre.dissipation.reshape(7, directions) @ w, **close
     )
-    states = found.statev_new.reshape(-1, internal_size)
+    states = result.statev_new.reshape(-1, internal_size)
     np.testing.assert_allclose(states, fibre.statev_new, **close)
     worst = fibre.validity.reshape(7, directions).max(axis=1)
-    np.testing.assert_allclose(found.validity, worst, **close)
-    assert np.all(found.residual <= 1e-10)
+    np.testing.assert_allclose(result.validity, worst, **close)
+    assert np.all(result.residual <= 1e-10)
 
 
 def test_tangent_is_the_derivative_of_the_stress():
     kernel = CLibraryKernel(reference.random_parameters(1, 2))
     p, w = circle(12)
     new, old, statev = random_plane(3, 12, 2)
-    found, h = kernel.update_directions(p, w, new, old, statev, 0.2), 1e-5
+    result, h = kernel.update_directions(p, w, new, old, statev, 0.2), 1e-5
     for c in range(3):
         step = h * np.eye(3)[c]
         up, down = (
             kernel.update_directions(p, w, new + s * step, old, statev, 0.2).stress for s in (1, -1)
         )
-        np.testing.assert_allclose((up - down) / (2 * h), found.tangent[:, :, c], atol=1e-6)
+        np.testing.assert_allclose((up - down) / (2 * h), result.tangent[:, :, c], atol=1e-6)
 
 
 def test_opposite_halves_may_be_merged():
@@ -90,11 +90,11 @@ def test_a_fibre_that_fails_fails_its_point_alone():
     new, old, statev = random_plane(3, 5, 1)
     statev[1, 2] = np.nan
     statev[2, 3] = 1e308
-    found = kernel.update_directions(p, w, new, old, statev, 0.2)
-    assert found.residual[0] <= 1e-10
-    assert np.isnan(found.residual[1])
-    assert not found.residual[2] <= 1e-10
-    assert np.all(np.isfinite(found.stress[0]))
+    result = kernel.update_directions(p, w, new, old, statev, 0.2)
+    assert result.residual[0] <= 1e-10
+    assert np.isnan(result.residual[1])
+    assert not result.residual[2] <= 1e-10
+    assert np.all(np.isfinite(result.stress[0]))
 
 
 def test_laws_of_several_strains_have_no_directions():

@@ -69,8 +69,8 @@ def test_functions_are_right_to_a_few_units_in_the_last_place(evaluate):
         ]
     )
     *relative, tanh = zip(evaluate(x), exact(x), strict=True)
-    for found, right in relative:
-        assert np.max(np.abs(found - right) / right) < 4 * np.finfo(float).eps
+    for value, right in relative:
+        assert np.max(np.abs(value - right) / right) < 4 * np.finfo(float).eps
     assert np.max(np.abs(tanh[0] - tanh[1])) < 2 * np.finfo(float).eps
 
 

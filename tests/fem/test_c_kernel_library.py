@@ -18,7 +18,7 @@ from ibvonn_fem.kernels import compiler
 from ibvonn_fem.kernels.c_library import CLibraryKernel, load_library
 from ibvonn_fem.kernels.packing import pack
 from ibvonn_fem.model.manifest import read_manifest
-from ibvonn_fem.model.runtime_agreement import kernel_parity
+from ibvonn_fem.model.runtime_agreement import kernel_differences
 
 SHIPPED = sorted(
     path.parent for path in (Path(__file__).parents[2] / "exported_models").glob("*/manifest.json")
@@ -40,8 +40,8 @@ def test_only_the_closed_form_reference_models_ship_without_parameters_for_the_k
 def test_kernel_reproduces_the_reference_of_exported_models(directory, flags):
     manifest = read_manifest(directory)
     kernel = CLibraryKernel(manifest.read_arrays("parameters.npz"), flags=flags)
-    parities = kernel_parity(kernel, manifest.read_arrays("reference.npz"), manifest)
-    assert all(parity.excess <= 1.0 for parity in parities)
+    differences = kernel_differences(kernel, manifest.read_arrays("reference.npz"), manifest)
+    assert all(difference.excess <= 1.0 for difference in differences)
 
 
 def test_library_is_compiled_once_by_processes_that_start_together(tmp_path):
@@ -116,7 +116,7 @@ def test_without_the_fast_flags_the_plain_ones_serve(tmp_path, monkeypatch):
 
 
 @pytest.mark.export
-def test_without_a_compiler_the_model_runs_on_onnx_and_says_so_once(monkeypatch, caplog):
+def test_without_a_compiler_the_model_runs_on_onnx_with_one_warning(monkeypatch, caplog):
     monkeypatch.setenv("CC", "no-such-compiler")
     load_library.cache_clear()
     directory = next(path for path in MODELS if path.name == "exact_trap")
@@ -129,7 +129,7 @@ def test_without_a_compiler_the_model_runs_on_onnx_and_says_so_once(monkeypatch,
         load_model(directory, kernel="c")
 
 
-def test_broken_library_is_refused_in_words(tmp_path, monkeypatch):
+def test_broken_library_is_refused_with_a_message(tmp_path, monkeypatch):
     broken = tmp_path / "law.so"
     broken.write_bytes(b"not a library")
     monkeypatch.setattr("ibvonn_fem.kernels.c_library.compiled_library", lambda flags: broken)
@@ -193,12 +193,13 @@ def test_entry_points_refuse_malformed_sizes():
     refused = 0
     for _ in range(3000):
         sizes = np.array(good.sizes)
-        place = rng.integers(len(sizes), size=rng.integers(1, 4))
-        sizes[place] = rng.choice([-(2**62), -1, 0, 1, 3, 8, 9, 64, 65, 1024, 1025, 2**40, 2**62])
+        position = rng.integers(len(sizes), size=rng.integers(1, 4))
+        candidates = [-(2**62), -1, 0, 1, 3, 8, 9, 64, 65, 1024, 1025, 2**40, 2**62]
+        sizes[position] = rng.choice(candidates)
         length = int(rng.choice([0, 1, 4, 5, 6, len(sizes)]))
-        found = (count(library.pointer(sizes), length), workspace(library.pointer(sizes), length))
-        assert (found[0] < 0) == (found[1] < 0)
-        refused += found[0] < 0
+        codes = (count(library.pointer(sizes), length), workspace(library.pointer(sizes), length))
+        assert (codes[0] < 0) == (codes[1] < 0)
+        refused += codes[0] < 0
     assert refused > 1000
 
 
@@ -219,8 +220,8 @@ def test_entry_point_refuses_a_null_array_or_a_wrong_count_and_writes_nothing(ar
     ]
     broken = list(arguments)
     # counts are made wrong, pointers null; 12 is the guess, which may be null
-    place = argument if argument < 12 else argument + 1
-    broken[place] = {1: 4, 3: 11, 5: size - 1, 6: -1, 11: 2}.get(place, null)
+    position = argument if argument < 12 else argument + 1
+    broken[position] = {1: 4, 3: 11, 5: size - 1, 6: -1, 11: 2}.get(position, null)
     assert library.functions.ibvonn_update(*broken) < 0
     assert all(np.all(array == 7.0) for array in outputs)
     assert library.functions.ibvonn_update(*arguments) == 0

@@ -88,8 +88,8 @@ def test_going_on_equals_not_having_stopped(zener, bar, folder, fails_beyond):
     time = read_checkpoint(folder / "bar.h5", resumed)
     assert time == TIMES[4]
     steps += resumed.run([time, *TIMES[5:]], elastic=False)
-    for found, wanted in zip(record(body, steps), expected, strict=True):
-        np.testing.assert_allclose(found, wanted, rtol=1e-13, atol=1e-15)
+    for actual, expected_value in zip(record(body, steps), expected, strict=True):
+        np.testing.assert_allclose(actual, expected_value, rtol=1e-13, atol=1e-15)
 
 
 def test_the_state_that_is_read_is_the_one_that_was_written(zener, bar, folder):
@@ -100,8 +100,8 @@ def test_the_state_that_is_read_is_the_one_that_was_written(zener, bar, folder):
     other, fresh = pulled(zener(quartic=2.0), bar)
     assert not np.array_equal(other.u.x.array, body.u.x.array)
     read_checkpoint(folder / "bar.h5", fresh)
-    for found, wanted in zip(record(other, []), before, strict=True):
-        np.testing.assert_array_equal(found, wanted)
+    for actual, expected_value in zip(record(other, []), before, strict=True):
+        np.testing.assert_array_equal(actual, expected_value)
 
 
 def test_drag_goes_on_too(zener, folder):
@@ -235,9 +235,9 @@ def test_a_restart_in_plane_stress_has_the_thickness_strain(folder):
     np.testing.assert_array_equal(other.measure, law.measure)
     thickness = WORLD.allreduce(float(np.abs(law.measure[:, 2]).max(initial=0.0)), op=MPI.MAX)
     assert thickness > 1e-3  # control: there is one to forget
-    found = resumed.run(TIMES[3:], elastic=False)
+    steps = resumed.run(TIMES[3:], elastic=False)
     np.testing.assert_allclose(
-        [step.balance.external_work for step in found],
+        [step.balance.external_work for step in steps],
         [step.balance.external_work for step in expected[4:]],
         rtol=1e-10,
     )
@@ -298,7 +298,7 @@ def test_an_eigenstrain_on_one_side_only_is_refused(zener, folder):
         read_checkpoint(folder / "hot.h5", block())
 
 
-def test_one_altered_value_is_seen_and_changes_nothing(zener, bar, written):
+def test_one_altered_value_is_refused_and_changes_nothing(zener, bar, written):
     if WORLD.rank == 0:
         with h5py.File(written, "r+") as file:
             file["rank_0/law_0/stress"][0] += 1e-9
@@ -323,7 +323,7 @@ def test_values_outside_the_file_are_not_read(zener, bar, written):
         read_checkpoint(written, stepping)
 
 
-def test_a_missing_number_is_said(zener, bar, written):
+def test_a_missing_number_is_named(zener, bar, written):
     if WORLD.rank == 0:
         with h5py.File(written, "r+") as file:
             del file.attrs["force_scale"]

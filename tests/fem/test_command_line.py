@@ -59,7 +59,7 @@ def test_run_point_writes_a_table_and_a_figure(history, capsys):
     assert figure.startswith(b"\x89PNG")
 
 
-def test_run_point_takes_one_step_per_line_where_it_is_told_to(history, capsys):
+def test_run_point_takes_one_step_per_line_with_infinite_tolerance(history, capsys):
     options = ["run-point", str(EXACT_TRAP), "--kernel", "onnx", "--tolerance", "inf"]
     assert main([*options, "--strain-history", str(history)]) == 0
     assert "implicit steps per line" not in capsys.readouterr().out
@@ -86,7 +86,7 @@ def test_run_point_needs_no_display(history):
     assert history.with_name("history_response.png").exists()
 
 
-def test_run_point_says_where_the_law_extrapolates(history, capsys):
+def test_run_point_reports_where_the_law_extrapolates(history, capsys):
     history.write_text("0 0.0\n1 50.0\n")
     options = [
         "run-point",

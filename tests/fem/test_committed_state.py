@@ -49,16 +49,16 @@ def released_with_drag(strain, alpha, dt):
     return u
 
 
-@pytest.mark.parametrize("made", ["at the start", "when it is used"])
-def test_a_second_problem_starts_from_what_the_law_committed(zener, bar, made):
+@pytest.mark.parametrize("moment", ["at the start", "when it is used"])
+def test_a_second_problem_starts_from_what_the_law_committed(zener, bar, moment):
     body = bar(zener(), order=1, cells=4)
     body.u.function_space.mesh.geometry.x[:, 0] = np.linspace(0.0, 2.0, 5)
     law = InternalVariableLaw(zener(), Uniaxial(), body.u, 0)
     body.law, body.problem = law, InternalVariableProblem(law, body.u, [body.left, body.right])
-    if made == "at the start":
+    if moment == "at the start":
         release = InternalVariableProblem(law, body.u, [body.left], drag=1.0)
     pulled(body)
-    if made == "when it is used":
+    if moment == "when it is used":
         release = InternalVariableProblem(law, body.u, [body.left], drag=1.0)
     assert release.solve(DT).converged
     alpha = 0.5 * (PULL / 2.0) / (1.0 + 2.0 * 0.5)
@@ -85,15 +85,15 @@ def test_the_work_of_a_second_problem_is_that_of_its_own_step(zener, bar):
     assert second.commit().external_work == pytest.approx(0.05 * 2.0 * (strain - 0.1), rel=1e-8)
 
 
-def test_a_problem_that_goes_back_goes_to_what_another_one_committed(zener, bar):
+def test_a_problem_restores_the_state_that_another_one_committed(zener, bar):
     body = bar(zener())
     second = InternalVariableProblem(body.law, body.u, [body.left])
     pulled(body)
     before = state(body)
     body.u.x.array[:] = 7.0
     second.restore()
-    for found, expected in zip(state(body), before, strict=True):
-        np.testing.assert_array_equal(found, expected)
+    for actual, expected in zip(state(body), before, strict=True):
+        np.testing.assert_array_equal(actual, expected)
 
 
 def test_a_solve_that_failed_cannot_be_committed_and_leaves_the_state(zener, bar):
@@ -103,8 +103,8 @@ def test_a_solve_that_failed_cannot_be_committed_and_leaves_the_state(zener, bar
     assert not body.problem.solve(0.1).converged
     with pytest.raises(StepError, match=r"commit: needs a solve that converged; the last one fail"):
         body.problem.commit()
-    for found, expected in zip(state(body)[1:], before, strict=True):
-        np.testing.assert_array_equal(found, expected)
+    for actual, expected in zip(state(body)[1:], before, strict=True):
+        np.testing.assert_array_equal(actual, expected)
 
 
 def test_a_step_whose_law_fails_cannot_be_committed(zener, bar):
@@ -123,7 +123,7 @@ def test_a_step_is_committed_once(zener, bar):
     dissipated = body.law.dissipated.copy()
     with pytest.raises(StepError, match="there was none since the last commit"):
         body.problem.commit()
-    with pytest.raises(StepError, match="is committed already"):
+    with pytest.raises(StepError, match="is already committed"):
         body.law.commit()
     np.testing.assert_array_equal(body.law.dissipated, dissipated)
 
@@ -147,14 +147,14 @@ def test_only_the_state_of_the_solve_is_committed(zener, bar, meddle, message):
         body.problem.commit()
 
 
-def test_laws_that_stand_at_different_displacements_have_no_common_start(zener, bar):
+def test_laws_committed_at_different_displacements_are_refused(zener, bar):
     body = bar(zener())
     tags = _halves(body.u.function_space.mesh)
-    one = InternalVariableLaw(zener(), Uniaxial(), body.u, 2, subdomain=(tags, 1))
+    law = InternalVariableLaw(zener(), Uniaxial(), body.u, 2, subdomain=(tags, 1))
     body.u.x.array[:] = 0.1
     other = InternalVariableLaw(zener(), Uniaxial(), body.u, 2, subdomain=(tags, 2))
     with pytest.raises(ValueError, match="were committed at different displacements"):
-        InternalVariableProblem([one, other], body.u, [body.left])
+        InternalVariableProblem([law, other], body.u, [body.left])
 
 
 def test_a_law_that_is_set_anew_is_where_its_problem_goes_on(zener, bar):
@@ -208,7 +208,7 @@ def _halves(domain):
     return mesh.meshtags(domain, 1, cells, np.where(middle < 1.0, 1, 2).astype(np.int32))
 
 
-def test_a_law_that_goes_back_has_its_committed_measure_and_energy(zener, bar):
+def test_a_restored_law_has_its_committed_measure_and_energy(zener, bar):
     """What was tried leaves no trace: the zener solid stores (ε − α)²/2 + α²/2."""
     body = bar(zener())
     pulled(body)

@@ -67,9 +67,9 @@ class Chain:
 
     def run(self, steps):
         """Spring forces and end force at the end, and the committed steps."""
-        taken = TimeStepping(self.problem, self.set_load).run(np.linspace(0, DURATION, steps + 1))
+        history = TimeStepping(self.problem, self.set_load).run(np.linspace(0, DURATION, steps + 1))
         force = pulled_end_force(self.problem, self.grip)
-        return self.law.points.rows(self.law.stress).get()[:, 0].copy(), force, taken
+        return self.law.points.rows(self.law.stress).get()[:, 0].copy(), force, history
 
 
 def mean_chain(model):
@@ -149,12 +149,12 @@ def test_energy_goes_to_storage_law_and_drag(zener):
     _, _, coarse = chain.run(40)
     _, _, fine = Chain(zener(quartic=QUARTIC)).run(80)
     sums = []
-    for taken in (coarse, fine):
-        assert all(step.balance.numerical >= -1e-14 for step in taken)
-        assert all(step.balance.dragged >= 0.0 for step in taken)
-        sums.append(sum(step.balance.numerical for step in taken))
-        work = sum(step.balance.external_work for step in taken)
-        inner = sum(step.balance.internal_work + step.balance.dragged for step in taken)
+    for history in (coarse, fine):
+        assert all(step.balance.numerical >= -1e-14 for step in history)
+        assert all(step.balance.dragged >= 0.0 for step in history)
+        sums.append(sum(step.balance.numerical for step in history))
+        work = sum(step.balance.external_work for step in history)
+        inner = sum(step.balance.internal_work + step.balance.dragged for step in history)
         np.testing.assert_allclose(inner, work, rtol=1e-9)
     assert 0.0 < sums[1] < sums[0]
     np.testing.assert_allclose(np.log2(sums[0] / sums[1]), 1.0, atol=0.15)
@@ -217,6 +217,6 @@ def test_the_chain_is_the_same_on_all_ranks(zener):
     results = []
     for comm in (MPI.COMM_SELF, MPI.COMM_WORLD):
         chain = Chain(zener(quartic=QUARTIC), comm)
-        _, end, taken = chain.run(10)
-        results.append([end, *(step.balance.numerical for step in taken)])
+        _, end, history = chain.run(10)
+        results.append([end, *(step.balance.numerical for step in history)])
     np.testing.assert_allclose(results[1], results[0], rtol=1e-9, atol=1e-15)

@@ -66,12 +66,12 @@ def test_a_swelling_bar_presses_on_its_spring_with_first_order_in_the_step(zener
     errors = []
     for steps in (20, 40, 80):
         law, problem, swell = bar_on_a_spring(zener(), MPI.COMM_WORLD)
-        taken = TimeStepping(problem, swell).run(np.linspace(0.0, 1.0, steps + 1))
+        history = TimeStepping(problem, swell).run(np.linspace(0.0, 1.0, steps + 1))
         if steps == 20:
             stress = law.points.rows(law.stress).get()[:, 0]
             np.testing.assert_allclose(stress, -spring_force(1.0), rtol=0.02)
         errors.append(abs(-problem.reaction(problem.bcs[0])[0] + spring_force(1.0)))
-        assert taken[0].balance.external_work != 0.0
+        assert history[0].balance.external_work != 0.0
     np.testing.assert_allclose(np.log2(np.divide(errors[:-1], errors[1:])), 1.0, atol=0.05)
 
 
@@ -90,16 +90,16 @@ def test_free_swelling_bears_no_stress_and_does_no_work(zener):
     x = ufl.SpatialCoordinate(V.mesh)[0]
     law = InternalVariableLaw(zener(), Uniaxial(), u, 2, eigenstrain=SWELLING * x)
     problem = InternalVariableProblem(law, u, [clamp])
-    taken = TimeStepping(problem).run([0.0, 1.0])
+    history = TimeStepping(problem).run([0.0, 1.0])
     places = V.tabulate_dof_coordinates()[:, 0]
     np.testing.assert_allclose(u.x.array, 0.5 * SWELLING * places**2, atol=1e-14)
     np.testing.assert_allclose(law.stress.x.array, 0.0, atol=1e-14)
-    assert abs(taken[1].balance.numerical) < 1e-14
+    assert abs(history[1].balance.numerical) < 1e-14
 
 
 def test_the_energy_of_the_eigenstrain_is_accounted_for(zener):
     """Bregman audit: what is left of the work is ≥ 0 and falls with the step."""
-    left = []
+    remainders = []
     for steps in (10, 20):
         V, u, clamp, ds = one_dimensional()
         swelling = fem.Constant(V.mesh, 0.0)
@@ -109,15 +109,15 @@ def test_the_energy_of_the_eigenstrain_is_accounted_for(zener):
         def swell(t, swelling=swelling):
             swelling.value = SWELLING * t
 
-        taken = TimeStepping(problem, swell).run(np.linspace(0.0, 1.0, steps + 1))
-        numerical = [step.balance.numerical for step in taken]
+        history = TimeStepping(problem, swell).run(np.linspace(0.0, 1.0, steps + 1))
+        numerical = [step.balance.numerical for step in history]
         assert min(numerical) > -1e-15
-        for step in taken:
+        for step in history:
             np.testing.assert_allclose(
                 step.balance.internal_work, step.balance.external_work, rtol=1e-9, atol=1e-15
             )
-        left.append(sum(numerical))
-    np.testing.assert_allclose(np.log2(left[0] / left[1]), 1.0, atol=0.15)
+        remainders.append(sum(numerical))
+    np.testing.assert_allclose(np.log2(remainders[0] / remainders[1]), 1.0, atol=0.15)
 
 
 def test_swelling_of_a_square_between_walls_is_a_pressure_in_the_plane():

@@ -68,7 +68,7 @@ def test_missing_rank_is_that_of_the_stiffness_of_a_cell(cell, order, degree, re
     law.update(0.0)
     missing = stiffness_free_motions(law, u.function_space) - (3 if plane else 6)
     assert missing_rank(u.function_space.ufl_element(), degree) == missing
-    assert any("hourglass" in str(each.message) for each in recwarn) == (missing > 0)
+    assert any("hourglass" in str(warning.message) for warning in recwarn) == (missing > 0)
 
 
 def test_rotational_symmetry_resists_with_its_hoop_strain(recwarn):
@@ -127,9 +127,9 @@ def test_of_a_mixed_space_only_the_displacement_counts():
         basix.ufl.element("DG", "triangle", 0),
         basix.ufl.element("Lagrange", "triangle", 3),
     ):
-        for parts, place in (((vector, pressure), 0), ((pressure, vector), 1)):
+        for parts, position in (((vector, pressure), 0), ((pressure, vector), 1)):
             w = fem.Function(fem.functionspace(square, basix.ufl.mixed_element(list(parts))))
-            assert strained_elements(ufl.split(w)[place]) == [vector]
+            assert strained_elements(ufl.split(w)[position]) == [vector]
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_a_truss_in_the_plane_is_judged_along_its_axis(recwarn):
     law = load_model(EXPORTED / "exact_trap")
     u = fem.Function(fem.functionspace(truss, ("Lagrange", 1, (2,))))
     InternalVariableLaw(law, Uniaxial(), u, 0)
-    assert not [each for each in recwarn if "hourglass" in str(each.message)]
+    assert not [warning for warning in recwarn if "hourglass" in str(warning.message)]
     u = fem.Function(fem.functionspace(truss, ("Lagrange", 2, (2,))))
     with pytest.warns(UserWarning, match=r"Take quadrature_degree=2\."):
         InternalVariableLaw(law, Uniaxial(), u, 0)

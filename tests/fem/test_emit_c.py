@@ -92,9 +92,9 @@ def test_points_agree_with_the_kernel(emitted):
     outputs = [np.zeros_like(getattr(expected, name)) for name in expected.__dataclass_fields__]
     pointers = [ffi.from_buffer("double[]", a) for a in [*inputs, *outputs]]
     assert functions.two_state_law_update(n, *pointers) == 0
-    for name, found in zip(expected.__dataclass_fields__, outputs, strict=True):
+    for name, value in zip(expected.__dataclass_fields__, outputs, strict=True):
         if name != "residual":
-            np.testing.assert_allclose(found, getattr(expected, name), rtol=1e-12, atol=1e-12)
+            np.testing.assert_allclose(value, getattr(expected, name), rtol=1e-12, atol=1e-12)
     one = [np.ascontiguousarray(a[4:5]) for a in inputs[:3]]
     single = [np.zeros_like(a[4:5]) for a in outputs]
     code = functions.two_state_law_update_point(
@@ -125,8 +125,8 @@ def test_continuous_time_agrees_with_the_law_in_numpy(emitted):
     pointers = [ffi.from_buffer("double[]", a) for a in (strain, statev, *outputs)]
     assert functions.two_state_law_rates(9, *pointers) == 0
     expected = reference.rates(RANDOM, strain, statev)
-    for found, name in zip(outputs, ("energy", "stress", "driving_force", "rate"), strict=True):
-        np.testing.assert_allclose(found, getattr(expected, name), rtol=1e-12, atol=1e-12)
+    for value, name in zip(outputs, ("energy", "stress", "driving_force", "rate"), strict=True):
+        np.testing.assert_allclose(value, getattr(expected, name), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", [0, 1], ids=["space", "plane strain"])
@@ -192,10 +192,10 @@ def test_plane_stress_has_none_across_the_plane(emitted):
 def test_solid_refuses_wrong_arguments_and_writes_nothing(emitted, arguments, code):
     _, ffi, functions = emitted
     kind, *scales = arguments
-    found, stress, *_ = call_solid(
+    value, stress, *_ = call_solid(
         ffi, functions.two_state_law_solid, kind, np.ones(6), np.ones(6), np.ones(50), 0.1, scales
     )
-    assert found == code
+    assert value == code
     assert np.all(stress == 0.0)
 
 
@@ -350,8 +350,8 @@ def test_files_carry_hash_format_and_exact_weights(emitted):
         assert digest in path.read_text()
     assert f"sha256 {digest}, format 1" in text
     listed = re.search(r"law_weights\[\] = \{(.*?)\};", text, re.DOTALL).group(1)
-    found = np.array([float(item) for item in listed.split(",")])
-    assert np.array_equal(found, pack(RANDOM).weights)
+    value = np.array([float(item) for item in listed.split(",")])
+    assert np.array_equal(value, pack(RANDOM).weights)
 
 
 def test_another_certificate_leaves_the_files_as_they_are(emitted, tmp_path):
@@ -465,11 +465,11 @@ def test_flags_that_a_compiler_keeps_to_itself_are_found_at_run_time(tmp_path, f
     strain, out = np.array([0.01, 0, 0, 0, 0, 0]), np.zeros(60)
     start = ffi.from_buffer("double[]", out)
     nothing = ffi.from_buffer("double[]", np.zeros(6))
-    found = ffi.dlopen(str(library)).exact_sls_update_point(
+    value = ffi.dlopen(str(library)).exact_sls_update_point(
         ffi.from_buffer("double[]", strain), nothing, nothing, 0.3, start, start + 6,
         *(start + 12 + i for i in (0, 40, 41, 42, 43)),
     )  # fmt: skip
-    assert found == code
+    assert value == code
     K, G = 1 + 0.5 / (1 + 0.3 / 2), 0.5 + 0.5 / (1 + 0.3)
     right = 0.01 * (K + 4.0 / 3.0 * G) if code == 0 else 0.0
     assert out[0] == pytest.approx(right, rel=1e-12)

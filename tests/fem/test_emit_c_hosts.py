@@ -151,23 +151,23 @@ def solid(emitted, kind, strain, old, states, dt, scales=(1.0, 0.0, 1.0)):
 def test_umat_speaks_engineering_shear_and_accumulates_energies(emitted, element):
     """Two steps against the solid in Mandel components, with all three constants."""
     ndi, nshr, kind = ELEMENTS[element]
-    place, props = PLACES[element], (2.0, 0.5, 4.0)
+    components, props = PLACES[element], (2.0, 0.5, 4.0)
     count = emitted[1].two_solid_states(kind)
     point = Umat(emitted, ndi, nshr, count + 1, props)
-    factor = np.array([1.0 if a < 3 else ROOT for a in place])
+    factor = np.array([1.0 if a < 3 else ROOT for a in components])
     size = 6 if kind == 0 else 4
     states, old, dissipated = np.zeros(count), np.zeros(size), 0.0
-    rng, stran = np.random.default_rng(0), np.zeros(len(place))
+    rng, stran = np.random.default_rng(0), np.zeros(len(components))
     for _ in range(2):
-        dstran = 0.1 * rng.normal(size=len(place))
+        dstran = 0.1 * rng.normal(size=len(components))
         strain = np.zeros(size)
-        strain[place] = (stran + dstran) / factor
+        strain[components] = (stran + dstran) / factor
         stress, tangent, states, numbers = solid(emitted, kind, strain, old, states, 0.8, props)
         point(stran, dstran, 0.8)
         dissipated += numbers[1]
-        block = tangent[np.ix_(place, place)]
+        block = tangent[np.ix_(components, components)]
         close = {"rtol": 1e-13, "atol": 1e-15}
-        np.testing.assert_allclose(point.stress, stress[place] / factor, **close)
+        np.testing.assert_allclose(point.stress, stress[components] / factor, **close)
         np.testing.assert_allclose(point.ddsdde, block / np.outer(factor, factor), **close)
         np.testing.assert_allclose(point.statev[:count], states, **close)
         assert point.statev[count] == numbers[3]
@@ -203,10 +203,10 @@ def test_truss_is_the_law_less_its_stress_at_rest(emitted):
     )  # fmt: skip
     assert code == 0
     stress, *states, tangent, energy, dissipation, _, validity = outputs
-    found = [point.stress[0], point.ddsdde[0, 0], point.sse[0], point.spd[0], *point.statev]
+    actual = [point.stress[0], point.ddsdde[0, 0], point.sse[0], point.spd[0], *point.statev]
     stress, energy = stress + 0.3, energy + 0.3 * 0.15  # σ₀ = -0.3 at ε₀ = 0.2
     right = [2.0 * stress, 2.0 * tangent, 2.0 * energy, 2.0 * dissipation, *states, validity]
-    np.testing.assert_allclose(found, right, rtol=1e-13)
+    np.testing.assert_allclose(actual, right, rtol=1e-13)
 
 
 @pytest.mark.parametrize("bad", ["strain", "increment", "time", "long"])
@@ -233,7 +233,7 @@ def test_umat_leaves_the_next_step_to_the_host_after_convergence(emitted, pnewdt
     assert point.pnewdt[0] == pnewdt
 
 
-def test_umat_says_once_that_an_initial_stress_is_dropped(emitted, capfd):
+def test_umat_reports_once_that_an_initial_stress_is_dropped(emitted, capfd):
     strain, stresses = np.full(6, 1e-3), []
     for initial in (2.0, 2.0, 0.0):
         point = Umat(emitted, 3, 3, 50)
@@ -273,7 +273,7 @@ def test_umat_asks_for_a_smaller_step_and_touches_nothing_else(emitted, sizes, p
         ((3, 3, 50), (1.0, 0.0, 1.0, 5.0), "at most 3 constants"),
     ],
 )
-def test_umat_refuses_a_wrong_set_up_in_words(emitted, capfd, sizes, props, message):
+def test_umat_refuses_a_wrong_set_up_with_a_message(emitted, capfd, sizes, props, message):
     point = Umat(emitted, *sizes, props)
     n = sizes[0] + sizes[1]
     point(np.zeros(n), np.full(n, 0.1), 0.3)
@@ -281,7 +281,7 @@ def test_umat_refuses_a_wrong_set_up_in_words(emitted, capfd, sizes, props, mess
     assert not point.stress.any()
 
 
-def test_umat_refuses_large_displacements_in_words(emitted, capfd):
+def test_umat_refuses_large_displacements_with_a_message(emitted, capfd):
     point = Umat(emitted, 3, 3, 50)
     point.drot = np.array([[0.8, -0.6, 0.0], [0.6, 0.8, 0.0], [0.0, 0.0, 1.0]])
     point(np.zeros(6), np.full(6, 0.1), 0.3)
@@ -455,7 +455,7 @@ def test_what_is_wanted_decides_what_is_computed(emitted):
     assert sound.arrays["speed_of_sound"][0] == pytest.approx(expected, rel=1e-14)
 
 
-def test_behaviour_refuses_in_words_and_proposes_half_the_step(emitted):
+def test_behaviour_refuses_with_a_message_and_proposes_half_the_step(emitted):
     point = Behaviour(emitted, "Tridimensional", 6, 51)
     point.s1["gradients"][:] = 1e200
     assert point(4.0, 0.8) == -1

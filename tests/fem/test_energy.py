@@ -101,7 +101,7 @@ def test_a_closed_elastic_cycle_dissipates_nothing_and_does_no_trapezoidal_work(
     assert abs(cycle.external_work_trapezoidal) < 1e-15
 
 
-def test_dissipation_counted_with_the_wrong_sign_would_be_seen(zener, bar):
+def test_dissipation_with_the_wrong_sign_fails_the_test_above(zener, bar):
     """Guards the tests above: W − ΔΨ + D is far from the Bregman distance."""
     body = bar(zener())
     stepping = TimeStepping(body.problem, lambda t: setattr(body.elongation, "value", 0.5))

@@ -81,7 +81,7 @@ def elastic(model, form):
     return np.linalg.solve(matrix, fem.assemble_vector(fem.form(right)).array)
 
 
-def test_a_part_of_u_in_the_loads_is_seen_as_u(model):
+def test_a_part_of_u_in_the_loads_depends_on_u(model):
     results = []
     for part in (lambda u: u[0], lambda u: u.sub(0), lambda u: ufl.split(u)[0]):
         u = fem.Function(V)
@@ -150,8 +150,8 @@ def test_loads_may_use_several_sets_of_tags(model):
     one, two = (ufl.Measure("dx", domain=SQUARE, subdomain_data=tags) for tags in (TAGS, other))
     u, whole = fem.Function(V), fem.Function(V)
     expected = solved(law(model, whole), whole, 1e-3 * v[1] * ufl.dx)
-    found = solved(law(model, u, subdomain=(TAGS, (1, 2))), u, 1e-3 * v[1] * (one(1) + two(7)))
-    np.testing.assert_allclose(found, expected, rtol=1e-10)
+    actual = solved(law(model, u, subdomain=(TAGS, (1, 2))), u, 1e-3 * v[1] * (one(1) + two(7)))
+    np.testing.assert_allclose(actual, expected, rtol=1e-10)
 
 
 @pytest.mark.parametrize("order", ["u first", "u second"])
@@ -164,9 +164,9 @@ def test_a_displacement_in_a_mixed_space_is_the_displacement(model, order, strai
     W = fem.functionspace(SQUARE, element)
     w, (i, j) = fem.Function(W), ((0, 1) if first else (1, 0))
     parts, tests = ufl.split(w), ufl.split(ufl.TestFunction(W))
-    held, _ = W.sub(i).collapse()
-    dofs = fem.locate_dofs_geometrical((W.sub(i), held), lambda x: np.isclose(x[0], 0.0))
-    grip = fem.dirichletbc(fem.Function(held), dofs, W.sub(i))
+    part, _ = W.sub(i).collapse()
+    dofs = fem.locate_dofs_geometrical((W.sub(i), part), lambda x: np.isclose(x[0], 0.0))
+    grip = fem.dirichletbc(fem.Function(part), dofs, W.sub(i))
     tied = (parts[j] - 0.1 * x[0]) * tests[j] * ufl.dx
     loads = 1e-3 * tests[i][0] * RIGHT * ufl.ds - tied
     of_part = law(model, w.sub(i) if strained == "sub" else parts[i])
@@ -177,10 +177,10 @@ def test_a_displacement_in_a_mixed_space_is_the_displacement(model, order, strai
     u = fem.Function(V)
     alone = InternalVariableProblem(law(model, u), u, [clamp(V)], PULL, body_force=gravity)
     assert alone.solve(0.5).converged
-    found = w.sub(i).collapse()
-    at = [f.function_space.tabulate_dof_coordinates() for f in (found, u)]
+    collapsed = w.sub(i).collapse()
+    at = [f.function_space.tabulate_dof_coordinates() for f in (collapsed, u)]
     sort = [np.lexsort(np.round(points, 6).T) for points in at]
-    values = [f.x.array.reshape(-1, 2)[s] for f, s in zip((found, u), sort, strict=True)]
+    values = [f.x.array.reshape(-1, 2)[s] for f, s in zip((collapsed, u), sort, strict=True)]
     np.testing.assert_allclose(values[0], values[1], rtol=1e-8, atol=1e-12)
     np.testing.assert_allclose(
         problem.reaction(grip), alone.reaction(alone.bcs[0]), rtol=1e-8, atol=1e-12
@@ -218,7 +218,7 @@ P2 = fem.functionspace(SQUARE, ("Lagrange", 2, (2,)))
 @pytest.mark.parametrize(
     ("subdomain", "error", "sentence"),
     [
-        ((OTHER_CELLS, 1), ValueError, "subdomain: the cell tags are of another mesh than u"),
+        ((OTHER_CELLS, 1), ValueError, "subdomain: the cell tags must be of the mesh of u"),
         ((FACETS, 1), ValueError, "needs cell tags, of entities of dimension 2; found tags of"),
         ((TAGS, 3), ValueError, "no cell has the tag 3; the tags are 1, 2"),
         ((TAGS, "1"), TypeError, "a tag must be a whole number, or several in a tuple; found '1'"),
@@ -242,7 +242,11 @@ def _ds(tags, number=1):
 @pytest.mark.parametrize(
     ("arguments", "error", "sentence"),
     [
-        ({"loads": ufl.TestFunction(P2)[0] * ufl.dx}, ValueError, "is of another function space"),
+        (
+            {"loads": ufl.TestFunction(P2)[0] * ufl.dx},
+            ValueError,
+            "must be in the function space of u",
+        ),
         ({"loads": ufl.TestFunction(OTHER_V)[0] * ufl.dx}, ValueError, "another function space"),
         ({"loads": ufl.TrialFunction(V)[0] * ufl.dx}, ValueError, "a form with one TrialFunction"),
         ({"loads": v[0] * ufl.dx(domain=OTHER)}, ValueError, "found a measure or coordinate of"),
@@ -256,7 +260,11 @@ def _ds(tags, number=1):
             ValueError,
             "found the Function 'wind' on another one",
         ),
-        ({"loads": v[0] * _ds(OTHER_FACETS)}, ValueError, "the facet tags are of another mesh"),
+        (
+            {"loads": v[0] * _ds(OTHER_FACETS)},
+            ValueError,
+            "the facet tags must be of the mesh of u",
+        ),
         ({"loads": v[0] * _ds(TAGS)}, ValueError, "needs facet tags, of entities of dimension 1"),
         ({"loads": v[0] * _ds(FACETS, 7)}, ValueError, "no facet has the tag 7"),
         ({"body_force": 1.0}, ValueError, "body_force: must have the shape (2,); found ()"),
@@ -295,14 +303,14 @@ def test_laws_that_share_cells_are_refused(model):
 
 def test_the_unknown_is_a_whole_function_in_double_precision(model):
     u = fem.Function(V)
-    made = law(model, u)
+    body_law = law(model, u)
     for wrong, error, sentence in (
         (u.sub(0), ValueError, "u must be the whole Function; found the part [0]"),
         (ufl.split(u)[0], TypeError, "u must be a dolfinx.fem.Function"),
         (None, TypeError, "u must be a dolfinx.fem.Function; found NoneType"),
     ):
         with pytest.raises(error, match=re.escape(sentence)):
-            InternalVariableProblem(made, wrong, [])
+            InternalVariableProblem(body_law, wrong, [])
     single = mesh.create_unit_square(MPI.COMM_SELF, 1, 1, dtype=np.float32)
     w = fem.Function(fem.functionspace(single, ("Lagrange", 1, (2,))), dtype=np.float32)
     with pytest.raises(TypeError, match="u must hold float64; found float32"):
@@ -326,10 +334,10 @@ def test_an_eigenstrain_that_is_no_number_is_named(zener):
     bar = mesh.create_unit_interval(MPI.COMM_SELF, 2)
     u = fem.Function(fem.functionspace(bar, ("Lagrange", 1)))
     swelling = fem.Constant(bar, 0.0)
-    made = InternalVariableLaw(zener(), Uniaxial(), u, 0, eigenstrain=swelling)
+    body_law = InternalVariableLaw(zener(), Uniaxial(), u, 0, eigenstrain=swelling)
     swelling.value = np.nan
     with pytest.raises(ValueError, match="eigenstrain: must be finite at all points"):
-        made.update(0.1)
+        body_law.update(0.1)
     with pytest.raises(TypeError, match="eigenstrain: must be a number, a Constant"):
         InternalVariableLaw(zener(), Uniaxial(), u, 0, eigenstrain="0.1")
 

@@ -147,10 +147,10 @@ def test_the_tangent_of_every_setting_is_the_derivative_of_its_stress(material, 
     assert np.abs(tangent - tangent.T).max() < 20.0 * EPS * np.abs(answer.tangent).max()
 
 
-def test_mirror_directions_share_a_law_point():
-    counts = {n: PlaneStrain(Microsphere(n)).law_points for n in (25, 55, 97)}
+def test_mirror_directions_are_one_direction():
+    counts = {n: PlaneStrain(Microsphere(n)).direction_count for n in (25, 55, 97)}
     assert counts == {25: 15, 55: 31, 97: 53}
-    assert UniaxialStress(Microsphere(55)).law_points == 19
+    assert UniaxialStress(Microsphere(55)).direction_count == 19
     for wrapped in (PlaneStrain(Microsphere()), UniaxialStress(Microsphere())):
         np.testing.assert_allclose(wrapped.strain_map.weights.sum(), 1.0, rtol=1e-14)
 
@@ -216,8 +216,8 @@ def test_condensation_shortens_steps_that_go_too_far():
     axes = Microsphere(Directions(np.eye(3), np.full(3, 1.0 / 3.0)))
     point = Point(law, PlaneStress(axes))
     measure = np.array([[0.3, 0.2, 0.3, 0.0]])  # the third is the first iterate; the root is 0
-    found = point.evaluation(measure, 0.0 * measure, point.statev, 0.1)
-    assert (found.law.residual == 0.0).all()
+    response = point.evaluation(measure, 0.0 * measure, point.statev, 0.1)
+    assert (response.law.residual == 0.0).all()
     assert abs(measure[0, 2]) < 1e-8
 
 
@@ -253,8 +253,8 @@ def test_condensation_that_cannot_succeed_fails_the_point_and_only_it():
     point = Point(law, PlaneStress(small()), 2)
     measure = np.zeros((2, 4))
     measure[0, 0], measure[1, 0] = 0.1, 5.0
-    found = point.evaluation(measure, 0.0 * measure, point.statev, 0.1)
-    residual = found.law.residual.reshape(2, -1)
+    response = point.evaluation(measure, 0.0 * measure, point.statev, 0.1)
+    residual = response.law.residual.reshape(2, -1)
     assert (residual[0] <= 1e-10).all()
     assert np.isinf(residual[1]).all()
 
@@ -293,8 +293,8 @@ def test_green_lagrange_strain_is_that_of_the_textbook():
     gradient = 0.3 * np.random.default_rng(0).normal(size=(1, 9))
     deformation = np.eye(3) + gradient.reshape(3, 3)
     expected = 0.5 * (deformation.T @ deformation - np.eye(3))
-    found = FullStrain(finite=True)._green.strain(gradient)[0]
-    for value, (i, j) in zip(found, MANDEL, strict=True):
+    response = FullStrain(finite=True)._green.strain(gradient)[0]
+    for value, (i, j) in zip(response, MANDEL, strict=True):
         np.testing.assert_allclose(value, expected[i, j] * (1.0 if i == j else np.sqrt(2.0)))
 
 
@@ -319,10 +319,10 @@ def test_a_solid_turned_inside_out_is_not_a_number():
         assert np.isnan(value[1:]).all()
 
 
-def test_what_does_not_fit_is_refused_in_words():
+def test_arguments_that_do_not_fit_are_refused_with_a_message():
     with pytest.raises(ValueError, match="6, 4 or 3"):
         FullStrain(5)
-    with pytest.raises(ValueError, match="Wrap once"):
+    with pytest.raises(ValueError, match="Wrap the solid once"):
         PlaneStress(PlaneStrain(Microsphere()))
     with pytest.raises(ValueError, match="strain along z"):
         PlaneStrain(Microcircle())

@@ -37,9 +37,9 @@ ENGINEERING = [*MANDEL[:3], "gamma_xy", "gamma_xz", "gamma_yz"]
     ],
 )
 def test_names_that_contradict_the_order_are_found(names, measure, words):
-    found = misplaced(names, measure)
-    assert words in found
-    assert bool(found) == bool(words)
+    message = misplaced(names, measure)
+    assert words in message
+    assert bool(message) == bool(words)
 
 
 def law_of(folder, names):
@@ -83,7 +83,7 @@ def test_a_law_of_one_strain_has_no_order(tmp_path):
         (MANDEL, ""),
     ],
 )
-def test_a_c_file_without_umat_is_said_to_have_none(tmp_path, caplog, names, words):
+def test_a_c_file_without_umat_is_announced(tmp_path, caplog, names, words):
     emit_c(law_of(tmp_path / "law", names), tmp_path)
     text = (tmp_path / "constitutive.c").read_text()
     assert ("void LAW_UMAT" in text) == (not words)

@@ -329,13 +329,13 @@ def cycle(point, steps):
 @pytest.mark.parametrize("name", ["linear", "two internal variables", "two wells", "learned trap"])
 def test_numerical_dissipation_is_positive_in_every_step_and_of_first_order(name):
     counts = [50, 100, 200]
-    share = []
+    fractions = []
     for steps in counts:
         excess, dissipated = cycle(Point(LAWS[name](), Microsphere(25)), steps)
         assert excess.min() > -20.0 * EPS
-        share.append(excess.sum() / dissipated)
-    order = np.log2(np.array(share[:-1]) / share[1:])
-    assert 0.85 < order[-1] < 1.15, f"shares {share}, orders {order}"
+        fractions.append(excess.sum() / dissipated)
+    order = np.log2(np.array(fractions[:-1]) / fractions[1:])
+    assert 0.85 < order[-1] < 1.15, f"shares {fractions}, orders {order}"
 
 
 # ---- T7: isotropy -----------------------------------------------------------------------------

@@ -73,13 +73,13 @@ def test_a_scaled_law_has_the_microstates_of_its_original(trap, bar):
     scaled = Scaled(trap, stress_scale=2e6, time_scale=10.0, strain_scale=0.1)
     body, other = bar(scaled), bar(trap)
     body.elongation.value, other.elongation.value = 0.1, 1.0
-    for each in (body, other):
-        each.problem.solve(0.0)
-        each.problem.commit()
+    for bar_ in (body, other):
+        bar_.problem.solve(0.0)
+        bar_.problem.commit()
     np.testing.assert_allclose(body.law.microstates(0, 5), other.law.microstates(0, 5))
 
 
-def test_the_equilibrium_at_held_strain_has_no_driving_force(trap, zener):
+def test_the_equilibrium_at_constant_strain_has_no_driving_force(trap, zener):
     strain = np.linspace(-2.0, 2.0, 7)[:, None]
     np.testing.assert_allclose(equilibrium_state(trap, strain), 0.5 * strain, atol=1e-11)
     statev = equilibrium_state(zener(quartic=1.0), 0.4 * strain)
@@ -101,10 +101,10 @@ def test_a_body_started_at_equilibrium_stays_there(trap, bar):
 
 def test_a_body_starts_from_an_ensemble_of_microstates(trap, bar):
     ensemble = 0.3 + SPREAD * np.random.default_rng(1).standard_normal((1, 1000, 1))
-    found = encode(trap, ensemble)
-    assert found.strain is None
+    state = encode(trap, ensemble)
+    assert state.strain is None
     body = bar(trap)
-    body.law.start_from(found.statev[0])
+    body.law.start_from(state.statev[0])
     np.testing.assert_allclose(body.law.internal, ensemble.mean(), rtol=1e-12)
     np.testing.assert_allclose(body.stress, -ensemble.mean(), rtol=1e-10)
 
@@ -116,7 +116,7 @@ def test_a_state_of_another_shape_is_refused(trap, bar):
         encode(trap, np.zeros((3, 1)))
 
 
-def test_a_law_without_microstates_says_so(bar):
+def test_a_law_without_microstates_is_refused_with_a_message(bar):
     sls = load_model(EXPORTED / "exact_sls", "onnx")
     with pytest.raises(ExportedModelError, match=r"has no encoder\.onnx"):
         encode(sls, np.zeros((1, 1, 1)))

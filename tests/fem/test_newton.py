@@ -170,14 +170,16 @@ def test_options_that_parts_of_the_solver_read_late_arrive(zener, bar):
     assert factor.getMumpsIcntl(14) == 77
 
 
-def test_an_option_that_nothing_asks_for_is_named_once(zener, bar, recwarn):
+def test_an_option_that_petsc_does_not_read_is_named_once(zener, bar, recwarn):
     body = bar(zener(), options={"snes_rtoll": 1e-3, "snes_max_it": 30})
     for elongation in (0.1, 0.2):
         body.elongation.value = elongation
         assert body.problem.solve(0.1).converged
-    found = [str(each.message) for each in recwarn if "PETSc did not ask" in str(each.message)]
-    assert len(found) == 1
-    assert "did not ask for the options snes_rtoll; they have no effect" in found[0]
+    messages = [
+        str(warning.message) for warning in recwarn if "PETSc did not ask" in str(warning.message)
+    ]
+    assert len(messages) == 1
+    assert "did not ask for the options snes_rtoll; they have no effect" in messages[0]
     assert body.problem.solver.snes.getTolerances()[3] == 30
 
 
@@ -185,7 +187,7 @@ def test_options_of_a_problem_that_works_are_not_named(zener, bar, recwarn):
     body = bar(zener(), options={"ksp_type": "cg", "pc_type": "jacobi", "ksp_rtol": 1e-12})
     body.elongation.value = 0.1
     assert body.problem.solve(0.1).converged
-    assert not [each for each in recwarn if "PETSc" in str(each.message)]
+    assert not [warning for warning in recwarn if "PETSc" in str(warning.message)]
 
 
 @pytest.mark.parametrize(

@@ -77,13 +77,13 @@ def curved(order):
     """The unit square with one bent side, of triangles whose edges are polynomials."""
     flat = mesh.create_unit_square(MPI.COMM_SELF, 2, 2)
     space = fem.functionspace(flat, ("Lagrange", order, (2,)))
-    place = fem.Function(space)
-    place.interpolate(lambda x: np.array([x[0] + 0.1 * x[1] ** 2, x[1]]))
+    position = fem.Function(space)
+    position.interpolate(lambda x: np.array([x[0] + 0.1 * x[1] ** 2, x[1]]))
     element = basix.ufl.element("Lagrange", "triangle", order, shape=(2,))
     return mesh.create_mesh(
         MPI.COMM_SELF,
         cells=space.dofmap.list.astype(np.int64),
-        x=place.x.array.reshape(-1, 2).copy(),
+        x=position.x.array.reshape(-1, 2).copy(),
         e=ufl.Mesh(element),
     )
 

@@ -1,7 +1,7 @@
 """A kinematics of the user's own: what the protocol asks for is enough for solids.
 
 Two small ones: full small strain in Mandel order (a law with six components), and a fan of three
-directions in the plane (three law points at each quadrature point).
+directions in the plane at each quadrature point.
 """
 
 from pathlib import Path
@@ -22,9 +22,9 @@ pytestmark = pytest.mark.fem
 
 
 class FullStrain(Kinematics):
-    """Six strains (xx yy zz xy xz yz, √2 on shear); one law point."""
+    """Six strains (xx yy zz xy xz yz, √2 on shear); one direction."""
 
-    law_points = 1
+    direction_count = 1
     shape = (6,)
 
     def check(self, mesh, manifest):
@@ -49,7 +49,7 @@ class FullStrain(Kinematics):
 class Fan(Kinematics):
     """Three directions at 0°, 60° and 120° with equal weights: isotropic in the plane."""
 
-    law_points = 3
+    direction_count = 3
     shape = (3,)
 
     def __init__(self):

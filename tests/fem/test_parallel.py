@@ -69,7 +69,7 @@ def _coordinate(body):
     return ufl.SpatialCoordinate(body.u.function_space.mesh)[0]
 
 
-def test_a_failure_on_one_rank_is_raised_on_all_with_the_same_words(zener, bar):
+def test_a_failure_on_one_rank_is_raised_on_all_with_the_same_message(zener, bar):
     body = bar(zener(fails_beyond=0.05), cells=12, comm=WORLD)
     # only the far end is strained beyond what the law bears
     body.u.interpolate(lambda x: 0.1 * np.maximum(x[0] - 1.9, 0.0))

@@ -58,9 +58,9 @@ def test_an_embedded_bar_carries_the_same_force_as_a_straight_one(zener, bar):
     truss = line_in_space(direction)
     space = fem.functionspace(truss, ("Lagrange", 1, (3,)))
     u, ends = fem.Function(space), []
-    for place, value in ((0.0, np.zeros(3)), (1.0, 0.2 * direction)):
+    for position, value in ((0.0, np.zeros(3)), (1.0, 0.2 * direction)):
         dofs = fem.locate_dofs_geometrical(
-            space, lambda x, place=place: np.isclose(direction @ x, place)
+            space, lambda x, position=position: np.isclose(direction @ x, position)
         )
         ends.append(fem.dirichletbc(value, dofs, space))
     # A truss has no stiffness across its axis: hold the inner nodes there.

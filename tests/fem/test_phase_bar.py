@@ -49,7 +49,7 @@ def force_curve(law_of_springs, elements, steps):
 def changes(curves):
     """Distance of each curve from the last, in per cent."""
     *rest, finest = curves
-    return [100 * float(np.linalg.norm(each - finest) / np.linalg.norm(finest)) for each in rest]
+    return [100 * float(np.linalg.norm(curve - finest) / np.linalg.norm(finest)) for curve in rest]
 
 
 @pytest.mark.parametrize("cooperation", [0.0, 6.0 * THETA], ids=["convex", "relaxed softening"])
@@ -60,19 +60,19 @@ def test_the_force_curve_converges_with_the_mesh(cooperation):
     curves, opened = zip(
         *(force_curve(law, elements, 60) for elements in (10, 20, 40, 80)), strict=True
     )
-    found = changes(curves)
-    assert found[1] < 0.5 * found[0]
-    assert found[2] < 0.4 * found[1]
-    assert found[2] < 0.3, f"per cent with 40 elements: {found}"
+    distances = changes(curves)
+    assert distances[1] < 0.5 * distances[0]
+    assert distances[2] < 0.4 * distances[1]
+    assert distances[2] < 0.3, f"per cent with 40 elements: {distances}"
     profile = opened[-1][20]
     assert np.ptp(profile) > 0.5, "both phases are in the bar"
 
 
 def test_the_force_curve_converges_with_the_time_step():
     law = TwoWells(THETA, cooperation=6.0 * THETA)
-    found = changes([force_curve(law, 20, steps)[0] for steps in (60, 120, 240)])
-    assert found[1] < 0.4 * found[0]  # a third, for first order
-    assert found[1] < 0.5
+    distances = changes([force_curve(law, 20, steps)[0] for steps in (60, 120, 240)])
+    assert distances[1] < 0.4 * distances[0]  # a third, for first order
+    assert distances[1] < 0.5
 
 
 def test_two_wells_step_by_their_own_rates_when_the_step_is_short():

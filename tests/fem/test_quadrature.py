@@ -65,7 +65,7 @@ def test_a_degree_that_is_no_whole_number_is_refused(zener, bar, degree):
         InternalVariableLaw(zener(), Uniaxial(), body.u, degree)
 
 
-def test_another_measure_is_refused_in_words(zener, bar):
+def test_another_measure_is_refused_with_a_message(zener, bar):
     body = bar(zener())
     v = ufl.TestFunction(body.u.function_space)
     for dx in (ufl.dx, ufl.dx(metadata={"quadrature_degree": 4}), ufl.ds):
@@ -108,7 +108,7 @@ def test_work_arrays_do_not_grow_with_the_mesh(zener, bar, monkeypatch):
         body = bar(zener(quartic=1.0), body_force=0.2)
         body.elongation.value = 0.3
         body.problem.solve(0.1)
-        assert len(body.law._evaluation._work.energy) == min(block, 10)
+        assert len(body.law._point_update.evaluation._work.energy) == min(block, 10)
         results.append(body.law.points.rows(body.law.tangent).get().copy())
     np.testing.assert_array_equal(*results)
 
@@ -124,7 +124,7 @@ def test_a_mesh_or_a_law_that_does_not_fit_is_refused(zener):
         Uniaxial(area=-1.0)
 
 
-def test_a_complex_petsc_is_refused_in_words(zener, bar, monkeypatch):
+def test_a_complex_petsc_is_refused_with_a_message(zener, bar, monkeypatch):
     body = bar(zener())
     monkeypatch.setattr(PETSc, "ScalarType", np.complex128)
     assert ibvonn_fem._compat.PETSc is PETSc

@@ -47,7 +47,7 @@ def step(model, strain, old, dt):
         ([0.3, 0.1], np.array([0.1, 1.5]), 2.0, "2 of 2 points .* rate of strain = 3"),
     ],
 )
-def test_a_rate_or_a_step_beyond_training_is_said(slow, strain, dt, excursion, words):
+def test_a_rate_or_a_step_beyond_training_is_reported(slow, strain, dt, excursion, words):
     with pytest.warns(EnvelopeWarning, match=words):
         result = step(slow(), strain, [0.0, 0.0], dt)
     assert result.validity.max() == pytest.approx(excursion)
@@ -89,5 +89,5 @@ def test_a_body_shows_it_in_its_field_and_refuses_on_demand(slow, bar, elongatio
 
 def test_the_way_to_equilibrium_has_no_pace(slow):
     """Its steps grow tenfold beyond all training."""
-    found = equilibrium_state(slow(strict_range=True), np.full((3, 1), 0.5))
-    np.testing.assert_allclose(found, 0.25, rtol=1e-10)
+    statev = equilibrium_state(slow(strict_range=True), np.full((3, 1), 0.5))
+    np.testing.assert_allclose(statev, 0.25, rtol=1e-10)

@@ -43,17 +43,17 @@ def test_an_update_in_physical_units_is_the_same_update(law, scaled):
 
 
 def test_first_iterates_are_passed_on(law, scaled):
-    seen = []
+    guesses = []
     update = law.kernel.update
 
     def watched(*arguments, guess=None, **keywords):
-        seen.append(guess)
+        guesses.append(guess)
         return update(*arguments, guess=guess, **keywords)
 
     law.kernel.update = watched
     guess = np.array([[0.1, 0.2]])
     scaled.update([[0.0]], [[0.0]], np.zeros((1, 2)), 1.0, guess=guess)
-    assert seen[0] is guess
+    assert guesses[0] is guess
 
 
 def test_rates_in_physical_units_dissipate_the_scaled_power(law, scaled):

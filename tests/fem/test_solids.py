@@ -125,9 +125,9 @@ def pulled_block(model, kinematics, kind=mesh.CellType.tetrahedron, comm=MPI.COM
     u = fem.Function(space)
     pull = fem.Constant(domain, np.zeros(dimension))
     ends = []
-    for place, value in ((0.0, np.zeros(dimension)), (1.0, pull)):
+    for position, value in ((0.0, np.zeros(dimension)), (1.0, pull)):
         facets = mesh.locate_entities_boundary(
-            domain, dimension - 1, lambda x, place=place: np.isclose(x[0], place)
+            domain, dimension - 1, lambda x, position=position: np.isclose(x[0], position)
         )
         dofs = fem.locate_dofs_topological(space, dimension - 1, facets)
         ends.append(fem.dirichletbc(value, dofs, space))
@@ -236,9 +236,9 @@ def test_a_slab_held_between_planes_is_in_plane_strain(finite):
         dimension = domain.geometry.dim
         space = fem.functionspace(domain, ("Lagrange", 1, (dimension,)))
         u, bcs = fem.Function(space), []
-        for place, value in ((0.0, 0.0), (1.0, 0.1)):
+        for position, value in ((0.0, 0.0), (1.0, 0.1)):
             facets = mesh.locate_entities_boundary(
-                domain, dimension - 1, lambda x, place=place: np.isclose(x[0], place)
+                domain, dimension - 1, lambda x, position=position: np.isclose(x[0], position)
             )
             for axis in range(2):
                 dofs = fem.locate_dofs_topological(space.sub(axis), dimension - 1, facets)
@@ -287,13 +287,13 @@ def test_a_block_a_plate_and_a_bar_in_tension_agree(finite):
         space = fem.functionspace(domain, ("Lagrange", 1, shape))
         u, pull, bcs = fem.Function(space), fem.Constant(domain, 0.0), []
         for axis in range(dimension):
-            for place in (0.0, 1.0) if axis == 0 else (0.0,):
+            for position in (0.0, 1.0) if axis == 0 else (0.0,):
                 facets = mesh.locate_entities_boundary(
-                    domain, dimension - 1, lambda x, a=axis, p=place: np.isclose(x[a], p)
+                    domain, dimension - 1, lambda x, a=axis, p=position: np.isclose(x[a], p)
                 )
                 part = space.sub(axis) if shape else space
                 dofs = fem.locate_dofs_topological(part, dimension - 1, facets)
-                value = pull if place == 1.0 else fem.Constant(domain, 0.0)
+                value = pull if position == 1.0 else fem.Constant(domain, 0.0)
                 bcs.append(fem.dirichletbc(value, dofs, part))
         law = InternalVariableLaw(model, kinematics, u, 0)
         problem = InternalVariableProblem(law, u, bcs)
@@ -329,19 +329,22 @@ def test_elastic_solutions_converge_at_the_order_of_the_elements(case, wrap, cou
     assert displacement[-1] < 3e-4
 
 
-def test_a_cylinder_under_held_pressure_creeps_as_its_law():
+def test_a_cylinder_under_constant_pressure_creeps_as_its_law():
     """The displacement is the elastic one times the creep function, at every node."""
     history = {}
     for steps in (4, 8):
         body = cylinder_ring(linear_law(), PlaneStrain(sphere()), 2, 2)
-        found = [
+        displacements = [
             body.problem.solve(0.0).converged and body.problem.commit() and body.u.x.array.copy()
         ]
         for _ in range(steps):
             assert body.problem.solve(1.0 / steps).converged
             body.problem.commit()
         factor = discrete_creep(steps, 1.0 / steps)
-        assert np.abs(body.u.x.array - factor * found[0]).max() < 1e-10 * np.abs(found[0]).max()
+        assert (
+            np.abs(body.u.x.array - factor * displacements[0]).max()
+            < 1e-10 * np.abs(displacements[0]).max()
+        )
         history[steps] = abs(factor - creep(1.0))
         assert body.displacement_error(factor) < 2e-3
         assert body.stress_error() < 0.04  # stresses do not creep
@@ -379,22 +382,22 @@ def test_torsion_of_a_square_bar_shows_the_known_constant():
     assert quadratic[-1] < 4e-3
 
 
-def test_the_torque_of_a_held_twist_relaxes_as_the_law():
+def test_the_torque_of_a_constant_twist_relaxes_as_the_law():
     bar = torsion(linear_law(), sphere(), 4, 1)
     bar.set_twist(0.01)
     x = ufl.SpatialCoordinate(bar.problem.u.function_space.mesh)
     σ = bar.law.kinematics.tensor(bar.law.stress)
     torque = fem.form((x[0] * σ[1, 2] - x[1] * σ[0, 2]) / bar.height * bar.law.dx)
-    found, expected, constant, α = [], [], [], 0.0
+    torques, expected, constant, α = [], [], [], 0.0
     for dt in (0.0, 0.2, 0.2, 1.0):
         assert bar.problem.solve(dt).converged
         bar.problem.commit()
-        found.append(fem.assemble_scalar(torque))
+        torques.append(fem.assemble_scalar(torque))
         constant.append(bar.constant())
         α = (α + dt) / (1.0 + 2.0 * dt)
         expected.append(1.0 - α)
-    np.testing.assert_allclose(np.array(found) / found[0], expected, rtol=1e-10)
-    np.testing.assert_allclose(found[0], 0.01 * constant[0], rtol=1e-10)
+    np.testing.assert_allclose(np.array(torques) / torques[0], expected, rtol=1e-10)
+    np.testing.assert_allclose(torques[0], 0.01 * constant[0], rtol=1e-10)
 
 
 # ---- Ranks and refusals -----------------------------------------------------------------------
@@ -420,7 +423,7 @@ def test_ranks_share_a_solid_without_a_trace(kind, solid):
     np.testing.assert_allclose(forces[1], forces[0], rtol=1e-9, atol=1e-12)
 
 
-def test_meshes_and_laws_that_do_not_fit_are_refused_in_words(zener):
+def test_meshes_and_laws_that_do_not_fit_are_refused_with_a_message(zener):
     square = mesh.create_unit_square(MPI.COMM_SELF, 1, 1)
     u = fem.Function(fem.functionspace(square, ("Lagrange", 1, (2,))))
     with pytest.raises(ValueError, match=r"dimension 3; found.*use PlaneStrain, PlaneStress"):

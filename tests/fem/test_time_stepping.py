@@ -95,9 +95,9 @@ def test_nan_displacements_are_a_local_failure(zener, bar):
 def test_steps_are_cut_where_the_law_fails_and_grow_again(zener, bar):
     body = bar(zener(fails_beyond=0.06))
     stepping = TimeStepping(body.problem, lambda t: pull(body, 0.8 * min(t, 0.5)))
-    seen = []
-    steps = stepping.run([0.0, 0.5, 1.0, 2.0, 3.0], lambda step: seen.append(step.time))
-    assert seen == [0.0, 0.5, 1.0, 2.0, 3.0]
+    called_times = []
+    steps = stepping.run([0.0, 0.5, 1.0, 2.0, 3.0], lambda step: called_times.append(step.time))
+    assert called_times == [0.0, 0.5, 1.0, 2.0, 3.0]
     lengths = [step.dt for step in steps]
     np.testing.assert_allclose(sum(lengths), 3.0)
     assert lengths[1:5] == [0.125] * 4  # strain 0.2 in four steps of 0.05
@@ -113,7 +113,7 @@ def test_cut_steps_give_the_same_result_as_steps_given_by_hand(zener, bar):
     np.testing.assert_array_equal(cut.law.internal, whole.law.internal)
 
 
-def test_a_step_that_cannot_be_cut_further_says_so_and_keeps_the_last_state(zener, bar):
+def test_a_step_that_cannot_be_cut_further_fails_and_keeps_the_last_state(zener, bar):
     body = bar(zener(fails_beyond=0.1))
     stepping = TimeStepping(
         body.problem, lambda t: pull(body, 0.1 if t <= 1.0 else 1.0), max_cutbacks=3
@@ -137,7 +137,7 @@ def test_steps_do_not_creep_towards_a_jump_inside_an_interval(zener, bar):
     assert float(body.elongation.value) == 0.05
 
 
-def test_a_jump_that_is_too_large_says_what_to_do(zener, bar):
+def test_a_jump_that_is_too_large_fails_with_advice(zener, bar):
     body = bar(zener(fails_beyond=0.1))
     with pytest.raises(StepError, match=r"elastic step at t = 0 failed .* smaller jumps"):
         TimeStepping(body.problem, lambda t: pull(body, 1.0)).run([0.0, 1.0])

@@ -49,7 +49,7 @@ def test_a_warning_that_is_only_python_s_is_lost(tmp_path):
     assert (run.returncode, run.stderr) == (0, "")
 
 
-def test_a_body_outside_the_training_range_says_so_on_standard_error(tmp_path):
+def test_a_body_outside_the_training_range_warns_on_standard_error(tmp_path):
     run = run_script(PULLED_BAR + RUN, tmp_path)
     assert run.returncode == 0, run.stderr
     assert SENTENCE in run.stderr
@@ -81,7 +81,7 @@ def test_a_filter_silences_a_warning_or_makes_it_an_error(tmp_path):
 
 
 @pytest.mark.parametrize("loop", ["for _ in range(3):", "if True:"])
-def test_a_line_says_the_same_thing_once(tmp_path, loop):
+def test_a_line_gives_the_same_warning_once(tmp_path, loop):
     """With one pass, that it is said at all."""
     run = run_script(
         f"""
@@ -108,7 +108,7 @@ def test_a_handler_of_the_program_hears_the_warning_alone(tmp_path):
     assert SENTENCE in run.stdout
 
 
-def test_too_few_quadrature_points_are_said(tmp_path):
+def test_too_few_quadrature_points_are_reported(tmp_path):
     script = PULLED_BAR.replace('("Lagrange", 1)', '("Lagrange", 2)')
     run = run_script(script, tmp_path)
     assert "UserWarning: InternalVariableLaw: 'trap' has 1 quadrature point(s)" in run.stderr

@@ -72,11 +72,11 @@ def test_relaxation_equals_the_discrete_recursion_to_round_off(zener, bar):
     for dt in np.diff(times):
         α = (α + dt * 0.5) / (1.0 + 2.0 * dt)
         expected.append(0.5 - α)
-    found = reaction_history(bar(zener()), times, lambda t: 1.0)
-    np.testing.assert_allclose(found, expected, rtol=1e-13)
+    reactions = reaction_history(bar(zener()), times, lambda t: 1.0)
+    np.testing.assert_allclose(reactions, expected, rtol=1e-13)
 
 
-def test_creep_under_a_held_force_converges_to_the_closed_form_at_first_order(zener, bar):
+def test_creep_under_a_constant_force_converges_to_the_closed_form_at_first_order(zener, bar):
     def run(times):
         body = bar(zener(), drive="force")
         strains = []
@@ -145,11 +145,11 @@ def test_a_bar_without_load_stays_as_it_is(zener_at, stress_free):
     domain = mesh.create_unit_interval(MPI.COMM_SELF, 2)
     V = fem.functionspace(domain, ("Lagrange", 1))
     u = fem.Function(V)
-    held = fem.dirichletbc(0.0, fem.locate_dofs_geometrical(V, lambda x: np.isclose(x[0], 0)), V)
+    clamp = fem.dirichletbc(0.0, fem.locate_dofs_geometrical(V, lambda x: np.isclose(x[0], 0)), V)
     law = InternalVariableLaw(
         zener_at(strain=0.4, statev=0.2), Uniaxial(stress_free=stress_free), u, 0
     )
-    problem = InternalVariableProblem(law, u, [held])
+    problem = InternalVariableProblem(law, u, [clamp])
     for dt in (0.0, 0.1, 10.0, 100.0):
         problem.solve(dt)
         problem.commit()

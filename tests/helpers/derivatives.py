@@ -39,22 +39,22 @@ def central_difference(
 
 
 def assert_is_derivative(
-    found: np.ndarray,
+    derivative: np.ndarray,
     function: Callable[[np.ndarray], np.ndarray],
     x: np.ndarray,
     h: float = 1e-4,
     slack: float = 0.0,
 ) -> None:
-    """Fail unless ``found`` is the derivative of ``function`` at ``x``.
+    """Fail unless ``derivative`` is the derivative of ``function`` at ``x``.
 
     Args:
-        found: The derivative to judge.
+        derivative: The derivative to check.
         function: See :func:`central_difference`.
         x: Where.
         h: Step.
-        slack: Known error of ``found``, added to the bound of the differences.
+        slack: Known error of ``derivative``, added to the bound of the differences.
     """
     expected, bound = central_difference(function, x, h)
     bound += slack
-    error = np.abs(found - expected).max()
+    error = np.abs(derivative - expected).max()
     assert error <= bound, f"off by {error:.2e}, the differences know it to {bound:.2e}"

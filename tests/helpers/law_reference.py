@@ -1,6 +1,6 @@
 """The law of ``parameters.npz`` in plain NumPy: slow, short, and independent of the C kernel.
 
-Used to judge the kernel, and to make laws that nobody has trained.
+Used to check the kernel, and to make laws that nobody has trained.
 """
 
 from __future__ import annotations

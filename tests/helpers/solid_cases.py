@@ -131,8 +131,8 @@ INNER, OUTER, PRESSURE, SHEAR = 1.0, 2.0, 0.1, 1.0
 
 def lame_constants() -> tuple[float, float]:
     """A and B of u_r = A r + B/r for λ = μ and inner pressure."""
-    share = PRESSURE * INNER**2 / (OUTER**2 - INNER**2)
-    return share / (2.0 * (SHEAR + SHEAR)), share * OUTER**2 / (2.0 * SHEAR)
+    factor = PRESSURE * INNER**2 / (OUTER**2 - INNER**2)
+    return factor / (2.0 * (SHEAR + SHEAR)), factor * OUTER**2 / (2.0 * SHEAR)
 
 
 def cylinder_ring(model: Any, kinematics: Kinematics, cells: int, order: int) -> Body:
@@ -216,12 +216,12 @@ def cantilever(model: Any, kinematics: Kinematics, cells: int, order: int) -> Bo
 
     wall = fem.Function(space)
     dofs = fem.locate_dofs_topological(space, 1, boundary(space, lambda x: np.isclose(x[0], 0.0)))
-    held = fem.dirichletbc(wall, dofs)
+    clamp = fem.dirichletbc(wall, dofs)
     x = ufl.SpatialCoordinate(domain)
     tip = boundary(space, lambda x: np.isclose(x[0], LENGTH))
     shear = -FORCE / (2.0 * inertia) * (DEPTH**2 / 4.0 - x[1] ** 2)
     load = shear * ufl.TestFunction(space)[1] * facet_measure(domain, tip)
-    problem = InternalVariableProblem(law, u, [held], load)
+    problem = InternalVariableProblem(law, u, [clamp], load)
     wall.interpolate(lambda x: np.stack(exact(x)))
     stress = [
         FORCE * (LENGTH - x[0]) * x[1] / inertia,
@@ -283,8 +283,8 @@ def torsion(
     parts = [space.sub(axis).collapse()[0] for axis in range(3)]
     turned = (fem.Function(parts[0]), fem.Function(parts[1]))
     conditions = []
-    for place, values in ((0.0, [fem.Function(part) for part in parts[:2]]), (height, turned)):
-        facets = boundary(space, lambda x, place=place: np.isclose(x[2], place))
+    for position, values in ((0.0, [fem.Function(part) for part in parts[:2]]), (height, turned)):
+        facets = boundary(space, lambda x, position=position: np.isclose(x[2], position))
         for axis, value in enumerate(values):
             dofs = fem.locate_dofs_topological((space.sub(axis), parts[axis]), 2, facets)
             conditions.append(fem.dirichletbc(value, dofs, space.sub(axis)))

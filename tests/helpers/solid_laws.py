@@ -203,7 +203,7 @@ class Point:
 
     Attributes:
         measure: Committed measure, shape (n, size).
-        statev: Committed internal variables, shape (n * law_points, n_α).
+        statev: Committed internal variables, shape (n * direction_count, n_α).
     """
 
     def __init__(self, model: ExportedModel, kinematics: Any, n: int = 1) -> None:
@@ -211,22 +211,22 @@ class Point:
         size = kinematics.shape[0]
         self.evaluation = Evaluation(model, kinematics, size, n)
         self.measure = np.zeros((n, size))
-        self.statev = np.zeros((n * kinematics.law_points, model.internal_size))
+        self.statev = np.zeros((n * kinematics.direction_count, model.internal_size))
 
     def respond(self, measure, dt):
         """Stress, tangent (n, size, size), energy, dissipation and state after a step; copies."""
         e = np.array(measure, dtype=float).reshape(self.measure.shape)
         e[:, list(self.kinematics.condensed)] += self.measure[:, list(self.kinematics.condensed)]
-        found = self.evaluation(e, self.measure, self.statev, dt)
-        assert (found.law.residual <= 1e-10).all()
+        response = self.evaluation(e, self.measure, self.statev, dt)
+        assert (response.law.residual <= 1e-10).all()
         size = e.shape[1]
         return Answer(
             e,
-            found.stress.copy(),
-            found.tangent.reshape(-1, size, size).copy(),
-            found.energy.copy(),
-            found.dissipation.copy(),
-            found.law.statev_new.copy(),
+            response.stress.copy(),
+            response.tangent.reshape(-1, size, size).copy(),
+            response.energy.copy(),
+            response.dissipation.copy(),
+            response.law.statev_new.copy(),
         )
 
     def step(self, measure, dt):

@@ -11,7 +11,7 @@
    STATEV: an initial stress (*INITIAL CONDITIONS, TYPE=STRESS) is dropped, and one seen in the first
    increment is said on stderr, once. Where a point does not converge or an input is not finite they are left
    alone and PNEWDT asks for half the step; after a step that converged PNEWDT stays. A wrong set-up
-   and compiler flags that break the arithmetic stop the analysis in words. */
+   and compiler flags that break the arithmetic stop the analysis with a message. */
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -8,10 +8,10 @@
 #ifndef LAW_DIRECTIONS_H
 #define LAW_DIRECTIONS_H
 
-#define LAW_CHUNK 64 /* law points at a time; a multiple of LAW_LANES */
+#define LAW_CHUNK 64 /* updates at a time; a multiple of LAW_LANES */
 #define LAW_MAX_MEASURE 9
 
-/* As ibvonn_update, for n_points points of n_directions law points each; measure (old) has shape
+/* As ibvonn_update, for n_points points of n_directions directions each; measure (old) has shape
    (n_points, n_measure), statev, guess and statev_new (n_points, n_directions, n_internal),
    projection (n_directions, n_measure). residual and validity are the largest of a point. */
 LAW_API int ibvonn_update_directions(

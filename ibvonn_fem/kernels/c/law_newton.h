@@ -137,7 +137,7 @@ LAW_INLINE vec correction_size(const law *m, const work *w, int ne, int n, doubl
        T(a) = dt phi(g) - g.(a - a_n) - f(e, a),   g = -f_a(e, a),   dT/da = f_aa r,
 
    falls by 1e-4 of what its slope promises: T is least at the solution and falls along every Newton
-   correction, while |r| may fall on the way to nowhere. Where the promised decrease is below 1e-10 of
+   correction, while |r| may fall without a solution ahead. Where the promised decrease is below 1e-10 of
    the terms of T, it no longer resolves it and |r| decides. */
 static LAW_NOINLINE void search(const law *m, const work *w, const vec *increment, mask hard)
 {

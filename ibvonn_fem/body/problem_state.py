@@ -1,0 +1,72 @@
+"""Displacements and forces of a problem at its last commit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ..kernels.base import FloatArray
+
+
+class ProblemState:
+    """What the next step of a problem starts from, apart from the state of its laws.
+
+    Args:
+        size: Number of dofs of this rank, ghosts included.
+
+    Attributes:
+        u: Displacement at the last commit, shape ``(size,)``.
+        u_before: Displacement at the commit before it; the same after a start.
+        internal_force: Internal force at the last commit.
+        external_force: Loads at the last commit.
+        dt: Length of the last committed step; 0 after a start.
+        stored: Stored energy at the last commit, of all ranks.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.u = np.zeros(size)
+        self.u_before = np.zeros(size)
+        self.internal_force = np.zeros(size)
+        self.external_force = np.zeros(size)
+        self.dt = 0.0
+        self.stored = 0.0
+
+    def start(self, u: FloatArray, force: FloatArray, stored: float) -> None:
+        """Start at a displacement in equilibrium, with equal internal and external forces."""
+        np.copyto(self.u, u)
+        np.copyto(self.u_before, u)
+        np.copyto(self.internal_force, force)
+        np.copyto(self.external_force, force)
+        self.dt = 0.0
+        self.stored = stored
+
+    def commit(
+        self, u: FloatArray, internal: FloatArray, external: FloatArray, dt: float, stored: float
+    ) -> None:
+        """Replace displacement, forces and stored energy by those at the end of a step."""
+        np.copyto(self.u_before, self.u)
+        np.copyto(self.u, u)
+        np.copyto(self.internal_force, internal)
+        np.copyto(self.external_force, external)
+        self.dt = dt
+        self.stored = stored
+
+    def arrays(self) -> dict[str, FloatArray]:
+        """The arrays by name; not copies."""
+        return {
+            "u": self.u,
+            "u_before": self.u_before,
+            "internal_force": self.internal_force,
+            "external_force": self.external_force,
+        }
+
+    def set_arrays(self, arrays: Mapping[str, FloatArray]) -> None:
+        """Overwrite the arrays with those of another state."""
+        for name, values in self.arrays().items():
+            np.copyto(values, arrays[name])
+
+    def velocity(self) -> FloatArray:
+        """Mean velocity in the last committed step; zero after a step of length 0."""
+        velocity: FloatArray = (self.u - self.u_before) / (self.dt if self.dt > 0.0 else np.inf)
+        return velocity
