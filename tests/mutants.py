@@ -394,8 +394,8 @@ MUTANTS = (
     Mutant(
         "scaled law: driving force not scaled",
         "ibvonn_fem/model/scaling.py",
-        "found.driving_force * energy",
-        "found.driving_force",
+        "rates.driving_force * energy",
+        "rates.driving_force",
         ("tests/fem/test_scaling.py",),
     ),
     Mutant(
