@@ -20,6 +20,7 @@ from ..files.model_directory import (
     require_unaltered,
 )
 from ..kernels.base import FloatArray
+from ..warning import warn
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def read_manifest(directory: str | Path) -> Manifest:
             manifest does not follow the schema.
     """
     directory = Path(directory)
-    raw = read_document(directory)
+    raw = read_document(directory, warn)
     initial, envelope = raw["initial_state"], raw["envelope"]
     return Manifest(
         directory=directory,

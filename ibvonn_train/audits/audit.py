@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 Verdict = Literal["pass", "fail", "not identifiable", "not available"]
@@ -51,4 +51,10 @@ class Audit:
 
     def record(self) -> dict[str, Any]:
         """Return the entry of the manifest's certificate."""
-        return {**asdict(self), "band": list(self.band)}
+        return {
+            "audit": self.audit,
+            "value": self.value,
+            "acceptance_range": list(self.band),
+            "verdict": self.verdict,
+            "detail": self.detail,
+        }

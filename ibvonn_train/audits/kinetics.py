@@ -161,7 +161,7 @@ def stress_defect(law: Law, evidence: Evidence, states: int = 300) -> Audit | No
         for by in step * np.eye(x.shape[-1])  # a rigid translation in every direction
     ]
     return Audit.judge(
-        "stress defect of the gauge",
+        "frame indifference",
         100 * float(np.linalg.norm(np.sum(defect, -1)) / np.linalg.norm(rates.stress)),
         bands.STRESS_DEFECT,
         f"rms of ⟨ψ'⟩ ∂f/∂α over rms of σ in %, {len(x)} states of unseen data",

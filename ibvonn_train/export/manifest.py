@@ -236,7 +236,7 @@ def add(directory: Path, **entries: Any) -> None:
 
     Args:
         directory: The model.
-        **entries: Entries that no graph knows: ``parity``, ``seeds``.
+        **entries: Entries that no graph knows: ``runtime_agreement``, ``seeds``.
 
     Raises:
         ValueError: If the directory is not an unaltered model, or an entry does not follow the

@@ -28,7 +28,12 @@ def markdown(manifest: Mapping[str, Any], figure: str | None = None) -> str:
     Returns:
         Text in GitHub's Markdown, ending with a newline.
     """
-    optional: dict[str, Any] = {"errors": None, "seeds": None, "parity": None, "files": {}}
+    optional: dict[str, Any] = {
+        "errors": None,
+        "seeds": None,
+        "runtime_agreement": None,
+        "files": {},
+    }
     system = _sentence(manifest["microscopic"])
     return _template().render({**optional, **manifest, "figure": figure, "system": system})
 

@@ -22,7 +22,7 @@ def certificate_page(path: Path, certificate: Sequence[Audit]) -> None:
         figure.suptitle("certificate", fontsize=11)
         table = axes[0, 0].table(
             rows,
-            colLabels=["audit", "value", "band", "verdict", "on what"],
+            colLabels=["audit", "value", "acceptance range", "verdict", "on what"],
             colWidths=[0.2, 0.08, 0.1, 0.11, 0.51],
             cellLoc="left",
             bbox=[0, 0, 1, 1],

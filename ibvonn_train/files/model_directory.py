@@ -16,8 +16,9 @@ import io
 import json
 import re
 import sys
+import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -27,6 +28,7 @@ import jsonschema
 import numpy as np
 import numpy.typing as npt
 
+from .former_names import with_former_names, with_names_of_today
 from .parsing import parse_arrays, parse_json
 from .plain_files import read_file
 
@@ -44,7 +46,7 @@ LARGEST_ARRAYS = 2**28
 STAMP, METADATA = "ibvonn_manifest_sha256", "ibvonn_manifest"
 """Names of the entries in the metadata of a graph: the hash of its manifest, and the manifest."""
 
-ADDED_LATER = ("files", "parity", "seeds")
+ADDED_LATER = ("files", "runtime_agreement", "seeds")
 """Entries that no graph knows: the table of the files, and what `ibvonn verify` and `ibvonn card`
 measure of a model that is there already."""
 
@@ -66,15 +68,23 @@ def _validator() -> Any:
     return jsonschema.Draft202012Validator(schema())
 
 
-def read_document(directory: str | Path) -> dict[str, Any]:
+def read_document(
+    directory: str | Path, note: Callable[[str], None] = warnings.warn
+) -> dict[str, Any]:
     """Read and check ``manifest.json`` of an exported directory.
+
+    Args:
+        directory: An exported model.
+        note: Called with a sentence if the manifest has names of an older export, which are
+            replaced by those of today.
 
     Raises:
         ExportedModelError: If the directory holds no model, or one of a newer format, or its
             manifest does not follow the schema.
     """
     directory = Path(directory)
-    document = _parse(directory)
+    written = _parse(directory)
+    document = with_names_of_today(written)
     # A newer format is expected to break the schema, and is the better message.
     number = document.get("format")
     if isinstance(number, int) and not isinstance(number, bool) and FORMAT < number < 10**9:
@@ -85,6 +95,11 @@ def read_document(directory: str | Path) -> dict[str, Any]:
     problem = problem_of(document)
     if problem is not None:
         raise ExportedModelError(f"{directory}/{MANIFEST}: {problem}. Export the model again.")
+    if document != written:
+        note(
+            f"{directory}/{MANIFEST}: has names of an older export, which are read as those of "
+            "today. `python -m ibvonn_train.export.stamp DIRECTORY` writes them anew."
+        )
     return document
 
 
@@ -233,9 +248,10 @@ def read_listed(
     return content
 
 
-def manifest_hash(document: Mapping[str, Any]) -> str:
+def manifest_hash(document: Mapping[str, Any], *, former_names: bool = False) -> str:
     """Hash of all that the export itself says of a model, as canonical JSON."""
     said = {key: value for key, value in document.items() if key not in ADDED_LATER}
+    said = with_former_names(said) if former_names else said
     text = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -251,6 +267,7 @@ def require_unaltered(directory: Path, document: Mapping[str, Any]) -> list[str]
             manifest.
     """
     expected, bare = manifest_hash(document), []
+    of_older_export = manifest_hash(document, former_names=True)
     for name in document["files"]:
         content = read_listed(directory, document, name)
         if not name.endswith((".onnx", ".pt")):
@@ -258,7 +275,7 @@ def require_unaltered(directory: Path, document: Mapping[str, Any]) -> list[str]
         found = stamp_of(name, content)
         if found is None:
             bare.append(name)
-        elif found != expected:
+        elif found not in (expected, of_older_export):
             raise ExportedModelError(
                 f"{directory}: manifest.json is not the one with which {name} was written (its "
                 f"hash is {expected[:12]}…, the graph was written with {found[:12]}…). Restore the "

@@ -116,7 +116,15 @@ class Reproduction:
     def table(self) -> str:
         """Return the table: published figures, baselines, floor, median and spread of the seeds."""
         figures = PUBLISHED[self.example]
-        header = ["error in %", *figures, *self.baselines, "floor", "median", "spread", "target"]
+        header = [
+            "error in %",
+            *figures,
+            *self.baselines,
+            "sampling error",
+            "median",
+            "spread",
+            "target",
+        ]
         header += ["of exact mean", *(["own mixture"] if self.mixtures else [])]
         rows: list[list[Cell]] = []
         for line in QUANTITIES[self.example]:

@@ -59,7 +59,14 @@ def errors_table(
         rows += [
             [name, _label(key), None, None, value, None] for key, value in each.potentials.items()
         ]
-    header = ["ensemble", "error in %", "of ensemble", "floor", "of exact mean", "published"]
+    header = [
+        "ensemble",
+        "error in %",
+        "of ensemble",
+        "sampling error",
+        "of exact mean",
+        "published",
+    ]
     if published is None:
         header, rows = header[:-1], [row[:-1] for row in rows]
     return text_table(header, rows)
@@ -80,7 +87,7 @@ def errors_entry(found: Mapping[str, Evaluation]) -> list[dict[str, Any]]:
             "ensemble": name,
             "quantity": _label(key),
             "error": float(error),
-            "floor": each.floor.get(key),
+            "sampling_error": each.floor.get(key),
         }
         for name, each in found.items()
         for key, error in {**each.errors, **each.potentials}.items()
@@ -225,7 +232,7 @@ def certificate_table(audits: Sequence[Audit]) -> str:
     rows: list[list[Cell]] = [
         [each.verdict, each.audit, each.value, _band(each), each.detail] for each in audits
     ]
-    return text_table(["verdict", "audit", "value", "band", "on what"], rows)
+    return text_table(["verdict", "audit", "value", "acceptance range", "on what"], rows)
 
 
 def _band(audit: Audit) -> str:

@@ -84,7 +84,7 @@ def rollout_verdict(law: LearnedLaw, data: TrainingSet, physics: Physics) -> dic
     return {
         "audit": ROLLOUTS,
         "value": value if math.isfinite(value) else None,
-        "band": [None, LARGEST_ERROR],
+        "acceptance_range": [None, LARGEST_ERROR],
         "verdict": "pass" if value <= LARGEST_ERROR else "fail",
         "detail": "largest error in % of that of a constant, over the durations of training and "
         f"validation data: {words}",

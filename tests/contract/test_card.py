@@ -22,7 +22,7 @@ pytestmark = pytest.mark.export
 AUDIT = {
     "audit": "f against F_flow",
     "value": 0.25,
-    "band": [0.0, 0.5],
+    "acceptance_range": [0.0, 0.5],
     "verdict": "pass",
     "detail": "sd(f − F_flow) | all states",
 }
@@ -53,7 +53,7 @@ def rows(text, heading):
 
 
 def test_card_of_a_closed_form_claims_no_audit_and_no_data(manifest):
-    text = markdown({**manifest, "parity": None})
+    text = markdown({**manifest, "runtime_agreement": None})
     assert text.startswith("# exact_trap\n")
     assert "no audit of this model is on record" in text
     assert "Learned" not in text
@@ -63,7 +63,7 @@ def test_card_of_a_closed_form_claims_no_audit_and_no_data(manifest):
 
 def test_every_audit_is_a_row_with_value_band_and_verdict(manifest):
     failed = {**AUDIT, "audit": "Jarzynski equality", "verdict": "fail", "value": 3.0}
-    unknown = {**AUDIT, "value": None, "verdict": "not available", "band": [None, 0.5]}
+    unknown = {**AUDIT, "value": None, "verdict": "not available", "acceptance_range": [None, 0.5]}
     text = markdown({**manifest, "certificate": [AUDIT, failed, unknown]})
     assert "3 audits: 1 pass, 1 fail, 1 not available." in text
     found = rows(text, "Certificate")
@@ -76,7 +76,9 @@ def test_every_audit_is_a_row_with_value_band_and_verdict(manifest):
 
 
 def test_errors_and_seeds_have_tables_where_the_manifest_has_them(manifest):
-    errors = [{"ensemble": "test", "quantity": "spring force", "error": 0.5, "floor": None}]
+    errors = [
+        {"ensemble": "test", "quantity": "spring force", "error": 0.5, "sampling_error": None}
+    ]
     text = markdown({**manifest, "errors": errors, "seeds": [SEED]})
     assert rows(text, "Errors of trajectories") == [["test", "spring force", "0.5", "-"]]
     assert rows(text, "Spread over seeds") == [

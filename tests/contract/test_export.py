@@ -93,7 +93,7 @@ def test_trap_decoder_is_the_equilibrium_distribution_around_the_mean(tmp_path):
 
 def test_metadata_of_every_graph_repeats_the_manifest_without_what_is_added_later(tmp_path):
     directory = export_trap(tmp_path / "trap")
-    later = {"files", "parity", "seeds"}
+    later = {"files", "runtime_agreement", "seeds"}
     expected = {key: value for key, value in read(directory).items() if key not in later}
     for path in directory.glob("*.onnx"):
         metadata = {entry.key: entry.value for entry in onnx.load(str(path)).metadata_props}
@@ -163,7 +163,13 @@ def test_schema_refuses_a_manifest_without_a_required_key(tmp_path, key):
 
 
 def test_certificate_with_an_invented_verdict_is_refused_before_anything_is_written(tmp_path):
-    audit = {"audit": "a", "value": 1.0, "band": [0.0, None], "verdict": "great", "detail": ""}
+    audit = {
+        "audit": "a",
+        "value": 1.0,
+        "acceptance_range": [0.0, None],
+        "verdict": "great",
+        "detail": "",
+    }
     with pytest.raises(ValueError, match="certificate"):
         export(tmp_path / "law", certificate=[audit])
     assert not list(tmp_path.iterdir())

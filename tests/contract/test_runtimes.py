@@ -143,7 +143,10 @@ def test_stored_table_follows_the_schema_and_changes_nothing_else(exported):
     rows = verify.verify(exported, n_points=200)
     verify.store(exported, [*rows, replace(rows[0], stress=np.inf, agrees=False)])
     after = json.loads((exported / "manifest.json").read_text(encoding="utf-8"))
-    assert [row["runtime"] for row in after.pop("parity")] == [*(r.runtime for r in rows), "torch"]
+    assert [row["runtime"] for row in after.pop("runtime_agreement")] == [
+        *(r.runtime for r in rows),
+        "torch",
+    ]
     assert after == before
     assert not list(exported.glob(".manifest*"))
 
@@ -175,7 +178,7 @@ def test_verified_model_shows_the_table_in_its_card(tmp_path, monkeypatch):
 )
 def test_shipped_models_carry_a_table_of_all_runtimes_that_agree(model, runtimes):
     path = Path(__file__).parents[2] / "exported_models" / model / "manifest.json"
-    table = json.loads(path.read_text(encoding="utf-8"))["parity"]
+    table = json.loads(path.read_text(encoding="utf-8"))["runtime_agreement"]
     assert len({row["runtime"] for row in table}) == runtimes
     assert {row["points"] for row in table if row["states"] != "reference"} == {100_000}
     assert all(row["agrees"] for row in table)

@@ -23,7 +23,8 @@ from ibvonn_fem import load_model
 from ibvonn_fem.cli import main as main_fem
 from ibvonn_fem.emit_c.emit import emit_c
 from ibvonn_fem.errors import ExportedModelError
-from ibvonn_fem.files.model_directory import ADDED_LATER, stamp_of
+from ibvonn_fem.files.former_names import with_former_names
+from ibvonn_fem.files.model_directory import ADDED_LATER, manifest_hash, stamp_of
 from ibvonn_fem.files.parsing import parse_arrays, parse_json
 from ibvonn_fem.files.plain_files import locked, read_file, replacing, write_file
 from ibvonn_fem.model.check import check_model
@@ -80,11 +81,47 @@ def refused(directory):
 
 
 @pytest.mark.parametrize(
-    "name", ["plain_files.py", "parsing.py", "model_directory.py", "library_cache.py"]
+    "name",
+    ["plain_files.py", "parsing.py", "former_names.py", "model_directory.py", "library_cache.py"],
 )
 def test_both_packages_have_the_same_rule(name):
     first, second = (Path(p.__file__).parent / "files" / name for p in (ibvonn_fem, ibvonn_train))
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_names_of_an_older_export_are_read_with_a_note_and_are_no_way_past_the_hash(tmp_path):
+    directory = tmp_path / "trap"
+    shutil.copytree(ROOT / "exported_models" / "trap", directory)
+    today = document_of(directory)
+    former = with_former_names(today)
+    assert "parity" in former
+    assert "band" in former["certificate"][0]
+    assert "floor" in former["errors"][0]
+    for path in directory.glob("*.onnx"):
+        model = onnx.load(path)
+        stamp = {"ibvonn_manifest_sha256": manifest_hash(today, former_names=True)}
+        onnx.helper.set_model_props(model, stamp)
+        onnx.save(model, path)
+        content = path.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        former["files"][path.name] = {"sha256": digest, "bytes": len(content)}
+    del former["files"]["constitutive.pt"]
+    put(directory, former)
+
+    with pytest.warns(UserWarning, match="names of an older export"):
+        manifest = read_manifest(directory)
+    assert manifest.verify_files() == []
+    assert manifest.raw["certificate"] == today["certificate"]
+    with pytest.warns(UserWarning, match="names of an older export"):
+        assert manifests.read(directory)["errors"] == today["errors"]
+
+    former["errors"][0]["floor"] = 1.0
+    put(directory, former)
+    with (
+        pytest.warns(UserWarning, match="names of an older export"),
+        pytest.raises(ExportedModelError, match="is not the one with which"),
+    ):
+        read_manifest(directory).verify_files()
 
 
 @pytest.mark.parametrize("directory", sorted((ROOT / "exported_models").glob("*/")), ids=str)
@@ -117,7 +154,9 @@ def _numbers(node, path=()):
 
 def test_no_number_of_a_manifest_can_be_changed(copy):
     original = document_of(copy)
-    places = [place for place in _numbers(original) if place[0] not in ("parity", "seeds")]
+    places = [
+        place for place in _numbers(original) if place[0] not in ("runtime_agreement", "seeds")
+    ]
     assert len(places) >= 30
     for place in places:
         document = json.loads(json.dumps(original))
@@ -370,7 +409,7 @@ def test_reference_values_that_compare_nothing_are_refused(copy, harm):
     else:
         arrays = {key: value[: 3 * (harm == "few")] for key, value in arrays.items()}
     replace_file(copy, "reference.npz", _archive(**arrays))
-    with pytest.raises(ExportedModelError, match=r"must hold (at least 8|as many) points"):
+    with pytest.raises(ExportedModelError, match=r"must hold (at least 8|the same number of) points"):
         load_model(copy, kernel="onnx")
 
 
@@ -463,14 +502,17 @@ def test_two_that_add_to_one_model_lose_nothing(copy):
     with locked(copy):  # both wait until the other one is ready too
         threads = [
             threading.Thread(target=manifests.add, args=(copy,), kwargs=entry)
-            for entry in ({"parity": document["parity"][:1]}, {"seeds": [row]})
+            for entry in (
+                {"runtime_agreement": document["runtime_agreement"][:1]},
+                {"seeds": [row]},
+            )
         ]
         for thread in threads:
             thread.start()
     for thread in threads:
         thread.join()
     found = manifests.read(copy)
-    assert found["parity"] == document["parity"][:1]
+    assert found["runtime_agreement"] == document["runtime_agreement"][:1]
     assert found["seeds"] == [row]
 
 

@@ -407,8 +407,8 @@ def test_certificate_has_the_records_of_the_manifest(
     found = certify(exact, evidence.data, evaluate(exact, evidence.data), evidence.slow)
     for each in found:
         record = each.record()
-        assert set(record) == {"audit", "value", "band", "verdict", "detail"}
-        assert len(record["band"]) == 2
+        assert set(record) == {"audit", "value", "acceptance_range", "verdict", "detail"}
+        assert len(record["acceptance_range"]) == 2
 
 
 def test_work_is_done_on_the_microstate_before_it_moves(

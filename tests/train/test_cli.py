@@ -148,7 +148,7 @@ def test_evaluate_prints_tables_and_writes_json_and_figures(
     )  # fmt: skip
     assert code == 0
     shown = capsys.readouterr().out
-    for words in ("external force", "floor", "f against F_flow", "Markov residual"):
+    for words in ("external force", "sampling error", "f against F_flow", "Markov residual"):
         assert words in shown
     record = json.loads((tmp_path / "result.json").read_text())
     assert record["gauge_of_internal_variables"] == "training set"
@@ -160,7 +160,9 @@ def test_evaluate_prints_tables_and_writes_json_and_figures(
     assert (
         record["ensembles"]["test"]["sha256"] == TrajectoryEnsemble.load(data / "test.h5").sha256()
     )
-    assert {"audit", "value", "band", "verdict", "detail"} == set(record["certificate"][0])
+    assert {"audit", "value", "acceptance_range", "verdict", "detail"} == set(
+        record["certificate"][0]
+    )
     drawn = {path.stem for path in (tmp_path / "figures").glob("*.png")}
     assert drawn == {
         "trajectories_test", "internal_variable", "densities", "potentials", "training",

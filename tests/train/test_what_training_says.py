@@ -249,7 +249,7 @@ def test_roll_outs_that_fail_reach_the_person_and_the_manifest(
         assert "raise loss.weak (at most 0.1 here) to 1, or add a stage with loss.rollout" in text
     (entry,) = json.loads((tmp_path / "model/manifest.json").read_text())["certificate"]
     assert (entry["audit"], entry["verdict"]) == ("roll-outs on the training data", "fail")
-    assert entry["value"] > entry["band"][1] == 20.0
+    assert entry["value"] > entry["acceptance_range"][1] == 20.0
 
 
 @pytest.mark.parametrize(

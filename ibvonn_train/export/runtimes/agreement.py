@@ -213,8 +213,8 @@ def store(directory: str | Path, rows: Sequence[Parity]) -> None:
     """Write the table into the manifest, whose other entries stay as they are."""
     # JSON has no infinity; no difference of interest is larger than the largest number.
     largest = float(np.finfo(np.float64).max)
-    parity = [
+    agreement = [
         {k: min(v, largest) if isinstance(v, float) else v for k, v in asdict(row).items()}
         for row in rows
     ]
-    manifests.add(Path(directory), parity=parity)
+    manifests.add(Path(directory), runtime_agreement=agreement)
