@@ -80,8 +80,8 @@ MUTANTS = (
     Mutant(
         "weak form: weights of the old and new rate exchanged",
         "ibvonn_train/training/losses.py",
-        "(1.0 - late) * rate[:, :-1] + late * rate[:, 1:]",
-        "late * rate[:, :-1] + (1.0 - late) * rate[:, 1:]",
+        "over_time(1.0 - late) * rate[:, :-1] + over_time(late) * rate[:, 1:]",
+        "over_time(late) * rate[:, :-1] + over_time(1.0 - late) * rate[:, 1:]",
         LOSSES,
     ),
     Mutant(
@@ -113,7 +113,7 @@ MUTANTS = (
         ("tests/train/test_audits_chain.py",),
     ),
     Mutant(
-        "gauge: sign of the strain that becomes zero",
+        "exported zero: sign of the strain",
         "ibvonn_train/export/from_training.py",
         "shift=np.concatenate([(strain - centre) / scale, internal])",
         "shift=np.concatenate([(-strain - centre) / scale, internal])",
@@ -271,10 +271,10 @@ MUTANTS = (
         EVALUATION,
     ),
     Mutant(
-        "gauge of internal variables: inverse covariance in place of its root",
-        "ibvonn_train/evaluation/errors.py",
-        "np.linalg.inv(np.linalg.cholesky(covariance))",
-        "np.linalg.inv(covariance)",
+        "normalisation of internal variables: inverse covariance in place of its root",
+        "ibvonn_train/law/normalisation.py",
+        "factor = torch.linalg.cholesky(covariance + floor * identity)",
+        "factor = covariance + floor * identity",
         EVALUATION,
     ),
     Mutant(
@@ -294,8 +294,8 @@ MUTANTS = (
     Mutant(
         "implicit roll-out at the strain of the old instant",
         "ibvonn_train/rollouts/material_point.py",
-        "torch.lerp(strain[step], strain[step + 1], part / substeps)",
-        "torch.lerp(strain[step], strain[step + 1], (part - 1) / substeps)",
+        "torch.lerp(strains[step], strains[step + 1], part / substeps)",
+        "torch.lerp(strains[step], strains[step + 1], (part - 1) / substeps)",
         ("tests/train/test_tracking.py",),
     ),
     Mutant(

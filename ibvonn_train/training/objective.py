@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from ..data.binned_microstates import EmpiricalMeasure
-from ..law.encoder import Gauge, whitening
 from ..law.free_energy import flow_free_energy
-from ..law.learned_law import LawValues, LearnedLaw
+from ..law.learned_law import LearnedLaw
+from ..law.normalisation import Normalisation
+from ..law.rates import Rates
 from ..rollouts import material_point as dynamics
 from ..statistical_mechanics.microscopic_energy import Physics
 from ..statistical_mechanics.relaxed_states import EquilibriumStates, equilibrium_states
@@ -32,8 +33,8 @@ class Batch:
     Attributes:
         local: Trajectories for stress and weak form.
         decoder: States for likelihood, ties and fluctuations.
-        windows: Trajectories, with all their sites, for roll-outs. The gauge is judged on the local
-            trajectories, or else on these.
+        windows: Trajectories, with all their sites, for roll-outs. Translation invariance is
+            evaluated on the local trajectories, or else on these.
     """
 
     local: Block | None
@@ -88,17 +89,19 @@ class Objective:
                 f"{law.strain_kind} strain. Leave it to a stage that trains energy and dissipation."
             )
 
-    def gauge(self) -> Gauge:
-        """Return the gauge: the stored one of a frozen encoder, else that of the training set."""
+    def normalisation(self) -> Normalisation[Tensor]:
+        """Return that of α: the stored one of a frozen encoder, else that over the training set."""
         encoder = self.law.encoder
         if self.encoder_frozen or not self.law.internal_size:
-            return encoder.gauge
-        return whitening(torch.cat([encoder.raw_mean(anchor) for anchor in self.data.anchors]))
+            return encoder.normalisation
+        return Normalisation.of(
+            torch.cat([encoder.raw_mean(anchor) for anchor in self.data.anchors])
+        )
 
     def _relaxed(self) -> EquilibriumStates:
         """Return the relaxed states over the mean strains of the training data's systems."""
         blocks = self.data.training
-        strain = torch.cat([block.by_site(block.strain).mean(2).flatten(0, 1) for block in blocks])
+        strain = torch.cat([block.strain.mean(2).flatten(0, 1) for block in blocks])
         nodes = torch.cat([block.measures.absolute.nodes for block in blocks])
         if not strain.shape[-1] == nodes.shape[-1] == 1 or nodes.ndim != 2:
             raise ConfigError(
@@ -114,16 +117,16 @@ class Objective:
         """Place the walls of f at the ends of α over the relaxed states."""
         if self._equilibrium is None:
             raise ValueError("walls are placed by a stage with loss.equilibrium only.")
-        internal = self._relaxed_internal(self.gauge())
+        internal = self._relaxed_internal(self.normalisation())
         strain = self._equilibrium.strain
         self.law.energy.add_walls(strain, internal, self.physics.thermal_energy)
 
-    def _relaxed_internal(self, gauge: Gauge) -> Tensor:
+    def _relaxed_internal(self, normalise: Normalisation[Tensor]) -> Tensor:
         """Return α of the relaxed states; a frozen encoder gives it once."""
         assert self._equilibrium is not None  # noqa: S101 (the callers have asked)
         if self._rest is not None:
             return self._rest
-        internal = gauge(self.law.encoder.raw_mean(self._equilibrium.measures))
+        internal = normalise(self.law.encoder.raw_mean(self._equilibrium.measures))
         if self.encoder_frozen:
             self._rest = internal.detach()
         return internal
@@ -133,12 +136,12 @@ class Objective:
         """Return the times in which each α changes by one standard deviation, as it is now."""
         if not (self.weights.weak and self.law.internal_size):
             return self.data.scales.strain_scale.new_ones(self.law.internal_size)
-        gauge, squares = self.gauge(), []
+        normalise, squares = self.normalisation(), []
         for block in self.data.training:
-            internal = block.series(gauge(self.law.encoder.raw_mean(block.measures)))
+            internal = block.series(normalise(self.law.encoder.raw_mean(block.measures)))
             rest = torch.zeros_like(internal)
             pairs = losses.weak_form(internal, rest, block.time, self.weak_widths)
-            squares += [(block.slowness * seen).square().mean((0, 1)) for seen, _ in pairs]
+            squares += [(block.slowness * seen).square().mean((0, 1, 2)) for seen, _ in pairs]
         return torch.stack(squares).mean(0).rsqrt()
 
     def backward(self, batch: Batch, factor: float = 1.0) -> dict[str, float]:
@@ -148,14 +151,14 @@ class Objective:
         pieces that stay in the processor's cache; what arrives at the copies then goes through the
         encoder in one pass.
         """
-        w, gauge = self.weights, self.gauge()
+        w, normalise = self.weights, self.normalisation()
         record: dict[str, float] = {}
         roots: list[Tensor] = []
         copies: list[Tensor] = []
         slope: Tensor | None = None
 
         def collect(terms: dict[str, Tensor], share: float = 1.0) -> None:
-            total = torch.zeros((), dtype=torch.float64, device=gauge.shift.device)
+            total = torch.zeros((), dtype=torch.float64, device=normalise.shift.device)
             for name, term in terms.items():
                 total = total + share * getattr(w, name) * term
                 record[name] = record.get(name, 0.0) + share * float(term.detach())
@@ -171,29 +174,28 @@ class Objective:
 
         if batch.local is not None:
             block = batch.local
-            internal, slope = self._encode(block, gauge, with_slope=bool(w.gauge))
+            internal, slope = self._encode(block, normalise, with_slope=bool(w.gauge))
             alpha = copy(internal)
-            for piece in torch.split(
-                torch.arange(block.trajectories, device=alpha.device),
-                max(1, PIECE // len(block.time)),
-            ):
-                share = len(piece) / block.trajectories
+            count, states_of_each = len(block.strain), block.states // len(block.strain)
+            for first in range(0, count, step := max(1, PIECE // states_of_each)):
+                piece = slice(first, first + step)
+                share = min(step, count - first) / count
                 collect(self._law_terms(block, block.series(alpha)[piece], piece), share)
         if batch.decoder is not None:
-            alpha = copy(self._encode(batch.decoder, gauge)[0])
+            alpha = copy(self._encode(batch.decoder, normalise)[0])
             collect(self._decoder_terms(batch.decoder, alpha))
         if batch.windows is not None:
             with_slope = bool(w.gauge) and slope is None
-            internal, own_slope = self._encode(batch.windows, gauge, with_slope=with_slope)
+            internal, own_slope = self._encode(batch.windows, normalise, with_slope=with_slope)
             slope = own_slope if slope is None else slope
             alpha = copy(internal)
             terms = {"rollout": self._rollout_term, "tracking": self._tracking_term}
             collect({n: f(batch.windows, alpha) for n, f in terms.items() if getattr(w, n)})
         if self._equilibrium is not None:
-            alpha = copy(self._relaxed_internal(gauge))
+            alpha = copy(self._relaxed_internal(normalise))
             collect({"equilibrium": self._equilibrium_term(self._equilibrium, alpha)})
         if slope is not None:
-            term = self._gauge_term(gauge, slope)
+            term = self._gauge_term(normalise, slope)
             record["gauge"] = float(term.detach())
             roots.append(factor * w.gauge * term)
         record["loss"] = sum(getattr(w, name) * value for name, value in record.items())
@@ -210,23 +212,23 @@ class Objective:
             torch.autograd.backward([r for r, _ in pairs], [g for _, g in pairs])
 
     def _encode(
-        self, block: Block, gauge: Gauge, *, with_slope: bool = False
+        self, block: Block, normalise: Normalisation[Tensor], *, with_slope: bool = False
     ) -> tuple[Tensor, Tensor | None]:
         """Return α of every state of a block and, where wanted and trained, ⟨∂ψ/∂x⟩."""
         encoder = self.law.encoder
         if not self.encoder_frozen and self.law.internal_size:
             if with_slope:
                 raw, slope = encoder.raw_mean_and_slope(block.measures)
-                return gauge(raw), slope
-            return gauge(encoder.raw_mean(block.measures)), None
+                return normalise(raw), slope
+            return normalise(encoder.raw_mean(block.measures)), None
         if block not in self._internal:
             with torch.no_grad():
-                self._internal[block] = gauge(encoder.raw_mean(block.measures))
+                self._internal[block] = normalise(encoder.raw_mean(block.measures))
         return self._internal[block], None
 
-    def _law_terms(self, block: Block, internal: Tensor, piece: Tensor) -> dict[str, Tensor]:
-        """Return stress and weak form on some trajectories, whose α are given."""
-        values: LawValues = self.law(block.strain[piece], internal)
+    def _law_terms(self, block: Block, internal: Tensor, piece: slice) -> dict[str, Tensor]:
+        """Return stress and weak form on some protocols, whose α are given."""
+        values: Rates[Tensor] = self.law(block.strain[piece], internal)
         scale = self.data.scales.stress_scale
         terms = {"stress": losses.normalised_square(values.stress, block.stress[piece], scale)}
         if self.law.internal_size:
@@ -250,7 +252,7 @@ class Objective:
             if w.likelihood:
                 likelihood = losses.negative_log_likelihood(measure, log_density)
                 terms["likelihood"] = likelihood.mean()
-        values: LawValues = self.law(strain, internal)
+        values: Rates[Tensor] = self.law(strain, internal)
         if w.fluctuation:
             terms["fluctuation"] = self._fluctuation_term(block, values, internal)
         if not (w.tie or w.tie_gradient):
@@ -305,7 +307,7 @@ class Objective:
             self._flow[block] = torch.cat(values), torch.cat(forces)
         return self._flow[block]
 
-    def _fluctuation_term(self, block: Block, values: LawValues, internal: Tensor) -> Tensor:
+    def _fluctuation_term(self, block: Block, values: Rates[Tensor], internal: Tensor) -> Tensor:
         """Return the relative square error of φ'' against the noise of α (theory: Einstein)."""
         if block not in self._noise:
             with torch.no_grad():
@@ -333,35 +335,36 @@ class Objective:
         away: Tensor = torch.linalg.solve(stiffness, values.driving_force)
         return error + away.square().mean()
 
-    def _gauge_term(self, gauge: Gauge, slope: Tensor) -> Tensor:
+    def _gauge_term(self, normalise: Normalisation[Tensor], slope: Tensor) -> Tensor:
         """Return the mean square of ⟨∂α/∂x⟩ in units of the standard deviations of α and ε."""
-        relative: Tensor = (gauge.matrix @ slope) * self.data.scales.strain_scale
+        relative: Tensor = (normalise.matrix @ slope) * self.data.scales.strain_scale
         return relative.square().mean()
 
     def _rollout_term(self, block: Block, internal: Tensor) -> Tensor:
         """Return the mean square error of roll-outs, over all drive modes."""
         scales = self.data.scales
-        series = (block.strain, block.series(internal), block.stress)
-        strain, alpha, stress = (block.by_site(s).transpose(0, 1) for s in series)
+        alpha = block.series(internal)
         error = alpha.new_zeros(())
         # Where every step of the scheme is stored the scheme itself is affordable, and exact.
         steps = self.substeps if max(block.strides, default=1) > 1 else 0
-        results = rollouts(self.law, block, series[1], self.physics, implicit_steps=steps)
+        results = rollouts(self.law, block, alpha, self.physics, implicit_steps=steps)
         for result in results.values():
             error = error + self.weights.internal * (result.internal - alpha).square().mean()
-            error = error + losses.normalised_square(result.stress, stress, scales.stress_scale)
-            error = error + losses.normalised_square(result.strain, strain, scales.strain_scale)
+            error = error + losses.normalised_square(
+                result.stress, block.stress, scales.stress_scale
+            )
+            error = error + losses.normalised_square(
+                result.strain, block.strain, scales.strain_scale
+            )
         return error / len(results)
 
     def _tracking_term(self, block: Block, internal: Tensor) -> Tensor:
         """Return the mean square error of α and σ over windows under the measured strain."""
-        series = (block.strain, block.series(internal), block.stress)
-        strain, alpha, stress = (s.transpose(0, 1) for s in series)
+        alpha = block.series(internal)
         rates, relaxation = self.law.rates_function(), self.law.relaxation
-        time = block.time.repeat_interleave(block.sites, 1)
         result = dynamics.tracking(
-            rates, relaxation, time, strain, alpha[0], substeps=self.substeps
+            rates, relaxation, block.time, block.strain, alpha[:, 0], substeps=self.substeps
         )
         scale = self.data.scales.stress_scale
         error = (result.internal - alpha).square().mean()
-        return error + losses.normalised_square(result.stress, stress, scale)
+        return error + losses.normalised_square(result.stress, block.stress, scale)
