@@ -49,15 +49,15 @@ def errors(name, number, replicas):
     law = open_law(ROOT / "exported_models" / name)
     label, chosen, duration_ratio = RATES[number]
     base = study.pick(chosen)
-    steps = round(duration_ratio * (base.duration or study.duration) / study.time_step)
+    steps = round(duration_ratio * base.duration / study.time_step)
     stride = math.ceil(steps / RECORDS)
     scaled = replace(
         base,
         seed=FIRST_SEED + number,
         duration=steps // stride * stride * study.time_step,
         stride=stride,
-        replicas=replicas,
     )
+    study = replace(study, replicas=replicas)
     evaluation = evaluate(law, run_set(study, scaled, folder=ROOT, progress=False))
     strain, force = (
         f"{'end' if law.averaged else 'controlled'}/{quantity}" for quantity in ("strain", "force")

@@ -56,7 +56,7 @@ PUBLISHED_SECONDS = 40_000 * 3.45
 
 def configuration(quick: bool) -> TrainingConfig:
     """Return the shipped training; quick: 60 steps of its first stage."""
-    config = dataclasses.replace(TrainingConfig.from_toml(CONFIG), checkpoint_every=EVERY)
+    config = TrainingConfig.from_toml(CONFIG)
     if quick:
         config = dataclasses.replace(
             config, stages=(dataclasses.replace(config.stages[0], steps=60),)
@@ -136,7 +136,7 @@ def evaluate_all(
     test: TrajectoryEnsemble,
 ) -> list[dict[str, Any]]:
     """CPU seconds, stage and error of each checkpoint."""
-    data = prepare([training], config.data, torch.device("cpu"), config.seed)
+    data = prepare([training], torch.device("cpu"), config.seed, nodes=config.nodes)
     physics = physics_of(str(training.system), dict(training.parameters))
     law = new_law(config, data)
     history = []
@@ -145,7 +145,7 @@ def evaluate_all(
         law.load_state_dict(state["law"])
         stage = config.stages[min(state["stage"], len(config.stages) - 1)]
         if state["run"]:  # within a stage the normalisation of α follows the encoder, not stored
-            StageRun(law, data, physics, stage, config.data, 0).finish()
+            StageRun(law, data, physics, stage, 0).finish()
         history.append(
             {
                 "cpu_s": state["seconds"],
@@ -178,7 +178,10 @@ def main() -> None:
     config = configuration(arguments.quick)
     training, test = ensembles()
     if arguments.train is not None:
-        train(config, training, arguments.train, progress=False, tensorboard=False)
+        train(
+            config, training, arguments.train, checkpoint_every=EVERY, progress=False,
+            tensorboard=False,
+        )  # fmt: skip
         return
     torch.set_num_threads(1)
     machine = describe_machine()

@@ -147,6 +147,20 @@ def build_parser() -> argparse.ArgumentParser:
         "--set", dest="sets", action="append", metavar="NAME", help="only this set; repeatable"
     )
 
+    simulate.add_argument(
+        "--engine",
+        choices=("auto", "torch", "compiled"),
+        default="auto",
+        help="compiled C is faster and knows the built-in systems (default: auto)",
+    )
+    simulate.add_argument("--device", default="cpu", help="of the torch engine (default: cpu)")
+    simulate.add_argument(
+        "--dtype",
+        choices=("float32", "float64"),
+        default="float32",
+        help="precision of the positions (default: float32)",
+    )
+
     train = verb("train", "train a law", TRAIN)
     train.add_argument("config", metavar="CONFIG", type=Path, help="TOML with [training]")
     train.add_argument(
@@ -158,7 +172,16 @@ def build_parser() -> argparse.ArgumentParser:
         "--overwrite", action="store_true", help="train anew into a folder that holds a training"
     )
     train.add_argument("--seed", type=int, help="other than that of CONFIG")
-    train.add_argument("--device", help="other than that of CONFIG, for example cuda")
+    train.add_argument(
+        "--validation",
+        metavar="INDEX",
+        type=int,
+        nargs="+",
+        default=[],
+        help="protocols of the data, from 0, that are held out to evaluate choices",
+    )
+    train.add_argument("--device", default="cpu", help="for example cuda (default: cpu)")
+    train.add_argument("--threads", type=int, default=1, help="of torch (default: 1)")
 
     evaluate = verb("evaluate", "judge a law on unseen ensembles", EVALUATE)
     evaluate.add_argument("model", metavar="MODEL", type=Path)

@@ -13,6 +13,8 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ..audits import Audit
 from ..data.ensemble import TrajectoryEnsemble, open_ensemble
 from ..data.same_system import require_alike
@@ -87,7 +89,15 @@ def simulate(options: argparse.Namespace) -> int:
     for each in config.sets:
         remove_part(options.out / f"{each.name}.h5")
     for each in chosen:
-        data = run_set(config, each, folder=options.config.parent, progress=not options.quiet)
+        data = run_set(
+            config,
+            each,
+            folder=options.config.parent,
+            engine=options.engine,
+            device=options.device,
+            dtype=getattr(torch, options.dtype),
+            progress=not options.quiet,
+        )
         path = options.out / f"{each.name}.h5"
         replaced = ", replaced what was there" if path.exists() else ""
         data.save(path)
@@ -107,8 +117,8 @@ def train(options: argparse.Namespace) -> int:
             "--resume, train anew with --overwrite, or choose another --out."
         )
     config = TrainingConfig.from_toml(options.config)
-    changes = {"seed": options.seed, "device": options.device}
-    config = dataclasses.replace(config, **{k: v for k, v in changes.items() if v is not None})
+    if options.seed is not None:
+        config = dataclasses.replace(config, seed=options.seed)
     make_folder(options.out)
     with ExitStack() as files_of_data:
         ensembles = _opened(options.data, files_of_data)  # read one protocol at a time
@@ -119,8 +129,11 @@ def train(options: argparse.Namespace) -> int:
             config,
             ensembles,
             options.out,
+            validation=options.validation,
             resume=options.resume,
             physics=physics,
+            device=options.device,
+            threads=options.threads,
             progress=not options.quiet,
         )
     seconds = model.record["provenance"]["cpu_seconds"]

@@ -107,7 +107,7 @@ def export_trained(
     if not model.internal_size:
         raise ValueError(
             "export: a law without internal variables is an elastic law and not exported; train "
-            "with model.internal_size of at least 1."
+            "with internal_size of at least 1."
         )
     strain = np.broadcast_to(np.asarray(initial_strain, dtype=np.float64), (model.strain_size,))
     internal = model.equilibrium(strain)
@@ -125,7 +125,7 @@ def export_trained(
         logger.warning("export: %s", advice(verdict, model.config))
         certificate = [verdict, *(certificate or [])]
     strain_words, stress_words = MEASURES[record["strain_kind"]]
-    physics = model.physics()
+    physics, held_out = model.physics(), record["provenance"].get("validation", [])
     length = physics.reference_length
     about = Description(
         name=name or model.config.name,
@@ -153,7 +153,7 @@ def export_trained(
         },
         certificate=certificate,
         errors=errors,
-        config=model.config.resolved(),
+        config={**model.config.resolved(), "validation": held_out},
         seed=model.config.seed,
         data_sha256=record["provenance"]["data_sha256"],
         versions=package_versions() | record["provenance"]["versions"],

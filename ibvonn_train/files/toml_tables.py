@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import math
 import re
 import sys
 import tomllib
 import typing
-from dataclasses import MISSING, Field, fields, is_dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -64,35 +66,65 @@ def _content(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: must be TOML; {error}.") from None
 
 
-def build(cls: type[T], table: object, place: str) -> T:
-    """Build a dataclass from a table; fields that are dataclasses are tables themselves.
+def build(maker: Callable[..., T], table: object, place: str) -> T:
+    """Call a dataclass, class or function with the keys of a table as its arguments.
+
+    Values are checked against the annotations that a TOML can give (numbers, text, lists, choices
+    and tables that are dataclasses); arguments with other annotations are passed as they are.
+    A class may name keys of earlier versions in ``FORMER_KEYS``: key → what became of it.
 
     Raises:
         ConfigError: If a key is unknown (the nearest known one is named), is missing, or has a
-            value of the wrong type.
+            value that cannot be used.
     """
     if not isinstance(table, dict):
         raise ConfigError(f"[{place}]: must be a table; got {shown(table)}.")
-    hints = typing.get_type_hints(cls)
-    known = {item.name for item in fields(cls)}  # type: ignore[arg-type]
-    values: dict[str, Any] = {}
-    for key, value in table.items():
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
-            raise ConfigError(
-                f"[{place}]: unknown key {shown(key)}; did you mean {near!r}? "
-                f"Known keys: {sorted(known)}."
-            )
-        values[key] = convert(hints[key], value, f"{place}.{key}")
+    parameters = inspect.signature(maker).parameters
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    for key in table:
+        if key not in parameters and not open_ended:
+            raise unknown_key(f"[{place}]", key, parameters, getattr(maker, "FORMER_KEYS", {}))
+    variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    needed = {n for n, p in parameters.items() if p.default is p.empty and p.kind not in variadic}
+    if missing := sorted(needed - table.keys()):
+        raise ConfigError(f"[{place}]: the keys {missing} are required.")
+    hints = _hints(maker)
+    values = {
+        key: convert(hints[key], value, f"{place}.{key}") if key in hints else value
+        for key, value in table.items()
+    }
     try:
-        return cls(**values)
-    except TypeError:
-        missing = sorted(
-            item.name
-            for item in fields(cls)  # type: ignore[arg-type]
-            if item.name not in values and not _has_default(item)
-        )
-        raise ConfigError(f"[{place}]: the keys {missing} are required.") from None
+        return maker(**values)
+    except (TypeError, AttributeError, IndexError, KeyError) as error:
+        raise ConfigError(
+            f"[{place}]: cannot be used; {type(error).__name__}: {error}. Got {shown(table)}."
+        ) from error
+
+
+def unknown_key(
+    place: str, key: str, known: Iterable[str], former: Mapping[str, str]
+) -> ConfigError:
+    """Return the error of a key that is not known, which names what to write instead."""
+    if key in former:
+        return ConfigError(f"{place}: {shown(key)} {former[key]}.")
+    names = sorted(known)
+    if not names:
+        return ConfigError(f"{place}: takes no keys; got {shown(key)}.")
+    near = difflib.get_close_matches(key, names, n=1, cutoff=0.0)[0]
+    return ConfigError(
+        f"{place}: unknown key {shown(key)}; did you mean {near!r}? Known keys: {names}."
+    )
+
+
+def _hints(maker: Callable[..., Any]) -> dict[str, Any]:
+    """Return the annotations of what a table calls, none where they name what is not there."""
+    described: Any = maker
+    if isinstance(maker, type) and not is_dataclass(maker):
+        described = inspect.getattr_static(maker, "__init__")
+    try:
+        return typing.get_type_hints(described)
+    except (NameError, TypeError, AttributeError):  # of a user-defined class
+        return {}
 
 
 def require_plain_name(place: str, name: str) -> None:
@@ -119,12 +151,10 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _has_default(item: Field[Any]) -> bool:
-    return item.default is not MISSING or item.default_factory is not MISSING
-
-
 def convert(hint: Any, value: Any, place: str) -> Any:
     """Return the value as the annotated type, integers as floats where floats are asked for.
+
+    Values of annotations that a TOML cannot give are returned as they are.
 
     Raises:
         ConfigError: If it is of another type.
@@ -132,7 +162,7 @@ def convert(hint: Any, value: Any, place: str) -> Any:
     origin = typing.get_origin(hint)
     if is_dataclass(hint):
         return build(hint, value, place)  # type: ignore[arg-type]
-    if origin is tuple:
+    if origin in (tuple, Sequence):
         item = typing.get_args(hint)[0]
         if not isinstance(value, list | tuple):
             raise ConfigError(f"{place}: must be a list; got {shown(value)}.")
@@ -148,6 +178,8 @@ def convert(hint: Any, value: Any, place: str) -> Any:
         return value
     if hint is float and type(value) is int and abs(value) <= sys.float_info.max:
         return float(value)
+    if hint not in (float, int, str, bool):
+        return value
     if type(value) is not hint:
         raise ConfigError(f"{place}: must be of type {hint.__name__}; got {shown(value)}.")
     if hint is float and not math.isfinite(value):

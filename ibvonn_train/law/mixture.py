@@ -18,6 +18,8 @@ BISECTIONS = 60
 class GaussianMixture(Decoder):
     """Density q(y | α) = Σ_k w_k N(y; m_k, s_k²), with w, m, ln s from a tanh network of α.
 
+    The defaults are those of the comparison with the flow (`ibvonn reproduce --mixture-seeds`).
+
     Args:
         context: n_α; 0 gives one unconditional mixture.
         components: Number of Gaussians.
@@ -29,7 +31,12 @@ class GaussianMixture(Decoder):
     scale: Tensor
 
     def __init__(
-        self, context: int, *, components: int, widths: Sequence[int], generator: torch.Generator
+        self,
+        context: int,
+        *,
+        components: int = 8,
+        widths: Sequence[int] = (16, 16),
+        generator: torch.Generator,
     ) -> None:
         super().__init__()
         self.components = components

@@ -1,9 +1,9 @@
 """Overdamped Langevin microsimulations: systems, protocols and ensembles."""
 
 from .families import chain_of_paper as chain_of_paper
-from .families import rich_family as rich_family
+from .families import protocols_for_testing as protocols_for_testing
+from .families import protocols_for_training as protocols_for_training
 from .families import trap_of_paper as trap_of_paper
-from .families import unseen_family as unseen_family
 from .protocols import Protocol as Protocol
 from .restart import repeat_from_first as repeat_from_first
 from .simulate_ensemble import simulate as simulate

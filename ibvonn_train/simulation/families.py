@@ -1,8 +1,8 @@
 """Sets of protocols: the paper's split, and families for laws that finite elements will use.
 
 A law is valid on what it was trained on. Finite-element users load, hold, unload and reverse at
-several rates, so a rich family has all of these; the unseen family has the same range and other
-shapes, and is what a trained law is judged on.
+several rates, so the protocols for training have all of these; the protocols for testing have the
+same range and other shapes, and a trained law is evaluated on them.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def chain_of_paper(springs: int = 10) -> Split:
     )
 
 
-def rich_family(
+def protocols_for_training(
     low: float, high: float, duration: float, *, start: float, walks: int = 8, seed: int
 ) -> tuple[Protocol, ...]:
     """Return protocols of one duration that load, hold and unload in both directions.
@@ -81,7 +81,7 @@ def rich_family(
     Raises:
         ValueError: If the start is not within the range.
     """
-    targets = _targets("rich_family", low, high, start)
+    targets = _targets("training_set", low, high, start)
     protocols: list[Protocol] = []
     for target in targets:
         half = 0.5 * (start + target)
@@ -102,18 +102,18 @@ def rich_family(
     return tuple(protocols)
 
 
-def unseen_family(
+def protocols_for_testing(
     low: float, high: float, duration: float, *, start: float, rise: float = 0.01
 ) -> tuple[Protocol, ...]:
-    """Return protocols of other shapes over the same range, to judge a law trained on a family.
+    """Return protocols of other shapes over the same range, for the evaluation of a law.
 
     For each end of the range that differs from the start: a sudden step and a hold, and loading
     with reversal through the start; then raised cosines of a short and of a long period.
 
-    Arguments as in :func:`rich_family`, and ``rise``, the part of the duration that the step takes:
-    a chain needs time, or its drag tears the end spring.
+    Arguments as in :func:`protocols_for_training`, and ``rise``, the part of the duration that the
+    step takes: a chain needs time, or its drag tears the end spring.
     """
-    targets = _targets("unseen_family", low, high, start)
+    targets = _targets("test_set", low, high, start)
     protocols: list[Protocol] = []
     for target in targets:
         beyond = min(max(start - 0.5 * (target - start), low), high)

@@ -5,13 +5,13 @@ and written to a file of its own::
 
     [simulation]
     system = "tethered_particle"
-    duration = 3.0
     time_step = 0.01
     replicas = 4000
 
     [[simulation.sets]]
     name = "train"
     seed = 1
+    duration = 3.0
     protocols = [{ kind = "smooth_pull", speed = [0.5, 0.75, 1.0], sine = 2.0, frequency = 1.0 }]
 
 A list as the value of a number makes one protocol for each entry.
@@ -19,12 +19,12 @@ A list as the value of a number makes one protocol for each entry.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar
 
 from ..files.toml_tables import ConfigError, build, read_table, require_plain_name
-from .simulate_ensemble import Engine
 
 
 @dataclass(frozen=True)
@@ -34,54 +34,56 @@ class SetConfig:
     Attributes:
         name: Name of the file.
         seed: Of all its random numbers; different sets need different seeds.
+        duration: Length of the record [time].
         protocols: Tables with `kind` and the arguments of that protocol, or `kind = "paper"` with
-            `part` train, test or extrapolation, or `kind = "rich_family"` or "unseen_family".
-        duration, replicas, stride: Other than those of the study, where they are positive.
+            `part` train, test or extrapolation, or `kind = "training_set"` or "test_set".
+        stride: Integrator steps between stored instants.
     """
+
+    FORMER_KEYS: ClassVar[Mapping[str, str]] = {
+        "replicas": "is a key of [simulation] now, for all sets alike",
+    }
 
     name: str
     seed: int
+    duration: float
     protocols: tuple[dict[str, Any], ...]
-    duration: float = 0.0
-    replicas: int = 0
-    stride: int = 0
+    stride: int = 1
 
     def __post_init__(self) -> None:
         require_plain_name("simulation.sets.name", self.name)
-        if min(self.duration, self.replicas, self.stride) < 0:
+        if self.duration <= 0 or self.stride < 1:
             raise ConfigError(
-                f"simulation.sets.{self.name}: duration, replicas and stride must not be negative; "
-                f"got {self.duration}, {self.replicas} and {self.stride}."
+                f"simulation.sets.{self.name}: duration must be positive and stride at least 1; "
+                f"got {self.duration} and {self.stride}."
             )
 
 
 @dataclass(frozen=True)
 class SimulationConfig:
-    """A study.
+    """A study; engine, device and precision are arguments of `run_set`.
 
     Attributes:
         system: "tethered_particle", "double_well_chain", "unfolding_chain", or "FILE.py:CLASS" for
             a system of one's own, FILE relative to the TOML.
-        duration: Length of the record [time].
         time_step: Δt of the integrator [time].
         replicas: Number of replicas of each protocol.
-        stride: Integrator steps between stored instants.
         parameters: Parameters of the system other than its defaults.
-        engine: "auto", "torch" or "compiled".
-        device: Device of the torch engine.
-        dtype: "float32" or "float64".
         sets: Sets of protocols.
     """
 
+    FORMER_KEYS: ClassVar[Mapping[str, str]] = {
+        "duration": "is a key of each of [[simulation.sets]] now",
+        "stride": "is a key of each of [[simulation.sets]] now",
+        "engine": "is now an argument of simulate and the option --engine",
+        "device": "is now an argument of simulate and the option --device",
+        "dtype": "is now an argument of simulate and the option --dtype",
+    }
+
     system: str
-    duration: float
     time_step: float
     replicas: int
-    stride: int = 1
     parameters: dict[str, Any] = field(default_factory=dict)
-    engine: Engine = "auto"
-    device: str = "cpu"
-    dtype: Literal["float32", "float64"] = "float32"
     sets: tuple[SetConfig, ...] = ()
 
     def __post_init__(self) -> None:

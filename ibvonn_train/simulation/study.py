@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
-import inspect
 import traceback
-import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -16,13 +13,13 @@ from typing import Any
 import torch
 
 from ..data.ensemble import TrajectoryEnsemble
-from ..files.toml_tables import ConfigError, convert, shown
+from ..files.toml_tables import ConfigError, build, shown
 from . import families, protocols
 from .protocols import Protocol
-from .simulate_ensemble import simulate
+from .simulate_ensemble import Engine, simulate
 from .simulation_config import SetConfig, SimulationConfig
 from .systems.registry import SYSTEMS
-from .systems.system import MicroscopicSystem, Preparation
+from .systems.system import MicroscopicSystem
 
 KINDS: dict[str, Callable[..., Protocol]] = {
     "ramp": protocols.ramp,
@@ -36,14 +33,22 @@ KINDS: dict[str, Callable[..., Protocol]] = {
     "smooth_pull": protocols.smooth_pull,
 }
 FAMILIES: dict[str, Callable[..., tuple[Protocol, ...]]] = {
-    "rich_family": families.rich_family,
-    "unseen_family": families.unseen_family,
+    "training_set": families.protocols_for_training,
+    "test_set": families.protocols_for_testing,
 }
 """Kinds that stand for several protocols; their duration is that of the set."""
+FORMER_KINDS = {"rich_family": "training_set", "unseen_family": "test_set"}
 
 
 def run_set(
-    config: SimulationConfig, chosen: SetConfig, *, folder: Path, progress: bool = True
+    config: SimulationConfig,
+    chosen: SetConfig,
+    *,
+    folder: Path,
+    engine: Engine = "auto",
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    progress: bool = True,
 ) -> TrajectoryEnsemble:
     """Simulate one set.
 
@@ -51,19 +56,22 @@ def run_set(
         config: The study.
         chosen: One of its sets.
         folder: Where the file of a system of one's own is looked for.
+        engine: "auto", "torch" or "compiled".
+        device: Device of the torch engine.
+        dtype: Precision of the positions.
         progress: Show a progress bar.
     """
     return simulate(
         build_system(config, folder),
         build_protocols(config, chosen),
-        duration=chosen.duration or config.duration,
+        duration=chosen.duration,
         time_step=config.time_step,
-        replicas=chosen.replicas or config.replicas,
+        replicas=config.replicas,
         seed=chosen.seed,
-        stride=chosen.stride or config.stride,
-        dtype=torch.float64 if config.dtype == "float64" else torch.float32,
-        device=config.device,
-        engine=config.engine,
+        stride=chosen.stride,
+        dtype=dtype,
+        device=device,
+        engine=engine,
         progress=progress,
     )
 
@@ -83,7 +91,7 @@ def build_system(config: SimulationConfig, folder: Path) -> MicroscopicSystem:
             f"simulation.system: {config.system!r} is not known; write "
             f"{', '.join(map(repr, SYSTEMS))}, or 'FILE.py:CLASS'."
         )
-    system: MicroscopicSystem = _call(maker, config.parameters, "simulation.parameters")
+    system: MicroscopicSystem = build(maker, config.parameters, "simulation.parameters")
     return system
 
 
@@ -184,10 +192,11 @@ def build_protocols(config: SimulationConfig, chosen: SetConfig) -> list[Protoco
         if kind == "paper":
             made += _paper(config.system, arguments, place)
         elif kind in FAMILIES:
-            duration = chosen.duration or config.duration
-            made += _call(FAMILIES[kind], {"duration": duration, **arguments}, place)
+            made += build(FAMILIES[kind], {"duration": chosen.duration, **arguments}, place)
         elif kind in KINDS:
-            made += [_call(KINDS[kind], each, place) for each in _expanded(kind, arguments, place)]
+            made += [build(KINDS[kind], each, place) for each in _expanded(kind, arguments, place)]
+        elif kind in FORMER_KINDS:
+            raise ConfigError(f"{place}: kind {kind!r} is now called {FORMER_KINDS[kind]!r}.")
         else:
             kinds = ["paper", *FAMILIES, *KINDS]
             raise ConfigError(f"{place}: kind must be one of {kinds}; got {kind!r}.")
@@ -220,53 +229,3 @@ def _expanded(kind: str, arguments: dict[str, Any], place: str) -> list[dict[str
         {**arguments, **{key: value[i] for key, value in lists.items()}}
         for i in range(lengths.pop())
     ]
-
-
-def _call(maker: Callable[..., Any], arguments: dict[str, Any], place: str) -> Any:
-    """Call with arguments from a table; an unknown one is an error that names the nearest."""
-    signature = inspect.signature(maker).parameters
-    open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in signature.values())
-    unknown = [] if open_ended else [key for key in arguments if key not in signature]
-    if unknown:
-        near = difflib.get_close_matches(unknown[0], signature, n=1, cutoff=0.0)
-        raise ConfigError(
-            f"{place}: unknown key {unknown[0]!r}; did you mean {near[0]!r}? "
-            f"Known keys: {sorted(signature)}."
-            if near
-            else f"{place}: takes no keys; got {unknown}."
-        )
-    missing = [
-        name
-        for name, p in signature.items()
-        if p.default is p.empty
-        and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
-        and name not in arguments
-    ]
-    if missing:
-        raise ConfigError(f"{place}: the keys {missing} are required.")
-    try:
-        hints = typing.get_type_hints(
-            inspect.getattr_static(maker, "__init__") if isinstance(maker, type) else maker
-        )
-    except (NameError, TypeError, AttributeError):  # of somebody's own class
-        hints = {}
-    typed = {
-        key: convert(SIMPLE[hints[key]], value, f"{place}.{key}")
-        if key in hints and hints[key] in SIMPLE
-        else value
-        for key, value in arguments.items()
-    }
-    try:
-        return maker(**typed)
-    except (TypeError, AttributeError, IndexError, KeyError) as error:
-        raise ConfigError(
-            f"{place}: cannot be used; {type(error).__name__}: {error}. Got {shown(arguments)}."
-        ) from error
-
-
-SIMPLE: dict[Any, Any] = {
-    **{each: each for each in (float, int, str, bool)},
-    Sequence[float]: tuple[float, ...],
-    Sequence[Preparation]: tuple[Preparation, ...],
-}
-"""Annotations of arguments that a TOML can give, and what they are converted to."""

@@ -59,10 +59,10 @@ def scan(
     """Train with each number of internal variables and judge on unseen data.
 
     Trainings that are in ``out`` already are used again. With an averaged strain, every variable
-    after the first describes the shape of the distribution (`centred_features`).
+    after the first describes the shape of the distribution.
 
     Args:
-        config: The run; its `model.internal_size` is replaced.
+        config: The run; its `internal_size` is replaced.
         training: Training data, one ensemble for each duration.
         unseen: An ensemble of other seeds.
         out: Receives a folder for each number.
@@ -76,7 +76,7 @@ def scan(
     entries: list[ScanEntry] = []
     for size in sorted({0, *sizes}):
         folder = out / f"variables_{size}"
-        chosen = with_size(config, size, averaged=unseen.strain_kind == "averaged")
+        chosen = with_size(config, size)
         model = train(
             chosen, training, folder, resume=True, physics=physics, progress=progress,
             tensorboard=False,
@@ -87,26 +87,24 @@ def scan(
     return entries
 
 
-def with_size(config: TrainingConfig, size: int, *, averaged: bool) -> TrainingConfig:
+def with_size(config: TrainingConfig, size: int) -> TrainingConfig:
     """Return the configuration for another number of internal variables.
 
     Terms of the loss that need internal variables are left out where there are none.
     """
-    model = dataclasses.replace(
-        config.model,
-        internal_size=size,
-        centred_features=max(size - 1, 0) if averaged else 0,
-        walls=config.model.walls if size else 0,
-    )
     stages = config.stages
     if not size:
-        without = {"weak": 0.0, "gauge": 0.0, "tie_gradient": 0.0, "fluctuation": 0.0}
-        without |= {"tracking": 0.0, "equilibrium": 0.0}
+        needing = ("weak_form", "translation_invariance", "driving_force_consistency",
+                   "fluctuation", "tracking", "equilibrium")  # fmt: skip
+        without = dict.fromkeys(needing, 0.0)
         stages = tuple(
             dataclasses.replace(stage, loss=dataclasses.replace(stage.loss, **without))
             for stage in stages
         )
-    return dataclasses.replace(config, model=model, stages=stages)
+    barriers = config.entropic_barriers if size else 0
+    return dataclasses.replace(
+        config, internal_size=size, entropic_barriers=barriers, stages=stages
+    )
 
 
 def scan_table(entries: Sequence[ScanEntry]) -> str:
@@ -134,8 +132,9 @@ def _judged(
     physics: Physics,
     without: float | None,
 ) -> ScanEntry:
-    data_config = dataclasses.replace(model.config.data, protocols=(), validation=())
-    block = prepare([unseen], data_config, torch.device("cpu"), model.config.seed).training[0]
+    config = model.config
+    data = prepare([unseen], torch.device("cpu"), config.seed, nodes=config.nodes)
+    block = data.training[0]
     likelihood = surprise(model.law, block)
     size = model.law.internal_size
     markov: float | None = None

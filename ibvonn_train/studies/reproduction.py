@@ -220,7 +220,7 @@ def reproduce(
         name: _simulated(study, name, config.parent, out, progress)
         for name in ("train", *names, *(["slow"] if example == "trap" else []))
     }
-    mixture = dataclasses.replace(base, model=dataclasses.replace(base.model, decoder="mixture"))
+    mixture = dataclasses.replace(base, decoder="mixture")
     planned = {f"run_{seed}": dataclasses.replace(base, seed=seed) for seed in seeds}
     planned |= {
         f"mixture_{seed}": dataclasses.replace(mixture, seed=seed) for seed in mixture_seeds
@@ -254,8 +254,8 @@ def reproduce(
             for name in names
         }
     own = len(seeds)
-    whole = dataclasses.replace(base.data, protocols=(), validation=())
-    block = prepare([data["test"]], whole, torch.device("cpu"), base.seed).training[0]
+    test = prepare([data["test"]], torch.device("cpu"), base.seed, nodes=base.nodes)
+    block = test.training[0]
     nats = [surprise(model.law, block) for model in models]
     decoders = {"flow": nats[:own]} | ({"mixture": nats[own:]} if mixture_seeds else {})
     seconds = [float(model.record["provenance"]["cpu_seconds"]) for model in models[:own]]
@@ -283,14 +283,14 @@ def _require_set(
     require_system(system, data.system, data.parameters, str(path))
     count, instants, _, replicas, _ = data.microstate.shape
     protocols = build_protocols(study, chosen)
-    interval = np.float64(study.time_step * (chosen.stride or study.stride))
+    interval = np.float64(study.time_step * chosen.stride)
     time: FloatArray = np.arange(instants, dtype=np.float64) * interval
     wanted = {
         "seed": (data.seed, chosen.seed),
         "time_step": (data.time_step, study.time_step),
-        "replicas": (replicas, chosen.replicas or study.replicas),
+        "replicas": (replicas, study.replicas),
         "protocols": (count, len(protocols)),
-        "duration": (float(data.time[-1]), chosen.duration or study.duration),
+        "duration": (float(data.time[-1]), chosen.duration),
     }
     differing = [f"{key} {here} and not {there}" for key, (here, there) in wanted.items()
                  if not math.isclose(here, there, rel_tol=1e-6)]  # fmt: skip

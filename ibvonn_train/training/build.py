@@ -14,11 +14,15 @@ from ..law.mixture import GaussianMixture
 from ..law.normalisation import Normalisation
 from .dataset import TrainingSet
 from .losses import weak_form
-from .training_config import ConfigError, ModelConfig
+from .training_config import ConfigError, TrainingConfig
+
+ENCODER_GAIN = {"controlled": 1.0, "averaged": 3.0}
+"""Factor on ψ's initial first layer. Averaged strains are those of chains, whose springs have two
+wells: ψ has to begin with features that are as fine against the range of x as the wells are."""
 
 
 def build_law(
-    config: ModelConfig,
+    config: TrainingConfig,
     *,
     strain_kind: StrainKind,
     strain_size: int,
@@ -27,52 +31,45 @@ def build_law(
 ) -> LearnedLaw:
     """Return an untrained law with unit scales.
 
+    Of the width n (20) follow the hidden layers of f (n, n), of φ's network of the state (4n/5,
+    twice) and of ψ (n/2, twice), and the number 2n/5 of ridges of φ: f bends in ε and α and takes
+    most of them, ψ and φ are functions of few numbers. These ratios served every shipped law.
+
     Raises:
         ConfigError: If the decoder does not suit the microstates.
     """
+    width = config.width
     encoder = Encoder(
         microstate_size,
         config.internal_size,
-        centred=config.centred_features,
-        widths=config.encoder_widths,
-        first_gain=config.encoder_gain,
+        # The first variable may see where x is; those after it describe the shape about ⟨x⟩.
+        centred=max(config.internal_size - 1, 0) if strain_kind == "averaged" else 0,
+        widths=(width // 2, width // 2),
+        first_gain=ENCODER_GAIN[strain_kind],
         generator=generator,
     )
     decoder: Decoder
     if config.decoder == "flow":
-        decoder = ConditionalFlow(
-            microstate_size,
-            config.internal_size,
-            hidden=config.flow_hidden,
-            blocks=config.flow_blocks,
-            bins=config.flow_bins,
-            bound=config.flow_bound,
-            generator=generator,
-        )
+        decoder = ConditionalFlow(microstate_size, config.internal_size, generator=generator)
     elif microstate_size == 1:
-        decoder = GaussianMixture(
-            config.internal_size,
-            components=config.mixture_components,
-            widths=config.mixture_widths,
-            generator=generator,
-        )
+        decoder = GaussianMixture(config.internal_size, generator=generator)
     else:
         raise ConfigError(
-            f"training.model.decoder: a mixture needs microstates of one dimension; these have "
+            f"training.decoder: a mixture needs microstates of one dimension; these have "
             f"{microstate_size}. Use 'flow'."
         )
     energy = FreeEnergy(
         strain_size,
         config.internal_size,
-        widths=config.energy_widths,
-        walls=config.walls,
+        widths=(width, width),
+        entropic_barriers=config.entropic_barriers,
         generator=generator,
     )
     dissipation = DualDissipation(
         strain_size,
         config.internal_size,
-        ridges=config.ridges,
-        context_widths=config.context_widths,
+        ridges=2 * width // 5,
+        context_widths=(4 * width // 5, 4 * width // 5),
         generator=generator,
     )
     return LearnedLaw(strain_kind, encoder, decoder, energy, dissipation)
@@ -103,7 +100,7 @@ def set_scales(law: LearnedLaw, data: TrainingSet) -> None:
         internal = block.series(law.encoder.normalisation(law.encoder.raw_mean(block.measures)))
         width = max(2, block.instants // 15)
         ((observed, _),) = weak_form(internal, torch.zeros_like(internal), block.time, [width])
-        rates.append((block.slowness * observed).square().mean())
+        rates.append((block.duration_ratio * observed).square().mean())
     law.dissipation.time_scale.copy_(1.0 / torch.stack(rates).mean().sqrt())
 
 

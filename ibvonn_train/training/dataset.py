@@ -13,9 +13,13 @@ from torch import Tensor
 from ..data.binned_microstates import EmpiricalMeasure, Measures, bin_cubic, uniform_nodes
 from ..data.ensemble import FloatArray, TrajectoryEnsemble
 from ..law.learned_law import StrainKind
-from .training_config import ConfigError, DataConfig
+from .training_config import ConfigError
 
 ANCHOR_INSTANTS = 60
+
+SAMPLES = 512
+"""Replicas kept where microstates have several dimensions and cannot be binned: every step of a
+training encodes all of them, so they bound its time and memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +37,8 @@ class Block:
         control_rate, force: Shape ``(n_protocol, n_time)``; None where states were picked.
         strides: Steps of the integrator in each interval between stored instants; where
             protocols have their own instants, of the longest.
-        slowness: Duration over that of the shortest block: rates of α shrink by about as much.
+        duration_ratio: Duration over that of the shortest block; rates of α shrink by about as
+            much.
     """
 
     time: Tensor
@@ -43,7 +48,7 @@ class Block:
     control_rate: Tensor | None = None
     force: Tensor | None = None
     strides: tuple[int, ...] = ()
-    slowness: float = 1.0
+    duration_ratio: float = 1.0
 
     @property
     def instants(self) -> int:
@@ -91,7 +96,7 @@ class Block:
             strain=self.flat(self.strain)[numbers],
             stress=self.flat(self.stress)[numbers],
             measures=self.measures.select(numbers.reshape(-1)),
-            slowness=self.slowness,
+            duration_ratio=self.duration_ratio,
             **of_protocols,
         )
 
@@ -168,20 +173,24 @@ class TrainingSet:
 
 
 def prepare(
-    ensembles: Sequence[TrajectoryEnsemble], config: DataConfig, device: torch.device, seed: int
+    ensembles: Sequence[TrajectoryEnsemble],
+    device: torch.device,
+    seed: int,
+    *,
+    nodes: int,
+    validation: Sequence[int] = (),
 ) -> TrainingSet:
     """Split, bin and convert ensembles.
 
-    Protocol indices of the configuration run through the ensembles in order.
-
     Args:
         ensembles: One for each duration.
-        config: Split and binning.
         device: Where the tensors go.
         seed: Chooses the replicas that are kept where microstates have several dimensions.
+        nodes: Number of nodes on which microstates of one dimension are binned.
+        validation: Indices of protocols that are held out; they run through the ensembles in order.
 
     Raises:
-        ConfigError: If an index of the split does not exist.
+        ConfigError: If an index does not exist, or no protocol is left to train on.
         ValueError: If the ensembles differ in kind.
     """
     for number, ensemble in enumerate(ensembles):
@@ -198,35 +207,31 @@ def prepare(
         )
     kind: StrainKind = "controlled" if kinds == {"controlled"} else "averaged"
     total = sum(np.shape(ensemble.control)[0] for ensemble in ensembles)
-    chosen = config.protocols or tuple(range(total))
-    for index in (*chosen, *config.validation):
+    for index in validation:
         if not 0 <= index < total:
             raise ConfigError(
-                f"training.data: protocol {index} does not exist; the data have {total}, from 0."
+                f"validation: protocol {index} does not exist; the data have {total}, from 0."
             )
-    train = [i for i in chosen if i not in set(config.validation)]
+    train = [i for i in range(total) if i not in set(validation)]
     if not train:
-        raise ConfigError("training.data: every protocol is held out; leave some to train on.")
-    nodes = None
+        raise ConfigError("validation: every protocol is held out; leave some to train on.")
+    grid = None
     if np.shape(ensembles[0].microstate)[-1] == 1:
-        used = [*train, *config.validation]
+        used = [*train, *validation]
         spans = np.array([_span(e, rows) for e, rows in _split(ensembles, used)])
         low, high = spans[:, ::2].min(0), spans[:, 1::2].max(0)
-        nodes = (
-            uniform_nodes(low[0], high[0], config.nodes),
-            uniform_nodes(low[1], high[1], config.nodes),
-        )
+        grid = (uniform_nodes(low[0], high[0], nodes), uniform_nodes(low[1], high[1], nodes))
     generator = np.random.default_rng(seed)
     shortest = min(_duration(ensemble) for ensemble in ensembles)
     blocks = [
         tuple(
             replace(
-                _block(ensemble, rows, kind, nodes, config.samples, generator, device),
-                slowness=_duration(ensemble) / shortest if shortest else 1.0,
+                _block(ensemble, rows, kind, grid, generator, device),
+                duration_ratio=_duration(ensemble) / shortest if shortest else 1.0,
             )
             for ensemble, rows in _split(ensembles, part)
         )
-        for part in (train, list(config.validation))
+        for part in (train, list(validation))
     ]
     anchors = tuple(_anchor(block) for block in blocks[0])
     return TrainingSet(kind, blocks[0], blocks[1], anchors, _scales(blocks[0], kind))
@@ -272,7 +277,6 @@ def _block(
     rows: list[int],
     kind: StrainKind,
     nodes: tuple[Tensor, Tensor] | None,
-    samples: int,
     generator: np.random.Generator,
     device: torch.device,
 ) -> Block:
@@ -286,7 +290,7 @@ def _block(
         n_time, sites, n_replica, n_x = x.shape
         mean = x.mean(2, keepdims=True, dtype=np.float64)
         strains.append(mean[:, :, 0])
-        keep = generator.permutation(n_replica)[:samples]
+        keep = generator.permutation(n_replica)[:SAMPLES]
         for part, which, values in zip(parts, (0, 1), (x, x - mean), strict=True):
             flat = values.reshape(n_time * sites, n_replica, n_x)
             if nodes is not None:

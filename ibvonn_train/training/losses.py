@@ -10,6 +10,10 @@ from torch.nn import functional as F
 
 from ..data.binned_microstates import EmpiricalMeasure
 
+WEAK_WIDTHS = (20, 60)
+"""Interior points of the test functions: the short one resolves relaxation within a record of some
+hundred instants, the long one averages the noise of α over it."""
+
 
 def bump(width: int) -> Tensor:
     """Return the test function (1 − s²)² on ``width`` interior points of (−1, 1), of unit sum."""
@@ -22,7 +26,7 @@ def weak_form(
     internal: Tensor,
     rate: Tensor,
     time: Tensor,
-    widths: Sequence[int],
+    widths: Sequence[int] = WEAK_WIDTHS,
     *,
     strides: Sequence[int] = (),
 ) -> list[tuple[Tensor, Tensor]]:
@@ -40,7 +44,8 @@ def weak_form(
         internal: α of the encoder, shape ``(n_protocol, n_time, ..., n_α)``.
         rate: r = ∂φ/∂g at the same states, same shape.
         time: Instants, shape ``(n_time,)``.
-        widths: Numbers of interior points of the bumps; those that do not fit are left out.
+        widths: Numbers of interior points of the bumps; those that do not fit are left out, and
+            where none fits one of a third of the record is taken.
         strides: m of each interval, steps of the integrator in it; by default one.
 
     Returns:
@@ -57,9 +62,7 @@ def weak_form(
     mean_rate = over_time(1.0 - late) * rate[:, :-1] + over_time(late) * rate[:, 1:]
     flow = mean_rate * over_time(dt)
     pairs = []
-    for width in widths:
-        if width + 1 > len(time):
-            continue
+    for width in [w for w in widths if w < len(time)] or [max(1, len(time) // 3)]:
         v = bump(width).to(internal)
         slope = F.pad(v, (0, 1)) - F.pad(v, (1, 0))  # v_n − v_{n−1}, n over width + 1 points
         hop = max(1, width // 4)

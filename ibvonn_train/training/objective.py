@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -32,7 +31,7 @@ class Batch:
 
     Attributes:
         local: Trajectories for stress and weak form.
-        decoder: States for likelihood, ties and fluctuations.
+        decoder: States for the likelihood, the consistency of f and fluctuations.
         windows: Trajectories, with all their sites, for roll-outs. Translation invariance is
             evaluated on the local trajectories, or else on these.
     """
@@ -50,7 +49,6 @@ class Objective:
         data: Training data.
         physics: What is known of the system.
         stage: Weights of the terms, and how windows are integrated.
-        weak_widths: Widths of the test functions.
     """
 
     def __init__(
@@ -59,25 +57,17 @@ class Objective:
         data: TrainingSet,
         physics: Physics,
         stage: StageConfig,
-        weak_widths: Sequence[int],
     ) -> None:
         self.law = law
         self.data = data
         self.physics = physics
         self.weights = weights = stage.loss
         self.substeps = stage.substeps
-        self.weak_widths = weak_widths
+        self.internal_weight = stage.internal_weight
         self.encoder_frozen = not any(p.requires_grad for p in law.encoder.parameters())
         self.decoder_frozen = not any(p.requires_grad for p in law.decoder.parameters())
-        # What frozen parts give for a block is computed once, and forgotten with the block.
-        shortest = min(len(block.time) for block in data.training)
-        if weights.weak and law.internal_size and min(weak_widths, default=shortest) >= shortest:
-            raise ConfigError(
-                f"training.data.weak_widths: at least one must be shorter than the record, of "
-                f"{shortest} instants, for loss.weak; got {list(weak_widths)}. Give shorter ones, "
-                "store more instants, or set loss.weak to 0."
-            )
         self.time_scale = self._times()
+        # What frozen parts give for a block is computed once, and forgotten with the block.
         self._internal: WeakKeyDictionary[Block, Tensor] = WeakKeyDictionary()
         self._flow: WeakKeyDictionary[Block, tuple[Tensor, Tensor]] = WeakKeyDictionary()
         self._noise: WeakKeyDictionary[Block, Tensor] = WeakKeyDictionary()
@@ -113,13 +103,15 @@ class Objective:
         return equilibrium_states(self.physics, kind, *ranges).to(strain.device)
 
     @torch.no_grad()
-    def add_walls(self) -> None:
-        """Place the walls of f at the ends of α over the relaxed states."""
+    def add_entropic_barriers(self) -> None:
+        """Place the entropic barrier units of f at the ends of α over the relaxed states."""
         if self._equilibrium is None:
-            raise ValueError("walls are placed by a stage with loss.equilibrium only.")
+            raise ValueError(
+                "entropic barrier units are placed by a stage with loss.equilibrium only."
+            )
         internal = self._relaxed_internal(self.normalisation())
         strain = self._equilibrium.strain
-        self.law.energy.add_walls(strain, internal, self.physics.thermal_energy)
+        self.law.energy.add_entropic_barriers(strain, internal, self.physics.thermal_energy)
 
     def _relaxed_internal(self, normalise: Normalisation[Tensor]) -> Tensor:
         """Return α of the relaxed states; a frozen encoder gives it once."""
@@ -134,14 +126,14 @@ class Objective:
     @torch.no_grad()
     def _times(self) -> Tensor:
         """Return the times in which each α changes by one standard deviation, as it is now."""
-        if not (self.weights.weak and self.law.internal_size):
+        if not (self.weights.weak_form and self.law.internal_size):
             return self.data.scales.strain_scale.new_ones(self.law.internal_size)
         normalise, squares = self.normalisation(), []
         for block in self.data.training:
             internal = block.series(normalise(self.law.encoder.raw_mean(block.measures)))
             rest = torch.zeros_like(internal)
-            pairs = losses.weak_form(internal, rest, block.time, self.weak_widths)
-            squares += [(block.slowness * seen).square().mean((0, 1, 2)) for seen, _ in pairs]
+            pairs = losses.weak_form(internal, rest, block.time)
+            squares += [(block.duration_ratio * seen).square().mean((0, 1, 2)) for seen, _ in pairs]
         return torch.stack(squares).mean(0).rsqrt()
 
     def backward(self, batch: Batch, factor: float = 1.0) -> dict[str, float]:
@@ -174,7 +166,8 @@ class Objective:
 
         if batch.local is not None:
             block = batch.local
-            internal, slope = self._encode(block, normalise, with_slope=bool(w.gauge))
+            with_slope = bool(w.translation_invariance)
+            internal, slope = self._encode(block, normalise, with_slope=with_slope)
             alpha = copy(internal)
             count, states_of_each = len(block.strain), block.states // len(block.strain)
             for first in range(0, count, step := max(1, PIECE // states_of_each)):
@@ -185,7 +178,7 @@ class Objective:
             alpha = copy(self._encode(batch.decoder, normalise)[0])
             collect(self._decoder_terms(batch.decoder, alpha))
         if batch.windows is not None:
-            with_slope = bool(w.gauge) and slope is None
+            with_slope = bool(w.translation_invariance) and slope is None
             internal, own_slope = self._encode(batch.windows, normalise, with_slope=with_slope)
             slope = own_slope if slope is None else slope
             alpha = copy(internal)
@@ -195,9 +188,9 @@ class Objective:
             alpha = copy(self._relaxed_internal(normalise))
             collect({"equilibrium": self._equilibrium_term(self._equilibrium, alpha)})
         if slope is not None:
-            term = self._gauge_term(normalise, slope)
-            record["gauge"] = float(term.detach())
-            roots.append(factor * w.gauge * term)
+            term = self._translation_term(normalise, slope)
+            record["translation_invariance"] = float(term.detach())
+            roots.append(factor * w.translation_invariance * term)
         record["loss"] = sum(getattr(w, name) * value for name, value in record.items())
         self._to_encoder(roots, copies)
         return record
@@ -232,42 +225,45 @@ class Objective:
         scale = self.data.scales.stress_scale
         terms = {"stress": losses.normalised_square(values.stress, block.stress[piece], scale)}
         if self.law.internal_size:
-            pairs = losses.weak_form(
-                internal, values.rate, block.time, self.weak_widths, strides=block.strides
+            pairs = losses.weak_form(internal, values.rate, block.time, strides=block.strides)
+            terms["weak_form"] = losses.weak_form_loss(
+                pairs, block.duration_ratio * self.time_scale
             )
-            terms["weak"] = losses.weak_form_loss(pairs, block.slowness * self.time_scale)
         return terms
 
     def _decoder_terms(self, block: Block, internal: Tensor) -> dict[str, Tensor]:
-        """Return likelihood, ties and fluctuations on the states of a block."""
+        """Return the terms of the decoder, its free energy and fluctuations, on some states."""
         w = self.weights
         strain = block.flat(block.strain)
         terms: dict[str, Tensor] = {}
         frozen = self.encoder_frozen and self.decoder_frozen
+        consistent = w.free_energy_consistency or w.driving_force_consistency
         measure = self._decoder_measure(block)
-        if w.tie_gradient and not frozen:
+        if w.driving_force_consistency and not frozen:
             internal = internal.detach().requires_grad_()  # of a frozen encoder
-        if w.likelihood or ((w.tie or w.tie_gradient) and not frozen):
+        if w.negative_log_likelihood or (consistent and not frozen):
             log_density = self.law.decoder.log_density(measure.positions(), internal)
-            if w.likelihood:
-                likelihood = losses.negative_log_likelihood(measure, log_density)
-                terms["likelihood"] = likelihood.mean()
+            if w.negative_log_likelihood:
+                nats = losses.negative_log_likelihood(measure, log_density)
+                terms["negative_log_likelihood"] = nats.mean()
         values: Rates[Tensor] = self.law(strain, internal)
         if w.fluctuation:
             terms["fluctuation"] = self._fluctuation_term(block, values, internal)
-        if not (w.tie or w.tie_gradient):
+        if not consistent:
             return terms
         if frozen:
             reference, force = self._frozen_flow(block, internal)
         else:
             reference = self._flow_energy(measure, log_density, strain)
-        terms["tie"] = losses.relative_variance(values.energy, reference)
-        if w.tie_gradient:
+        terms["free_energy_consistency"] = losses.relative_variance(values.energy, reference)
+        if w.driving_force_consistency:
             if not frozen:
                 (slope,) = torch.autograd.grad(reference.sum(), internal, create_graph=True)
                 force = -slope
             scale = force.detach().std(0)
-            terms["tie_gradient"] = losses.normalised_square(values.driving_force, force, scale)
+            terms["driving_force_consistency"] = losses.normalised_square(
+                values.driving_force, force, scale
+            )
         return terms
 
     def _decoder_measure(self, block: Block) -> EmpiricalMeasure:
@@ -282,8 +278,9 @@ class Objective:
         energy = self.physics.energy
         if energy is None or not measure.shared:
             raise ValueError(
-                "training: the tie of f to the decoder needs a known microscopic energy and "
-                "microstates of one dimension; set loss.tie and loss.tie_gradient to 0."
+                "training: the consistency of f with the decoder needs a known microscopic energy "
+                "and microstates of one dimension; set loss.free_energy_consistency and "
+                "loss.driving_force_consistency to 0."
             )
         microscopic = energy(measure.nodes + self.law.origin(strain), strain)
         spacing = measure.nodes[1, 0] - measure.nodes[0, 0]
@@ -324,7 +321,7 @@ class Objective:
         """Return the mean squares of (∂²f/∂α²)⁻¹g and of the error of σ.
 
         To first order the former is how far α is from where the law would come to rest. The force
-        itself says less: at the walls of a two-state system it is as large as one likes.
+        itself says less: near the ends of α of a two-state system it is as large as one likes.
         """
         n, energy = self.law.strain_size, self.law.energy
         values, scale = energy(states.strain, internal), self.data.scales.stress_scale
@@ -335,7 +332,7 @@ class Objective:
         away: Tensor = torch.linalg.solve(stiffness, values.driving_force)
         return error + away.square().mean()
 
-    def _gauge_term(self, normalise: Normalisation[Tensor], slope: Tensor) -> Tensor:
+    def _translation_term(self, normalise: Normalisation[Tensor], slope: Tensor) -> Tensor:
         """Return the mean square of ⟨∂α/∂x⟩ in units of the standard deviations of α and ε."""
         relative: Tensor = (normalise.matrix @ slope) * self.data.scales.strain_scale
         return relative.square().mean()
@@ -349,7 +346,7 @@ class Objective:
         steps = self.substeps if max(block.strides, default=1) > 1 else 0
         results = rollouts(self.law, block, alpha, self.physics, implicit_steps=steps)
         for result in results.values():
-            error = error + self.weights.internal * (result.internal - alpha).square().mean()
+            error = error + self.internal_weight * (result.internal - alpha).square().mean()
             error = error + losses.normalised_square(
                 result.stress, block.stress, scales.stress_scale
             )

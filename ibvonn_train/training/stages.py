@@ -11,7 +11,7 @@ from ..law.learned_law import LearnedLaw
 from ..statistical_mechanics.microscopic_energy import Physics
 from .dataset import Block, TrainingSet
 from .objective import Batch, Objective
-from .training_config import PARTS, DataConfig, StageConfig
+from .training_config import PARTS, StageConfig
 
 LBFGS_CHUNK = 10
 """L-BFGS iterations in one step; its history survives from step to step."""
@@ -31,7 +31,6 @@ class StageRun:
         data: Training data.
         physics: What is known of the system.
         config: The stage.
-        data_config: Widths of the test functions.
         seed: Seed of the stage's own random numbers.
     """
 
@@ -41,7 +40,6 @@ class StageRun:
         data: TrainingSet,
         physics: Physics,
         config: StageConfig,
-        data_config: DataConfig,
         seed: int,
     ) -> None:
         self.law = law
@@ -53,7 +51,7 @@ class StageRun:
         for part in PARTS:
             getattr(law, part).requires_grad_(part in train)
         self.parameters = [p for p in law.parameters() if p.requires_grad]
-        self.objective = Objective(law, data, physics, config, data_config.weak_widths)
+        self.objective = Objective(law, data, physics, config)
         self.optimiser: torch.optim.Optimizer
         if config.optimiser == "adam":
             self.optimiser = torch.optim.Adam(self.parameters, lr=config.learning_rate)
@@ -70,9 +68,13 @@ class StageRun:
             self.total = math.ceil(config.steps / LBFGS_CHUNK)
         loss = config.loss
         self.wants_windows = bool(loss.rollout or loss.tracking)
-        self.wants_local = bool(loss.stress or loss.weak or (loss.gauge and not self.wants_windows))
+        invariance = loss.translation_invariance and not self.wants_windows
+        self.wants_local = bool(loss.stress or loss.weak_form or invariance)
         self.wants_decoder = bool(
-            loss.likelihood or loss.tie or loss.tie_gradient or loss.fluctuation
+            loss.negative_log_likelihood
+            or loss.free_energy_consistency
+            or loss.driving_force_consistency
+            or loss.fluctuation
         )
         self.fixed = [] if config.optimiser == "adam" else [self._fixed(b) for b in data.training]
 

@@ -19,7 +19,7 @@ from ..statistical_mechanics.microscopic_energy import Physics, physics_of
 from . import checkpoint
 from .build import build_law
 from .dataset import TrainingSet
-from .training_config import TrainingConfig
+from .training_config import ConfigError, TrainingConfig
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -97,6 +97,7 @@ class TrainedModel:
 
         Raises:
             CheckpointError: If the file is missing, broken, or not a model.
+            ConfigError: If an earlier version wrote it, with keys that are no longer known.
         """
         path = Path(path)
         file = path / "model.pt" if path.is_dir() else path
@@ -105,10 +106,15 @@ class TrainedModel:
             raise checkpoint.CheckpointError(
                 f"{file}: holds a {content.get('kind')}, not a model. Finish the training first."
             )
-        config = TrainingConfig.from_dict(content["config"])
+        try:
+            config = TrainingConfig.from_dict(content["config"])
+        except ConfigError as error:
+            raise ConfigError(
+                f"{file}: was written by an earlier version; {error} Train the law again."
+            ) from None
         record = content["record"]
         law = build_law(
-            config.model,
+            config,
             strain_kind=record["strain_kind"],
             strain_size=record["strain_size"],
             microstate_size=record["microstate_size"],

@@ -42,24 +42,33 @@ def train(
     ensembles: TrajectoryEnsemble | Sequence[TrajectoryEnsemble],
     out_dir: str | Path,
     *,
+    validation: Sequence[int] = (),
     resume: bool = False,
     physics: Physics | None = None,
+    device: str = "cpu",
+    threads: int = 1,
+    checkpoint_every: int = 200,
     progress: bool = True,
     tensorboard: bool = True,
 ) -> TrainedModel:
     """Train a law on ensembles of microscopic trajectories.
 
     Every random number follows from `config.seed`. Checkpoints are written every
-    `config.checkpoint_every` steps, after every stage and on Ctrl-C
-    or SIGTERM; a run resumed from one gives
-    the same numbers, bit by bit on the same machine, as one that was never interrupted.
+    `checkpoint_every` steps, after every stage and on Ctrl-C or SIGTERM; a run resumed from one
+    gives the same numbers, bit by bit on the same machine, as one that was never interrupted.
 
     Args:
         config: The run.
         ensembles: Training data, one ensemble for each duration.
         out_dir: Receives `checkpoint.pt`, `model.pt`, `config.json`, `log.csv` and TensorBoard's.
+        validation: Indices, among the protocols of all ensembles in order, of those that are held
+            out to evaluate choices: they are not trained on, and the log has their errors.
         resume: Continue from `checkpoint.pt` where there is one.
         physics: What is known of the system; by default what follows from the data's record.
+        device: Where torch computes: "cpu", "cuda", …
+        threads: Threads of torch on the CPU. The arrays are small: one is fastest, and leaves the
+            others to other runs.
+        checkpoint_every: Optimiser steps between checkpoints.
         progress: Show a progress bar.
         tensorboard: Log to TensorBoard too.
 
@@ -69,35 +78,49 @@ def train(
     Raises:
         KeyboardInterrupt: On Ctrl-C or SIGTERM, after the checkpoint was written.
         CheckpointError: If the checkpoint is of another configuration or other data.
+        ValueError: If threads or checkpoint_every is below 1, or the data cannot be trained on.
     """
+    if min(threads, checkpoint_every) < 1:
+        raise ValueError(
+            "train: threads and checkpoint_every must be at least 1; got "
+            f"{threads} and {checkpoint_every}."
+        )
     group = [ensembles] if isinstance(ensembles, TrajectoryEnsemble) else list(ensembles)
     require_alike(group)
     out = Path(out_dir)
     make_folder(out)
+    if physics is None:
+        physics = physics_of(str(group[0].system), dict(group[0].parameters))
+    torch.set_num_threads(threads)
+    held_out = sorted(set(validation))
     with alone(out):
-        return _train(config, group, out, resume, physics, progress, tensorboard)
+        data = prepare(
+            group, torch.device(device), config.seed, nodes=config.nodes, validation=held_out
+        )
+        provenance = {"data_sha256": data_hash(group), "validation": held_out}
+        return _train(
+            config, group[0], data, physics, provenance, out, resume, checkpoint_every, progress,
+            tensorboard,
+        )  # fmt: skip
 
 
 def _train(
     config: TrainingConfig,
-    group: list[TrajectoryEnsemble],
+    ensemble: TrajectoryEnsemble,
+    data: TrainingSet,
+    physics: Physics,
+    provenance: dict[str, Any],
     out: Path,
     resume: bool,
-    physics: Physics | None,
+    checkpoint_every: int,
     progress: bool,
     tensorboard: bool,
 ) -> TrainedModel:
-    if physics is None:
-        physics = physics_of(str(group[0].system), dict(group[0].parameters))
-    fingerprint = data_hash(group)
-    torch.set_num_threads(config.threads)
-
-    data = prepare(group, config.data, torch.device(config.device), config.seed)
     law = new_law(config, data)
     known = _known(physics, data)
     start = _Start()
     if resume and (out / CHECKPOINT).is_file():
-        start = _read_checkpoint(out / CHECKPOINT, config, fingerprint, law, known)
+        start = _read_checkpoint(out / CHECKPOINT, config, provenance, law, known)
         logger.info("resume at stage %d, step %d", start.stage, start.run.get("step", 0))
     write_json(out / "config.json", {"training": config.resolved()})
 
@@ -110,11 +133,11 @@ def _train(
         for index in range(start.stage, len(config.stages)):
             stage = config.stages[index]
             resumed = index == start.stage and bool(start.run)
-            run = StageRun(law, data, physics, stage, config.data, config.seed * 1009 + index)
+            run = StageRun(law, data, physics, stage, config.seed * 1009 + index)
             if resumed:
                 run.restore(start.run)
-            elif index == config.stage_of_walls:
-                run.objective.add_walls()
+            elif index == config.stage_of_barriers:
+                run.objective.add_entropic_barriers()
             bar = tqdm(
                 total=run.total,
                 initial=run.step,
@@ -127,12 +150,12 @@ def _train(
                 log.write(stage.name, run.step, total, record)
                 bar.set_postfix_str(f"loss {record['loss']:.3e}", refresh=False)
                 bar.update()
-                if interruption.requested or run.step % config.checkpoint_every == 0:
+                if interruption.requested or run.step % checkpoint_every == 0:
                     log.flush()
                     checkpoint.save(
                         out / CHECKPOINT,
                         _state(
-                            config, fingerprint, known, law, index, run.state(), total, log, began
+                            config, provenance, known, law, index, run.state(), total, log, began
                         ),
                     )
                 if interruption.requested:
@@ -147,7 +170,7 @@ def _train(
             log.flush()
             checkpoint.save(
                 out / CHECKPOINT,
-                _state(config, fingerprint, known, law, index + 1, {}, total, log, began),
+                _state(config, provenance, known, law, index + 1, {}, total, log, began),
             )
 
     verdict = rollout_verdict(law, data, physics)
@@ -157,9 +180,9 @@ def _train(
         law,
         config=config,
         data=data,
-        ensemble=group[0],
+        ensemble=ensemble,
         provenance={
-            "data_sha256": fingerprint,
+            **provenance,
             "versions": versions(),
             "cpu_seconds": time.process_time() - began,
         },
@@ -172,12 +195,12 @@ def _train(
 def new_law(config: TrainingConfig, data: TrainingSet) -> LearnedLaw:
     """Return an untrained law with the scales of the data; its weights follow from the seed."""
     law = build_law(
-        config.model,
+        config,
         strain_kind=data.strain_kind,
         strain_size=data.training[0].strain.shape[-1],
         microstate_size=data.microstate_size,
         generator=torch.Generator().manual_seed(config.seed),
-    ).to(torch.device(config.device))
+    ).to(data.scales.strain_scale.device)
     set_scales(law, data)
     return law
 
@@ -227,7 +250,7 @@ class _Start:
 
 def _state(
     config: TrainingConfig,
-    fingerprint: str,
+    provenance: dict[str, Any],
     known: dict[str, Any],
     law: LearnedLaw,
     stage: int,
@@ -239,7 +262,7 @@ def _state(
     return {
         "kind": "checkpoint",
         "config": config.resolved(),
-        "data_sha256": fingerprint,
+        **provenance,
         "physics": known,
         "versions": versions(),
         "law": law.state_dict(),
@@ -254,7 +277,7 @@ def _state(
 def _read_checkpoint(
     path: Path,
     config: TrainingConfig,
-    fingerprint: str,
+    provenance: dict[str, Any],
     law: LearnedLaw,
     known: dict[str, Any],
 ) -> _Start:
@@ -271,10 +294,17 @@ def _read_checkpoint(
             f"{path}: was written with another configuration (differs in {differing}). Train into "
             "another directory, or without resume."
         )
-    if content["data_sha256"] != fingerprint:
+    before, now = content["data_sha256"], provenance["data_sha256"]
+    if before != now:
         raise checkpoint.CheckpointError(
-            f"{path}: was written with other data (sha256 {content['data_sha256'][:12]}…, now "
-            f"{fingerprint[:12]}…). Train into another directory, or without resume."
+            f"{path}: was written with other data (sha256 {before[:12]}…, now {now[:12]}…). Train "
+            "into another directory, or without resume."
+        )
+    held_out = content.get("validation")  # older files do not say
+    if held_out not in (None, provenance["validation"]):
+        raise checkpoint.CheckpointError(
+            f"{path}: was written with other protocols held out ({held_out}, now "
+            f"{provenance['validation']}). Train into another directory, or without resume."
         )
     there = content.get("physics", known)  # older files do not say
     differing = [key for key in known if not _agree(there.get(key), known[key])]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from ..files.toml_tables import ConfigError as ConfigError
 from ..files.toml_tables import build, plain, read_table, require_plain_name, shown
@@ -14,114 +15,45 @@ PARTS = ("encoder", "decoder", "energy", "dissipation")
 
 
 @dataclass(frozen=True)
-class ModelConfig:
-    """Sizes of the networks.
-
-    Attributes:
-        internal_size: Number n_α of internal variables.
-        centred_features: How many of them are means of features of x − ⟨x⟩: frozen under rigid
-            translation by construction (averaged strain).
-        encoder_widths: Hidden layers of ψ.
-        encoder_gain: Factor on ψ's initial first layer; above 1 where microstates have structure
-            that is fine against their range.
-        energy_widths: Hidden layers of f.
-        walls: Further units of f at each end of each α, placed where loss.equilibrium first counts:
-            for two-state systems, whose entropy of mixing has infinite slopes there.
-        ridges: Number of softplus ridges of φ; 0 makes φ quadratic in g.
-        context_widths: Hidden layers of φ's network of the state.
-        decoder: "flow" or "mixture".
-        flow_hidden, flow_blocks, flow_bins, flow_bound: Masked networks and spline of the flow.
-        mixture_components, mixture_widths: Gaussians of the mixture and its network's layers.
-    """
-
-    internal_size: int = 1
-    centred_features: int = 0
-    encoder_widths: tuple[int, ...] = (10, 10)
-    encoder_gain: float = 1.0
-    energy_widths: tuple[int, ...] = (20, 20)
-    walls: int = 0
-    ridges: int = 8
-    context_widths: tuple[int, ...] = (16, 16)
-    decoder: Literal["flow", "mixture"] = "flow"
-    flow_hidden: int = 16
-    flow_blocks: int = 1
-    flow_bins: int = 8
-    flow_bound: float = 4.0
-    mixture_components: int = 8
-    mixture_widths: tuple[int, ...] = (16, 16)
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.centred_features <= self.internal_size:
-            raise ConfigError(
-                "training.model: centred_features must lie between 0 and internal_size = "
-                f"{self.internal_size}; got {self.centred_features}."
-            )
-        if self.walls < 0 or (self.walls and not (self.energy_widths and self.internal_size)):
-            raise ConfigError(
-                "training.model: walls must not be negative, and need energy_widths and internal "
-                f"variables; got {self.walls}, {list(self.energy_widths)} and {self.internal_size}."
-            )
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """What of the data is used, and how.
-
-    Attributes:
-        protocols: Indices of the training protocols; empty = all. Test protocols are left out here
-            and never read.
-        validation: Indices, among all, of protocols held out to judge choices.
-        nodes: Number of nodes on which microstates of one dimension are binned.
-        samples: Number of replicas kept where microstates have more dimensions.
-        weak_widths: Widths, in stored steps, of the test functions of the weak form.
-    """
-
-    protocols: tuple[int, ...] = ()
-    validation: tuple[int, ...] = ()
-    nodes: int = 320
-    samples: int = 512
-    weak_widths: tuple[int, ...] = (20, 60)
-
-    def __post_init__(self) -> None:
-        if self.nodes < 8 or self.samples < 2 or min(self.weak_widths, default=1) < 1:
-            raise ConfigError(
-                "training.data: nodes must be at least 8, samples 2 and each of weak_widths 1; got "
-                f"{self.nodes}, {self.samples} and {list(self.weak_widths)}."
-            )
-
-
-@dataclass(frozen=True)
 class LossWeights:
     """Weight of each term of the loss; a term of weight 0 is not computed.
 
     Attributes:
         stress: |∂f/∂ε − σ|²/Var σ.
-        weak: Weak form of α̇ = ∂φ/∂g, divided by Var α̇.
-        likelihood: −⟨ln q⟩ per replica.
-        tie: Var(f − F_flow)/Var(F_flow).
-        tie_gradient: |g − g_flow|²/Var(g_flow) with g_flow = −∂F_flow/∂α.
+        weak_form: Weak form of α̇ = ∂φ/∂g, divided by Var α̇.
+        negative_log_likelihood: −⟨ln q⟩ per replica.
+        free_energy_consistency: Var(f − F_flow)/Var(F_flow).
+        driving_force_consistency: |g − g_flow|²/Var(g_flow) with g_flow = −∂F_flow/∂α.
         equilibrium: |(∂²f/∂α²)⁻¹g|², the distance from rest in standard deviations of α, and the
             square error of σ over Var σ, at the relaxed states that the microscopic energy implies
             over the mean strains of the data.
-        gauge: ⟨ψ'⟩² in the units of α and ε: freezes α under rigid translation (averaged strain).
+        translation_invariance: ⟨ψ'⟩² in the units of α and ε: freezes α under rigid translation
+            (averaged strain).
         fluctuation: |φ'' − M⟨ψ'ψ'ᵀ⟩Mᵀ/η|², relative: the mobility that the noise of α implies. For
             controlled strain and a frozen encoder.
         rollout: Roll-outs from encoded states over windows of the data, in all drive modes.
-        internal: Weight of the error of α within roll-outs, against those of strain and stress.
         tracking: Roll-outs of α over windows under the measured strain, by implicit steps: for
             records that are coarse against the relaxation of α.
     """
 
+    FORMER_KEYS: ClassVar[Mapping[str, str]] = {
+        "weak": "is now called 'weak_form'",
+        "likelihood": "is now called 'negative_log_likelihood'",
+        "tie": "is now called 'free_energy_consistency'",
+        "tie_gradient": "is now called 'driving_force_consistency'",
+        "gauge": "is now called 'translation_invariance'",
+        "internal": "is now the key 'internal_weight' of the stage",
+    }
+
     stress: float = 1.0
-    weak: float = 0.1
-    likelihood: float = 0.0
-    tie: float = 0.0
-    tie_gradient: float = 0.0
+    weak_form: float = 0.1
+    negative_log_likelihood: float = 0.0
+    free_energy_consistency: float = 0.0
+    driving_force_consistency: float = 0.0
     equilibrium: float = 0.0
-    gauge: float = 0.0
+    translation_invariance: float = 0.0
     fluctuation: float = 0.0
     rollout: float = 0.0
-    internal: float = 1.0
     tracking: float = 0.0
 
 
@@ -139,9 +71,10 @@ class StageConfig:
         trajectories: Trajectories in each Adam step; 0 = all.
         states: States on which the decoder is evaluated in each Adam step, or throughout L-BFGS.
         window: Length of the roll-outs, in stored steps; 0 = the whole duration.
+        starts: Random starts of windows in each Adam step; L-BFGS takes all, half a window apart.
         substeps: Implicit steps between stored instants: for loss.tracking, and for loss.rollout of
             chains whose records are coarse against the scheme.
-        starts: Random starts of windows in each Adam step; L-BFGS takes all, half a window apart.
+        internal_weight: Weight of the error of α in loss.rollout; strain and stress have 1.
     """
 
     name: str
@@ -155,6 +88,7 @@ class StageConfig:
     window: int = 0
     starts: int = 2
     substeps: int = 2
+    internal_weight: float = 1.0
 
     def __post_init__(self) -> None:
         for part in self.train:
@@ -168,35 +102,48 @@ class StageConfig:
                 f"window not negative; got {self.steps}, {self.states}, {self.starts}, "
                 f"{self.substeps}, {self.window}."
             )
-        if self.loss.tie_gradient and "encoder" in self.train:
+        if self.loss.driving_force_consistency and "encoder" in self.train:
             raise ConfigError(
-                f"stage {self.name!r}: loss.tie_gradient needs a frozen encoder; leave it out of "
-                "train in this stage, or set the weight to 0."
+                f"stage {self.name!r}: loss.driving_force_consistency needs a frozen encoder; "
+                "leave it out of train in this stage, or set the weight to 0."
             )
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """A training run.
+    """What is learned, and how; where and with how many threads are arguments of `train`.
 
     Attributes:
         name: Name of the model.
         seed: Seed of every random number of the run.
-        device: Where torch computes: "cpu", "cuda", …
-        threads: Threads of torch on the CPU. The arrays are small: one is fastest, and leaves the
-            others to other runs.
-        checkpoint_every: Optimiser steps between checkpoints.
-        data, model: See there.
+        internal_size: Number n_α of internal variables. With an averaged strain, all but the first
+            are means of features of x − ⟨x⟩: frozen under rigid translation by construction.
+        width: Units in each of the two hidden layers of f; the networks of ψ and φ are scaled with
+            it, see :func:`~ibvonn_train.training.build.build_law`.
+        decoder: "flow" or "mixture" (of Gaussians, for microstates of one dimension).
+        entropic_barriers: Further units of f at each end of each α, placed where loss.equilibrium
+            first counts: for two-state systems, whose entropy of mixing has infinite slopes there.
+        nodes: Number of nodes on which microstates of one dimension are binned.
         stages: In order.
     """
 
+    FORMER_KEYS: ClassVar[Mapping[str, str]] = {
+        "data": "is no longer a table: its 'nodes' is a key of [training], and 'validation' an "
+        "argument of train and the option --validation",
+        "model": "is no longer a table: 'internal_size', 'decoder' and 'entropic_barriers' (once "
+        "'walls') are keys of [training], and 'width' sets the sizes of the networks",
+        "device": "is now an argument of train and the option --device",
+        "threads": "is now an argument of train and the option --threads",
+        "checkpoint_every": "is now an argument of train",
+    }
+
     name: str = "model"
     seed: int = 0
-    device: str = "cpu"
-    threads: int = 1
-    checkpoint_every: int = 200
-    data: DataConfig = field(default_factory=DataConfig)
-    model: ModelConfig = field(default_factory=ModelConfig)
+    internal_size: int = 1
+    width: int = 20
+    decoder: Literal["flow", "mixture"] = "flow"
+    entropic_barriers: int = 0
+    nodes: int = 320
     stages: tuple[StageConfig, ...] = ()
 
     def __post_init__(self) -> None:
@@ -205,25 +152,33 @@ class TrainingConfig:
             raise ConfigError(
                 f"training.seed: must lie between 0 and 2^50 - 1; got {shown(self.seed)}."
             )
-        if min(self.threads, self.checkpoint_every) < 1:
+        if self.width < 4 or self.nodes < 8 or self.internal_size < 0:
             raise ConfigError(
-                "training: threads and checkpoint_every must be at least 1; got "
-                f"{self.threads} and {self.checkpoint_every}."
+                "training: width must be at least 4, nodes 8, and internal_size not negative; got "
+                f"{self.width}, {self.nodes} and {self.internal_size}."
             )
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names):
             raise ConfigError(f"stages: names must differ; got {names}.")
-        if self.model.walls and self.stage_of_walls is None:
+        if self.entropic_barriers < 0 or (self.entropic_barriers and not self.internal_size):
             raise ConfigError(
-                f"training.model.walls = {self.model.walls}: needs a stage with loss.equilibrium, "
-                "which places them; found none."
+                "training.entropic_barriers: must not be negative, and needs internal variables; "
+                f"got {self.entropic_barriers} and internal_size = {self.internal_size}."
+            )
+        if self.entropic_barriers and self.stage_of_barriers is None:
+            raise ConfigError(
+                f"training.entropic_barriers = {self.entropic_barriers}: needs a stage with "
+                "loss.equilibrium, which places them; found none."
             )
 
     @property
-    def stage_of_walls(self) -> int | None:
-        """Index of the stage that begins with placing walls, the first with loss.equilibrium."""
+    def stage_of_barriers(self) -> int | None:
+        """Index of the stage that begins with placing entropic barrier units.
+
+        It is the first stage with loss.equilibrium; None without such units.
+        """
         with_term = (i for i, stage in enumerate(self.stages) if stage.loss.equilibrium)
-        return next(with_term, None) if self.model.walls else None
+        return next(with_term, None) if self.entropic_barriers else None
 
     def resolved(self) -> dict[str, Any]:
         """Return every value, defaults included, as plain lists, numbers and text."""

@@ -94,10 +94,10 @@ def rollout_verdict(law: LearnedLaw, data: TrainingSet, physics: Physics) -> dic
 def advice(verdict: dict[str, Any], config: TrainingConfig) -> str:
     """Return what to say of roll-outs that fail."""
     losses = [stage.loss for stage in config.stages]
-    weak = max((loss.weak for loss in losses), default=0.0)
+    weak = max((loss.weak_form for loss in losses), default=0.0)
     options = []
     if weak < 1.0:
-        options.append(f"raise loss.weak (at most {weak:g} here) to 1")
+        options.append(f"raise loss.weak_form (at most {weak:g} here) to 1")
     if not any(loss.rollout or loss.tracking for loss in losses):
         options.append("add a stage with loss.rollout")
     options.append("train longer, from another seed or on more replicas")

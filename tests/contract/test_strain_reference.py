@@ -22,10 +22,9 @@ from ibvonn_train.training import TrainedModel, TrainingConfig, train
 
 EXPORTED = Path(__file__).parents[2] / "exported_models"
 SHORT = TrainingConfig.from_dict({
-    "data": {"weak_widths": [5]},
-    "model": {"encoder_widths": [4], "energy_widths": [5], "context_widths": [4]},
+    "width": 8,
     "stages": [
-        {"name": "adam", "optimiser": "adam", "steps": 20, "loss": {"stress": 1.0, "weak": 0.1}}
+        {"name": "adam", "optimiser": "adam", "steps": 20, "loss": {"weak_form": 0.1}}
     ],
 })  # fmt: skip
 

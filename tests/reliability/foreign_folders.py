@@ -22,7 +22,7 @@ from ibvonn_train.training import TrainingConfig, train
 from .bodies import MODEL, pulled_bar
 
 TABLE = {
-    "data": {"nodes": 64},
+    "nodes": 64,
     "stages": [{"name": "né", "optimiser": "adam", "steps": 2, "states": 16}],
 }
 NOBODY = 65534

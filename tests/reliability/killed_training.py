@@ -15,9 +15,8 @@ from .kill import kill_runs
 
 CONFIG = TrainingConfig.from_dict(
     {
-        "checkpoint_every": 3,
-        "data": {"nodes": 64},
-        "model": {"encoder_widths": [4], "energy_widths": [5], "context_widths": [4]},
+        "nodes": 64,
+        "width": 8,
         "stages": [
             {"name": "adam", "optimiser": "adam", "steps": 60, "states": 16, "trajectories": 2},
             {"name": "lbfgs", "optimiser": "lbfgs", "steps": 40, "train": ["energy"]},
@@ -32,7 +31,9 @@ def run(out: Path) -> TrainedModel:
         TetheredParticle(), trap_of_paper().train[:3], duration=3.0, time_step=0.01, stride=2,
         replicas=100, seed=1, progress=False,
     )  # fmt: skip
-    return train(CONFIG, data, out, resume=True, progress=False, tensorboard=False)
+    return train(
+        CONFIG, data, out, resume=True, checkpoint_every=3, progress=False, tensorboard=False
+    )
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from ibvonn_train.statistical_mechanics.microscopic_energy import physics_of
 from ibvonn_train.training.block_rollouts import rollouts
 from ibvonn_train.training.build import build_law
 from ibvonn_train.training.dataset import Block, prepare
-from ibvonn_train.training.training_config import DataConfig, ModelConfig
+from ibvonn_train.training.training_config import TrainingConfig
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def chain() -> TrajectoryEnsemble:
 
 @pytest.fixture(scope="module")
 def block(chain: TrajectoryEnsemble) -> Block:
-    return prepare([chain], DataConfig(nodes=64), torch.device("cpu"), 0).training[0]
+    return prepare([chain], torch.device("cpu"), 0, nodes=64).training[0]
 
 
 def mean(block: Block) -> Tensor:
@@ -74,7 +74,7 @@ def test_states_that_were_picked_are_not_rolled_out(
     chain: TrajectoryEnsemble, block: Block
 ) -> None:
     law = build_law(
-        ModelConfig(), strain_kind="averaged", strain_size=1, microstate_size=1,
+        TrainingConfig(), strain_kind="averaged", strain_size=1, microstate_size=1,
         generator=torch.Generator().manual_seed(0),
     )  # fmt: skip
     some = block.pick(torch.tensor([0, 1]))

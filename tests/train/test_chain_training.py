@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -15,7 +13,21 @@ from ibvonn_train.law.encoder import Encoder
 from ibvonn_train.simulation import SpringChain, chain_of_paper, simulate
 from ibvonn_train.training import TrainedModel, TrainingConfig, train
 
-CONFIG = Path(__file__).resolve().parents[2] / "configs" / "chain_reduced.toml"
+WITHOUT_DENSITY = {"stress": 1.0, "weak_form": 0.1, "translation_invariance": 0.1}
+CONFIG = TrainingConfig.from_dict({
+    "name": "chain_reduced",
+    "width": 12,
+    "nodes": 128,
+    "stages": [
+        {"name": "joint", "optimiser": "adam", "steps": 500, "trajectories": 16, "states": 64,
+         "loss": {**WITHOUT_DENSITY, "negative_log_likelihood": 1e-2,
+                  "free_energy_consistency": 1e-2}},
+        {"name": "law", "optimiser": "lbfgs", "steps": 100,
+         "train": ["encoder", "energy", "dissipation"], "loss": WITHOUT_DENSITY},
+        {"name": "flow", "optimiser": "lbfgs", "steps": 40, "train": ["decoder"], "states": 200,
+         "loss": {"stress": 0.0, "weak_form": 0.0, "negative_log_likelihood": 1.0}},
+    ],
+})  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +41,7 @@ def ensemble() -> TrajectoryEnsemble:
 @pytest.fixture(scope="module")
 def model(ensemble: TrajectoryEnsemble, tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
     out = tmp_path_factory.mktemp("chain")
-    config = TrainingConfig.from_toml(CONFIG)
-    return train(config, ensemble, out, progress=False, tensorboard=False)
+    return train(CONFIG, ensemble, out, progress=False, tensorboard=False)
 
 
 def open_fraction(ensemble: TrajectoryEnsemble) -> npt.NDArray[np.float64]:

@@ -26,15 +26,14 @@ ROOT = Path(__file__).parents[2]
 STUDY = """
 [simulation]
 system = "tethered_particle"
-duration = 3.0
 time_step = 0.01
-stride = 5
 replicas = 200
-engine = "torch"
 
 [[simulation.sets]]
 name = "train"
 seed = 1
+duration = 3.0
+stride = 5
 protocols = [
     { kind = "smooth_pull", speed = [0.5, 0.75, 1.0], sine = 2.0, frequency = 1.0 },
     { kind = "triangle", peak = -0.8, rise = 1.5, fall = 1.0 },
@@ -43,32 +42,28 @@ protocols = [
 [[simulation.sets]]
 name = "test"
 seed = 2
+duration = 3.0
+stride = 5
 protocols = [{ kind = "smooth_pull", speed = [0.6, 0.9], sine = 2.0, frequency = 1.0 }]
 
 [[simulation.sets]]
 name = "slow"
 seed = 3
+duration = 3.0
+stride = 5
 protocols = [{ kind = "ramp", rate = 0.1 }]
 
 [training]
 name = "small"
-
-[training.data]
+width = 8
 nodes = 64
-weak_widths = [4, 12]
-
-[training.model]
-encoder_widths = [4]
-energy_widths = [5]
-context_widths = [4]
-ridges = 2
 
 [[training.stages]]
 name = "adam"
 optimiser = "adam"
 steps = 30
 states = 16
-loss = { stress = 1.0, weak = 0.1, likelihood = 1e-2, tie = 1e-2 }
+loss = { negative_log_likelihood = 1e-2, free_energy_consistency = 1e-2 }
 
 [[training.stages]]
 name = "lbfgs"
@@ -83,7 +78,20 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which `simulate` and `train` have run."""
     folder = tmp_path_factory.mktemp("study")
     (folder / "small.toml").write_text(STUDY)
-    assert main(["simulate", str(folder / "small.toml"), "--out", str(folder / "data"), "-q"]) == 0
+    assert (
+        main(
+            [
+                "simulate",
+                str(folder / "small.toml"),
+                "--out",
+                str(folder / "data"),
+                "--engine",
+                "torch",
+                "-q",
+            ]
+        )
+        == 0
+    )
     data = str(folder / "data/train.h5")
     command = ["train", str(folder / "small.toml"), "--data", data, "--out", str(folder / "run")]
     assert main([*command, "-q"]) == 0
@@ -365,8 +373,9 @@ def test_system_of_ones_own_is_simulated_and_its_energy_known(tmp_path: Path) ->
     """The template in small: 20 replicas and a law of 3 steps."""
     assert main(["init", "own", str(tmp_path), "-q"]) == 0
     path = tmp_path / "own.toml"
-    text = path.read_text().replace("replicas = 1000", "replicas = 60\nstride = 5")
-    text = text.replace("[training.model]", "[training.data]\nnodes = 48\n\n[training.model]")
+    text = path.read_text().replace("replicas = 1000", "replicas = 60")
+    text = text.replace("duration = 3.0\n", "duration = 3.0\nstride = 5\n")
+    text = text.replace("internal_size = 1", "internal_size = 1\nnodes = 48")
     text = text.replace("steps = 1000", "steps = 3").replace("steps = 300", "steps = 1")
     text = text.replace("steps = 100\n", "steps = 1\n").replace("steps = 200", "steps = 1")
     path.write_text(text)

@@ -23,16 +23,19 @@ def test_shipped_configurations_are_valid(path: Path) -> None:
     ("table", "message"),
     [
         ({"sed": 1}, r"unknown key 'sed'; did you mean 'seed'\?"),
-        ({"model": {"internal": 1}}, r"\[training.model\].*did you mean 'internal_size'"),
+        ({"internal": 1}, r"\[training\]: unknown key 'internal'; did you mean 'internal_size'"),
         ({"stages": [STAGE | {"learning_rat": 1.0}]}, r"stages\[0\].*did you mean 'learning_rate'"),
         ({"stages": [{"name": "a"}]}, r"keys \['optimiser', 'steps'\] are required"),
         ({"seed": "one"}, "training.seed: must be of type int; got 'one'"),
         ({"seed": True}, "must be of type int; got True"),
-        ({"model": {"decoder": "diffusion"}}, "must be one of .*'flow', 'mixture'"),
-        ({"model": 3}, r"\[training.model\]: must be a table"),
+        ({"decoder": "diffusion"}, "must be one of .*'flow', 'mixture'"),
+        ({"stages": [3]}, r"\[training.stages\[0\]\]: must be a table"),
         ({"stages": [STAGE, STAGE]}, "names must differ"),
         ({"stages": [STAGE | {"train": ["encodr"]}]}, "must name parts of"),
-        ({"stages": [STAGE | {"loss": {"tie_gradient": 1.0}}]}, "needs a frozen encoder"),
+        (
+            {"stages": [STAGE | {"loss": {"driving_force_consistency": 1.0}}]},
+            "needs a frozen encoder",
+        ),
         ({"stages": [STAGE | {"steps": 0}]}, "at least 1"),
     ],
 )

@@ -15,7 +15,7 @@ from ibvonn_train.data.ensemble import TrajectoryEnsemble, open_ensemble
 from ibvonn_train.data.same_system import require_alike
 from ibvonn_train.files.plain_files import replacing
 from ibvonn_train.simulation import Preparation, SpringChain, TetheredParticle, simulate
-from ibvonn_train.simulation.families import rich_family
+from ibvonn_train.simulation.families import protocols_for_training
 from ibvonn_train.simulation.protocols import (
     ramp,
     random_walk,
@@ -342,7 +342,7 @@ def test_rates_of_kinks_steps_and_coarse_records_are_accepted(stride):
     time = 0.01 * stride * np.arange(1000 // stride + 1)
     protocols = [step_and_hold(1.0, 3.33, 0.01), triangle(1.0, 2.34, 1.11)]
     protocols += [random_walk(10.0, 20, -1.0, 1.0, seed) for seed in range(50)]
-    protocols += rich_family(-1.0, 1.0, 10.0, start=0.0, seed=3)
+    protocols += protocols_for_training(-1.0, 1.0, 10.0, start=0.0, seed=3)
     for each in protocols:
         long_record(each.value(time), each.rate(time), stride=stride)
 

@@ -20,12 +20,12 @@ from ibvonn_train.statistical_mechanics.relaxed_states import equilibrium_states
 from ibvonn_train.training import TrainedModel, TrainingConfig, train
 from ibvonn_train.training.training_config import ConfigError
 
-LOSS = {"stress": 1.0, "weak": 0.1, "likelihood": 0.01}
-RELAX = {"stress": 1.0, "weak": 0.0, "equilibrium": 1.0}
+LOSS = {"stress": 1.0, "weak_form": 0.1, "negative_log_likelihood": 0.01}
+RELAX = {"stress": 1.0, "weak_form": 0.0, "equilibrium": 1.0}
 CONFIG = TrainingConfig.from_dict({
-    "checkpoint_every": 5,
-    "data": {"nodes": 64},
-    "model": {"encoder_widths": [4], "energy_widths": [5], "context_widths": [4], "walls": 2},
+    "nodes": 64,
+    "width": 8,
+    "entropic_barriers": 2,
     "stages": [
         {"name": "adam", "optimiser": "adam", "steps": 60, "states": 16, "loss": LOSS},
         {"name": "relax", "optimiser": "lbfgs", "steps": 60, "train": ["energy"], "loss": RELAX},
@@ -72,11 +72,11 @@ def test_ensembles_beyond_the_data_are_left_out() -> None:
 def test_unknown_energies_are_refused(ensemble: TrajectoryEnsemble, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"loss.equilibrium needs a known microscopic energy"):
         equilibrium_states(Physics(None, 1.0, 1.0, 1.0), "controlled", (0.0, 1.0), (-1.0, 1.0))
-    with pytest.raises(ConfigError, match=r"walls = 2: needs a stage with loss.equilibrium"):
+    with pytest.raises(ConfigError, match=r"barriers = 2: needs a stage with loss.equilibrium"):
         dataclasses.replace(CONFIG, stages=CONFIG.stages[:1])
 
 
-def test_reserved_units_do_nothing_until_they_are_walls() -> None:
+def test_reserved_units_do_nothing_until_they_are_barriers() -> None:
     nets = [
         InputConvexNetwork(2, (6, 5), generator=torch.Generator().manual_seed(3), reserved=n)
         for n in (0, 4)
@@ -86,16 +86,18 @@ def test_reserved_units_do_nothing_until_they_are_walls() -> None:
     for expected, found in zip(plain, reserved, strict=True):
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-14)
     skip = torch.tensor([[0.0, -9.0], [0.0, -30.0], [0.1, 9.0], [0.1, 30.0]], dtype=torch.float64)
-    nets[1].add_walls(skip, torch.full((4,), -9.0).double(), torch.full((4,), 0.5).double())
+    nets[1].add_barriers(skip, torch.full((4,), -9.0).double(), torch.full((4,), 0.5).double())
     far = torch.tensor([[0.0, -40.0], [0.0, 0.0]], dtype=torch.float64)
     change = [a - b for a, b in zip(*(net.value_and_gradient(far)[1] for net in nets), strict=True)]
     torch.testing.assert_close(change[0], torch.tensor([0.0, 1.0]).double(), rtol=0, atol=1e-9)
     assert change[1].abs().max() < 1e-3
 
 
-def test_walls_hold_internal_variables_at_their_ends() -> None:
+def test_entropic_barriers_hold_internal_variables_at_their_ends() -> None:
     """Two species: α = tanh(4ε) at rest, which a quadratic f lets run away with ε."""
-    energy = FreeEnergy(1, 1, widths=(4,), walls=3, generator=torch.Generator().manual_seed(0))
+    energy = FreeEnergy(
+        1, 1, widths=(4,), entropic_barriers=3, generator=torch.Generator().manual_seed(0)
+    )
     with torch.no_grad():  # f = ½(ε − α)² + ½(0.5 ε)²
         energy.net.root.copy_(torch.tensor([[1.0, 0.5], [-1.0, 0.0]]))
         energy.net.output_raw.fill_(-40.0)
@@ -110,7 +112,7 @@ def test_walls_hold_internal_variables_at_their_ends() -> None:
         return float(alpha[int(value.argmin())])
 
     assert rest(2.0) == pytest.approx(2.0, abs=1e-3)
-    energy.add_walls(strain, internal, 0.01)
+    energy.add_entropic_barriers(strain, internal, 0.01)
     for at in (-3.0, -2.0, 2.0, 3.0):
         assert rest(at) == pytest.approx(np.sign(at), abs=0.03)
     assert rest(0.1) == pytest.approx(0.1, abs=0.05)
@@ -132,25 +134,27 @@ def test_law_learns_to_rest_where_statistical_mechanics_says(
         exact = 0.5 * stiffness * strain
         return float(np.linalg.norm(found - exact) / np.linalg.norm(exact))
 
-    model = dataclasses.replace(CONFIG.model, walls=0, energy_widths=(8,))
     adam, relax = (
         dataclasses.replace(stage, steps=n)
         for stage, n in zip(CONFIG.stages, (300, 100), strict=False)
     )
-    plain = dataclasses.replace(CONFIG, model=model, stages=(adam,))
-    no_walls = dataclasses.replace(plain, stages=(adam, relax))
-    without, with_term = error(plain, "plain"), error(no_walls, "relaxed")
+    plain = dataclasses.replace(CONFIG, entropic_barriers=0, stages=(adam,))
+    no_barriers = dataclasses.replace(plain, stages=(adam, relax))
+    without, with_term = error(plain, "plain"), error(no_barriers, "relaxed")
     assert with_term < 0.12
     assert without > 2.0 * with_term
 
 
-def test_walls_are_placed_once_by_a_run_that_is_resumed(
+def test_entropic_barriers_are_placed_once_by_a_run_that_is_resumed(
     ensemble: TrajectoryEnsemble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from ibvonn_train.training.stages import StageRun
 
     def run(out: Path, *, resume: bool = False) -> TrainedModel:
-        return train(CONFIG, ensemble, out, resume=resume, progress=False, tensorboard=False)
+        return train(
+            CONFIG, ensemble, out, resume=resume, checkpoint_every=5, progress=False,
+            tensorboard=False,
+        )  # fmt: skip
 
     whole = run(tmp_path / "whole").law.state_dict()
     advance = StageRun.advance

@@ -32,14 +32,13 @@ from ibvonn_train.training.training_config import TrainingConfig
 STUDY = """
 [simulation]
 system = "tethered_particle"
-duration = 0.2
 time_step = 0.01
 replicas = 10
-engine = "torch"
 
 [[simulation.sets]]
 name = "train"
 seed = 1
+duration = 0.2
 protocols = [{ kind = "ramp", rate = [0.5, 1.0] }]
 
 [training]
@@ -107,7 +106,10 @@ def test_a_name_leads_to_no_other_folder(
         (("replicas = 10", "replicas = -5"), "at least 2 replicas"),
         (("duration = 0.2", "duration = 1e15"), "every step of the protocols: needs"),
         (("time_step = 0.01", "time_step = -0.01"), "must be positive"),
-        (("seed = 1\n", "seed = 1\nreplicas = -1\n"), "must not be negative"),
+        (("duration = 0.2", "duration = -0.2"), "duration must be positive and stride at least 1"),
+        (("seed = 1\n", "seed = 1\nreplicas = 9\n"), "replicas' is a key of [simulation] now"),
+        (("replicas = 10", "duration = 1.0"), "'duration' is a key of each of [[simulation.sets]]"),
+        (('kind = "ramp"', 'kind = "rich_family"'), "'rich_family' is now called 'training_set'"),
         (("seed = 1\n", f"seed = {10**30}\n"), "seed must lie between"),
         (("rate = [0.5, 1.0]", 'rate = "fast"'), "protocols[0].rate: must be of type float"),
         (("rate = [0.5, 1.0]", "rate = [0.5, []]"), "protocols[0].rate: must be of type float"),
@@ -121,7 +123,7 @@ def test_a_name_leads_to_no_other_folder(
          "stiffness: must be of type float"),
         (("[simulation]", "[simulation"), "must be TOML"),
         (("[simulation]", "[simulation]\nsystem = 1"), "must be TOML"),
-        (("[simulation]", "[simulations]"), "the keys ['duration', 'replicas'"),
+        (("[simulation]", "[simulations]"), "the keys ['replicas', 'system'"),
         (('"tethered_particle"', "7"), "system: must be of type str"),
     ],
 )  # fmt: skip
@@ -387,7 +389,7 @@ def test_lists_of_values_still_make_several_protocols(folder: Path) -> None:
 def test_a_training_holds_one_protocol_at_a_time(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = STUDY.replace("[training]", "[training]\ndata = { nodes = 32, weak_widths = [4] }")
+    text = STUDY.replace("[training]", "[training]\nnodes = 32")
     assert simulated(folder, text.replace("[0.5, 1.0]", "[0.5, 0.7, 1.0]"), capsys)[0] == 0
     sizes, read = [], h5py.Dataset.__getitem__
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from ibvonn_train.rollouts.chain import ChainDrive, Linearised, explicit_chain, implicit_chain
 from ibvonn_train.rollouts.material_point import Rollout
 from ibvonn_train.training.build import build_law
-from ibvonn_train.training.training_config import ModelConfig
+from ibvonn_train.training.training_config import TrainingConfig
 
 SITES = 4
 FRICTION, LENGTH = 0.3, 0.5
@@ -83,7 +83,7 @@ def test_the_moved_end_goes_where_it_is_told() -> None:
 def test_derivatives_of_a_law_agree_with_finite_differences(internal_size: int) -> None:
     generator = torch.Generator().manual_seed(5)
     law = build_law(
-        ModelConfig(internal_size=internal_size),
+        TrainingConfig(internal_size=internal_size),
         strain_kind="averaged",
         strain_size=1,
         microstate_size=1,

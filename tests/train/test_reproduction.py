@@ -23,29 +23,48 @@ from ibvonn_train.studies.tables import seeds_entry
 STUDY = """
 [simulation]
 system = "tethered_particle"
-duration = 3.0
 time_step = 0.01
-stride = 5
 replicas = 100
-engine = "torch"
-sets = [
-    { name = "train", seed = 1, protocols = [{ kind = "paper", part = "train" }] },
-    { name = "test", seed = 2, protocols = [{ kind = "paper", part = "test" }] },
-    { name = "linear", seed = 3, protocols = [{ kind = "paper", part = "extrapolation" }] },
-    { name = "slow", seed = 4, protocols = [{ kind = "ramp", rate = 0.1 }] },
-]
+
+[[simulation.sets]]
+name = "train"
+seed = 1
+duration = 3.0
+stride = 5
+protocols = [{ kind = "paper", part = "train" }]
+
+[[simulation.sets]]
+name = "test"
+seed = 2
+duration = 3.0
+stride = 5
+protocols = [{ kind = "paper", part = "test" }]
+
+[[simulation.sets]]
+name = "linear"
+seed = 3
+duration = 3.0
+stride = 5
+protocols = [{ kind = "paper", part = "extrapolation" }]
+
+[[simulation.sets]]
+name = "slow"
+seed = 4
+duration = 3.0
+stride = 5
+protocols = [{ kind = "ramp", rate = 0.1 }]
 
 [training]
 name = "small"
-data = { nodes = 48, weak_widths = [4, 12] }
-model = { encoder_widths = [4], energy_widths = [4], context_widths = [4], ridges = 1 }
+width = 8
+nodes = 48
 
 [[training.stages]]
 name = "adam"
 optimiser = "adam"
 steps = 10
 states = 16
-loss = { stress = 1.0, weak = 0.1, likelihood = 1e-2 }
+loss = { stress = 1.0, weak_form = 0.1, negative_log_likelihood = 1e-2 }
 """
 
 

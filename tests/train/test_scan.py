@@ -4,26 +4,30 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from ibvonn_train.cli import main
 from ibvonn_train.data.ensemble import TrajectoryEnsemble
+from ibvonn_train.law.learned_law import StrainKind
 from ibvonn_train.simulation import TetheredParticle, simulate, trap_of_paper
 from ibvonn_train.studies.number_of_variables import ScanEntry, scan, with_size
 from ibvonn_train.training import TrainingConfig
+from ibvonn_train.training.build import build_law
 
+CONSISTENT = {"free_energy_consistency": 0.1, "driving_force_consistency": 1e-2}
 TABLE = {
     "name": "scanned",
-    "data": {"nodes": 96},
-    "model": {"encoder_widths": [6], "energy_widths": [8], "context_widths": [6], "ridges": 3},
+    "nodes": 96,
+    "width": 8,
     "stages": [
         {"name": "adam", "optimiser": "adam", "steps": 150, "states": 48,
-         "loss": {"stress": 1.0, "weak": 0.1, "likelihood": 0.1, "tie": 1e-2}},
+         "loss": {"negative_log_likelihood": 0.1, "free_energy_consistency": 1e-2}},
         {"name": "law", "optimiser": "lbfgs", "steps": 80,
          "train": ["encoder", "energy", "dissipation"]},
         {"name": "flow", "optimiser": "lbfgs", "steps": 40, "train": ["decoder"], "states": 100,
-         "loss": {"stress": 0.0, "weak": 0.0, "likelihood": 1.0}},
+         "loss": {"stress": 0.0, "weak_form": 0.0, "negative_log_likelihood": 1.0}},
         {"name": "tie", "optimiser": "lbfgs", "steps": 20, "train": ["energy", "dissipation"],
-         "states": 100, "loss": {"tie": 0.1, "tie_gradient": 1e-2, "fluctuation": 1e-2}},
+         "states": 100, "loss": CONSISTENT | {"fluctuation": 1e-2}},
     ],
 }  # fmt: skip
 CONFIG = TrainingConfig.from_dict(TABLE)
@@ -55,18 +59,30 @@ def test_one_variable_is_what_the_trap_needs(entries: list[ScanEntry]) -> None:
 
 def test_losses_that_need_variables_are_left_out_without_them() -> None:
     stage = {"name": "tie", "optimiser": "lbfgs", "steps": 5, "train": ["energy"]}
-    table = {**TABLE, "stages": [{**stage, "loss": {"tie": 0.1, "tie_gradient": 0.1}}]}
-    without = with_size(TrainingConfig.from_dict(table), 0, averaged=False)
-    assert without.stages[0].loss.tie_gradient == 0.0
-    assert with_size(CONFIG, 3, averaged=True).model.centred_features == 2
+    table = {**TABLE, "stages": [{**stage, "loss": CONSISTENT}]}
+    without = with_size(TrainingConfig.from_dict(table), 0)
+    assert without.stages[0].loss.driving_force_consistency == 0.0
 
 
-def test_walls_are_left_out_without_variables() -> None:
+def test_entropic_barriers_are_left_out_without_variables() -> None:
     root = Path(__file__).parents[2]
     config = TrainingConfig.from_toml(root / "configs/unfolding_chain.toml")
-    assert config.model.walls > 0
-    assert with_size(config, 0, averaged=True).model.walls == 0
-    assert with_size(config, 2, averaged=True).model.walls == config.model.walls
+    assert config.entropic_barriers > 0
+    assert with_size(config, 0).entropic_barriers == 0
+    assert with_size(config, 2).entropic_barriers == config.entropic_barriers
+
+
+@pytest.mark.parametrize(("kind", "centred"), [("controlled", 0), ("averaged", 2)])
+def test_variables_after_the_first_describe_the_shape_about_an_averaged_strain(
+    kind: StrainKind, centred: int
+) -> None:
+    law = build_law(
+        TrainingConfig(internal_size=3), strain_kind=kind, strain_size=1, microstate_size=1,
+        generator=torch.Generator().manual_seed(0),
+    )  # fmt: skip
+    x = torch.randn(1, 50, 1, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    moved = (law.encoder(x + 0.1) - law.encoder(x)).abs()[0] < 1e-12
+    assert moved.tolist() == [False] * (3 - centred) + [True] * centred
 
 
 def test_verb_prints_the_table_and_draws(
@@ -75,9 +91,9 @@ def test_verb_prints_the_table_and_draws(
     ensemble(1).save(tmp_path / "train.h5")
     ensemble(2).save(tmp_path / "test.h5")
     (tmp_path / "small.toml").write_text(
-        '[training]\nname = "small"\n[training.model]\nencoder_widths = [4]\n'
-        'energy_widths = [4]\n[[training.stages]]\nname = "adam"\noptimiser = "adam"\nsteps = 3\n'
-        "loss = { likelihood = 0.1 }\n"
+        '[training]\nname = "small"\nwidth = 4\n[[training.stages]]\nname = "adam"\n'
+        'optimiser = "adam"\nsteps = 3\n'
+        "loss = { negative_log_likelihood = 0.1 }\n"
     )
     out = tmp_path / "scan"
     code = main(

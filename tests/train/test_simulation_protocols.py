@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from ibvonn_train.simulation import chain_of_paper, rich_family, trap_of_paper, unseen_family
+from ibvonn_train.simulation import (
+    chain_of_paper,
+    protocols_for_testing,
+    protocols_for_training,
+    trap_of_paper,
+)
 from ibvonn_train.simulation.protocols import (
     from_function,
     hold,
@@ -17,9 +22,9 @@ from ibvonn_train.simulation.protocols import (
     triangle,
 )
 
-RICH = rich_family(-0.2, 0.5, 3.0, start=0.0, walks=5, seed=4)
-UNSEEN = unseen_family(-0.2, 0.5, 3.0, start=0.0)
-ONE_SIDED = unseen_family(0.1, 0.3, 3.0, start=0.1)
+TRAINING = protocols_for_training(-0.2, 0.5, 3.0, start=0.0, walks=5, seed=4)
+TESTING = protocols_for_testing(-0.2, 0.5, 3.0, start=0.0)
+ONE_SIDED = protocols_for_testing(0.1, 0.3, 3.0, start=0.1)
 
 
 @pytest.mark.parametrize(
@@ -36,8 +41,8 @@ ONE_SIDED = unseen_family(0.1, 0.3, 3.0, start=0.1)
         smooth_pull(0.05, 0.2, sine=0.2, frequency=0.5),
         from_function("own", lambda t: t**3),
         from_function("own with rate", np.sin, np.cos),
-        *RICH,
-        *UNSEEN,
+        *TRAINING,
+        *TESTING,
         *ONE_SIDED,
     ],
     ids=lambda p: p.name,
@@ -89,7 +94,9 @@ def test_the_splits_of_the_paper_have_their_sizes():
     assert (len(chain.train), len(chain.test), len(chain.extrapolation)) == (9, 8, 1)
 
 
-@pytest.mark.parametrize("family", [RICH, UNSEEN, ONE_SIDED], ids=["rich", "unseen", "one-sided"])
+@pytest.mark.parametrize(
+    "family", [TRAINING, TESTING, ONE_SIDED], ids=["training", "testing", "one-sided"]
+)
 def test_a_family_stays_in_its_range_and_loads_and_unloads(family):
     low, high = (0.1, 0.3) if family is ONE_SIDED else (-0.2, 0.5)
     t = np.linspace(0, 3, 601)
@@ -106,8 +113,10 @@ def test_a_family_stays_in_its_range_and_loads_and_unloads(family):
 
 def test_random_walks_of_a_family_follow_from_its_seed():
     t = np.linspace(0, 3, 50)
-    again, other = (rich_family(-0.2, 0.5, 3.0, start=0.0, walks=5, seed=s) for s in (4, 5))
-    for first, same, different in zip(RICH, again, other, strict=True):
+    again, other = (
+        protocols_for_training(-0.2, 0.5, 3.0, start=0.0, walks=5, seed=s) for s in (4, 5)
+    )
+    for first, same, different in zip(TRAINING, again, other, strict=True):
         assert np.array_equal(first.value(t), same.value(t))
         assert np.array_equal(first.value(t), different.value(t)) != ("walk" in first.name)
 
@@ -118,8 +127,14 @@ def test_random_walks_of_a_family_follow_from_its_seed():
         (lambda: piecewise_linear([0.0, 1.0, 1.0], [0.0, 1.0, 2.0]), "times must increase"),
         (lambda: piecewise_linear([0.0, 1.0], [0.0]), "as many values as times"),
         (lambda: step_and_hold(1.0, 0.5, 0.0), "times must increase"),
-        (lambda: rich_family(0.0, 1.0, 3.0, start=2.0, seed=0), "start must lie within the range"),
-        (lambda: unseen_family(1.0, 0.0, 3.0, start=0.5), "start must lie within the range"),
+        (
+            lambda: protocols_for_training(0.0, 1.0, 3.0, start=2.0, seed=0),
+            "start must lie within",
+        ),
+        (
+            lambda: protocols_for_testing(1.0, 0.0, 3.0, start=0.5),
+            "start must lie within",
+        ),
     ],
 )
 def test_protocols_refuse_arguments_without_meaning(make, words):

@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,19 +21,19 @@ from ibvonn_train.training.objective import Batch, Objective
 from ibvonn_train.training.stages import StageRun
 from ibvonn_train.training.training_config import ConfigError
 
-LOSS = {"stress": 1.0, "weak": 0.1, "likelihood": 1e-2, "tie": 1e-2}
+LOSS = {"negative_log_likelihood": 1e-2, "free_energy_consistency": 1e-2}
 TABLE = {
     "name": "small",
-    "checkpoint_every": 5,
-    "data": {"nodes": 64, "validation": [1]},
-    "model": {"encoder_widths": [4], "energy_widths": [5], "context_widths": [4], "ridges": 2},
+    "nodes": 64,
+    "width": 8,
     "stages": [
         {"name": "adam", "optimiser": "adam", "steps": 12, "states": 16, "trajectories": 2,
          "loss": LOSS},
         {"name": "lbfgs", "optimiser": "lbfgs", "steps": 40,
          "train": ["encoder", "energy", "dissipation"]},
         {"name": "tie", "optimiser": "lbfgs", "steps": 20, "train": ["energy", "dissipation"],
-         "states": 40, "loss": {"tie": 0.1, "tie_gradient": 0.01}},
+         "states": 40,
+         "loss": {"free_energy_consistency": 0.1, "driving_force_consistency": 0.01}},
     ],
 }  # fmt: skip
 CONFIG = TrainingConfig.from_dict(TABLE)
@@ -52,8 +52,12 @@ def run(
     out: Path,
     config: TrainingConfig = CONFIG,
     resume: bool = False,
+    validation: Sequence[int] = (1,),
 ) -> TrainedModel:
-    return train(config, ensemble, out, resume=resume, progress=False, tensorboard=False)
+    return train(
+        config, ensemble, out, validation=validation, resume=resume, checkpoint_every=5,
+        progress=False, tensorboard=False,
+    )  # fmt: skip
 
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, stage: str, step: int) -> None:
@@ -117,6 +121,8 @@ def test_resuming_with_another_configuration_or_other_data_is_refused(
         run(ensemble, whole, dataclasses.replace(CONFIG, seed=5), resume=True)
     with pytest.raises(CheckpointError, match="written with other data"):
         run(ensemble.select([0, 1, 3, 2]), whole, resume=True)
+    with pytest.raises(CheckpointError, match=r"other protocols held out \(\[1\], now \[2\]\)"):
+        run(ensemble, whole, resume=True, validation=[2])
 
 
 def test_a_stage_can_be_added_to_a_finished_training(
@@ -136,7 +142,8 @@ def test_a_stage_can_be_added_to_a_finished_training(
 
 def test_the_density_can_follow_f(ensemble: TrajectoryEnsemble, tmp_path: Path) -> None:
     """A stage that trains the decoder brings −∂F_flow/∂α to g, and leaves f as it was."""
-    loss = {"stress": 0.0, "weak": 0.0, "likelihood": 0.1, "tie": 1.0, "tie_gradient": 1.0}
+    loss = {"stress": 0.0, "weak_form": 0.0, "negative_log_likelihood": 0.1}
+    loss |= {"free_energy_consistency": 1.0, "driving_force_consistency": 1.0}
     density = {
         "name": "density", "optimiser": "adam", "steps": 200, "states": 48, "train": ["decoder"],
         "loss": loss,
@@ -152,7 +159,9 @@ def test_the_density_can_follow_f(ensemble: TrajectoryEnsemble, tmp_path: Path) 
             assert torch.equal(found[name], value), f"{part}.{name}"
     with (tmp_path / "log.csv").open() as stream:
         rows = [row for row in csv.DictReader(stream) if row["stage"] == "density"]
-    gradient = [float(row["value"]) for row in rows if row["quantity"] == "tie_gradient"]
+    gradient = [
+        float(row["value"]) for row in rows if row["quantity"] == "driving_force_consistency"
+    ]
     assert np.mean(gradient[-20:]) < 0.3 * np.mean(gradient[:5])
 
 
@@ -169,6 +178,11 @@ def test_broken_and_foreign_files_are_refused(whole: Path, tmp_path: Path) -> No
     torch.save({"format": 99}, newer)
     with pytest.raises(CheckpointError, match="has format 99; this version reads up to 1"):
         TrainedModel.load(newer)
+    earlier = tmp_path / "earlier.pt"
+    content = torch.load(whole / "model.pt")
+    torch.save(content | {"config": {"model": {"walls": 1}}}, earlier)
+    with pytest.raises(ConfigError, match=r"earlier.pt: was written by an earlier.*'walls'"):
+        TrainedModel.load(earlier)
     foreign = tmp_path / "foreign.pt"
     torch.save({"format": 1, "kind": "model", "x": Path("code")}, foreign)
     with pytest.raises(CheckpointError, match="not a readable checkpoint"):
@@ -178,12 +192,12 @@ def test_broken_and_foreign_files_are_refused(whole: Path, tmp_path: Path) -> No
 def test_protocols_that_do_not_exist_are_refused(
     ensemble: TrajectoryEnsemble, tmp_path: Path
 ) -> None:
-    table = TABLE | {"data": {"validation": [9]}}
     with pytest.raises(ConfigError, match="protocol 9 does not exist; the data have 4"):
-        run(ensemble, tmp_path, TrainingConfig.from_dict(table))
-    table = TABLE | {"data": {"validation": [0, 1, 2, 3]}}
+        run(ensemble, tmp_path, validation=[9])
     with pytest.raises(ConfigError, match="every protocol is held out"):
-        run(ensemble, tmp_path, TrainingConfig.from_dict(table))
+        run(ensemble, tmp_path, validation=[0, 1, 2, 3])
+    with pytest.raises(ValueError, match="threads and checkpoint_every must be at least 1; got 0"):
+        train(CONFIG, ensemble, tmp_path, threads=0)
 
 
 def test_held_out_protocols_do_not_touch_the_law(

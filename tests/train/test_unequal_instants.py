@@ -16,7 +16,6 @@ from ibvonn_train.rollouts.chain import ChainDrive, Linearised, explicit_chain, 
 from ibvonn_train.simulation import TetheredParticle, simulate, trap_of_paper
 from ibvonn_train.training.dataset import Block, prepare
 from ibvonn_train.training.losses import weak_form
-from ibvonn_train.training.training_config import DataConfig
 
 DENSE_THEN_SPARSE = np.r_[0:100, 100:301:5]
 SPARSE_THEN_DENSE = np.r_[0:200:5, 200:301]
@@ -39,7 +38,7 @@ def thinned(data: TrajectoryEnsemble, instants: np.ndarray) -> TrajectoryEnsembl
 
 
 def windows(data: TrajectoryEnsemble, starts: Sequence[int], length: int) -> Block:
-    block = prepare([data], DataConfig(), torch.device("cpu"), 0).training[0]
+    block = prepare([data], torch.device("cpu"), 0, nodes=320).training[0]
     return block.windows(starts, length)
 
 

@@ -16,11 +16,10 @@ from ibvonn_train.figures import report
 from ibvonn_train.simulation import MicroscopicSystem, simulate, trap_of_paper
 from ibvonn_train.training import TrainingConfig, train
 
-LOSS = {"stress": 1.0, "weak": 1.0, "likelihood": 1e-2}
+LOSS = {"stress": 1.0, "weak_form": 1.0, "negative_log_likelihood": 1e-2}
 CONFIG = TrainingConfig.from_dict({
     "name": "vector",
-    "data": {"validation": [1]},
-    "model": {"encoder_widths": [4], "energy_widths": [5], "context_widths": [4], "ridges": 2},
+    "width": 8,
     "stages": [{"name": "adam", "optimiser": "adam", "steps": 30, "states": 16, "loss": LOSS}],
 })  # fmt: skip
 
@@ -60,7 +59,7 @@ def test_a_law_of_vector_microstates_is_trained_judged_exported_and_drawn(
         replicas=60, seed=1, progress=False,
     )  # fmt: skip
     assert data.microstate.shape[2:] == (1, 60, size)
-    model = train(CONFIG, data, tmp_path / "run", progress=False, tensorboard=False)
+    model = train(CONFIG, data, tmp_path / "run", validation=[1], progress=False, tensorboard=False)
     path = export_trained(model, tmp_path / "model", name="vector")
     law = open_law(path, energy)
     found = evaluate(law, data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 import os
@@ -23,16 +24,15 @@ from ibvonn_train.statistical_mechanics.microscopic_energy import Physics, physi
 from ibvonn_train.training import CheckpointError, TrainedModel, TrainingConfig, train
 from ibvonn_train.training import validation as validating
 from ibvonn_train.training.dataset import prepare
+from ibvonn_train.training.losses import WEAK_WIDTHS
 from ibvonn_train.training.objective import Objective
 from ibvonn_train.training.stages import StageRun
 from ibvonn_train.training.trainer import new_law
-from ibvonn_train.training.training_config import ConfigError, DataConfig
 
 TABLE: dict[str, Any] = {
     "name": "small",
-    "checkpoint_every": 50,
-    "data": {"nodes": 64, "validation": [1], "samples": 50},
-    "model": {"encoder_widths": [4], "energy_widths": [5], "context_widths": [4], "ridges": 2},
+    "nodes": 64,
+    "width": 8,
     "stages": [{"name": "adam", "optimiser": "adam", "steps": 3, "states": 16}],
 }
 CONFIG = TrainingConfig.from_dict(TABLE)
@@ -43,6 +43,7 @@ NEEDS_ONE_COMPONENT = {
 
 
 def run(data: TrajectoryEnsemble, out: Path, config: TrainingConfig = CONFIG, **more: Any) -> Any:
+    more = {"validation": [1], **more}
     return train(config, data, out, progress=False, tensorboard=False, **more)
 
 
@@ -138,23 +139,25 @@ def test_replicas_that_are_all_alike_are_refused(
         run(dataclasses.replace(ensemble, microstate=first), tmp_path)
 
 
-def test_a_record_shorter_than_every_test_function_is_refused(
-    ensemble: TrajectoryEnsemble, tmp_path: Path
+@pytest.mark.parametrize("count", [2, 15])
+def test_a_record_shorter_than_every_test_function_has_one_of_its_own(
+    ensemble: TrajectoryEnsemble, count: int, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match=r"shorter than the record, of 15 instants.*\[20, 60\]"):
-        run(instants(ensemble, 15), tmp_path)
-    short = dataclasses.replace(CONFIG.data, weak_widths=(5, 60))
-    run(instants(ensemble, 15), tmp_path, dataclasses.replace(CONFIG, data=short))
+    assert count <= min(WEAK_WIDTHS)
+    run(instants(ensemble, count), tmp_path)
+    with (tmp_path / "log.csv").open() as stream:
+        rows = [row for row in csv.DictReader(stream) if row["quantity"] == "weak_form"]
+    assert 0.0 < float(rows[0]["value"]) < 100.0
 
 
 @pytest.mark.parametrize("stage", [CONFIG.stages[0], LBFGS])
 def test_a_loss_that_is_no_number_stops_the_training_and_spoils_no_weight(
     ensemble: TrajectoryEnsemble, stage: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = prepare([ensemble], DataConfig(nodes=64), torch.device("cpu"), 0)
+    data = prepare([ensemble], torch.device("cpu"), 0, nodes=64)
     law = new_law(CONFIG, data)
     physics = physics_of(ensemble.system, ensemble.parameters)
-    learning = StageRun(law, data, physics, stage, CONFIG.data, 0)
+    learning = StageRun(law, data, physics, stage, 0)
     learning.advance()
     backward = Objective.backward
 
@@ -230,7 +233,7 @@ def test_roll_outs_that_fail_reach_the_person_and_the_manifest(
     pytest.importorskip("ffcx")
     ensemble.save(tmp_path / "data.h5")
     (tmp_path / "study.toml").write_text(
-        '[training]\nname = "small"\n[training.data]\nnodes = 64\n[[training.stages]]\n'
+        '[training]\nname = "small"\nnodes = 64\n[[training.stages]]\n'
         'name = "adam"\noptimiser = "adam"\nsteps = 1\n'
     )
     said = [
@@ -246,7 +249,7 @@ def test_roll_outs_that_fail_reach_the_person_and_the_manifest(
     ]  # fmt: skip
     for verb, text in zip(("training", "export", "export"), said, strict=True):
         assert text.count(f"{verb}: the law's own roll-outs on the training data") == 1
-        assert "raise loss.weak (at most 0.1 here) to 1, or add a stage with loss.rollout" in text
+        assert "raise loss.weak_form (at most 0.1 here) to 1, or add a stage with" in text
     (entry,) = json.loads((tmp_path / "model/manifest.json").read_text())["certificate"]
     assert (entry["audit"], entry["verdict"]) == ("roll-outs on the training data", "fail")
     assert entry["value"] > entry["acceptance_range"][1] == 20.0
@@ -260,7 +263,7 @@ def test_roll_outs_are_measured_by_what_a_constant_would_show(
 ) -> None:
     """An error of a part of the deviation from the mean is that part in per cent."""
     shifted = dataclasses.replace(ensemble, force=ensemble.force + 50.0)  # a mean hides nothing
-    data = prepare([shifted], CONFIG.data, torch.device("cpu"), 0)
+    data = prepare([shifted], torch.device("cpu"), 0, nodes=CONFIG.nodes)
     law = new_law(CONFIG, data)
     physics = physics_of(ensemble.system, ensemble.parameters)
     own = validating.rollouts

@@ -42,7 +42,7 @@ class StiffeningWell(MicroscopicSystem):
         }
 
     def microscopic_energy(self, microstate: Tensor, strain: Tensor) -> Tensor:
-        """e(x, ε) for the tie of f to the decoder; leave it out where e is not known.
+        """e(x, ε), with which f is made consistent with the decoder; leave it out if unknown.
 
         Microstates (n_state, n_point, n_x) and strain (n_state, n_ε) give (n_state, n_point).
         """

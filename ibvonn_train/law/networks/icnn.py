@@ -31,7 +31,7 @@ class InputConvexNetwork(nn.Module):
         size: Number of components of x.
         widths: Widths of the hidden layers; empty for a quadratic function.
         generator: Source of the initial weights.
-        reserved: Further units of the last layer, without effect until :meth:`add_walls`.
+        reserved: Further units of the last layer, without effect until :meth:`add_barriers`.
 
     References:
         Amos, Xu & Kolter (2017), *Input Convex Neural Networks*, arXiv 1609.07152, section 3.
@@ -47,7 +47,9 @@ class InputConvexNetwork(nn.Module):
     ) -> None:
         super().__init__()
         if reserved and not widths:
-            raise ValueError("InputConvexNetwork: walls need a hidden layer; found no widths.")
+            raise ValueError(
+                "InputConvexNetwork: reserved units need a hidden layer; found no widths."
+            )
         self.size = size
         self.linear = nn.Parameter(torch.zeros(size, dtype=torch.float64))
         self.root = nn.Parameter(
@@ -81,13 +83,13 @@ class InputConvexNetwork(nn.Module):
             self.hidden_raw[-1] = longer(self.hidden_raw[-1], SILENT)
 
     @torch.no_grad()
-    def add_walls(self, skip: Tensor, bias: Tensor, slope: Tensor) -> None:
-        """Give the reserved units a meaning: slope/|S| s(S·x + b), a wall that rises along S.
+    def add_barriers(self, skip: Tensor, bias: Tensor, slope: Tensor) -> None:
+        """Give the reserved units a meaning: slope/|S| s(S·x + b), a barrier that rises along S.
 
         Args:
             skip: S, shape ``(reserved, size)``.
             bias: b, shape ``(reserved,)``.
-            slope: Norm of the gradient far up the wall, ``(reserved,)``.
+            slope: Norm of the gradient far up the barrier, ``(reserved,)``.
         """
         n = self.reserved
         self.skip[-1][-n:] = skip

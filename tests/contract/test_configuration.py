@@ -1,0 +1,97 @@
+"""The keys of a TOML: few, all on one page, and those of earlier versions named with the new."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ibvonn_train.simulation.simulation_config import SetConfig, SimulationConfig
+from ibvonn_train.training.training_config import (
+    ConfigError,
+    LossWeights,
+    StageConfig,
+    TrainingConfig,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+TABLES: dict[str, Any] = {
+    "[simulation]": SimulationConfig,
+    "[[simulation.sets]]": SetConfig,
+    "[training]": TrainingConfig,
+    "[[training.stages]]": StageConfig,
+    "[training.stages.loss]": LossWeights,
+}
+MOST_KEYS = 40
+STAGE = {"name": "a", "optimiser": "adam", "steps": 3}
+
+
+def keys(table: Any) -> list[str]:
+    return [item.name for item in fields(table)]
+
+
+def default(item: Any) -> str:
+    """Default value of a field as the page writes it."""
+    if item.default_factory is not MISSING:
+        return "`{}`"
+    return "required" if item.default is MISSING else f"`{json.dumps(item.default)}`"
+
+
+def test_there_are_at_most_forty_keys() -> None:
+    count = {name: len(fields(table)) for name, table in TABLES.items()}
+    assert sum(count.values()) <= MOST_KEYS, count
+
+
+def test_the_page_has_every_key_with_its_default() -> None:
+    text = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^## `(\S+)`\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE))
+    assert list(sections) == list(TABLES)
+    for name, table in TABLES.items():
+        rows = re.findall(r"^\| `(\w+)` \| (.*?) \| ", sections[name], re.MULTILINE)
+        expected = [(item.name, default(item)) for item in fields(table)]
+        assert rows == expected, name
+
+
+def test_every_key_is_used_by_a_shipped_study_or_named_as_a_choice() -> None:
+    """A key that no study sets is a constant; the exceptions are choices that a user has."""
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "configs").glob("*.toml")]
+    words = {word for text in texts for word in re.findall(r"\b(\w+)(?= = |\]+$)", text, re.M)}
+    unused = {key for table in TABLES.values() for key in keys(table)} - words
+    assert unused == {"decoder", "width"}
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"stages": [STAGE | {"loss": {"tie": 1.0}}]}, "now called 'free_energy_consistency'"),
+        (
+            {"stages": [STAGE | {"loss": {"tie_gradient": 1.0}}]},
+            "now called 'driving_force_consistency'",
+        ),
+        ({"stages": [STAGE | {"loss": {"weak": 1.0}}]}, "'weak' is now called 'weak_form'"),
+        ({"stages": [STAGE | {"loss": {"gauge": 1.0}}]}, "now called 'translation_invariance'"),
+        ({"stages": [STAGE | {"loss": {"internal": 1.0}}]}, "now the key 'internal_weight'"),
+        ({"model": {"walls": 1}}, r"'entropic_barriers' \(once 'walls'\)"),
+        ({"data": {"nodes": 64}}, "'nodes' is a key of \\[training\\]"),
+        ({"device": "cuda"}, "'device' is now an argument of train and the option --device"),
+    ],
+)
+def test_a_key_of_an_earlier_version_is_refused_with_what_became_of_it(
+    table: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TrainingConfig.from_dict(table)
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: table.__name__)
+def test_what_became_of_a_key_names_a_key_that_there_is(table: Any) -> None:
+    every = {key for each in TABLES.values() for key in keys(each)}
+    former = getattr(table, "FORMER_KEYS", {})
+    assert not former.keys() & set(keys(table))
+    for words in former.values():
+        named = set(re.findall(r"'(\w+)'", words)) - {"walls", "validation"}
+        assert named <= every, words
