@@ -148,7 +148,7 @@ def test_evaluate_prints_tables_and_writes_json_and_figures(
     )  # fmt: skip
     assert code == 0
     shown = capsys.readouterr().out
-    for words in ("external force", "floor", "f against F_flow", "Markov residual"):
+    for words in ("external force", "sampling error", "f against F_flow", "Markov residual"):
         assert words in shown
     record = json.loads((tmp_path / "result.json").read_text())
     assert record["gauge_of_internal_variables"] == "training set"
