@@ -34,10 +34,10 @@ class Evidence:
             self.measured.internal.reshape(-1, law.internal_size),
         )
 
-    def some_states(self, law: Law, seed: int = 3) -> tuple[FloatArray, FloatArray]:
+    def some_states(self, law: Law) -> tuple[FloatArray, FloatArray]:
         """Return a random choice of the states as rows."""
         strain, internal = self.all_states(law)
-        pick = np.random.default_rng(seed).permutation(len(strain))[: self.count]
+        pick = np.random.default_rng(3).permutation(len(strain))[: self.count]
         return strain[pick], internal[pick]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from ..data.ensemble import TrajectoryEnsemble
 from ..evaluation.evaluate import Evaluation
@@ -45,7 +45,6 @@ def certify(
     data: TrajectoryEnsemble,
     evaluation: Evaluation,
     slow: TrajectoryEnsemble | None = None,
-    audits: Sequence[MakeAudit] = AUDITS,
 ) -> list[Audit]:
     """Audit a law.
 
@@ -54,11 +53,10 @@ def certify(
         data: Unseen data of the system.
         evaluation: Of the law on these data.
         slow: Slow protocols for Jarzynski's equality; without them it is not available.
-        audits: Which audits.
 
     Returns:
         The audits that have a meaning for the system.
     """
     evidence = Evidence(data, evaluation.measured, slow)
-    made = (audit(law, evidence) for audit in audits)
+    made = (audit(law, evidence) for audit in AUDITS)
     return [each for each in made if each is not None]

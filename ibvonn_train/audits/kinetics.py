@@ -17,6 +17,8 @@ LAGS = (10, 20, 40)
 """How far back, in stored steps, the history is asked."""
 FEATURES = 100
 """Random features of the present state, besides its products."""
+DEFECT_STATES = 300
+"""States at which the stress defect is measured."""
 
 
 def markov_residual(law: Law, evidence: Evidence) -> Audit:
@@ -142,7 +144,7 @@ def _root_mean_square(values: FloatArray) -> float:
     return float(np.sqrt(np.mean(values**2)))
 
 
-def stress_defect(law: Law, evidence: Evidence, states: int = 300) -> Audit | None:
+def stress_defect(law: Law, evidence: Evidence) -> Audit | None:
     """Under a rigid translation of the microstates α must not change: ⟨ψ'⟩ ∂f/∂α against σ.
 
     Where it does, the mean force is ∂f/∂ε + ⟨ψ'⟩ ∂f/∂α and not ∂f/∂ε (theory A3).
@@ -151,7 +153,7 @@ def stress_defect(law: Law, evidence: Evidence, states: int = 300) -> Audit | No
         return None
     data, measured = evidence.data, evidence.measured
     shape = measured.strain.shape[:3]
-    pick = np.random.default_rng(6).permutation(int(np.prod(shape)))[:states]
+    pick = np.random.default_rng(6).permutation(int(np.prod(shape)))[:DEFECT_STATES]
     at = np.unravel_index(pick, shape)
     x = data.microstate[at].astype(np.float64)
     step = 1e-2 * float(x.std())

@@ -89,26 +89,6 @@ class ExactTrap:
             means[:, n + 1], variances[:, n + 1] = m, v
         return means, variances
 
-    def continuous_mean(
-        self, time: FloatArray, control: FloatArray, control_rate: FloatArray, mean: FloatArray
-    ) -> FloatArray:
-        r"""Return the mean in continuous time, :math:`\eta\dot m = k(\lambda - 2m)`.
-
-        λ is the cubic through the stored λ and λ̇; the rest is exact. Arguments and result as in
-        :meth:`discrete_moments`.
-        """
-        rate = 2 * self.stiffness / self.friction
-        path = CubicHermiteSpline(time, control, control_rate, axis=1)
-        nodes, weights = np.polynomial.legendre.leggauss(8)
-        means = np.empty_like(control)
-        means[:, 0] = mean
-        for n, interval in enumerate(np.diff(time)):
-            t = time[n] + interval * (nodes + 1) / 2
-            kernel = np.exp(-rate * (time[n + 1] - t)) * weights * interval / 2
-            drive = path(t) @ kernel * self.stiffness / self.friction
-            means[:, n + 1] = means[:, n] * np.exp(-rate * interval) + drive
-        return means
-
     @staticmethod
     def ensemble(mean: FloatArray, variance: FloatArray, replicas: int = 2000) -> FloatArray:
         """Return noise-free ensembles: Gaussian quantiles of mean m and the given variance.

@@ -74,12 +74,15 @@ def trap_law(stiffness: float = 1.0, friction: float = 1.0) -> LawParameters:
     )
 
 
+STRAIN_RANGE = 0.1
+"""Declared half width of the envelope of the standard linear solid, for ε and α."""
+
+
 def standard_linear_solid(
     *,
     bulk: tuple[float, float] = (1.0, 0.5),
     shear: tuple[float, float] = (0.5, 0.5),
     viscosity: tuple[float, float] = (1.0, 0.5),
-    strain_range: float = 0.1,
 ) -> LawParameters:
     """Isotropic standard linear solid in three dimensions; α is the viscous strain.
 
@@ -91,7 +94,6 @@ def standard_linear_solid(
         bulk: Bulk moduli K_∞ and K_1.
         shear: Shear moduli G_∞ and G_1.
         viscosity: Bulk and shear viscosity of V.
-        strain_range: Declared half width of the envelope, for strain and viscous strain.
     """
     equilibrium = isotropic(bulk[0], shear[0])
     branch = isotropic(bulk[1], shear[1])
@@ -100,8 +102,8 @@ def standard_linear_solid(
         quadratic,
         np.asarray(np.linalg.inv(isotropic(*viscosity)), dtype=np.float64),
         strain_size=6,
-        internal_scale=np.full(6, strain_range),
-        envelope=np.tile([-strain_range, strain_range], (12, 1)),
+        internal_scale=np.full(6, STRAIN_RANGE),
+        envelope=np.tile([-STRAIN_RANGE, STRAIN_RANGE], (12, 1)),
     )
 
 

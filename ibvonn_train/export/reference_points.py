@@ -53,14 +53,12 @@ def random_states(
     return {"strain": strain, "strain_old": old[:, :m], "statev": old[:, m:], "dt": dt}
 
 
-def law_reference(
-    law: ConstitutiveLaw, time_step: FloatArray, n_points: int = 64, seed: int = 0
-) -> Arrays:
-    """Values of ``constitutive`` and ``rates``, half of the points reaching beyond the envelope."""
-    generator = np.random.default_rng(seed)
-    box, half = (law.envelope, law.strain_size, time_step), n_points // 2
-    inside = random_states(*box, half, generator)
-    outside = random_states(*box, n_points - half, generator, reach=BEYOND)
+def law_reference(law: ConstitutiveLaw, time_step: FloatArray) -> Arrays:
+    """Values of ``constitutive`` and ``rates`` at 64 points, half of them beyond the envelope."""
+    generator = np.random.default_rng(0)
+    box = law.envelope, law.strain_size, time_step
+    inside = random_states(*box, 32, generator)
+    outside = random_states(*box, 32, generator, reach=BEYOND)
     inputs = {key: np.concatenate([inside[key], outside[key]]) for key in inside}
     steps = evaluate("constitutive", law.update(), inputs, OUTPUTS)
     points = {key: inputs[key] for key in ("strain", "statev")}

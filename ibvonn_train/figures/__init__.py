@@ -1,4 +1,4 @@
-"""Figures for a person: PNG files, drawn without a display."""
+"""Figures as PNG files, drawn without a display."""
 
 from .card_figure import write_card as write_card
 from .certificate_figure import certificate_page as certificate_page

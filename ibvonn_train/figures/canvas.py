@@ -1,8 +1,8 @@
-"""Figures as files: one place that knows the backend and the resolution."""
+"""Figures as files; backend and resolution are defined here."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ def canvas(
 ) -> Iterator[tuple[Figure, Any]]:
     """Yield a figure and its axes, an array ``(rows, columns)``; write the PNG at the end.
 
-    No pyplot and no display: nothing global is changed.
+    It uses neither pyplot nor a display, so no global state changes.
     """
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
@@ -29,6 +29,12 @@ def canvas(
     yield figure, axes
     with replacing(path) as stream:
         figure.savefig(stream, format=path.suffix[1:] or "png", dpi=150)
+
+
+def unit_of(units: Mapping[str, str], quantity: str) -> str:
+    """Return the unit of a quantity for the label of an axis; a dash where it is dimensionless."""
+    unit = units.get(quantity, "1")
+    return "–" if unit == "1" else unit
 
 
 def shades(count: int) -> Any:

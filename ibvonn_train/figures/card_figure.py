@@ -1,4 +1,4 @@
-"""The model card with its figure, of any exported model."""
+"""Model card of an exported model, with its figure."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ def write_card(directory: str | Path, seeds: list[dict[str, Any]] | None = None)
     """Draw the response of an exported model and write its card.
 
     Args:
-        directory: The model.
-        seeds: Spread over seeds for its manifest, see `report.seeds_entry`; by default the manifest
-            stays as it is.
+        directory: Exported model.
+        seeds: Spread over seeds for its manifest, see `studies.tables.seeds_entry`; by default the
+            manifest does not change.
 
     Returns:
-        The card.
+        Path of the card.
 
     Raises:
         ValueError: If the directory is not an exported model.
     """
     folder = Path(directory)
-    manifests.read(folder)  # refused before anything is drawn over
+    manifests.read(folder)  # raises before the figure is overwritten
     response(folder / manifests.RESPONSE, folder)
     manifests.add(folder, **({} if seeds is None else {"seeds": seeds}))
     return folder / manifests.CARD

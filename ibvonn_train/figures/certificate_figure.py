@@ -14,7 +14,12 @@ OTHER = "#8a6d1e"
 
 
 def certificate_page(path: Path, certificate: Sequence[Audit]) -> None:
-    """Draw each audit with its value, band, verdict and what it was made on."""
+    """Draw a table of the audits.
+
+    Args:
+        path: PNG file.
+        certificate: Audits in their order.
+    """
     rows = [_row(audit) for audit in certificate]
     height = 0.36 * len(rows) + 0.8
     with canvas(path, size=(11.5, height)) as (figure, axes):
@@ -22,8 +27,8 @@ def certificate_page(path: Path, certificate: Sequence[Audit]) -> None:
         figure.suptitle("certificate", fontsize=11)
         table = axes[0, 0].table(
             rows,
-            colLabels=["audit", "value", "acceptance range", "verdict", "on what"],
-            colWidths=[0.2, 0.08, 0.1, 0.11, 0.51],
+            colLabels=["audit", "value", "acceptance range", "verdict", "what was measured"],
+            colWidths=[0.2, 0.08, 0.12, 0.11, 0.49],
             cellLoc="left",
             bbox=[0, 0, 1, 1],
         )
@@ -39,4 +44,4 @@ def certificate_page(path: Path, certificate: Sequence[Audit]) -> None:
 def _row(audit: Audit) -> list[str]:
     low, high = ("…" if end is None else f"{end:g}" for end in audit.band)
     value = "-" if audit.value is None else f"{audit.value:.4g}"
-    return [audit.audit, value, f"[{low}, {high}]", audit.verdict, fill(audit.detail, 95)]
+    return [audit.audit, value, f"{low} to {high}", audit.verdict, fill(audit.detail, 92)]

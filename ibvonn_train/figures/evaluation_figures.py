@@ -19,22 +19,22 @@ def report(
     folder: Path,
     law: Law,
     data: Mapping[str, TrajectoryEnsemble],
-    found: Mapping[str, Evaluation],
+    evaluations: Mapping[str, Evaluation],
     audits: Sequence[Audit] = (),
     training_log: Path | None = None,
 ) -> list[Path]:
-    """Draw what can be drawn of a law.
+    """Draw all figures for which a law and its data suffice.
 
     Args:
-        folder: Receives the PNG files.
-        law: The law.
+        folder: Folder for the PNG files.
+        law: Evaluated law.
         data: Name → ensemble.
-        found: Name → evaluation on it.
-        audits: The certificate, if there is one.
-        training_log: ``log.csv`` of the training, if there is one.
+        evaluations: Name → evaluation of the law on this ensemble.
+        audits: Certificate; no page is drawn without it.
+        training_log: ``log.csv`` of the training; no history is drawn without it.
 
     Returns:
-        The files.
+        Paths of the PNG files.
     """
     written: list[Path] = []
 
@@ -42,17 +42,17 @@ def report(
         written.append(folder / f"{name}.png")
         return written[-1]
 
-    for name, each in data.items():
-        for drive in found[name].predicted:
+    for name, ensemble in data.items():
+        for drive in evaluations[name].predicted:
             suffix = "" if drive == "controlled" else f"_{drive}_driven"
-            trajectories(to(f"trajectories_{name}{suffix}"), each, found[name], drive)
+            trajectories(to(f"trajectories_{name}{suffix}"), ensemble, evaluations[name], drive)
     first = next(iter(data))
-    if found[first].known is not None:
-        internal_variable(to("internal_variable"), found[first])
+    if evaluations[first].known is not None:
+        internal_variable(to("internal_variable"), evaluations[first])
     if law.has_decoder and data[first].microstate.shape[-1] == 1:
         densities(to("densities"), law, data[first])
     if law.has_potentials:
-        potentials(to("potentials"), law, data[first], found[first])
+        potentials(to("potentials"), law, data[first], evaluations[first])
     if training_log is not None:
         training_history(to("training"), training_log)
     if audits:

@@ -1,4 +1,4 @@
-"""The history of a training."""
+"""History of a training."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def training_history(path: Path, log: Path) -> None:
     """Draw every term of the loss over the steps of each stage.
 
     Args:
-        path: PNG.
-        log: The ``log.csv`` of a training: stage, step, quantity, value.
+        path: PNG file.
+        log: ``log.csv`` of a training, with the columns stage, step, quantity and value.
     """
     stages: dict[str, dict[str, list[tuple[int, float]]]] = defaultdict(lambda: defaultdict(list))
     with log.open(newline="", encoding="utf-8") as file:
@@ -27,15 +27,15 @@ def training_history(path: Path, log: Path) -> None:
     names = sorted({quantity for terms in stages.values() for quantity in terms})
     colours = {name: f"C{i % 10}" for i, name in enumerate(names)}
     count = max(1, len(stages))
-    with canvas(path, 1, count, size=(3.2 * count + 1, 3.2)) as (_, axes):
+    with canvas(path, 1, count, size=(3.2 * count + 1, 4.2)) as (_, axes):
         for axis, (stage, terms) in zip(axes[0], stages.items(), strict=False):
             for quantity, points in terms.items():
                 steps, values = (np.array(column) for column in zip(*points, strict=True))
                 label = quantity
-                if values.min() <= 0:  # a likelihood: only its differences mean something
-                    values, label = values - values.min(), f"{quantity} − its least"
+                if values.min() <= 0:  # a log-likelihood is defined up to a constant
+                    values, label = values - values.min(), f"{quantity} − minimum"
                 shown = np.where(values > 0, values, np.nan)
                 axis.plot(steps, shown, color=colours[quantity], label=label)
-            axis.set(xlabel="step", title=stage, yscale="log")
-            axis.legend(fontsize=6)
+            axis.set(xlabel="optimiser step", title=stage, yscale="log")
+            axis.legend(fontsize=6, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
         axes[0, 0].set(ylabel="terms of the loss")

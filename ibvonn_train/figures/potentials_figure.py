@@ -14,30 +14,30 @@ from ..data.ensemble import TrajectoryEnsemble
 from ..evaluation import Evaluation, Law
 from ..evaluation.interface import FloatArray
 from ..evaluation.noise_free import exact_trap_of
-from .canvas import canvas, shades
+from .canvas import canvas, shades, unit_of
 
 STATES = 800
 
 
-def potentials(path: Path, law: Law, data: TrajectoryEnsemble, found: Evaluation) -> None:
-    """Draw f against its truth, f over the envelope, and φ over the driving force.
+def potentials(path: Path, law: Law, data: TrajectoryEnsemble, evaluation: Evaluation) -> None:
+    """Draw f against a reference, f over the envelope, and φ over the driving force.
 
-    The truth of f is the exact one of the trap, else the decoder's own free energy.
+    The reference of f is the exact one of the trap, or else the decoder free energy.
 
     Args:
-        path: PNG.
-        law: A law of one strain component with potentials.
-        data: The ensemble.
-        found: Evaluation of the law on it.
+        path: PNG file.
+        law: Law with potentials.
+        data: Ensemble.
+        evaluation: Evaluation of the law on this ensemble.
     """
-    rows = found.measured.strain.size // law.strain_size
+    rows = evaluation.measured.strain.size // law.strain_size
     pick = np.random.default_rng(0).permutation(rows)[:STATES]
-    strain = found.measured.strain.reshape(-1, law.strain_size)[pick]
-    internal = found.measured.internal.reshape(-1, law.internal_size)[pick]
-    with canvas(path, 1, 3, size=(11.0, 3.4)) as (_, axes):
+    strain = evaluation.measured.strain.reshape(-1, law.strain_size)[pick]
+    internal = evaluation.measured.internal.reshape(-1, law.internal_size)[pick]
+    with canvas(path, 1, 3, size=(11.0, 4.0)) as (_, axes):
         _energy(axes[0, 0], law, data, strain, internal, pick)
         _surface(axes[0, 1], law, strain, internal)
-        _dissipation(axes[0, 2], law, strain, internal)
+        _dissipation(axes[0, 2], law, strain, internal, unit_of(data.units, "energy"))
 
 
 def _energy(
@@ -52,16 +52,22 @@ def _energy(
     exact = exact_trap_of(data)
     if exact is not None and law.internal_size == 1:
         mean = data.microstate[:, :, 0, :, 0].mean(-1, dtype=np.float64).reshape(-1)[pick]
-        truth, label = exact.energy(strain[:, 0], mean), "exact f"
+        reference, label = exact.energy(strain[:, 0], mean), "exact f"
     elif knows_energy(law) and law.has_decoder and data.microstate.shape[-1] == 1:
-        truth, label = flow_energy(law, strain, internal), "F of the decoder"
+        reference, label = flow_energy(law, strain, internal), "decoder free energy"
     else:
         axis.axis("off")
         return
-    axis.plot(truth - truth.mean(), energy - energy.mean(), ".", ms=2)
-    ends = [(truth - truth.mean()).min(), (truth - truth.mean()).max()]
+    reference = reference - reference.mean()
+    axis.plot(reference, energy - energy.mean(), ".", ms=2)
+    ends = [reference.min(), reference.max()]
     axis.plot(ends, ends, "k-", lw=0.5)
-    axis.set(xlabel=f"{label} (mean removed)", ylabel="learned f (mean removed)", title="f")
+    unit = unit_of(data.units, "energy")
+    axis.set(
+        xlabel=f"{label} − mean [{unit}]",
+        ylabel=f"learned f − mean [{unit}]",
+        title="free energy f",
+    )
 
 
 def _surface(axis: Any, law: Law, strain: FloatArray, internal: FloatArray) -> None:
@@ -79,15 +85,17 @@ def _surface(axis: Any, law: Law, strain: FloatArray, internal: FloatArray) -> N
     axis.contour(eps, alpha, energy, levels=levels, linewidths=0.8)
     axis.plot(strain[:, 0], internal[:, 0], "k.", ms=1)
     others = [s for s, n in (("ε", law.strain_size), ("α", law.internal_size)) if n > 1]
-    rest = f" (other {' and '.join(others)} at their medians)" if others else ""
+    rest = f"\n(other {' and '.join(others)} at their medians)" if others else ""
     axis.set(
-        xlabel="strain ε1" if law.strain_size > 1 else "strain ε",
-        ylabel="α1" if law.internal_size > 1 else "α",
+        xlabel=f"strain {'ε1' if law.strain_size > 1 else 'ε'} [–]",
+        ylabel=f"internal variable {'α1' if law.internal_size > 1 else 'α'} [–]",
         title=f"f over the envelope{rest}",
     )
 
 
-def _dissipation(axis: Any, law: Law, strain: FloatArray, internal: FloatArray) -> None:
+def _dissipation(
+    axis: Any, law: Law, strain: FloatArray, internal: FloatArray, energy_unit: str
+) -> None:
     force = law.rates(strain, internal).driving_force
     reach = np.quantile(np.abs(force), 0.99, axis=0)
     grid = np.linspace(-1, 1, 101)[:, None] * reach
@@ -99,5 +107,10 @@ def _dissipation(axis: Any, law: Law, strain: FloatArray, internal: FloatArray) 
                   label=f"ε = {strain[at, 0]:.2g}, α = {internal[at, 0]:.2g}")  # fmt: skip
         quadratic = 0.5 * np.einsum("ni,ij,nj->n", grid, mobility[50], grid)
         axis.plot(grid[:, 0], quadratic, color=colour, ls=":", lw=1)
-    axis.legend(fontsize=6)
-    axis.set(xlabel="driving force g", ylabel="φ", title="φ (dots: its quadratic part at g = 0)")
+    axis.legend(fontsize=6, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
+    power = "–" if energy_unit == "–" else f"{energy_unit}/time"
+    axis.set(
+        xlabel=f"driving force g [{energy_unit}]",
+        ylabel=f"dual dissipation potential φ [{power}]",
+        title="φ (dotted: quadratic part at g = 0)",
+    )

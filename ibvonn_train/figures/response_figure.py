@@ -1,4 +1,4 @@
-"""What a law does: its stress in one cycle of strain, at three rates."""
+"""Response of a law to one cycle of strain at three rates."""
 
 from __future__ import annotations
 
@@ -13,21 +13,28 @@ from ..export.runtimes.onnx_session import session
 from ..files.model_directory import read_listed
 from .canvas import canvas, shades
 
-SLOWER = (1.0, 0.1, 0.01)
-"""Rates over the fastest of the envelope."""
+RATES = (1.0, 0.1, 0.01)
+"""Strain rates over the largest of the envelope."""
 
 MOST_STEPS = 100_000
-"""Bound on the time steps of a cycle, whatever a manifest says."""
+"""Bound on the time steps of a cycle for any envelope."""
 
 STEPS = 400
-"""Time steps of a cycle, or more where the longest step of the envelope asks for them."""
+"""Time steps of a cycle; more where the longest step of the envelope requires them."""
 
 
 def response(path: Path, directory: Path) -> None:
     """Draw stress and first internal variable over the first strain component of an exported model.
 
     The strain goes from zero to the upper end of the envelope, to the lower, and back; its other
-    components stay zero. Dotted where the state is outside the envelope.
+    components stay zero. Curves are dotted where the state is outside the envelope.
+
+    Args:
+        path: PNG file.
+        directory: Exported model.
+
+    Raises:
+        ValueError: If the directory is not a model, or its envelope has no rates or time steps.
     """
     manifest = manifests.read(directory)
     ranges = manifest["envelope"]
@@ -41,13 +48,13 @@ def response(path: Path, directory: Path) -> None:
     units = manifest["units"]
     labels = [_with_unit(names[0]), _with_unit(names[1], units["stress"]), _with_unit(names[2])]
     with canvas(path, 1, 2, size=(9.0, 3.2)) as (figure, axes):
-        for slower, colour in zip(SLOWER, shades(len(SLOWER)), strict=True):
-            rate = slower * fastest
+        for ratio, colour in zip(RATES, shades(len(RATES)), strict=True):
+            rate = ratio * fastest
             strain, stress, internal, inside = _cycle(directory, manifest, rate)
             for axis, values in zip(axes[0], (stress, internal), strict=True):
                 axis.plot(strain, values, ":", color=colour, lw=0.8)
-                known = np.where(inside, values, np.nan)
-                axis.plot(strain, known, color=colour, lw=1.5, label=f"{rate:.3g}")
+                supported = np.where(inside, values, np.nan)
+                axis.plot(strain, supported, color=colour, lw=1.5, label=f"{rate:.3g}")
         for axis, label in zip(axes[0], labels[1:], strict=True):
             axis.set(xlabel=labels[0], ylabel=label)
         per_time = "[1/time]" if units["time"] == "1" else f"[1/{units['time']}]"
@@ -62,14 +69,14 @@ def response(path: Path, directory: Path) -> None:
 
 
 def _with_unit(quantity: str, unit: str = "1") -> str:
-    """Return the label of an axis; "1" is the unit of what has no dimension."""
+    """Return the label of an axis; "1" is the unit of a dimensionless quantity."""
     return f"{quantity} [–]" if unit == "1" else f"{quantity} [{unit}]"
 
 
 def _cycle(
     directory: Path, manifest: dict[str, Any], rate: float
 ) -> tuple[npt.NDArray[np.float64], ...]:
-    """Return strain, stress, internal variable (first components) and where the state is inside."""
+    """Return the first components of strain, stress and α, and whether the state is inside."""
     ranges = manifest["envelope"]
     low, high = min(0.0, ranges["strain"][0][0]), max(0.0, ranges["strain"][0][1])
     longest = ranges["time_step"][1]
@@ -82,7 +89,7 @@ def _cycle(
     strain, statev = np.zeros((steps + 1, 1, n_strain)), np.zeros((1, n_internal))
     strain[:, 0, 0] = path
     dt = np.full((1, 1), duration / steps)
-    found = np.full((steps + 1, 3), np.nan)
+    outputs = np.full((steps + 1, 3), np.nan)
     for i in range(steps + 1):
         inputs = {
             "strain": strain[i],
@@ -91,5 +98,5 @@ def _cycle(
             "dt": dt if i else 0.0 * dt,
         }
         stress, statev, validity = law.run(["stress", "statev_new", "validity"], inputs)
-        found[i] = stress[0, 0], statev[0, 0], validity[0, 0]
-    return path, found[:, 0], found[:, 1], found[:, 2] == 0.0
+        outputs[i] = stress[0, 0], statev[0, 0], validity[0, 0]
+    return path, outputs[:, 0], outputs[:, 1], outputs[:, 2] == 0.0

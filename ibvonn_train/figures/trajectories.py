@@ -1,4 +1,4 @@
-"""Trajectories: ensembles against roll-outs."""
+"""Trajectories of ensembles and of roll-outs."""
 
 from __future__ import annotations
 
@@ -9,62 +9,68 @@ import numpy as np
 
 from ..data.ensemble import TrajectoryEnsemble
 from ..evaluation import Evaluation
-from .canvas import canvas, shades
+from .canvas import canvas, shades, unit_of
 
 LABELS = {
-    "force": "external force",
-    "strain": "strain ε",
-    "stress": "stress σ",
-    "internal": "internal variable α",
+    "force": "external force F_ex",
+    "strain": "strain ε [–]",
+    "internal": "internal variable α [–]",
 }
 
 
 def trajectories(
     path: Path,
     data: TrajectoryEnsemble,
-    found: Evaluation,
+    evaluation: Evaluation,
     drive: str | None = None,
     cases: Sequence[int] | None = None,
 ) -> None:
     """Draw measured and predicted trajectories of some protocols.
 
     Args:
-        path: PNG.
-        data: The ensemble.
-        found: Evaluation of a law on it.
-        drive: Which of its roll-outs; by default the first.
-        cases: Which protocols; by default three of them. Of a chain, the first, middle and last
-            site of the last of these protocols are drawn.
+        path: PNG file.
+        data: Ensemble.
+        evaluation: Evaluation of a law on this ensemble.
+        drive: Key of the roll-out; by default the first.
+        cases: Indices of the protocols; by default three of them. For a chain, the first, middle
+            and last site of the last of these protocols are drawn.
     """
-    drive = drive or next(iter(found.predicted))
-    run, sites = found.predicted[drive], found.measured.strain.shape[2]
+    drive = drive or next(iter(evaluation.predicted))
+    run, sites = evaluation.predicted[drive], evaluation.measured.strain.shape[2]
     if cases is None:
         cases = sorted({0, (len(data.control) - 1) // 2, len(data.control) - 1})
     rows = ["force", "internal"] if sites == 1 else ["force", "strain", "internal"]
-    size = (6.5, 2.2 * len(rows) + 0.4)
+    size = (7.3, 2.2 * len(rows) + 0.4)
     with canvas(path, len(rows), size=size, sharex=True) as (figure, axes):
         for axis, name in zip(axes[:, 0], rows, strict=True):
-            measured, predicted = getattr(found.measured, name), getattr(run, name)
+            measured, predicted = getattr(evaluation.measured, name), getattr(run, name)
             if name == "force" or sites == 1:
                 lines = [(case, 0, f"{case}") for case in cases]
             else:
-                some = sorted({0, sites // 2, sites - 1})
-                lines = [(cases[-1], site, f"site {site + 1}") for site in some]
+                chosen = sorted({0, sites // 2, sites - 1})
+                lines = [(cases[-1], site, f"site {site + 1}") for site in chosen]
             for colour, (case, site, label) in zip(shades(len(lines)), lines, strict=True):
                 at = (case,) if name == "force" else (case, slice(None), site, 0)
                 axis.plot(data.time, measured[at], color=colour, lw=3, alpha=0.4, label=label)
                 axis.plot(data.time, predicted[at], color=colour, lw=1, ls="--")
             title = "protocol" if name == "force" or sites == 1 else f"protocol {cases[-1]}"
-            axis.legend(title=title, fontsize=7, title_fontsize=7)
+            axis.legend(
+                title=title,
+                fontsize=7,
+                title_fontsize=7,
+                loc="center left",
+                bbox_to_anchor=(1, 0.5),
+            )
             several = name != "force" and measured.shape[-1] > 1
-            axis.set(ylabel=LABELS[name] + (" (first component)" if several else ""))
-        axes[-1, 0].set(xlabel="time")
+            unit = f" [{unit_of(data.units, 'force')}]" if name == "force" else ""
+            axis.set(ylabel=LABELS[name] + unit + (" (first component)" if several else ""))
+        axes[-1, 0].set(xlabel=f"time t [{unit_of(data.units, 'time')}]")
         errors = ", ".join(
             f"{key.split('/')[1]} {value:.2g} %"
-            for key, value in found.errors.items()
+            for key, value in evaluation.errors.items()
             if key.startswith(f"{drive}/") and np.isfinite(value)
         )
         figure.suptitle(
-            f"{data.system}, drive: {drive}; band: ensemble, dashes: law\nerrors: {errors}",
+            f"{data.system}, drive: {drive}; wide lines: ensemble, dashed: law\nerrors: {errors}",
             fontsize=9,
         )

@@ -12,7 +12,7 @@ from scipy.interpolate import CubicHermiteSpline
 
 from ..data.ensemble import TrajectoryEnsemble
 from .protocols import FloatArray, Protocol
-from .simulate_ensemble import Engine, simulate
+from .simulate_ensemble import simulate
 from .systems.registry import system_of
 from .systems.system import MicroscopicSystem
 
@@ -37,7 +37,6 @@ def repeat_from_first(
     factor: int = 10,
     seed: int,
     system: MicroscopicSystem | None = None,
-    engine: Engine = "auto",
     progress: bool = True,
 ) -> TrajectoryEnsemble:
     """Simulate the protocols of an ensemble again from its first microstates.
@@ -50,7 +49,6 @@ def repeat_from_first(
         factor: Repetitions of each first microstate.
         seed: Other than that of ``data``.
         system: The system; by default that of :func:`system_of`.
-        engine: As in :func:`simulate`.
         progress: As in :func:`simulate`.
 
     Raises:
@@ -77,6 +75,5 @@ def repeat_from_first(
         seed=seed,
         stride=stride,
         first_microstate=first,
-        engine=engine,
         progress=progress,
     )

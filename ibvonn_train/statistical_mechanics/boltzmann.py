@@ -15,6 +15,8 @@ from .microscopic_energy import Physics
 FloatArray = npt.NDArray[np.float64]
 
 NODES = 20_001
+REPLICAS = 4000
+"""Microstates that represent the equilibrium at one strain."""
 
 
 class Boltzmann:
@@ -60,10 +62,10 @@ class Boltzmann:
         weight = np.exp(log_weight - logsumexp(log_weight, axis=1, keepdims=True))
         return weight, force
 
-    def replicas(self, strain: FloatArray, *, averaged: bool, count: int = 4000) -> FloatArray:
-        """Return microstates at equal steps of probability, ``(n, count)``, of given strains."""
+    def replicas(self, strain: FloatArray, *, averaged: bool) -> FloatArray:
+        """Return microstates at equal steps of probability, ``(n, REPLICAS)``, of given strains."""
         weights = self.averaged_weights(strain)[0] if averaged else self.controlled_weights(strain)
-        places = (np.arange(count) + 0.5) / count
+        places = (np.arange(REPLICAS) + 0.5) / REPLICAS
         rows = [np.interp(places, np.cumsum(row), self.nodes) for row in weights]
         return np.stack(rows)
 

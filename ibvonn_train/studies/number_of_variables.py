@@ -1,4 +1,4 @@
-"""How many internal variables? The same training with several numbers of them, side by side."""
+"""Compare trainings with several numbers of internal variables."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ScanEntry:
-    """What one number of internal variables gives on unseen data.
+    """Results of one number of internal variables on unseen data.
 
     Attributes:
         internal_size: n_α.
         likelihood: −⟨ln q⟩ in nats per replica.
-        information: I(x; α) = its fall from n_α = 0, the nats that α retains of a microstate.
+        information: I(x; α), the decrease of −⟨ln q⟩ from n_α = 0: what α retains of a microstate.
         errors: "DRIVE/QUANTITY" → relative L2 error of roll-outs in per cent.
-        markov: Residual of the Markov audit in per cent, None for n_α = 0.
-        cpu_seconds: Of the training.
+        markov: Markov residual in per cent, None for n_α = 0.
+        cpu_seconds: CPU time of the training.
     """
 
     internal_size: int
@@ -56,17 +56,17 @@ def scan(
     sizes: Sequence[int] = (0, 1, 2, 3),
     progress: bool = True,
 ) -> list[ScanEntry]:
-    """Train with each number of internal variables and judge on unseen data.
+    """Train with several numbers of internal variables and evaluate on unseen data.
 
-    Trainings that are in ``out`` already are used again. With an averaged strain, every variable
-    after the first describes the shape of the distribution.
+    Trainings that exist in ``out`` are used again. For averaged strain, all variables but the first
+    describe the shape of the distribution.
 
     Args:
-        config: The run; its `internal_size` is replaced.
+        config: Configuration of the training; its `internal_size` is replaced.
         training: Training data, one ensemble for each duration.
         unseen: An ensemble of other seeds.
-        out: Receives a folder for each number.
-        sizes: Numbers of internal variables; 0 is added, as the information is counted from it.
+        out: Folder; it receives a folder for each number.
+        sizes: Numbers of internal variables; 0 is added, because the information refers to it.
         progress: Show progress bars.
     """
     require_alike(
@@ -81,9 +81,9 @@ def scan(
             chosen, training, folder, resume=True, physics=physics, progress=progress,
             tensorboard=False,
         )  # fmt: skip
-        logger.info("judging %d internal variables", size)
+        logger.info("evaluating the law with %d internal variables", size)
         first = entries[0].likelihood if entries else None
-        entries.append(_judged(model, folder, unseen, physics, first))
+        entries.append(_entry(model, folder, unseen, physics, first))
     return entries
 
 
@@ -110,22 +110,23 @@ def with_size(config: TrainingConfig, size: int) -> TrainingConfig:
 def scan_table(entries: Sequence[ScanEntry]) -> str:
     """Return the table: one line for each number of internal variables."""
     keys = list(entries[-1].errors)
-    header = ["n_α", "−⟨ln q⟩", "information", "Markov in %", *(f"{k} in %" for k in keys), "CPU s"]
+    header = ["n_α", "−⟨ln q⟩", "information", "Markov residual in %"]
+    header += [*(f"{key} in %" for key in keys), "CPU s"]
     rows: list[list[Cell]] = [
         [
-            str(e.internal_size),
-            e.likelihood,
-            e.information,
-            e.markov,
-            *(e.errors.get(key) for key in keys),
-            e.cpu_seconds,
+            str(entry.internal_size),
+            entry.likelihood,
+            entry.information,
+            entry.markov,
+            *(entry.errors.get(key) for key in keys),
+            entry.cpu_seconds,
         ]
-        for e in entries
+        for entry in entries
     ]
     return text_table(header, rows)
 
 
-def _judged(
+def _entry(
     model: TrainedModel,
     folder: Path,
     unseen: TrajectoryEnsemble,

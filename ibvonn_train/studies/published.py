@@ -1,8 +1,7 @@
 """Errors that the paper's reference implementation prints, in per cent: columns for comparison.
 
 Source: Qiu, Huang, Reina, *Journal of the Mechanics and Physics of Solids* (2025),
-arXiv 2501.17993, and the notebooks published with it. "Re-run" are the published networks,
-evaluated again with the same seeds on a CPU. None of these numbers is ever used as a result here.
+arXiv 2501.17993, and the notebooks published with it. They are printed for comparison only.
 """
 
 TRAP = {
@@ -15,16 +14,6 @@ TRAP = {
 }
 """Example 1, tethered particle."""
 
-TRAP_AGAIN = {
-    "force/test": 0.171,
-    "force/linear": 1.203,
-    "internal/test": 2.69,
-    "internal/linear": 1.77,
-    "free_energy/test": 8.60,
-    "dual_dissipation/test": 4.94,
-}
-"""Example 1, re-run."""
-
 CHAIN = {
     "force/strain/test": 1.08,
     "end/strain/test": 1.03,
@@ -34,13 +23,6 @@ CHAIN = {
     "end/force/sinusoidal": 6.00,
 }
 """Example 2, bistable chain, with the flow; α converted to zero mean and unit variance."""
-
-CHAIN_AGAIN = {
-    "force/strain/test": 0.99,
-    "end/strain/test": 0.85,
-    "end/force/test": 1.66,
-}
-"""Example 2 with the flow, re-run."""
 
 CHAIN_MIXTURE = {
     "force/strain/test": 1.43,

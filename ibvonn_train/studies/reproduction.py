@@ -1,4 +1,4 @@
-"""The two examples of the paper, repeated with several seeds: one table for each."""
+"""Repeat the two examples of the paper with several seeds; one table for each example."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import torch
 
 from ..audits import Audit, certify
 from ..data.ensemble import FloatArray, TrajectoryEnsemble
-from ..evaluation import Evaluation, ExportedLaw, Law, Normalisation, evaluate, open_law
+from ..evaluation import Evaluation, Law, Normalisation, evaluate, open_law
 from ..evaluation.closed_form_reference import ClosedFormReference, fitted_reference
 from ..evaluation.law_rollouts import Trajectories, encoded
 from ..evaluation.noise_free import NOISE_FREE_SEED, noise_free_means
@@ -38,11 +38,11 @@ class Quantity:
     """One line of the table.
 
     Attributes:
-        label: In words.
-        ensemble: Set of the study.
-        key: "DRIVE/QUANTITY" of the errors, or a name among the potentials.
-        published: Key of the published figures.
-        target: Aim, in per cent.
+        label: Name in the table.
+        ensemble: Name of the set of the study.
+        key: "DRIVE/QUANTITY" of the errors, or the name of a potential.
+        published: Key of the published errors.
+        target: Target of the error in per cent.
     """
 
     label: str
@@ -78,29 +78,26 @@ QUANTITIES: dict[Example, tuple[Quantity, ...]] = {
     ),
 }
 PUBLISHED: dict[Example, dict[str, dict[str, float]]] = {
-    "trap": {"published": published.TRAP, "re-run": published.TRAP_AGAIN},
-    "chain": {
-        "published": published.CHAIN,
-        "re-run": published.CHAIN_AGAIN,
-        "mixture": published.CHAIN_MIXTURE,
-    },
+    "trap": {"published": published.TRAP},
+    "chain": {"published": published.CHAIN, "published, mixture": published.CHAIN_MIXTURE},
 }
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What the runs gave.
+    """Results of the runs.
 
     Attributes:
-        example: Which.
+        example: Name of the example.
         runs: For each seed, set → evaluation.
-        baselines: Name → set → evaluation; the closed-form reference model of the chain,
-            without and with a fit.
-        certificates: For each seed, its audits.
-        mixtures: For each seed of its own, the law with a Gaussian mixture in place of the flow.
-        surprise: Decoder → −⟨ln q⟩ on the test set in nats per replica, for each of its seeds.
-        cpu_seconds: Of each training, on one core.
-        peak_gigabytes: Largest memory of the process, data included.
+        baselines: Name → set → evaluation of the closed-form reference model of the chain, without
+            and with a fit.
+        certificates: For each seed, the audits.
+        mixtures: Like ``runs``, for laws with a Gaussian mixture in place of the flow.
+        negative_log_likelihood: Decoder → −⟨ln q⟩ on the test set in nats per replica, for each
+            seed.
+        cpu_seconds: CPU time of each training, on one core.
+        peak_gigabytes: Peak memory of the process, data included.
     """
 
     example: Example
@@ -108,23 +105,15 @@ class Reproduction:
     baselines: dict[str, dict[str, Evaluation]]
     certificates: list[list[Audit]]
     mixtures: list[dict[str, Evaluation]]
-    surprise: dict[str, list[float]]
+    negative_log_likelihood: dict[str, list[float]]
     cpu_seconds: list[float]
     peak_gigabytes: float
 
     def table(self) -> str:
-        """Return the table: published figures, baselines, floor, median and spread of the seeds."""
+        """Return the table: published and reference errors, sampling error, errors of the seeds."""
         figures = PUBLISHED[self.example]
-        header = [
-            "error in %",
-            *figures,
-            *self.baselines,
-            "sampling error",
-            "median",
-            "spread",
-            "target",
-        ]
-        header += ["of exact mean", *(["own mixture"] if self.mixtures else [])]
+        header = ["error in %", *figures, *self.baselines, "sampling error", "median", "range"]
+        header += ["target", "error to noise-free", *(["own mixture"] if self.mixtures else [])]
         rows: list[list[Cell]] = []
         for line in QUANTITIES[self.example]:
             ours, mixed = (
@@ -136,7 +125,7 @@ class Reproduction:
                 [
                     line.label,
                     *(source.get(line.published) for source in figures.values()),
-                    *(_error(each[line.ensemble], line.key) for each in self.baselines.values()),
+                    *(_error(runs[line.ensemble], line.key) for runs in self.baselines.values()),
                     self.runs[0][line.ensemble].floor.get(line.key),
                     float(np.median(ours)),
                     f"{min(ours):.3g} to {max(ours):.3g}",
@@ -148,13 +137,13 @@ class Reproduction:
         seconds = self.cpu_seconds
         decoders = ", ".join(
             f"{name} {np.median(nats):.4f} ({len(nats)} seeds)"
-            for name, nats in self.surprise.items()
+            for name, nats in self.negative_log_likelihood.items()
         )
         return (
             f"{text_table(header, rows)}\n"
-            f"−⟨ln q⟩ on the test set, nats: {decoders}\n"
-            f"{len(self.runs)} seeds; training {np.median(seconds):.0f} s of CPU time "
-            f"({min(seconds):.0f} to {max(seconds):.0f}), peak memory of the process "
+            f"negative log-likelihood −⟨ln q⟩ on the test set, in nats: {decoders}\n"
+            f"{len(self.runs)} seeds; training took {np.median(seconds):.0f} s of CPU time "
+            f"({min(seconds):.0f} to {max(seconds):.0f} s), peak memory of the process "
             f"{self.peak_gigabytes:.2g} GB"
         )
 
@@ -170,12 +159,14 @@ class Reproduction:
                 ]
             ),
             "baselines": {
-                name: {ensemble: e.record() for ensemble, e in found.items()}
-                for name, found in self.baselines.items()
+                name: {ensemble: e.record() for ensemble, e in runs.items()}
+                for name, runs in self.baselines.items()
             },
-            "certificates": [[audit.record() for audit in each] for each in self.certificates],
+            "certificates": [
+                [a.record() for a in certificate] for certificate in self.certificates
+            ],
             "mixtures": [{name: e.record() for name, e in run.items()} for run in self.mixtures],
-            "surprise_nats": self.surprise,
+            "negative_log_likelihood_nats": self.negative_log_likelihood,
             "training_cpu_seconds": self.cpu_seconds,
             "peak_gigabytes": self.peak_gigabytes,
         }
@@ -185,9 +176,9 @@ def _median(errors: list[float]) -> float | None:
     return float(np.median(errors)) if np.isfinite(errors).all() else None
 
 
-def _error(found: Evaluation, key: str) -> float:
-    """Return one error; NaN for what a law without an exportable decoder does not say."""
-    return found.errors.get(key, found.potentials.get(key, np.nan))
+def _error(evaluation: Evaluation, key: str) -> float:
+    """Return one error, or NaN where the law has none, as without an exportable decoder."""
+    return evaluation.errors.get(key, evaluation.potentials.get(key, np.nan))
 
 
 def reproduce(
@@ -200,17 +191,17 @@ def reproduce(
     factor: int = 10,
     progress: bool = True,
 ) -> Reproduction:
-    """Simulate, train with several seeds, and judge every law on the test sets.
+    """Simulate, train with several seeds, and evaluate every law on the test sets.
 
-    Data and trainings that are in ``out`` already are used again.
+    Data and trainings that exist in ``out`` are used again.
 
     Args:
-        example: Which example of the paper.
+        example: Name of the example of the paper.
         config: TOML with the sets train, test and linear (trap) or sinusoidal (chain).
-        out: Folder.
-        seeds: Of the trainings.
-        mixture_seeds: Of trainings with a Gaussian mixture in place of the flow.
-        factor: Replicas of the chain's noise-free truth over those of the test set.
+        out: Folder of data and trainings.
+        seeds: Seeds of the trainings.
+        mixture_seeds: Seeds of trainings with a Gaussian mixture in place of the flow.
+        factor: Replicas of the noise-free reference of the chain over those of the test set.
         progress: Show progress bars.
     """
     study = SimulationConfig.from_toml(config)
@@ -233,23 +224,22 @@ def reproduce(
     ]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     laws = [open_law(out / folder) for folder in planned]
-    references = _references(data["train"]) if example == "chain" else {}
-    truths = {
-        name: _truths(example, laws, references, data[name], factor, progress) for name in names
-    }
+    closed_forms = _closed_forms(data["train"]) if example == "chain" else {}
+    every: list[Law] = [*laws, *closed_forms.values()]
+    references = {name: _references(example, every, data[name], factor, progress) for name in names}
     runs, certificates = [], []
     for i, law in enumerate(laws):
-        logger.info("judging %s of %s", law.name, list(planned)[i])
-        found = {name: evaluate(law, data[name], noise_free=truths[name][i]) for name in names}
-        runs.append(found)
+        logger.info("evaluating %s of %s", law.name, list(planned)[i])
+        run = {name: evaluate(law, data[name], noise_free=references[name][i]) for name in names}
+        runs.append(run)
         if i < len(seeds):
-            certificates.append(certify(law, data["test"], found["test"], data.get("slow")))
+            certificates.append(certify(law, data["test"], run["test"], data.get("slow")))
     baselines = {}
-    for i, (label, reference) in enumerate(references.items(), start=len(laws)):
-        normalisation = Normalisation.of(encoded(reference, data["train"]).internal)
+    for i, (label, closed_form) in enumerate(closed_forms.items(), start=len(laws)):
+        normalisation = Normalisation.of(encoded(closed_form, data["train"]).internal)
         baselines[label] = {
             name: evaluate(
-                reference, data[name], normalisation=normalisation, noise_free=truths[name][i]
+                closed_form, data[name], normalisation=normalisation, noise_free=references[name][i]
             )
             for name in names
         }
@@ -278,51 +268,45 @@ def _simulated(
 def _require_set(
     path: Path, data: TrajectoryEnsemble, study: SimulationConfig, chosen: SetConfig, folder: Path
 ) -> None:
-    """Refuse data of an earlier configuration that lie in the folder."""
+    """Refuse data in the folder that an earlier configuration simulated."""
     system = build_system(study, folder)
     require_system(system, data.system, data.parameters, str(path))
     count, instants, _, replicas, _ = data.microstate.shape
     protocols = build_protocols(study, chosen)
     interval = np.float64(study.time_step * chosen.stride)
     time: FloatArray = np.arange(instants, dtype=np.float64) * interval
-    wanted = {
+    expected = {
         "seed": (data.seed, chosen.seed),
         "time_step": (data.time_step, study.time_step),
         "replicas": (replicas, study.replicas),
         "protocols": (count, len(protocols)),
         "duration": (float(data.time[-1]), chosen.duration),
     }
-    differing = [f"{key} {here} and not {there}" for key, (here, there) in wanted.items()
+    differing = [f"{key} {here} and not {there}" for key, (here, there) in expected.items()
                  if not math.isclose(here, there, rel_tol=1e-6)]  # fmt: skip
     if not differing and not all(
-        np.allclose(each.value(time), λ, rtol=1e-6, atol=1e-9)
-        for each, λ in zip(protocols, data.control, strict=True)
+        np.allclose(protocol.value(time), λ, rtol=1e-6, atol=1e-9)
+        for protocol, λ in zip(protocols, data.control, strict=True)
     ):
         differing = ["other protocols"]
     if differing:
         raise ValueError(
-            f"{path}: must be what the configuration says, as it is used again; it has "
+            f"{path}: must agree with the configuration to be used again; it has "
             f"{', '.join(differing)}. Choose another folder with --out, or move the file away."
         )
 
 
-def _references(training: TrajectoryEnsemble) -> dict[str, ClosedFormReference]:
+def _closed_forms(training: TrajectoryEnsemble) -> dict[str, ClosedFormReference]:
     fitted = fitted_reference(training)
     return {"closed form, no fit": ClosedFormReference(training), fitted.name: fitted}
 
 
-def _truths(
-    example: Example,
-    laws: Sequence[ExportedLaw],
-    references: dict[str, ClosedFormReference],
-    data: TrajectoryEnsemble,
-    factor: int,
-    progress: bool,
+def _references(
+    example: Example, laws: Sequence[Law], data: TrajectoryEnsemble, factor: int, progress: bool
 ) -> Sequence[Trajectories | None]:
-    """Return the noise-free means of every law; those of the trap need no simulation."""
+    """Return the noise-free reference of each law; that of the trap needs no simulation."""
     if example == "trap":
         return [None] * len(laws)
-    every: list[Law] = [*laws, *references.values()]
     return noise_free_means(
-        every, data, seed=NOISE_FREE_SEED + data.seed, factor=factor, progress=progress
+        laws, data, seed=NOISE_FREE_SEED + data.seed, factor=factor, progress=progress
     )

@@ -33,42 +33,26 @@ QUANTITIES = {
 }
 
 
-def errors_table(
-    found: Mapping[str, Evaluation], published: Mapping[str, float] | None = None
-) -> str:
+def errors_table(evaluations: Mapping[str, Evaluation]) -> str:
     """Return the errors in per cent on several ensembles.
 
+    Columns: error against the ensemble, sampling error of the ensemble, error against the
+    noise-free reference.
+
     Args:
-        found: Name of the ensemble → evaluation.
-        published: "NAME DRIVE/QUANTITY" → published error, for a column to compare with.
+        evaluations: Name of the ensemble → evaluation.
     """
     rows: list[list[Cell]] = []
-    for name, each in found.items():
-        for key, error in each.errors.items():
-            label = _label(key)
-            rows.append(
-                [
-                    name,
-                    label,
-                    error,
-                    each.floor.get(key),
-                    each.noise_free.get(key),
-                    (published or {}).get(f"{name} {key}"),
-                ]
-            )
+    for name, evaluation in evaluations.items():
+        sampling, noise_free = evaluation.floor, evaluation.noise_free
         rows += [
-            [name, _label(key), None, None, value, None] for key, value in each.potentials.items()
+            [name, _label(key), error, sampling.get(key), noise_free.get(key)]
+            for key, error in evaluation.errors.items()
         ]
-    header = [
-        "ensemble",
-        "error in %",
-        "of ensemble",
-        "sampling error",
-        "of exact mean",
-        "published",
-    ]
-    if published is None:
-        header, rows = header[:-1], [row[:-1] for row in rows]
+        rows += [
+            [name, _label(key), None, None, error] for key, error in evaluation.potentials.items()
+        ]
+    header = ["ensemble", "quantity", "error in %", "sampling error", "error to noise-free"]
     return text_table(header, rows)
 
 
@@ -80,46 +64,50 @@ def _label(key: str) -> str:
     return QUANTITIES[quantity] + ("" if drive == "controlled" else f", {drive}-driven")
 
 
-def errors_entry(found: Mapping[str, Evaluation]) -> list[dict[str, Any]]:
-    """Return the manifest's ``errors``: of all quantities, in per cent."""
+def errors_entry(evaluations: Mapping[str, Evaluation]) -> list[dict[str, Any]]:
+    """Return the manifest's ``errors`` of all quantities, in per cent.
+
+    Args:
+        evaluations: Name of the ensemble → evaluation.
+    """
     return [
         {
             "ensemble": name,
             "quantity": _label(key),
             "error": float(error),
-            "sampling_error": each.floor.get(key),
+            "sampling_error": evaluation.floor.get(key),
         }
-        for name, each in found.items()
-        for key, error in {**each.errors, **each.potentials}.items()
+        for name, evaluation in evaluations.items()
+        for key, error in {**evaluation.errors, **evaluation.potentials}.items()
     ]
 
 
 def require_one_training(records: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any]) -> None:
-    """Check that results are those of laws trained like a model, each from a seed of its own.
+    """Require results of laws that were trained like a model, from different seeds.
 
     Args:
-        records: What ``ibvonn evaluate --json`` or ``ibvonn reproduce --json`` wrote.
-        manifest: Of the model to whose card they go.
+        records: Files of ``ibvonn evaluate --json`` or ``ibvonn reproduce --json``.
+        manifest: Manifest of the model whose card receives the results.
 
     Raises:
-        ValueError: If they are of another model, of other ensembles under the same names, or if
-            one law is among them twice.
+        ValueError: If the results are of another model or of other ensembles under the same names,
+            or if one law occurs twice.
     """
     provenance = manifest["provenance"]
     names = {manifest["name"], (provenance["config"] or {}).get("name", manifest["name"])}
     trained_on = {"training_data_sha256": provenance["data_sha256"]}
     for record in records:
-        found = str(record.get("name", record.get("example")))
-        if found not in names and not ("runs" in record and _starts(names, found)):
+        name = str(record.get("name", record.get("example")))
+        if name not in names and not ("runs" in record and _starts(names, name)):
             raise ValueError(
-                f"seeds: results must be of {' or '.join(sorted(names))}; found those of {found}."
+                f"seeds: results must be of {' or '.join(sorted(names))}; found those of {name}."
             )
         for key, expected in trained_on.items():
             if record.get(key, expected) != expected:
                 raise ValueError(
-                    f"seeds: the results of {record.get('model', found)} are of a law trained on "
+                    f"seeds: the results of {record.get('model', name)} are of a law trained on "
                     f"other data than {manifest['name']} (sha256 {str(record[key])[:12]}… and "
-                    f"{str(expected)[:12]}…). Give those of laws trained alike."
+                    f"{str(expected)[:12]}…). Give results of laws trained on the same data."
                 )
     _require_one_value(records)
     seeds = [record["seed"] for record in records if record.get("seed") is not None]
@@ -132,8 +120,9 @@ def require_one_training(records: Sequence[Mapping[str, Any]], manifest: Mapping
         if len(set(values)) < len(values):
             twice = next(value for value in values if values.count(value) > 1)
             raise ValueError(
-                f"seeds: each law counts once; one {label} was given {values.count(twice)} times"
-                f"{f' ({twice})' if label == 'seed' else ''}. Give each file once."
+                f"seeds: every law must be given once; one {label} was given "
+                f"{values.count(twice)} times{f' ({twice})' if label == 'seed' else ''}. Remove "
+                "the repeated files."
             )
     own = provenance["seed"]
     if own is not None and len(seeds) == len(records) and own not in seeds:
@@ -148,31 +137,32 @@ def _starts(names: Iterable[str], example: str) -> bool:
 
 
 def _require_one_value(records: Sequence[Mapping[str, Any]]) -> None:
-    """Ensembles of one name have one content."""
-    known: dict[str, str] = {}
+    """Require that ensembles of one name have one content."""
+    digests: dict[str, str] = {}
     for record in records:
-        for name, each in record.get("ensembles", {}).items():
-            digest = each.get("sha256")
-            if digest is not None and known.setdefault(name, digest) != digest:
+        for name, result in record.get("ensembles", {}).items():
+            digest = result.get("sha256")
+            if digest is not None and digests.setdefault(name, digest) != digest:
                 raise ValueError(
-                    f"seeds: the laws were judged on different ensembles: {name} has sha256 "
-                    f"{known[name][:12]}… in one file and {digest[:12]}… in another."
+                    f"seeds: the laws must be evaluated on the same ensembles; {name} has sha256 "
+                    f"{digests[name][:12]}… in one file and {digest[:12]}… in another. Evaluate "
+                    "all laws on one file."
                 )
 
 
 def seeds_entry(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the manifest's ``seeds``: the errors of several laws that were trained alike.
 
-    The spread of a stress is the standard deviation over the laws of what they predict, root mean
+    The spread of a stress is the standard deviation of the prediction over the laws, root mean
     square over protocols, times and sites and in per cent of the mean: the uncertainty of the law
     itself, which no error against one ensemble shows.
 
     Args:
-        records: What ``ibvonn evaluate --json`` wrote of each law, or ``ibvonn reproduce --json``
-            of all.
+        records: Files of ``ibvonn evaluate --json``, one for each law, or of ``ibvonn reproduce
+            --json``.
 
     Raises:
-        ValueError: If there are fewer than two laws, or they were judged on different ensembles.
+        ValueError: If there are fewer than two laws, or they were evaluated on different ensembles.
     """
     runs: list[Mapping[str, Any]] = []
     for record in records:
@@ -182,18 +172,19 @@ def seeds_entry(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     errors = [
         {
             (name, key): float(error)
-            for name, each in run.items()
-            for key, error in {**each["errors_percent"], **each["potentials_percent"]}.items()
+            for name, result in run.items()
+            for key, error in {**result["errors_percent"], **result["potentials_percent"]}.items()
         }
         for run in runs
     ]
-    if any(set(each) != set(errors[0]) for each in errors):
+    if any(set(of_law) != set(errors[0]) for of_law in errors):
         names = [sorted(run) for run in runs]
         raise ValueError(
-            f"seeds: the laws were judged on different ensembles or quantities: {names}."
+            f"seeds: the laws must be evaluated on the same ensembles, and have the same "
+            f"quantities; found {names}."
         )
-    known = records[0].get("stress_spread_percent") if len(records) == 1 else None
-    spreads = stress_spread(runs) if known is None else known
+    recorded = records[0].get("stress_spread_percent") if len(records) == 1 else None
+    spreads = stress_spread(runs) if recorded is None else recorded
     return [
         {
             "ensemble": name,
@@ -205,17 +196,17 @@ def seeds_entry(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "spread": spreads.get(name, {}).get(key),
         }
         for (name, key) in errors[0]
-        for values in [[each[name, key] for each in errors]]
+        for values in [[of_law[name, key] for of_law in errors]]
     ]
 
 
 def stress_spread(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """Return ensemble → "DRIVE/QUANTITY" → spread of the predicted stresses that are on record.
+    """Return ensemble → "DRIVE/QUANTITY" → spread of the recorded predicted stresses.
 
-    One law has none.
+    The result is empty for one law.
 
     Args:
-        runs: For each law, ensemble → what has ``predicted_stress``, see `Evaluation.stresses`.
+        runs: For each law, ensemble → record with ``predicted_stress``, see `Evaluation.stresses`.
     """
     return {
         name: {
@@ -228,13 +219,13 @@ def stress_spread(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, floa
 
 
 def certificate_table(audits: Sequence[Audit]) -> str:
-    """Return the audits: verdict, value, band, what was measured."""
+    """Return the audits: verdict, name, value, acceptance range, what was measured."""
     rows: list[list[Cell]] = [
-        [each.verdict, each.audit, each.value, _band(each), each.detail] for each in audits
+        [audit.verdict, audit.audit, audit.value, _range(audit), audit.detail] for audit in audits
     ]
-    return text_table(["verdict", "audit", "value", "acceptance range", "on what"], rows)
+    return text_table(["verdict", "audit", "value", "acceptance range", "what was measured"], rows)
 
 
-def _band(audit: Audit) -> str:
+def _range(audit: Audit) -> str:
     low, high = ("…" if end is None else f"{end:g}" for end in audit.band)
-    return f"[{low}, {high}]"
+    return f"{low} to {high}"

@@ -1,4 +1,4 @@
-"""What more internal variables bring."""
+"""Figure of a scan over the number of internal variables."""
 
 from __future__ import annotations
 
@@ -12,25 +12,24 @@ from .number_of_variables import ScanEntry
 
 
 def scan_figure(path: Path, entries: Sequence[ScanEntry]) -> None:
-    """Draw information, memory and errors over the number of internal variables.
+    """Draw retained information, Markov residual and errors over the number of internal variables.
 
     Args:
-        path: PNG.
-        entries: Of :func:`ibvonn_train.studies.number_of_variables.scan`.
+        path: PNG file.
+        entries: Result of :func:`ibvonn_train.studies.number_of_variables.scan`.
     """
-    sizes = [each.internal_size for each in entries]
-    with canvas(path, 1, 3, size=(9.6, 3.0)) as (_, axes):
+    sizes = [entry.internal_size for entry in entries]
+    with canvas(path, 1, 3, size=(11.2, 3.0)) as (figure, axes):
         information, memory, errors = axes[0]
-        information.plot(sizes, [each.information for each in entries], "o-")
+        information.plot(sizes, [entry.information for entry in entries], "o-")
         information.set(ylabel="information retained [nats]")
-        residual = [np.nan if each.markov is None else each.markov for each in entries]
+        residual = [np.nan if entry.markov is None else entry.markov for entry in entries]
         memory.plot(sizes, residual, "o-")
         memory.set(ylabel="Markov residual [%]")
         for key in entries[-1].errors:
-            errors.semilogy(
-                sizes, [each.errors.get(key, np.nan) for each in entries], "o-", label=key
-            )
+            values = [entry.errors.get(key, np.nan) for entry in entries]
+            errors.semilogy(sizes, values, "o-", label=key)
         errors.set(ylabel="error of roll-outs [%]")
-        errors.legend(fontsize=6)
+        figure.legend(loc="outside right center", fontsize=8)
         for axis in axes[0]:
-            axis.set(xlabel="internal variables", xticks=sizes)
+            axis.set(xlabel="number of internal variables n_α", xticks=sizes)

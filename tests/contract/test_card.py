@@ -129,7 +129,7 @@ def errors_of(value):
         ({"name": "trap"}, "results must be of exact_trap; found those of trap"),
         ({"seed": 0}, "one seed was given 2 times (0)"),
         ({"seed": None, "value": 1.0}, "one result was given 2 times"),
-        ({"sha256": "b" * 64}, "different ensembles: test has sha256 aaaaaaaaaaaa"),
+        ({"sha256": "b" * 64}, "same ensembles; test has sha256 aaaaaaaaaaaa"),
         ({"trained_on": "c" * 64}, "are of a law trained on other data than exact_trap"),
     ],
 )
@@ -193,7 +193,7 @@ def test_seeds_of_one_law_or_of_other_ensembles_are_refused(tmp_path, capsys):
     assert main(["card", str(directory), "--seeds", str(paths[0])]) == 1
     assert "at least 2 laws" in capsys.readouterr().err
     assert main(["card", str(directory), "--seeds", *map(str, paths)]) == 1
-    assert "different ensembles" in capsys.readouterr().err
+    assert "evaluated on the same ensembles" in capsys.readouterr().err
     assert "seeds" not in read(directory)
 
 

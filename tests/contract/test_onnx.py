@@ -85,14 +85,6 @@ def test_rates_in_onnx_are_those_of_torch(m, n):
         assert relative_difference(found[key], value) < PARITY, key
 
 
-def test_unrolled_graph_is_the_loop_where_its_passes_suffice():
-    law = untrained_law(1, 2)
-    update = ConstitutiveLaw.of(law).update()
-    model = constitutive_model(update, unrolled_passes=12)
-    assert not any(node.op_type == "Loop" for node in model.graph.node)
-    assert largest_gap(law, model, random_inputs(law, 300)) < PARITY
-
-
 def test_bad_points_are_refused_alone_in_onnx_too():
     law = untrained_law(1, 2)
     model = constitutive_model(ConstitutiveLaw.of(law).update()).SerializeToString()

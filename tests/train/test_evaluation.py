@@ -134,24 +134,6 @@ def test_moments_of_the_scheme_are_exact(stride: int) -> None:
     np.testing.assert_allclose(variance[0], decayed, rtol=1e-12)
 
 
-def test_scheme_approaches_continuous_time_with_first_order() -> None:
-    pull, law, errors = smooth_pull(0.7, sine=2.0, frequency=1.0), ExactTrap(), []
-    for step in (0.02, 0.01, 0.005):
-        time = np.arange(round(3.0 / step) + 1) * step
-        control, rate = pull.value(time)[None], pull.rate(time)[None]
-        start = np.zeros(1)
-        scheme, _ = law.discrete_moments(time, control, rate, step, start, start)
-        errors.append(relative_error(scheme, law.continuous_mean(time, control, rate, start)))
-    orders = np.log2(np.array(errors[:-1]) / errors[1:])
-    assert np.all((orders > 0.9) & (orders < 1.1)), (errors, orders)
-
-
-def test_continuous_mean_of_a_ramp_is_that_of_the_zener_solid() -> None:
-    time = np.linspace(0.0, 3.0, 31)
-    mean = ExactTrap().continuous_mean(time, time[None], np.ones((1, 31)), np.zeros(1))[0]
-    np.testing.assert_allclose(mean, time / 2 - (1 - np.exp(-2 * time)) / 4, atol=1e-13)
-
-
 def test_law_and_data_must_have_one_kind_of_strain(
     exact: ExportedLaw, pulls: TrajectoryEnsemble
 ) -> None:

@@ -16,17 +16,13 @@ Shape = Sequence[int | str]
 
 
 def constitutive_model(
-    update: ConstitutiveUpdate,
-    metadata: dict[str, str] | None = None,
-    *,
-    unrolled_passes: int | None = None,
+    update: ConstitutiveUpdate, metadata: dict[str, str] | None = None
 ) -> onnx.ModelProto:
     """``constitutive.onnx``: the update with Newton's iteration as a Loop.
 
     Args:
         update: The update of a law.
         metadata: Stored as ``metadata_props``.
-        unrolled_passes: Write this many passes one after the other instead of the Loop.
     """
     m, n = update.strain_size, update.internal_size
     writer = OnnxWriter()
@@ -37,13 +33,9 @@ def constitutive_model(
     def newton_pass(names: list[str]) -> list[str]:
         return writer.module(update.newton, [*fixed, *names])
 
-    if unrolled_passes is None:
-        column: Shape = ("npoints", 1)
-        shapes: list[Shape] = [("npoints", n)] * 2 + [column] * (len(state) - 2)
-        state = writer.loop(newton_pass, state, shapes, MAX_PASSES)
-    else:
-        for _ in range(unrolled_passes):
-            state = newton_pass(state)
+    column: Shape = ("npoints", 1)
+    shapes: list[Shape] = [("npoints", n)] * 2 + [column] * (len(state) - 2)
+    state = writer.loop(newton_pass, state, shapes, MAX_PASSES)
     values = writer.module(update.finish, [*fixed, bad, state[0], state[-2]])
     widths: dict[str, Shape] = {"stress": [m], "statev_new": [n], "tangent": [m, m]}
     return writer.model(
