@@ -96,7 +96,7 @@ def _nowhere(body):
         (lambda _: 0.0, TypeError, "bcs must be a list of conditions"),
         (_elsewhere, ValueError, "bcs[2] is on another function space than u"),
         (_beyond, ValueError, "the dofs of bcs[2] must lie below 11"),
-        (_nowhere, ValueError, "bcs[2] holds none on any rank"),
+        (_nowhere, ValueError, "bcs[2] has none on any rank"),
     ],
 )
 def test_a_condition_that_does_not_fit_is_refused_also_later(zener, bar, wrong, error, sentence):

@@ -30,8 +30,8 @@ ENGINEERING = [*MANDEL[:3], "gamma_xy", "gamma_xz", "gamma_yz"]
         (["e_11", "e_22", "e_21"], "", ""),
         ([f"strain_{i}" for i in range(6)], "", ""),
         (["strain"], "", ""),
-        (VOIGT, "", "component 3 is strain_yz where xy stands"),
-        (["e_11", "e_12", "e_22"], "", "component 1 is e_12 where yy stands"),
+        (VOIGT, "", "component 3 must be xy and is strain_yz"),
+        (["e_11", "e_12", "e_22"], "", "component 1 must be yy and is e_12"),
         (ENGINEERING, "", "gamma_xy names an engineering shear strain"),
         (MANDEL, "engineering strains", "described as 'engineering strains'"),
     ],
@@ -79,7 +79,7 @@ def test_a_law_of_one_strain_has_no_order(tmp_path):
     ("names", "words"),
     [
         (MANDEL[:3], "they need a law of 1, 4 or 6 strains, and this one has 3"),
-        (VOIGT, "they need strains in Mandel order, and component 3 is strain_yz"),
+        (VOIGT, "they need strains in Mandel order, and component 3 must be xy"),
         (MANDEL, ""),
     ],
 )

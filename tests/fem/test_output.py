@@ -69,7 +69,7 @@ def test_a_frame_that_cannot_be_written_is_named(zener, bar, tmp_path, monkeypat
     with FieldWriter(tmp_path / "bar.xdmf", body.law, body.u) as fields:
         fields.write(0.0)
         monkeypatch.setattr(fields, "_append", full)
-        with pytest.raises(OSError, match=r"bar.xdmf: the frame of time 0.5 .* has room"):
+        with pytest.raises(OSError, match=r"bar.xdmf: the frame of time 0.5 .* has space"):
             fields.write(0.5)
 
 

@@ -217,7 +217,7 @@ def test_an_update_without_a_change_needs_one_pass_of_the_law():
     model.kernel.update = counted
     pull.value[0] = 0.1
     assert problem.solve(0.2).converged
-    blocks = -(-problem.laws[0].points.size // problem.laws[0]._evaluation.block)
+    blocks = -(-problem.laws[0].points.size // problem.laws[0]._point_update.evaluation.block)
     calls.clear()
     problem.laws[0].update(0.2)
     assert len(calls) == blocks
