@@ -16,7 +16,7 @@ from ibvonn_fem.kernels.c_library import CLibraryKernel
 from ibvonn_fem.kernels.compiler import PLAIN_FLAGS
 from ibvonn_fem.kernels.onnx import OnnxKernel
 from ibvonn_train.closed_form.random_law import untrained_law
-from ibvonn_train.export.constitutive_law import Law
+from ibvonn_train.export.constitutive_law import ConstitutiveLaw
 from ibvonn_train.export.graphs.newton import initial_state
 from ibvonn_train.export.runtimes.onnx_files import constitutive_model, rates_model
 
@@ -59,7 +59,7 @@ class Runtimes:
         self.sizes = sizes
         parameters = untrained_law(*sizes, context=(20, 20), seed=3)
         arrays = parameters.arrays()
-        law = Law.of(parameters)
+        law = ConstitutiveLaw.of(parameters)
         self.compile_seconds: dict[str, float] = {}
         self.fast = CLibraryKernel(arrays)
         self.plain = CLibraryKernel(arrays, flags=PLAIN_FLAGS)

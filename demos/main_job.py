@@ -34,7 +34,7 @@ from tabulate import tabulate
 import ibvonn_fem
 from ibvonn_train import audits, figures
 from ibvonn_train.data.ensemble import TrajectoryEnsemble
-from ibvonn_train.evaluation import Evaluation, ExportedLaw, Gauge, evaluate
+from ibvonn_train.evaluation import Evaluation, ExportedLaw, Normalisation, evaluate
 from ibvonn_train.export import export_trained
 from ibvonn_train.export.runtimes import agreement as verify
 from ibvonn_train.simulation import Protocol, TetheredParticle, simulate, trap_of_paper
@@ -126,9 +126,9 @@ def main() -> None:
 
     print("3/6  evaluating the law on unseen data")
     law = ExportedLaw(export_trained(model, out / "draft"))
-    normalisation = Gauge.of(law.encode(training.microstate)[1])
-    test = evaluate(law, unseen, gauge=normalisation)
-    extrapolation = evaluate(law, linear, gauge=normalisation)
+    normalisation = Normalisation.of(law.encode(training.microstate)[1])
+    test = evaluate(law, unseen, normalisation=normalisation)
+    extrapolation = evaluate(law, linear, normalisation=normalisation)
     rows = learning_rows(test, extrapolation)
 
     print("4/6  auditing the law")

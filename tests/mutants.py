@@ -113,7 +113,7 @@ MUTANTS = (
         ("tests/train/test_audits_chain.py",),
     ),
     Mutant(
-        "gauge: sign of the strain that becomes zero",
+        "exported zero: sign of the strain",
         "ibvonn_train/export/from_training.py",
         "shift=np.concatenate([(strain - centre) / scale, internal])",
         "shift=np.concatenate([(-strain - centre) / scale, internal])",
@@ -271,10 +271,10 @@ MUTANTS = (
         EVALUATION,
     ),
     Mutant(
-        "gauge of internal variables: inverse covariance in place of its root",
-        "ibvonn_train/evaluation/errors.py",
-        "np.linalg.inv(np.linalg.cholesky(covariance))",
-        "np.linalg.inv(covariance)",
+        "normalisation of internal variables: inverse covariance in place of its root",
+        "ibvonn_train/law/normalisation.py",
+        "factor = torch.linalg.cholesky(covariance + floor * identity)",
+        "factor = covariance + floor * identity",
         EVALUATION,
     ),
     Mutant(

@@ -23,7 +23,7 @@ def _trap(law: Law, evidence: Evidence) -> tuple[ExactTrap, FloatArray] | None:
 
 
 def _slope(law: Law, exact: ExactTrap, mean: FloatArray) -> FloatArray:
-    """Return dα/dm along Gaussian ensembles: g and mobility depend on the gauge of α."""
+    """Return dα/dm along Gaussian ensembles: g and mobility depend on the normalisation of α."""
     step = 1e-3 * float(np.std(mean))
     variance = np.full_like(mean, exact.thermal_energy / (2 * exact.stiffness))
     ahead, behind = (

@@ -12,7 +12,8 @@ import numpy as np
 from ..audits import Audit, certify
 from ..data.ensemble import TrajectoryEnsemble, open_ensemble
 from ..data.same_system import DESCRIPTIVE, same
-from ..evaluation import Evaluation, ExportedLaw, Gauge, evaluate, open_law
+from ..evaluation import Evaluation, ExportedLaw, Normalisation, evaluate, open_law
+from ..evaluation.interface import FloatArray
 from ..evaluation.noise_free import NOISE_FREE_SEED, noise_free_means
 from ..files.memory import require_memory
 from ..files.toml_tables import ConfigError, shown
@@ -106,7 +107,7 @@ SIZES = (*DESCRIPTIVE, "springs", "effective_thermal_energy")
 def judged(
     law: ExportedLaw,
     data: dict[str, TrajectoryEnsemble],
-    gauge: Gauge | None,
+    normalisation: Normalisation[FloatArray] | None,
     options: argparse.Namespace,
 ) -> dict[str, Evaluation]:
     """Judge a law on every ensemble, beside the noise-free truth where it is asked for.
@@ -128,7 +129,7 @@ def judged(
                 system=system,
                 progress=not options.quiet,
             )[0]
-        found[name] = evaluate(law, each, gauge=gauge, noise_free=truth)
+        found[name] = evaluate(law, each, normalisation=normalisation, noise_free=truth)
     return found
 
 
@@ -142,16 +143,20 @@ def _own(options: argparse.Namespace, data: TrajectoryEnsemble) -> MicroscopicSy
     )
 
 
-def gauge_of(law: ExportedLaw, training: list[Path] | None) -> Gauge | None:
-    """Return the gauge of the training ensembles, or the one that the law knows."""
+def normalisation_of(
+    law: ExportedLaw, training: list[Path] | None
+) -> Normalisation[FloatArray] | None:
+    """Return the normalisation over the training ensembles, or the one that the law knows."""
     if training is None:
-        return law.training_gauge
+        return law.training_normalisation
     states = []
     for path in training:
         data = _judgeable(path)
         _require_of_law(law, str(path), data)
         states.append(law.encode(data.microstate)[1])
-    return Gauge.of(np.concatenate([each.reshape(-1, law.internal_size) for each in states]))
+    return Normalisation.of(
+        np.concatenate([each.reshape(-1, law.internal_size) for each in states])
+    )
 
 
 def audits_of(

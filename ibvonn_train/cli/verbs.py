@@ -44,7 +44,7 @@ from ..training import TrainedModel, TrainingConfig
 from ..training import train as train_law
 from ..training.trainer import CHECKPOINT, MODEL
 from ..training.validation import ROLLOUTS
-from .evaluation_options import audits_of, gauge_of, judged, opened
+from .evaluation_options import audits_of, judged, normalisation_of, opened
 from .evaluation_options import ensembles as named_ensembles
 from .results import read_results, six_digits, write_json
 
@@ -151,8 +151,8 @@ def evaluate(options: argparse.Namespace) -> int:
     seen = law.manifest["provenance"]["data_sha256"]
     for name in (name for name, found in hashes.items() if found == seen):
         logger.warning("evaluate: %s is what the law was trained on: not unseen data.", name)
-    gauge = gauge_of(law, options.training)
-    found = judged(law, data, gauge, options)
+    normalisation = normalisation_of(law, options.training)
+    found = judged(law, data, normalisation, options)
     audits = [] if options.no_audits else audits_of(law, data, found, options)
     _say(options, errors_table(found))
     if audits:
@@ -162,7 +162,9 @@ def evaluate(options: argparse.Namespace) -> int:
         "name": law.name,
         "seed": law.manifest["provenance"]["seed"],
         "training_data_sha256": seen,
-        "gauge_of_internal_variables": "training set" if gauge else "the ensemble itself",
+        "normalisation_of_internal_variables": (
+            "training set" if normalisation else "the ensemble itself"
+        ),
         "ensembles": {
             name: {
                 "sha256": hashes[name],

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ..export.manifest import Description
-from ..export.write_model import Decoder, export_law
+from ..export.write_model import DecoderGraphs, export_law
 from ..simulation.systems.spring_chain import SpringChain, unfolding_chain
 from .kramers import kramers_law
 from .linear_solids import standard_linear_solid, trap_law
@@ -96,7 +96,7 @@ def export_trap(directory: str | Path) -> Path:
         trap_law(k, friction),
         about,
         encoder=MeanEncoder(),
-        decoder=Decoder(GaussianLogDensity(variance), GaussianSample(variance)),
+        decoder=DecoderGraphs(GaussianLogDensity(variance), GaussianSample(variance)),
     )
 
 

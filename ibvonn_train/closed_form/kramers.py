@@ -33,7 +33,7 @@ from scipy.optimize import brentq
 from scipy.special import pbdv
 from torch import Tensor, nn
 
-from ..export.constitutive_law import Law
+from ..export.constitutive_law import ConstitutiveLaw
 from ..export.parameters import FloatArray
 from ..simulation.systems.bistable_spring import TwoWellSpring
 
@@ -266,7 +266,7 @@ def kramers_law(
     friction: float,
     reference_strain: float = 0.0,
     strain_range: tuple[float, float],
-) -> Law:
+) -> ConstitutiveLaw:
     """Build the reference model as a law with α = p − p₀, its strain counted from a reference.
 
     Args:
@@ -290,7 +290,7 @@ def kramers_law(
         strain=reference_strain,
         open_fraction=p0,
     )
-    return Law(
+    return ConstitutiveLaw(
         energy=energy,
         dissipation=KramersDissipation(energy, crossing=spring.crossing, friction=friction),
         strain_size=1,

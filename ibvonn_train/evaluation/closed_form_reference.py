@@ -13,10 +13,12 @@ from torch import Tensor
 from ..closed_form.kramers import kramers_law
 from ..data.ensemble import TrajectoryEnsemble
 from ..law.mixture import mixture_log_density, mixture_quantile
+from ..law.normalisation import Normalisation
+from ..law.rates import Rates
 from ..simulation import SpringChain, system_of
 from ..statistical_mechanics.microscopic_energy import Physics, physics_of
-from .errors import Gauge, relative_error
-from .interface import FloatArray, Law, Rates
+from .errors import relative_error
+from .interface import FloatArray, Law
 from .law_rollouts import Trajectories, encoded, roll_out
 
 
@@ -35,7 +37,7 @@ class ClosedFormReference:
     """
 
     averaged, has_decoder, strain_size, internal_size = True, True, 1, 1
-    training_gauge: Gauge | None = None
+    training_normalisation: Normalisation[FloatArray] | None = None
 
     def __init__(self, data: TrajectoryEnsemble, friction: float = 0.5) -> None:
         system = system_of(data)
@@ -86,7 +88,7 @@ class ClosedFormReference:
         strain = microstate.mean(-2, dtype=np.float64) - self._crossing
         return strain, np.mean(microstate > self._crossing, axis=-2) - 0.5
 
-    def rates(self, strain: npt.ArrayLike, internal: npt.ArrayLike) -> Rates:
+    def rates(self, strain: npt.ArrayLike, internal: npt.ArrayLike) -> Rates[FloatArray]:
         """Return f, σ, g and α̇."""
         with torch.no_grad():
             found = [v.numpy() for v in self._rates(_tensor(strain), _tensor(internal))]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -25,27 +24,3 @@ def spread(values: Sequence[FloatArray]) -> float:
     """Return 100 · ‖sd‖ / ‖mean‖ of alike predictions: what the choice among them leaves open."""
     scatter, mean = np.std(values, 0, ddof=1), np.mean(values, 0)
     return 100 * float(np.linalg.norm(scatter) / np.linalg.norm(mean))
-
-
-@dataclass(frozen=True)
-class Gauge:
-    """Affine map to internal variables of zero mean, unit variance and no correlation.
-
-    Attributes:
-        shift: Mean, ``(n_α,)``.
-        matrix: Whitening matrix, ``(n_α, n_α)``.
-    """
-
-    shift: FloatArray
-    matrix: FloatArray
-
-    @classmethod
-    def of(cls, internal: FloatArray) -> Gauge:
-        """Return the gauge of states ``(..., n_α)``, usually those of the training set."""
-        rows = internal.reshape(-1, internal.shape[-1])
-        covariance = np.atleast_2d(np.cov(rows.T, bias=True))
-        return cls(rows.mean(0), np.linalg.inv(np.linalg.cholesky(covariance)))
-
-    def __call__(self, internal: FloatArray) -> FloatArray:
-        """Return α in this gauge."""
-        return (internal - self.shift) @ self.matrix.T

@@ -9,8 +9,9 @@ import numpy as np
 
 from ..closed_form.exact_trap import ExactTrap
 from ..data.ensemble import TrajectoryEnsemble
+from ..law.normalisation import Normalisation
 from ..simulation import OrderParameter
-from .errors import Gauge, deviation, relative_error
+from .errors import deviation, relative_error
 from .interface import FloatArray, Law
 from .law_rollouts import Trajectories, encoded, roll_out
 from .likelihood import negative_log_likelihood
@@ -85,18 +86,19 @@ def evaluate(
     law: Law,
     data: TrajectoryEnsemble,
     *,
-    gauge: Gauge | None = None,
+    normalisation: Normalisation[FloatArray] | None = None,
     noise_free: TrajectoryEnsemble | Trajectories | None = None,
 ) -> Evaluation:
     """Roll a law out on every protocol of an ensemble and compare.
 
     Errors are 100 ‖value − truth‖/‖truth‖ pooled over protocols, times and sites; α is compared in
-    ``gauge`` (zero mean and unit variance over the training set).
+    ``normalisation`` (zero mean and unit variance over the training set).
 
     Args:
         law: The law.
         data: An ensemble that the training has not seen.
-        gauge: Of the training set; by default the one that the law knows, else that of ``data``.
+        normalisation: Of α over the training set; by default the one that the law knows, else
+            that over ``data``.
         noise_free: Independent ensemble of many replicas from the same first microstates
             (`simulation.repeat_from_first`), or its means as the law encodes them
             (`noise_free_means`). Not needed for the trap, whose exact mean is known.
@@ -106,7 +108,7 @@ def evaluate(
     """
     _check(law, data)
     measured = encoded(law, data)
-    gauge = gauge or law.training_gauge or Gauge.of(measured.internal)
+    normalise = normalisation or law.training_normalisation or Normalisation.of(measured.internal)
     predicted = roll_out(law, data, measured)
     order = order_parameter(data)
     known = order if law.has_decoder else None
@@ -124,10 +126,10 @@ def evaluate(
             names[known.key] = "known"
         for label, name in names.items():
             key = f"{drive}/{label}"
-            errors[key] = _error(name, run, measured, gauge, zero)
+            errors[key] = _error(name, run, measured, normalise, zero)
             if truth is not None:
-                floor[key] = _error(name, truth, measured, gauge, zero)
-                exact[key] = _error(name, ideal[drive], truth, gauge, zero)
+                floor[key] = _error(name, truth, measured, normalise, zero)
+                exact[key] = _error(name, ideal[drive], truth, normalise, zero)
     trap = exact_trap_of(data)
     return Evaluation(
         errors,
@@ -172,13 +174,17 @@ def _truth(
 
 
 def _error(
-    name: str, run: Trajectories, truth: Trajectories, gauge: Gauge, zero: FloatArray
+    name: str,
+    run: Trajectories,
+    truth: Trajectories,
+    normalise: Normalisation[FloatArray],
+    zero: FloatArray,
 ) -> float:
     """Return the error of one quantity; strains are in the measure of the data, as published."""
     if name == "strain":
         return relative_error(run.strain + zero, truth.strain + zero)
     if name == "internal":
-        return relative_error(gauge(run.internal), gauge(truth.internal))
+        return relative_error(normalise(run.internal), normalise(truth.internal))
     if name == "known":
         assert run.known is not None  # noqa: S101 (the caller has looked)
         assert truth.known is not None  # noqa: S101 (both are of one system)

@@ -15,16 +15,17 @@ import numpy.typing as npt
 import torch
 
 from ..export import manifest as manifests
-from ..export.constitutive_law import Law as Potentials
+from ..export.constitutive_law import ConstitutiveLaw
 from ..export.from_training import export_trained
 from ..export.parameters import LawParameters
 from ..export.runtimes.onnx_session import session
 from ..files.model_directory import read_arrays, read_listed
 from ..law.free_energy import MicroscopicEnergy
+from ..law.normalisation import Normalisation
+from ..law.rates import Rates
 from ..statistical_mechanics.microscopic_energy import Physics, physics_of
 from ..training.trained_model import TrainedModel
-from .errors import Gauge
-from .interface import FloatArray, Rates
+from .interface import FloatArray
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ class ExportedLaw:
     Args:
         directory: An exported model of format 1.
         energy: e(x, ε) per unit reference length of a system that is not known here.
-        training_gauge: Map to the gauge of the training set; a directory does not know it.
+        training_normalisation: Of α over the training set; a directory does not know it.
 
     Raises:
         FileNotFoundError: If the directory holds no manifest.
@@ -52,7 +53,7 @@ class ExportedLaw:
         self,
         directory: str | Path,
         energy: MicroscopicEnergy | None = None,
-        training_gauge: Gauge | None = None,
+        training_normalisation: Normalisation[FloatArray] | None = None,
     ) -> None:
         self.directory = Path(directory)
         path = self.directory / "manifest.json"
@@ -61,7 +62,7 @@ class ExportedLaw:
                 f"{directory}: not an exported model, it has no manifest.json. Write one with "
                 "`ibvonn export`."
             )
-        self.training_gauge = training_gauge
+        self.training_normalisation = training_normalisation
         self._energy = energy
         self.manifest: dict[str, Any] = manifests.read(self.directory)
         self.name: str = self.manifest["name"]
@@ -115,12 +116,12 @@ class ExportedLaw:
         return None if micro is None else str(micro["system"])
 
     @cached_property
-    def potentials(self) -> Potentials | None:
+    def potentials(self) -> ConstitutiveLaw | None:
         """Potentials f and φ as torch modules, of a model that has parameters."""
         if "parameters.npz" not in self.manifest["files"]:
             return None
         arrays = read_arrays(self.directory, self.manifest, "parameters.npz")
-        return Potentials.of(LawParameters.of(arrays))
+        return ConstitutiveLaw.of(LawParameters.of(arrays))
 
     @property
     def has_potentials(self) -> bool:
@@ -156,7 +157,7 @@ class ExportedLaw:
     def _sessions(self) -> dict[str, Any]:
         return {}
 
-    def rates(self, strain: npt.ArrayLike, internal: npt.ArrayLike) -> Rates:
+    def rates(self, strain: npt.ArrayLike, internal: npt.ArrayLike) -> Rates[FloatArray]:
         """Return f, σ, g, α̇ for ε ``(n, n_ε)`` and α ``(n, n_α)``."""
         energy, stress, force, rate = self._run(
             "rates", strain=np.asarray(strain), statev=np.asarray(internal)
@@ -234,9 +235,9 @@ def open_law(path: str | Path, energy: MicroscopicEnergy | None = None) -> Expor
         )
     model = TrainedModel.load(source)
     folder = Path(tempfile.mkdtemp(prefix="ibvonn-"))
-    # The export is shifted so that α = 0 at rest; the training's own gauge is standardised.
+    # The export is shifted so that α = 0 at rest; the training's own α are standardised.
     rest = model.equilibrium(np.zeros(model.strain_size))
-    gauge = Gauge(-rest, np.eye(model.internal_size))
-    law = ExportedLaw(export_trained(model, folder / "model"), energy, gauge)
+    normalisation = Normalisation(-rest, np.eye(model.internal_size))
+    law = ExportedLaw(export_trained(model, folder / "model"), energy, normalisation)
     weakref.finalize(law, shutil.rmtree, folder, ignore_errors=True)
     return law

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from ..law.normalisation import Normalisation
+from ..law.rates import Rates
 from ..statistical_mechanics.microscopic_energy import Physics
-from .errors import Gauge
 
 FloatArray = npt.NDArray[np.float64]
-
-
-class Rates(NamedTuple):
-    """f ``(n,)``, σ ``(n, n_ε)``, g and α̇ ``(n, n_α)``."""
-
-    energy: FloatArray
-    stress: FloatArray
-    driving_force: FloatArray
-    rate: FloatArray
 
 
 class Law(Protocol):
@@ -65,8 +57,8 @@ class Law(Protocol):
         """Name of the microscopic system that it is a law of, None where it does not say."""
 
     @property
-    def training_gauge(self) -> Gauge | None:
-        """Map to the gauge of the training set, where the law knows it."""
+    def training_normalisation(self) -> Normalisation[FloatArray] | None:
+        """Normalisation of α over the training set, where the law knows it."""
 
     @property
     def has_decoder(self) -> bool:
@@ -81,8 +73,8 @@ class Law(Protocol):
     ) -> tuple[FloatArray | None, FloatArray]:
         """Return ε (None if controlled) and α of ensembles ``(..., n_replica, n_x)``."""
 
-    def rates(self, strain: npt.ArrayLike, internal: npt.ArrayLike) -> Rates:
-        """Return f, σ, g and α̇."""
+    def rates(self, strain: npt.ArrayLike, internal: npt.ArrayLike) -> Rates[FloatArray]:
+        """Return f ``(n,)``, σ ``(n, n_ε)``, g and α̇ ``(n, n_α)``."""
 
     def dual_dissipation(
         self, force: npt.ArrayLike, strain: npt.ArrayLike, internal: npt.ArrayLike

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import torch
 
-from .graphs.interfaces import DualDissipation, Energy, Rates
+from .graphs.interfaces import DissipationGraph, EnergyGraph, RatesGraph
 from .graphs.potentials import ConvexEnergy, RidgeDissipation
 from .graphs.update import ConstitutiveUpdate
 from .parameters import FloatArray, LawParameters
 
 
 @dataclass(frozen=True)
-class Law:
+class ConstitutiveLaw:
     """Potentials of a law with what the update needs besides.
 
     Attributes:
@@ -26,8 +26,8 @@ class Law:
         parameters: The arrays of ``parameters.npz``; None for a law that only its graphs describe.
     """
 
-    energy: Energy
-    dissipation: DualDissipation
+    energy: EnergyGraph
+    dissipation: DissipationGraph
     strain_size: int
     internal_scale: FloatArray
     envelope: FloatArray
@@ -35,7 +35,7 @@ class Law:
     parameters: LawParameters | None = None
 
     @classmethod
-    def of(cls, parameters: LawParameters) -> Law:
+    def of(cls, parameters: LawParameters) -> ConstitutiveLaw:
         """The law with convex potentials that these parameters describe."""
         return cls(
             ConvexEnergy(parameters),
@@ -68,9 +68,9 @@ class Law:
             residual_tolerance=self.residual_tolerance,
         )
 
-    def rates(self) -> Rates:
+    def rates(self) -> RatesGraph:
         """The law in continuous time."""
-        return Rates(self.energy, self.dissipation, self.strain_size)
+        return RatesGraph(self.energy, self.dissipation, self.strain_size)
 
     def equilibrium(self) -> tuple[FloatArray, float]:
         """Stress and energy at zero strain and zero internal variables."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from .constitutive_law import Law
+from .constitutive_law import ConstitutiveLaw
 from .parameters import FloatArray, LawParameters
 
 
@@ -93,5 +93,5 @@ def _fold_context(
 
 def with_zero_energy(law: LawParameters) -> LawParameters:
     """Return the law with the constant of f chosen such that f(0, 0) = 0."""
-    _, energy = Law.of(law).equilibrium()
+    _, energy = ConstitutiveLaw.of(law).equilibrium()
     return replace(law, energy_constant=law.energy_constant - energy)

@@ -17,7 +17,7 @@ from .graphs.decoder_graph import FlowLogDensity, FlowSample
 from .graphs.encoder_graph import EncoderGraph
 from .manifest import Description, package_versions
 from .parameters import LawParameters
-from .write_model import Decoder, export_law
+from .write_model import DecoderGraphs, export_law
 
 logger = logging.getLogger(__name__)
 
@@ -158,18 +158,18 @@ def export_trained(
         data_sha256=record["provenance"]["data_sha256"],
         versions=package_versions() | record["provenance"]["versions"],
     )
-    gauge = {"averaged": averaged, "strain_shift": strain.copy(), "internal_shift": internal}
+    origin = {"averaged": averaged, "strain_shift": strain.copy(), "internal_shift": internal}
     decoder = None
     if isinstance(model.law.decoder, ConditionalFlow):
         flow = model.law.decoder
-        decoder = Decoder(FlowLogDensity(flow, **gauge), FlowSample(flow, **gauge))
+        decoder = DecoderGraphs(FlowLogDensity(flow, **origin), FlowSample(flow, **origin))
     else:
         logger.warning("export: a mixture decoder is not exported: it needs erf in float64.")
     return export_law(
         directory,
         law_parameters(model, strain, internal),
         about,
-        encoder=EncoderGraph(model.law.encoder, **gauge),
+        encoder=EncoderGraph(model.law.encoder, **origin),
         decoder=decoder,
         microstate_size=record["microstate_size"],
     )

@@ -30,7 +30,7 @@ from ..files.model_directory import (
     require_unaltered,
 )
 from ..files.plain_files import locked, read_file, require_plain, write_file
-from .constitutive_law import Law
+from .constitutive_law import ConstitutiveLaw
 from .model_card import markdown
 
 CARD, RESPONSE = "README.md", "response.png"
@@ -110,7 +110,7 @@ def package_versions() -> dict[str, str]:
     return found
 
 
-def build(law: Law, about: Description) -> dict[str, Any]:
+def build(law: ConstitutiveLaw, about: Description) -> dict[str, Any]:
     """Compose the manifest without its ``files``.
 
     Raises:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .constitutive_law import Law
+from .constitutive_law import ConstitutiveLaw
 from .graphs.interfaces import OUTPUTS, RATES_OUTPUTS
 from .parameters import FloatArray
 
@@ -53,7 +53,9 @@ def random_states(
     return {"strain": strain, "strain_old": old[:, :m], "statev": old[:, m:], "dt": dt}
 
 
-def law_reference(law: Law, time_step: FloatArray, n_points: int = 64, seed: int = 0) -> Arrays:
+def law_reference(
+    law: ConstitutiveLaw, time_step: FloatArray, n_points: int = 64, seed: int = 0
+) -> Arrays:
     """Values of ``constitutive`` and ``rates``, half of the points reaching beyond the envelope."""
     generator = np.random.default_rng(seed)
     box, half = (law.envelope, law.strain_size, time_step), n_points // 2

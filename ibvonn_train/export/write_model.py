@@ -13,7 +13,7 @@ import onnx
 from torch import nn
 
 from . import manifest as manifests
-from .constitutive_law import Law
+from .constitutive_law import ConstitutiveLaw
 from .directory import whole_directory
 from .graphs.interfaces import RATES_OUTPUTS
 from .manifest import Description
@@ -30,7 +30,7 @@ REST_TOLERANCE = 1e-8
 
 
 @dataclass(frozen=True)
-class Decoder:
+class DecoderGraphs:
     """The distribution of microstates given the macroscopic state, as two modules.
 
     Attributes:
@@ -53,11 +53,11 @@ class Graph:
 
 def export_law(
     directory: str | Path,
-    law: Law | LawParameters,
+    law: ConstitutiveLaw | LawParameters,
     about: Description,
     *,
     encoder: nn.Module | None = None,
-    decoder: Decoder | None = None,
+    decoder: DecoderGraphs | None = None,
     microstate_size: int = 1,
 ) -> Path:
     """Write an exported model, format 1, whole or not at all.
@@ -79,7 +79,7 @@ def export_law(
         ValueError: If the description does not fit the law, the law is not at rest at zero strain
             and internal variables, or the written graphs do not give the values of torch.
     """
-    law = Law.of(law) if isinstance(law, LawParameters) else law
+    law = ConstitutiveLaw.of(law) if isinstance(law, LawParameters) else law
     document = manifests.build(law, about)
     metadata = manifests.metadata(document)
     reference = law_reference(law, np.asarray(about.time_step, dtype=np.float64))
@@ -108,9 +108,9 @@ def export_law(
 
 
 def _microscopic_graphs(
-    law: Law,
+    law: ConstitutiveLaw,
     encoder: nn.Module | None,
-    decoder: Decoder | None,
+    decoder: DecoderGraphs | None,
     n_x: int,
     averaged: bool,
 ) -> Sequence[tuple[str, Graph]]:
@@ -141,7 +141,7 @@ def _microscopic_graphs(
     return found
 
 
-def _microscopic_inputs(graph: Graph, law: Law, seed: int = 1) -> Arrays:
+def _microscopic_inputs(graph: Graph, law: ConstitutiveLaw, seed: int = 1) -> Arrays:
     """Random states of the envelope, with standard normal microstates and noise."""
     generator = np.random.default_rng(seed)
     n_states, sizes = 8, {"nstates": 8, "nreplicas": 32, "nsamples": 32}
@@ -155,7 +155,7 @@ def _microscopic_inputs(graph: Graph, law: Law, seed: int = 1) -> Arrays:
     return inputs
 
 
-def _require_rest(law: Law, reference: Arrays) -> None:
+def _require_rest(law: ConstitutiveLaw, reference: Arrays) -> None:
     """Hosts start from zero state: the force that drives the internal variables vanishes there."""
     zero = [np.zeros((1, size)) for size in (law.strain_size, law.internal_size)]
     inputs = dict(zip(("strain", "statev"), zero, strict=True))
@@ -169,7 +169,7 @@ def _require_rest(law: Law, reference: Arrays) -> None:
         )
 
 
-def _require_agreement(name: str, path: Path, reference: Arrays, law: Law) -> None:
+def _require_agreement(name: str, path: Path, reference: Arrays, law: ConstitutiveLaw) -> None:
     expected = graph_arrays(reference, name, "out")
     values: dict[str, Any] = run_onnx(path, graph_arrays(reference, name, "in"))
     converged = np.ones(len(next(iter(expected.values()))), dtype=bool)

@@ -3,49 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from ..data.binned_microstates import EmpiricalMeasure, Measures
 from .networks import TanhNetwork
-
-
-@dataclass(frozen=True)
-class Gauge:
-    """Affine map α = M (a − m) from raw ensemble means a to internal variables.
-
-    Attributes:
-        shift: m, shape ``(n_α,)``.
-        matrix: M, shape ``(n_α, n_α)``.
-    """
-
-    shift: Tensor
-    matrix: Tensor
-
-    def __call__(self, raw: Tensor) -> Tensor:
-        """Return α, shape ``(..., n_α)``."""
-        return (raw - self.shift) @ self.matrix.T
-
-
-def whitening(raw: Tensor) -> Gauge:
-    """Return the gauge with zero mean, unit variance and no correlation over the given states.
-
-    M is the inverse of the lower Cholesky factor of the covariance: α_1 is the first raw mean,
-    standardised, and each further one is what is new in it. Differentiable in ``raw``.
-
-    Args:
-        raw: Raw ensemble means, shape ``(n_state, n_α)``.
-    """
-    shift = raw.mean(0)
-    centred = raw - shift
-    covariance = centred.T @ centred / len(raw)
-    # The floor keeps two initially parallel variables from giving an infinite matrix.
-    floor = 1e-10 * torch.diagonal(covariance).detach().sum() + 1e-300
-    identity = torch.eye(raw.shape[1], dtype=raw.dtype, device=raw.device)
-    factor = torch.linalg.cholesky(covariance + floor * identity)
-    return Gauge(shift, torch.linalg.solve_triangular(factor, identity, upper=False))
+from .normalisation import Normalisation
 
 
 class Encoder(nn.Module):
@@ -97,14 +61,14 @@ class Encoder(nn.Module):
         self.register_buffer("matrix", torch.eye(internal_size, dtype=torch.float64))
 
     @property
-    def gauge(self) -> Gauge:
-        """Stored gauge."""
-        return Gauge(self.shift, self.matrix)
+    def normalisation(self) -> Normalisation[Tensor]:
+        """The stored one."""
+        return Normalisation(self.shift, self.matrix)
 
-    def store(self, gauge: Gauge) -> None:
-        """Make ``gauge`` the stored one."""
-        self.shift.copy_(gauge.shift.detach())
-        self.matrix.copy_(gauge.matrix.detach())
+    def store(self, normalisation: Normalisation[Tensor]) -> None:
+        """Make ``normalisation`` the stored one."""
+        self.shift.copy_(normalisation.shift.detach())
+        self.matrix.copy_(normalisation.matrix.detach())
 
     def raw_mean(self, measures: Measures) -> Tensor:
         """Return the raw means a of each ensemble, shape ``(n_state, n_α)``."""
@@ -155,7 +119,7 @@ class Encoder(nn.Module):
             parts.append(torch.mean(self.centred_net(centred / self.centred_scale), -2))
         if not parts:
             return microstate.new_zeros(*microstate.shape[:-2], 0)
-        return self.gauge(torch.cat(parts, -1))
+        return self.normalisation(torch.cat(parts, -1))
 
     def _scaled(self, microstate: Tensor) -> Tensor:
         return (microstate - self.input_centre) / self.input_scale

@@ -12,17 +12,9 @@ from .decoder import Decoder
 from .dissipation import DualDissipation
 from .encoder import Encoder
 from .free_energy import FreeEnergy
+from .rates import Rates
 
 StrainKind = Literal["controlled", "averaged"]
-
-
-class LawValues(NamedTuple):
-    """f, σ, g and α̇ at given states."""
-
-    energy: Tensor
-    stress: Tensor
-    driving_force: Tensor
-    rate: Tensor
 
 
 class Linearised(NamedTuple):
@@ -80,13 +72,13 @@ class LearnedLaw(nn.Module):
         """n_ε."""
         return self.energy.strain_size
 
-    def forward(self, strain: Tensor, internal: Tensor) -> LawValues:
+    def forward(self, strain: Tensor, internal: Tensor) -> Rates[Tensor]:
         """Return f, σ, g, α̇ for ε of shape ``(..., n_ε)`` and α of ``(..., n_α)``."""
         energy, stress, force = self.energy(strain, internal)
         if not self.internal_size:
-            return LawValues(energy, stress, force, torch.zeros_like(force))
+            return Rates(energy, stress, force, torch.zeros_like(force))
         rate = self.dissipation.rate(force, self.energy.state(strain, internal))
-        return LawValues(energy, stress, force, rate)
+        return Rates(energy, stress, force, rate)
 
     def rates_function(self) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """Return (ε, α) ↦ (σ, α̇) with the weights prepared once, for roll-outs."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..law.learned_law import Linearised
-from .material_point import Rates, Rollout, interval, steps_in
+from .material_point import RateFunction, Rollout, interval, steps_in
 
 
 class ChainDrive(NamedTuple):
@@ -52,7 +52,7 @@ class ChainDrive(NamedTuple):
 
 
 def explicit_chain(
-    rates: Rates,
+    rates: RateFunction,
     time: Tensor,
     strain: Tensor,
     internal: Tensor,

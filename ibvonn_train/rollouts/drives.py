@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..law.learned_law import Linearised
 from .chain import ChainDrive, explicit_chain, implicit_chain
-from .material_point import Rates, Rollout, controlled
+from .material_point import RateFunction, Rollout, controlled
 
 
 class Record(NamedTuple):
@@ -44,7 +44,7 @@ class Chain(NamedTuple):
     reference_length: float
 
 
-def under_strain(rates: Rates, record: Record, internal: Tensor) -> Rollout:
+def under_strain(rates: RateFunction, record: Record, internal: Tensor) -> Rollout:
     """Roll out under the measured strain.
 
     Args:
@@ -61,7 +61,7 @@ def under_strain(rates: Rates, record: Record, internal: Tensor) -> Rollout:
 
 
 def of_chains(
-    rates: Rates,
+    rates: RateFunction,
     record: Record,
     internal: Tensor,
     chain: Chain,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-Rates = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+RateFunction = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """(strain, internal) → (stress, rate), shapes ``(..., n_ε)`` and ``(..., n_α)``."""
 
 
@@ -50,7 +50,7 @@ def steps_in(strides: Sequence[int], step: int) -> int:
 
 
 def controlled(
-    rates: Rates,
+    rates: RateFunction,
     time: Tensor,
     strain: Tensor,
     internal: Tensor,
@@ -83,7 +83,7 @@ def controlled(
 
 
 def tracking(
-    rates: Rates,
+    rates: RateFunction,
     relaxation: Relaxation,
     time: Tensor,
     strain: Tensor,

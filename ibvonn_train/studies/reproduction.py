@@ -16,9 +16,8 @@ import torch
 
 from ..audits import Audit, certify
 from ..data.ensemble import FloatArray, TrajectoryEnsemble
-from ..evaluation import Evaluation, ExportedLaw, Law, evaluate, open_law
+from ..evaluation import Evaluation, ExportedLaw, Law, Normalisation, evaluate, open_law
 from ..evaluation.closed_form_reference import ClosedFormReference, fitted_reference
-from ..evaluation.errors import Gauge
 from ..evaluation.law_rollouts import Trajectories, encoded
 from ..evaluation.noise_free import NOISE_FREE_SEED, noise_free_means
 from ..simulation.simulation_config import SetConfig, SimulationConfig
@@ -239,9 +238,11 @@ def reproduce(
             certificates.append(certify(law, data["test"], found["test"], data.get("slow")))
     baselines = {}
     for i, (label, reference) in enumerate(references.items(), start=len(laws)):
-        gauge = Gauge.of(encoded(reference, data["train"]).internal)
+        normalisation = Normalisation.of(encoded(reference, data["train"]).internal)
         baselines[label] = {
-            name: evaluate(reference, data[name], gauge=gauge, noise_free=truths[name][i])
+            name: evaluate(
+                reference, data[name], normalisation=normalisation, noise_free=truths[name][i]
+            )
             for name in names
         }
     own = len(seeds)

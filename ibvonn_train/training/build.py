@@ -6,11 +6,12 @@ import torch
 
 from ..law.decoder import Decoder
 from ..law.dissipation import DualDissipation
-from ..law.encoder import Encoder, whitening
+from ..law.encoder import Encoder
 from ..law.flow import ConditionalFlow
 from ..law.free_energy import FreeEnergy
 from ..law.learned_law import LearnedLaw, StrainKind
 from ..law.mixture import GaussianMixture
+from ..law.normalisation import Normalisation
 from .dataset import TrainingSet
 from .losses import weak_form
 from .training_config import ConfigError, TrainingConfig
@@ -96,7 +97,7 @@ def set_scales(law: LearnedLaw, data: TrainingSet) -> None:
     orient(law, data)
     rates = []
     for block in data.training:
-        internal = block.series(law.encoder.gauge(law.encoder.raw_mean(block.measures)))
+        internal = block.series(law.encoder.normalisation(law.encoder.raw_mean(block.measures)))
         width = max(2, len(block.time) // 15)
         ((observed, _),) = weak_form(internal, torch.zeros_like(internal), block.time, [width])
         rates.append((block.duration_ratio * observed).square().mean())
@@ -105,7 +106,7 @@ def set_scales(law: LearnedLaw, data: TrainingSet) -> None:
 
 @torch.no_grad()
 def orient(law: LearnedLaw, data: TrainingSet) -> None:
-    """Flip features of ψ that fall where the mean microstate rises; store the gauge.
+    """Flip features of ψ that fall where the mean microstate rises; store the normalisation.
 
     Only before training: afterwards the other networks depend on the sign.
     """
@@ -119,4 +120,4 @@ def orient(law: LearnedLaw, data: TrainingSet) -> None:
         last.mul_(sign[: len(last), None])
         bias.mul_(sign[: len(last)])
         raw = torch.cat([raw[:, : len(last)] * sign[: len(last)], raw[:, len(last) :]], 1)
-    encoder.store(whitening(raw))
+    encoder.store(Normalisation.of(raw))

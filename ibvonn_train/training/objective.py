@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from ..data.binned_microstates import EmpiricalMeasure
-from ..law.encoder import Gauge, whitening
 from ..law.free_energy import flow_free_energy
-from ..law.learned_law import LawValues, LearnedLaw
+from ..law.learned_law import LearnedLaw
+from ..law.normalisation import Normalisation
+from ..law.rates import Rates
 from ..rollouts import material_point as dynamics
 from ..statistical_mechanics.microscopic_energy import Physics
 from ..statistical_mechanics.relaxed_states import EquilibriumStates, equilibrium_states
@@ -78,12 +79,14 @@ class Objective:
                 f"{law.strain_kind} strain. Leave it to a stage that trains energy and dissipation."
             )
 
-    def gauge(self) -> Gauge:
-        """Return the gauge: the stored one of a frozen encoder, else that of the training set."""
+    def normalisation(self) -> Normalisation[Tensor]:
+        """Return that of α: the stored one of a frozen encoder, else that over the training set."""
         encoder = self.law.encoder
         if self.encoder_frozen or not self.law.internal_size:
-            return encoder.gauge
-        return whitening(torch.cat([encoder.raw_mean(anchor) for anchor in self.data.anchors]))
+            return encoder.normalisation
+        return Normalisation.of(
+            torch.cat([encoder.raw_mean(anchor) for anchor in self.data.anchors])
+        )
 
     def _relaxed(self) -> EquilibriumStates:
         """Return the relaxed states over the mean strains of the training data's systems."""
@@ -106,16 +109,16 @@ class Objective:
             raise ValueError(
                 "entropic barrier units are placed by a stage with loss.equilibrium only."
             )
-        internal = self._relaxed_internal(self.gauge())
+        internal = self._relaxed_internal(self.normalisation())
         strain = self._equilibrium.strain
         self.law.energy.add_entropic_barriers(strain, internal, self.physics.thermal_energy)
 
-    def _relaxed_internal(self, gauge: Gauge) -> Tensor:
+    def _relaxed_internal(self, normalise: Normalisation[Tensor]) -> Tensor:
         """Return α of the relaxed states; a frozen encoder gives it once."""
         assert self._equilibrium is not None  # noqa: S101 (the callers have asked)
         if self._rest is not None:
             return self._rest
-        internal = gauge(self.law.encoder.raw_mean(self._equilibrium.measures))
+        internal = normalise(self.law.encoder.raw_mean(self._equilibrium.measures))
         if self.encoder_frozen:
             self._rest = internal.detach()
         return internal
@@ -125,9 +128,9 @@ class Objective:
         """Return the times in which each α changes by one standard deviation, as it is now."""
         if not (self.weights.weak_form and self.law.internal_size):
             return self.data.scales.strain_scale.new_ones(self.law.internal_size)
-        gauge, squares = self.gauge(), []
+        normalise, squares = self.normalisation(), []
         for block in self.data.training:
-            internal = block.series(gauge(self.law.encoder.raw_mean(block.measures)))
+            internal = block.series(normalise(self.law.encoder.raw_mean(block.measures)))
             rest = torch.zeros_like(internal)
             pairs = losses.weak_form(internal, rest, block.time)
             squares += [(block.duration_ratio * seen).square().mean((0, 1)) for seen, _ in pairs]
@@ -140,14 +143,14 @@ class Objective:
         pieces that stay in the processor's cache; what arrives at the copies then goes through the
         encoder in one pass.
         """
-        w, gauge = self.weights, self.gauge()
+        w, normalise = self.weights, self.normalisation()
         record: dict[str, float] = {}
         roots: list[Tensor] = []
         copies: list[Tensor] = []
         slope: Tensor | None = None
 
         def collect(terms: dict[str, Tensor], share: float = 1.0) -> None:
-            total = torch.zeros((), dtype=torch.float64, device=gauge.shift.device)
+            total = torch.zeros((), dtype=torch.float64, device=normalise.shift.device)
             for name, term in terms.items():
                 total = total + share * getattr(w, name) * term
                 record[name] = record.get(name, 0.0) + share * float(term.detach())
@@ -163,7 +166,9 @@ class Objective:
 
         if batch.local is not None:
             block = batch.local
-            internal, slope = self._encode(block, gauge, with_slope=bool(w.translation_invariance))
+            internal, slope = self._encode(
+                block, normalise, with_slope=bool(w.translation_invariance)
+            )
             alpha = copy(internal)
             for piece in torch.split(
                 torch.arange(block.trajectories, device=alpha.device),
@@ -172,20 +177,20 @@ class Objective:
                 share = len(piece) / block.trajectories
                 collect(self._law_terms(block, block.series(alpha)[piece], piece), share)
         if batch.decoder is not None:
-            alpha = copy(self._encode(batch.decoder, gauge)[0])
+            alpha = copy(self._encode(batch.decoder, normalise)[0])
             collect(self._decoder_terms(batch.decoder, alpha))
         if batch.windows is not None:
             with_slope = bool(w.translation_invariance) and slope is None
-            internal, own_slope = self._encode(batch.windows, gauge, with_slope=with_slope)
+            internal, own_slope = self._encode(batch.windows, normalise, with_slope=with_slope)
             slope = own_slope if slope is None else slope
             alpha = copy(internal)
             terms = {"rollout": self._rollout_term, "tracking": self._tracking_term}
             collect({n: f(batch.windows, alpha) for n, f in terms.items() if getattr(w, n)})
         if self._equilibrium is not None:
-            alpha = copy(self._relaxed_internal(gauge))
+            alpha = copy(self._relaxed_internal(normalise))
             collect({"equilibrium": self._equilibrium_term(self._equilibrium, alpha)})
         if slope is not None:
-            term = self._translation_term(gauge, slope)
+            term = self._translation_term(normalise, slope)
             record["translation_invariance"] = float(term.detach())
             roots.append(factor * w.translation_invariance * term)
         record["loss"] = sum(getattr(w, name) * value for name, value in record.items())
@@ -202,23 +207,23 @@ class Objective:
             torch.autograd.backward([r for r, _ in pairs], [g for _, g in pairs])
 
     def _encode(
-        self, block: Block, gauge: Gauge, *, with_slope: bool = False
+        self, block: Block, normalise: Normalisation[Tensor], *, with_slope: bool = False
     ) -> tuple[Tensor, Tensor | None]:
         """Return α of every state of a block and, where wanted and trained, ⟨∂ψ/∂x⟩."""
         encoder = self.law.encoder
         if not self.encoder_frozen and self.law.internal_size:
             if with_slope:
                 raw, slope = encoder.raw_mean_and_slope(block.measures)
-                return gauge(raw), slope
-            return gauge(encoder.raw_mean(block.measures)), None
+                return normalise(raw), slope
+            return normalise(encoder.raw_mean(block.measures)), None
         if block not in self._internal:
             with torch.no_grad():
-                self._internal[block] = gauge(encoder.raw_mean(block.measures))
+                self._internal[block] = normalise(encoder.raw_mean(block.measures))
         return self._internal[block], None
 
     def _law_terms(self, block: Block, internal: Tensor, piece: Tensor) -> dict[str, Tensor]:
         """Return stress and weak form on some trajectories, whose α are given."""
-        values: LawValues = self.law(block.strain[piece], internal)
+        values: Rates[Tensor] = self.law(block.strain[piece], internal)
         scale = self.data.scales.stress_scale
         terms = {"stress": losses.normalised_square(values.stress, block.stress[piece], scale)}
         if self.law.internal_size:
@@ -243,7 +248,7 @@ class Objective:
             if w.negative_log_likelihood:
                 nats = losses.negative_log_likelihood(measure, log_density)
                 terms["negative_log_likelihood"] = nats.mean()
-        values: LawValues = self.law(strain, internal)
+        values: Rates[Tensor] = self.law(strain, internal)
         if w.fluctuation:
             terms["fluctuation"] = self._fluctuation_term(block, values, internal)
         if not consistent:
@@ -301,7 +306,7 @@ class Objective:
             self._flow[block] = torch.cat(values), torch.cat(forces)
         return self._flow[block]
 
-    def _fluctuation_term(self, block: Block, values: LawValues, internal: Tensor) -> Tensor:
+    def _fluctuation_term(self, block: Block, values: Rates[Tensor], internal: Tensor) -> Tensor:
         """Return the relative square error of φ'' against the noise of α (theory: Einstein)."""
         if block not in self._noise:
             with torch.no_grad():
@@ -329,9 +334,9 @@ class Objective:
         away: Tensor = torch.linalg.solve(stiffness, values.driving_force)
         return error + away.square().mean()
 
-    def _translation_term(self, gauge: Gauge, slope: Tensor) -> Tensor:
+    def _translation_term(self, normalise: Normalisation[Tensor], slope: Tensor) -> Tensor:
         """Return the mean square of ⟨∂α/∂x⟩ in units of the standard deviations of α and ε."""
-        relative: Tensor = (gauge.matrix @ slope) * self.data.scales.strain_scale
+        relative: Tensor = (normalise.matrix @ slope) * self.data.scales.strain_scale
         return relative.square().mean()
 
     def _rollout_term(self, block: Block, internal: Tensor) -> Tensor:

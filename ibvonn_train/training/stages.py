@@ -90,9 +90,9 @@ class StageRun:
         return record
 
     def finish(self) -> None:
-        """Store the gauge of the trained encoder."""
+        """Store the normalisation of the trained encoder."""
         with torch.no_grad():
-            self.law.encoder.store(self.objective.gauge())
+            self.law.encoder.store(self.objective.normalisation())
 
     def state(self) -> dict[str, Any]:
         """Return what a resumed run needs, as tensors and plain values."""

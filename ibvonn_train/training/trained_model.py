@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from torch import Tensor
 from ..data.ensemble import TrajectoryEnsemble
 from ..law.free_energy import MicroscopicEnergy
 from ..law.learned_law import LearnedLaw
+from ..law.rates import Rates
 from ..statistical_mechanics.microscopic_energy import Physics, physics_of
 from . import checkpoint
 from .build import build_law
@@ -23,18 +24,9 @@ from .training_config import ConfigError, TrainingConfig
 FloatArray = npt.NDArray[np.float64]
 
 
-class Rates(NamedTuple):
-    """f ``(...)``, σ ``(..., n_ε)``, g ``(..., n_α)`` and α̇ ``(..., n_α)``."""
-
-    energy: FloatArray
-    stress: FloatArray
-    driving_force: FloatArray
-    rate: FloatArray
-
-
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """A law in the gauge of its training set: α of zero mean, unit variance, uncorrelated.
+    """A law with α of zero mean, unit variance and no correlation over its training set.
 
     Attributes:
         law: The torch modules.
@@ -64,7 +56,7 @@ class TrainedModel:
         states, rates, steps = [], [], []
         with torch.no_grad():
             for block in data.training:
-                internal = law.encoder.gauge(law.encoder.raw_mean(block.measures))
+                internal = law.encoder.normalisation(law.encoder.raw_mean(block.measures))
                 states.append(torch.cat([block.flat(block.strain), internal], -1))
                 dt = torch.diff(block.time)
                 rates.append(block.flat(torch.diff(block.strain, dim=1) / dt[:, None]))
@@ -158,7 +150,7 @@ class TrainedModel:
             alpha = [self.law.encoder(_tensor(row[None])) for row in rows]
         return _array(torch.cat(alpha)).reshape(*x.shape[:-2], self.internal_size)
 
-    def rates(self, strain: npt.ArrayLike, internal: npt.ArrayLike) -> Rates:
+    def rates(self, strain: npt.ArrayLike, internal: npt.ArrayLike) -> Rates[FloatArray]:
         """Return f, σ, g and α̇ for ε ``(..., n_ε)`` and α ``(..., n_α)``."""
         with torch.no_grad():
             return Rates(*(_array(v) for v in self.law(_tensor(strain), _tensor(internal))))

@@ -46,7 +46,7 @@ def validation_record(law: LearnedLaw, data: TrainingSet, physics: Physics) -> d
 @torch.no_grad()
 def rollout_errors(law: LearnedLaw, block: Block, physics: Physics) -> dict[str, float]:
     """Return relative errors of roll-outs from encoded first states, keys ``DRIVE/QUANTITY``."""
-    internal = block.series(law.encoder.gauge(law.encoder.raw_mean(block.measures)))
+    internal = block.series(law.encoder.normalisation(law.encoder.raw_mean(block.measures)))
     truth = {"stress": block.by_site(block.stress)}
     if law.internal_size:
         truth["internal"] = block.by_site(internal)
@@ -69,7 +69,7 @@ def rollout_verdict(law: LearnedLaw, data: TrainingSet, physics: Physics) -> dic
     """
     found: dict[str, list[float]] = {}
     for block in (*data.training, *data.validation):
-        internal = block.series(law.encoder.gauge(law.encoder.raw_mean(block.measures)))
+        internal = block.series(law.encoder.normalisation(law.encoder.raw_mean(block.measures)))
         truth = {"stress": block.by_site(block.stress)}
         if law.strain_kind == "averaged":
             truth["strain"] = block.by_site(block.strain)
@@ -113,7 +113,7 @@ def surprise(law: LearnedLaw, block: Block) -> float:
     """Return −⟨ln q⟩ of the decoder over some states, in nats per replica."""
     generator = torch.Generator().manual_seed(5)
     some = block.pick(torch.randperm(block.states, generator=generator)[:STATES])
-    internal = law.encoder.gauge(law.encoder.raw_mean(some.measures))
+    internal = law.encoder.normalisation(law.encoder.raw_mean(some.measures))
     averaged = law.strain_kind == "averaged"
     measure = some.measures.centred if averaged else some.measures.absolute
     log_density = law.decoder.log_density(measure.positions(), internal)

@@ -129,6 +129,20 @@ def test_a_file_name_occurs_once(package):
     assert [name for name, count in names.items() if count > 1] == []
 
 
+def class_names(path):
+    """Names of the classes that a module defines, nested ones too."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return [node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_class_name_is_defined_once(package):
+    files = module_files(ROOT, package).values()
+    names = Counter(name for path in files for name in class_names(path))
+    assert len(names) > 20  # guards the search
+    assert [name for name, count in names.items() if count > 1] == []
+
+
 def test_an_arrow_up_and_a_circle_are_seen(tmp_path):
     """Guards the tests above, on a small package with both faults."""
     for name, text in {

@@ -23,7 +23,7 @@ from ibvonn_train.closed_form.exact_models import (
 )
 from ibvonn_train.closed_form.linear_solids import standard_linear_solid
 from ibvonn_train.closed_form.random_law import untrained_law
-from ibvonn_train.export import Decoder, LawParameters, export_law, manifest
+from ibvonn_train.export import DecoderGraphs, LawParameters, export_law, manifest
 from ibvonn_train.export import write_model as model
 from ibvonn_train.export.graphs.encoder_graph import EncoderGraph
 from ibvonn_train.export.runtimes.onnx_session import run_onnx
@@ -236,7 +236,7 @@ class DriftingSample(GaussianSample):
 
 
 def test_graph_that_differs_from_torch_is_not_written(tmp_path):
-    decoder = Decoder(GaussianLogDensity(1.0), DriftingSample(1.0))
+    decoder = DecoderGraphs(GaussianLogDensity(1.0), DriftingSample(1.0))
     with pytest.raises(ValueError, match=r"decoder_sample\.microstate .* differs from torch"):
         export_law(
             tmp_path / "law",
@@ -278,7 +278,7 @@ def test_committed_exact_models_are_what_the_command_writes(tmp_path, name, writ
 
 
 def test_law_without_parameters_is_of_the_family_graph(tmp_path):
-    law = replace(model.Law.of(standard_linear_solid()), parameters=None)
+    law = replace(model.ConstitutiveLaw.of(standard_linear_solid()), parameters=None)
     about = untrained_description(6, 6, strain_kind="controlled")
     directory = export_law(tmp_path / "law", law, about)
     assert read(directory)["family"] == "graph"

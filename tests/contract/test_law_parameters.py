@@ -8,7 +8,7 @@ import torch
 
 from ibvonn_train.closed_form.linear_solids import isotropic, standard_linear_solid, trap_law
 from ibvonn_train.closed_form.random_law import untrained_law
-from ibvonn_train.export import Law, LawParameters
+from ibvonn_train.export import ConstitutiveLaw, LawParameters
 from ibvonn_train.export.folding import fold_scales, with_zero_energy
 
 ROUND_OFF = 1e-13
@@ -83,8 +83,8 @@ def test_folded_scales_give_the_same_law_in_physical_variables(sizes):
 
 def test_energy_vanishes_at_the_initial_state_after_the_shift():
     law = untrained_law(6, 2)
-    assert abs(Law.of(law).equilibrium()[1]) > 0.01
-    assert abs(Law.of(with_zero_energy(law)).equilibrium()[1]) < ROUND_OFF
+    assert abs(ConstitutiveLaw.of(law).equilibrium()[1]) > 0.01
+    assert abs(ConstitutiveLaw.of(with_zero_energy(law)).equilibrium()[1]) < ROUND_OFF
 
 
 def test_trap_law_is_the_closed_form():
@@ -115,5 +115,5 @@ def test_isotropic_modulus_has_the_bulk_and_shear_modulus_as_eigenvalues():
 def values(law: LawParameters, x: np.ndarray) -> list[np.ndarray]:
     m = law.strain_size
     with torch.no_grad():
-        found = Law.of(law).rates()(torch.tensor(x[:, :m]), torch.tensor(x[:, m:]))
+        found = ConstitutiveLaw.of(law).rates()(torch.tensor(x[:, :m]), torch.tensor(x[:, m:]))
     return [value.numpy() for value in found]

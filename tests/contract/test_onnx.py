@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ibvonn_train.closed_form.random_law import untrained_law
-from ibvonn_train.export import Law
+from ibvonn_train.export import ConstitutiveLaw
 from ibvonn_train.export.graphs import interfaces as graph
 from ibvonn_train.export.graphs.interfaces import OUTPUTS, RATES_OUTPUTS
 from ibvonn_train.export.reference_points import (
@@ -33,7 +33,9 @@ def random_inputs(law, n_points, reach=1.0):
 
 
 def largest_gap(law, model, inputs):
-    expected = graph_arrays(evaluate("c", Law.of(law).update(), inputs, OUTPUTS), "c", "out")
+    expected = graph_arrays(
+        evaluate("c", ConstitutiveLaw.of(law).update(), inputs, OUTPUTS), "c", "out"
+    )
     found = run_onnx(model.SerializeToString(), inputs)
     converged = expected.pop("residual")[:, 0] <= 1e-10
     assert np.array_equal(converged, found["residual"][:, 0] <= 1e-10)
@@ -49,7 +51,7 @@ def largest_gap(law, model, inputs):
 )
 def test_update_in_onnx_is_that_of_torch(m, n, n_points):
     law = untrained_law(m, n)
-    model = constitutive_model(Law.of(law).update())
+    model = constitutive_model(ConstitutiveLaw.of(law).update())
     assert largest_gap(law, model, random_inputs(law, n_points)) < PARITY
     assert largest_gap(law, model, random_inputs(law, 1)) < PARITY
     assert largest_gap(law, model, random_inputs(law, 300, reach=10.0)) < BEYOND
@@ -60,21 +62,21 @@ def test_update_in_onnx_is_that_of_torch(m, n, n_points):
 )
 def test_every_architecture_exports(widths, ridges, context):
     law = untrained_law(1, 2, widths=widths, ridges=ridges, context=context)
-    model = constitutive_model(Law.of(law).update())
+    model = constitutive_model(ConstitutiveLaw.of(law).update())
     assert largest_gap(law, model, random_inputs(law, 100)) < PARITY
 
 
 def test_weight_that_differs_in_the_tenth_digit_is_detected():
     """Guards the tests above."""
     law = untrained_law(1, 2)
-    model = constitutive_model(Law.of(law).update())
+    model = constitutive_model(ConstitutiveLaw.of(law).update())
     object.__setattr__(law, "energy_output", law.energy_output * (1.0 + 1e-9))
     assert largest_gap(law, model, random_inputs(law, 300)) > PARITY
 
 
 @pytest.mark.parametrize(("m", "n"), SIZES)
 def test_rates_in_onnx_are_those_of_torch(m, n):
-    law = Law.of(untrained_law(m, n))
+    law = ConstitutiveLaw.of(untrained_law(m, n))
     states = random_inputs(law.parameters, 300, reach=3.0)
     inputs = {key: states[key] for key in ("strain", "statev")}
     expected = graph_arrays(evaluate("r", law.rates(), inputs, RATES_OUTPUTS), "r", "out")
@@ -85,7 +87,7 @@ def test_rates_in_onnx_are_those_of_torch(m, n):
 
 def test_unrolled_graph_is_the_loop_where_its_passes_suffice():
     law = untrained_law(1, 2)
-    update = Law.of(law).update()
+    update = ConstitutiveLaw.of(law).update()
     model = constitutive_model(update, unrolled_passes=12)
     assert not any(node.op_type == "Loop" for node in model.graph.node)
     assert largest_gap(law, model, random_inputs(law, 300)) < PARITY
@@ -93,7 +95,7 @@ def test_unrolled_graph_is_the_loop_where_its_passes_suffice():
 
 def test_bad_points_are_refused_alone_in_onnx_too():
     law = untrained_law(1, 2)
-    model = constitutive_model(Law.of(law).update()).SerializeToString()
+    model = constitutive_model(ConstitutiveLaw.of(law).update()).SerializeToString()
     inputs = random_inputs(law, 5)
     expected = run_onnx(model, inputs)
     inputs["strain"][0] = np.nan
@@ -108,7 +110,7 @@ def test_bad_points_are_refused_alone_in_onnx_too():
 
 def test_all_inputs_stay_in_the_graph_and_the_batch_axis_is_free():
     law = untrained_law(6, 2, ridges=0, context=())
-    model = constitutive_model(Law.of(law).update())
+    model = constitutive_model(ConstitutiveLaw.of(law).update())
     assert [entry.name for entry in model.graph.input] == list(graph.INPUTS)
     assert [entry.name for entry in model.graph.output] == list(graph.OUTPUTS)
     for entry in [*model.graph.input, *model.graph.output]:
@@ -127,7 +129,7 @@ def all_nodes(proto):
 @pytest.mark.parametrize(("m", "n"), SIZES)
 def test_graph_avoids_what_some_runtimes_lack_in_float64(m, n):
     """No Softplus or Erf, and no Transpose next to a MatMul, which is fused into FusedMatMul."""
-    model = constitutive_model(Law.of(untrained_law(m, n)).update())
+    model = constitutive_model(ConstitutiveLaw.of(untrained_law(m, n)).update())
     nodes = list(all_nodes(model.graph))
     assert not {node.op_type for node in nodes} & {"Softplus", "Erf", "Gelu", "IsNaN", "Einsum"}
     transposed = {node.output[0] for node in nodes if node.op_type == "Transpose"}
@@ -142,7 +144,7 @@ def test_graph_avoids_what_some_runtimes_lack_in_float64(m, n):
 def test_metadata_is_stored():
     law = untrained_law(1, 1)
     metadata = {"ibvonn_manifest": json.dumps({"format": 1})}
-    model = constitutive_model(Law.of(law).update(), metadata)
+    model = constitutive_model(ConstitutiveLaw.of(law).update(), metadata)
     assert {entry.key: entry.value for entry in model.metadata_props} == metadata
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ibvonn_train.closed_form.random_law import untrained_law
-from ibvonn_train.export import Law
+from ibvonn_train.export import ConstitutiveLaw
 from ibvonn_train.export.graphs.potentials import ConvexEnergy, RidgeDissipation
 
 SIZES = [(1, 1), (1, 2), (6, 2), (6, 6)]
@@ -89,7 +89,7 @@ def test_dissipation_is_convex_and_rests_at_zero_force(m, n):
 @pytest.mark.parametrize(("m", "n"), SIZES)
 def test_untrained_law_obeys_the_second_law_far_outside_any_data(m, n, radius):
     """g·α̇ ≥ φ ≥ 0 for any weights and any state."""
-    law = Law.of(untrained_law(m, n))
+    law = ConstitutiveLaw.of(untrained_law(m, n))
     strain, internal = states(m, n, 1000, radius)
     _, _, force, rate = law.rates()(strain, internal)
     power = (force * rate).sum(1, keepdim=True)
@@ -100,7 +100,7 @@ def test_untrained_law_obeys_the_second_law_far_outside_any_data(m, n, radius):
 
 def test_second_law_fails_where_the_ridges_count_negatively():
     """Guards the test above."""
-    law = Law.of(untrained_law(1, 2))
+    law = ConstitutiveLaw.of(untrained_law(1, 2))
     strain, internal = states(1, 2, 1000)
     force = law.rates()(strain, internal)[2]
     mobility, amplitude = law.dissipation.prepare(strain, internal)

@@ -18,7 +18,7 @@ import ibvonn_train
 from ibvonn_train.cli.parser import main
 from ibvonn_train.closed_form.exact_models import export_kramers_chain, export_trap
 from ibvonn_train.closed_form.random_law import untrained_law
-from ibvonn_train.export import Law, export_law, manifest
+from ibvonn_train.export import ConstitutiveLaw, export_law, manifest
 from ibvonn_train.export.graphs.interfaces import INPUTS, OUTPUTS
 from ibvonn_train.export.reference_points import evaluate, graph_arrays, random_states
 from ibvonn_train.export.runtimes import agreement as verify
@@ -69,7 +69,7 @@ def holds_a_path_of_this_machine(path):
 
 
 def test_torchscript_runs_in_a_process_without_our_packages(tmp_path):
-    law = Law.of(untrained_law(6, 2))
+    law = ConstitutiveLaw.of(untrained_law(6, 2))
     torchscript.save(law.update(), tmp_path / "constitutive.pt", {"ibvonn_manifest": "{}"})
     assert not holds_a_path_of_this_machine(tmp_path / "constitutive.pt")
     run_without_our_packages(tmp_path, tmp_path / "constitutive.pt", law)
@@ -84,7 +84,7 @@ def test_torchscript_carries_the_manifest(tmp_path):
 
 
 def test_torchscript_handles_bad_and_hard_points_as_torch_does():
-    law = Law.of(untrained_law(1, 2))
+    law = ConstitutiveLaw.of(untrained_law(1, 2))
     module = torchscript.script(law.update())
     span, generator = np.array([1e-6, 1e6]), np.random.default_rng(0)
     inputs = random_states(law.envelope, law.strain_size, span, 300, generator, reach=1e3)
@@ -133,7 +133,7 @@ def spoiled(law, output, change):
 )
 def test_runtime_that_differs_does_not_agree(exported, output, change):
     """Guards the test above; a runtime that refuses what torch accepts differs too."""
-    law = Law.of(verify.LawParameters.load(exported / "parameters.npz"))
+    law = ConstitutiveLaw.of(verify.LawParameters.load(exported / "parameters.npz"))
     rows = verify.verify(exported, n_points=200, runtimes={"bad": spoiled(law, output, change)})
     assert not any(row.agrees for row in rows if row.runtime == "bad")
 

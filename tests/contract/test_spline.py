@@ -148,7 +148,7 @@ def test_controlled_strain_is_not_seen_by_the_decoder():
     assert torch.equal(a, b)
 
 
-def test_shifted_gauge_describes_the_same_distribution():
+def test_shifted_variables_describe_the_same_distribution():
     flow = trained_looking_flow(1, 2)
     points, strain, statev = inputs(1, 2)
     shift = np.array([0.2, -0.4])

@@ -6,7 +6,7 @@ import torch
 
 from ibvonn_train.closed_form.linear_solids import standard_linear_solid, trap_law
 from ibvonn_train.closed_form.random_law import untrained_law
-from ibvonn_train.export import Law, LawParameters
+from ibvonn_train.export import ConstitutiveLaw, LawParameters
 from ibvonn_train.export.graphs import newton as newton_module
 from ibvonn_train.export.graphs import update as update_module
 from ibvonn_train.export.graphs.interfaces import INPUTS, OUTPUTS
@@ -25,7 +25,11 @@ def steps(law, n_points, *, reach=1.0, decades=(-4.0, 2.0), seed=5):
 
 
 def run(law, inputs):
-    update = law if isinstance(law, update_module.ConstitutiveUpdate) else Law.of(law).update()
+    update = (
+        law
+        if isinstance(law, update_module.ConstitutiveUpdate)
+        else ConstitutiveLaw.of(law).update()
+    )
     with torch.no_grad():
         values = update(*(torch.tensor(inputs[name]) for name in INPUTS))
     return dict(zip(OUTPUTS, (value.numpy() for value in values), strict=True))
@@ -33,7 +37,7 @@ def run(law, inputs):
 
 def potentials_of(law, inputs, out):
     """g⁺, φ and α̇ at the end of the step, and f before it."""
-    law = Law.of(law)
+    law = ConstitutiveLaw.of(law)
     strain, old, start = (torch.tensor(inputs[k]) for k in ("strain", "strain_old", "statev"))
     with torch.no_grad():
         new = torch.tensor(out["statev_new"])
@@ -61,7 +65,7 @@ def test_accepted_step_solves_the_implicit_equation(m, n):
 def test_tangent_is_the_derivative_of_the_stress_and_symmetric(m, n):
     law = untrained_law(m, n)
     inputs = steps(law, 200)
-    gap, asymmetry = tangent_error(Law.of(law).update(), inputs)
+    gap, asymmetry = tangent_error(ConstitutiveLaw.of(law).update(), inputs)
     assert gap < 1e-7
     assert asymmetry < 1e-14
 
@@ -82,7 +86,7 @@ def test_tangent_that_lacks_a_part_is_detected(monkeypatch, function, mutant):
     """Guards the test above."""
     monkeypatch.setattr(update_module, function, mutant)
     law = untrained_law(1, 2)
-    gap, _ = tangent_error(Law.of(law).update(), steps(law, 200))
+    gap, _ = tangent_error(ConstitutiveLaw.of(law).update(), steps(law, 200))
     assert gap > 1e-3
 
 
@@ -137,7 +141,7 @@ def test_law_that_is_not_convex_is_refused_wherever_it_gains_energy():
 
 
 def test_newton_converges_quadratically():
-    orders = newton_orders(Law.of(untrained_law(1, 2)).update())
+    orders = newton_orders(ConstitutiveLaw.of(untrained_law(1, 2)).update())
     assert np.median(orders) > 1.8
 
 
@@ -147,7 +151,7 @@ def test_newton_with_a_wrong_jacobian_converges_linearly(monkeypatch):
     monkeypatch.setattr(
         newton_module, "inner_matrix", lambda dt, a, b, f, size: original(dt, a, b, 0.9 * f, size)
     )
-    assert np.median(newton_orders(Law.of(untrained_law(1, 2)).update())) < 1.4
+    assert np.median(newton_orders(ConstitutiveLaw.of(untrained_law(1, 2)).update())) < 1.4
 
 
 def newton_orders(update):
@@ -176,7 +180,7 @@ def test_state_that_violates_the_energy_inequality_is_refused(curvature, verdict
     """
     law = trap_law()
     object.__setattr__(law, "energy_quadratic", curvature * law.energy_quadratic)
-    update = Law.of(law).update()
+    update = ConstitutiveLaw.of(law).update()
     inputs = steps(law, 50, decades=(-4.0, -3.0))
     with torch.no_grad():
         prepared = update.prepare(*(torch.tensor(inputs[name]) for name in INPUTS))
@@ -232,7 +236,7 @@ def test_step_of_no_duration_is_elastic(m, n):
     assert np.array_equal(out["statev_new"], inputs["statev"])
     assert np.all(out["dissipation"] == 0.0)
     strain, state = torch.tensor(inputs["strain"]), torch.tensor(inputs["statev"])
-    energy = Law.of(law).energy
+    energy = ConstitutiveLaw.of(law).energy
     with torch.no_grad():
         _, gradient, hessian = energy.derivatives(strain, state)
     np.testing.assert_array_equal(out["stress"], gradient[:, :m].numpy())

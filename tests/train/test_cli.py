@@ -159,7 +159,7 @@ def test_evaluate_prints_tables_and_writes_json_and_figures(
     for words in ("external force", "floor", "f against F_flow", "Markov residual"):
         assert words in shown
     record = json.loads((tmp_path / "result.json").read_text())
-    assert record["gauge_of_internal_variables"] == "training set"
+    assert record["normalisation_of_internal_variables"] == "training set"
     errors = record["ensembles"]["test"]
     assert set(errors["errors_percent"]) == {
         "controlled/force", "controlled/internal", "controlled/mean_position"
@@ -235,7 +235,9 @@ def test_exported_law_and_its_checkpoint_are_judged_alike(study: Path, tmp_path:
     assert results[0] == pytest.approx(results[1], rel=1e-9)
 
 
-def test_gauge_of_a_checkpoint_is_that_of_its_training_set(study: Path, tmp_path: Path) -> None:
+def test_normalisation_of_a_checkpoint_is_that_of_its_training_set(
+    study: Path, tmp_path: Path
+) -> None:
     """Given or known from the run, it is the same up to the binning of microstates."""
     out, test = tmp_path / "result.json", str(study / "data/test.h5")
     command = ["evaluate", str(study / "run"), "--ensemble", test, "--no-audits", "-q"]

@@ -13,7 +13,8 @@ from ibvonn_train.data.binned_microstates import (
     bin_cubic,
     uniform_nodes,
 )
-from ibvonn_train.law.encoder import Encoder, whitening
+from ibvonn_train.law.encoder import Encoder
+from ibvonn_train.law.normalisation import Normalisation
 
 
 def encoder(size: int = 1, internal: int = 2, centred: int = 0) -> Encoder:
@@ -56,7 +57,7 @@ def test_whitened_variables_have_zero_mean_unit_variance_and_no_correlation() ->
         @ torch.tensor([[1.0, 2.0], [0.0, 0.3], [4.0, 1.0]], dtype=torch.float64)
         + 5.0
     )
-    alpha = whitening(raw)(raw)
+    alpha = Normalisation.of(raw)(raw)
     assert alpha.mean(0).abs().max() < 1e-12
     assert (alpha.T @ alpha / 300 - torch.eye(2, dtype=torch.float64)).abs().max() < 1e-8
 
@@ -93,7 +94,7 @@ def test_slope_is_the_rate_under_rigid_translation() -> None:
     )
     raw, slope = net.raw_mean_and_slope(measures)
     assert (raw - net.raw_mean(measures)).abs().max() < 1e-14
-    difference = (net(x + h) - net(x - h)) / (2.0 * h)  # the stored gauge is the identity
+    difference = (net(x + h) - net(x - h)) / (2.0 * h)  # the stored normalisation is the identity
     assert (slope[..., 0] - difference).abs().max() < 1e-7
 
 

@@ -11,7 +11,7 @@ import pytest
 from ibvonn_train.closed_form.exact_models import export_trap
 from ibvonn_train.closed_form.exact_trap import ExactTrap
 from ibvonn_train.data.ensemble import TrajectoryEnsemble
-from ibvonn_train.evaluation import ExportedLaw, Gauge, Rates, evaluate, open_law
+from ibvonn_train.evaluation import ExportedLaw, Normalisation, Rates, evaluate, open_law
 from ibvonn_train.evaluation.errors import deviation, relative_error
 from ibvonn_train.evaluation.law_rollouts import Trajectories, roll_out
 from ibvonn_train.simulation import (
@@ -61,22 +61,22 @@ def test_errors_are_relative_norms_pooled_over_everything() -> None:
     assert deviation(1.02 * truth + 5.0, truth) == pytest.approx(2.0)
 
 
-def test_gauge_has_zero_mean_unit_variance_and_no_correlation() -> None:
+def test_normalised_states_have_zero_mean_unit_variance_and_no_correlation() -> None:
     rng = np.random.default_rng(0)
     states = rng.normal(size=(50, 40, 2)) @ np.array([[2.0, 1.0], [0.0, 0.5]]) + [1.0, -3.0]
-    whitened = Gauge.of(states)(states).reshape(-1, 2)
-    np.testing.assert_allclose(whitened.mean(0), 0.0, atol=1e-12)
-    np.testing.assert_allclose(np.cov(whitened.T, bias=True), np.eye(2), atol=1e-12)
+    normalised = Normalisation.of(states)(states).reshape(-1, 2)
+    np.testing.assert_allclose(normalised.mean(0), 0.0, atol=1e-12)
+    np.testing.assert_allclose(np.cov(normalised.T, bias=True), np.eye(2), atol=1e-9)
 
 
-def test_errors_do_not_depend_on_the_gauge_of_the_export(
+def test_errors_do_not_depend_on_the_zero_of_the_export(
     exact: ExportedLaw, pulls: TrajectoryEnsemble
 ) -> None:
-    """An affine map of α, with the same whitening, gives the same percentages."""
+    """An affine map of α, with the same normalisation, gives the same percentages."""
     plain = evaluate(exact, pulls)
     internal = plain.measured.internal
-    flipped = Gauge.of(-3.0 * internal + 1.0)(-3.0 * internal + 1.0)
-    np.testing.assert_allclose(flipped, -Gauge.of(internal)(internal), atol=1e-12)
+    flipped = Normalisation.of(-3.0 * internal + 1.0)(-3.0 * internal + 1.0)
+    np.testing.assert_allclose(flipped, -Normalisation.of(internal)(internal), atol=1e-12)
 
 
 def test_exact_law_has_no_error_but_the_noise_of_the_ensemble(
@@ -295,7 +295,7 @@ class _Everything(ElasticChain):
 
     has_decoder = has_potentials = False
     system: str | None = None
-    training_gauge = None
+    training_normalisation = None
     internal_scale = np.ones(1)
     envelope = np.array([[-10.0, 10.0], [-1.0, 1.0]])
 

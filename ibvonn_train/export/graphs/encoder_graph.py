@@ -1,4 +1,4 @@
-"""The encoder as a graph, in the gauge and with the strain of the exported model."""
+"""The encoder as a graph, with the zeros of α and of the strain of the exported model."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ OUTPUTS = (
 RATES_OUTPUTS = ("energy", "stress", "driving_force", "rate")
 
 
-class Energy(Protocol):
+class EnergyGraph(Protocol):
     """What the update needs of a free energy; :class:`ConvexEnergy` is one."""
 
     constant: float
@@ -38,7 +38,7 @@ class Energy(Protocol):
         """Return f, ∂f/∂(ε, α) and the second derivative."""
 
 
-class DualDissipation(Protocol):
+class DissipationGraph(Protocol):
     """What the update needs of φ; :class:`RidgeDissipation` is one."""
 
     def prepare(self, strain_old: Tensor, internal_old: Tensor) -> tuple[Tensor, Tensor]:
@@ -53,10 +53,12 @@ class DualDissipation(Protocol):
         """Bound the terms that cancel in φ, ``(n, 1)``: its round-off is a fraction of them."""
 
 
-class Rates(nn.Module):
+class RatesGraph(nn.Module):
     """The law in continuous time: (ε, α) → f, σ, g, α̇ = ∂φ/∂g(g; ε, α)."""
 
-    def __init__(self, energy: Energy, dissipation: DualDissipation, strain_size: int) -> None:
+    def __init__(
+        self, energy: EnergyGraph, dissipation: DissipationGraph, strain_size: int
+    ) -> None:
         super().__init__()
         self.energy, self.dissipation, self.strain_size = energy, dissipation, strain_size
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..parameters import FloatArray
-from .interfaces import DualDissipation, Energy
+from .interfaces import DissipationGraph, EnergyGraph
 from .symmetric import cholesky, lower_matrix, solve_lower, solve_upper
 
 MAX_PASSES = 100
@@ -55,8 +55,8 @@ class NewtonPass(nn.Module):
 
     def __init__(
         self,
-        energy: Energy,
-        dissipation: DualDissipation,
+        energy: EnergyGraph,
+        dissipation: DissipationGraph,
         internal_scale: FloatArray,
         residual_tolerance: float,
     ) -> None:
@@ -178,3 +178,11 @@ def initial_state(statev: Tensor) -> tuple[Tensor, ...]:
     infinite = torch.full_like(one, torch.inf)
     zero = torch.zeros_like(one)
     return statev, torch.zeros_like(statev), one, infinite, zero, zero, infinite, infinite, one
+
+
+class InitialState(nn.Module):
+    """The same as a module, for graphs."""
+
+    def forward(self, statev: Tensor) -> tuple[Tensor, ...]:
+        """Return the state of the loop before the first pass."""
+        return initial_state(statev)

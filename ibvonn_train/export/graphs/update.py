@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..parameters import FloatArray
-from .interfaces import DualDissipation, Energy
+from .interfaces import DissipationGraph, EnergyGraph
 from .newton import HUGE, MAX_PASSES, NewtonPass, initial_state, inner_matrix
 from .symmetric import cholesky, lower_matrix, solve_lower
 
@@ -21,7 +21,7 @@ from .symmetric import cholesky, lower_matrix, solve_lower
 class Prepare(nn.Module):
     """First part of the update: find bad input, make it harmless, evaluate the frozen state."""
 
-    def __init__(self, dissipation: DualDissipation) -> None:
+    def __init__(self, dissipation: DissipationGraph) -> None:
         super().__init__()
         self.dissipation = dissipation
 
@@ -45,8 +45,8 @@ class Finish(nn.Module):
 
     def __init__(
         self,
-        energy: Energy,
-        dissipation: DualDissipation,
+        energy: EnergyGraph,
+        dissipation: DissipationGraph,
         strain_size: int,
         internal_size: int,
         envelope: FloatArray,
@@ -123,8 +123,8 @@ class ConstitutiveUpdate(nn.Module):
 
     def __init__(
         self,
-        energy: Energy,
-        dissipation: DualDissipation,
+        energy: EnergyGraph,
+        dissipation: DissipationGraph,
         *,
         strain_size: int,
         internal_scale: FloatArray,

@@ -23,7 +23,7 @@ from tabulate import tabulate
 
 from ...files.model_directory import read_arrays, read_listed
 from .. import manifest as manifests
-from ..constitutive_law import Law
+from ..constitutive_law import ConstitutiveLaw
 from ..graphs.interfaces import INPUTS, OUTPUTS
 from ..parameters import LawParameters
 from ..reference_points import Arrays, graph_arrays, random_states, relative_difference
@@ -44,7 +44,7 @@ BLOCK = 8192
 
 
 @dataclass(frozen=True)
-class Parity:
+class RuntimeAgreement:
     """One row of the table.
 
     Attributes:
@@ -101,7 +101,9 @@ def runtimes_of(directory: Path) -> dict[str, Runtime]:
     manifest, found = manifests.read(directory), {}
     listed = manifest["files"]
     if "parameters.npz" in listed:
-        law = Law.of(LawParameters.of(read_arrays(directory, manifest, "parameters.npz")))
+        law = ConstitutiveLaw.of(
+            LawParameters.of(read_arrays(directory, manifest, "parameters.npz"))
+        )
         found["torch"] = torch_runtime(law.update())
     if "constitutive.pt" in listed:
         content = read_listed(directory, manifest, "constitutive.pt")
@@ -121,7 +123,7 @@ def verify(
     runtimes: dict[str, Runtime] | None = None,
     n_points: int = 100_000,
     seed: int = 2,
-) -> list[Parity]:
+) -> list[RuntimeAgreement]:
     """Compare all runtimes of an exported model with torch.
 
     Args:
@@ -175,13 +177,13 @@ def _in_blocks(runtime: Runtime, inputs: Arrays) -> Arrays:
 
 def _compare(
     name: str, states: str, found: Arrays, expected: Arrays, allowed: float, converged_at: float
-) -> Parity:
+) -> RuntimeAgreement:
     accepted = expected["residual"][:, 0] <= converged_at
     same = np.array_equal(accepted, found["residual"].reshape(-1) <= converged_at)
     gaps = {
         key: relative_difference(found[key][accepted], expected[key][accepted]) for key in COMPARED
     }
-    return Parity(
+    return RuntimeAgreement(
         runtime=name,
         states=states,
         points=len(accepted),
@@ -191,7 +193,7 @@ def _compare(
     )
 
 
-def verify_all(directory: str | Path, *, n_points: int = 100_000) -> list[Parity]:
+def verify_all(directory: str | Path, *, n_points: int = 100_000) -> list[RuntimeAgreement]:
     """Compare all runtimes including the C file, which is written and compiled for the purpose."""
     directory = Path(directory)
     with tempfile.TemporaryDirectory() as name:
@@ -202,14 +204,14 @@ def verify_all(directory: str | Path, *, n_points: int = 100_000) -> list[Parity
         return verify(directory, runtimes=compiled, n_points=n_points)
 
 
-def table(rows: Sequence[Parity]) -> str:
+def table(rows: Sequence[RuntimeAgreement]) -> str:
     """Return the table as text."""
     header = ["runtime", "states", "points", "refused", "stress", "state", "tangent", "agrees"]
     cells = [[*astuple(row)[:-1], "yes" if row.agrees else "NO"] for row in rows]
     return f"{tabulate(cells, header, floatfmt='.1e', numalign='right')}\n"
 
 
-def store(directory: str | Path, rows: Sequence[Parity]) -> None:
+def store(directory: str | Path, rows: Sequence[RuntimeAgreement]) -> None:
     """Write the table into the manifest, whose other entries stay as they are."""
     # JSON has no infinity; no difference of interest is larger than the largest number.
     largest = float(np.finfo(np.float64).max)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import onnx
-from torch import Tensor, nn
+from torch import nn
 
-from ..graphs.interfaces import INPUTS, OUTPUTS, RATES_OUTPUTS, Rates
-from ..graphs.newton import MAX_PASSES, initial_state
+from ..graphs.interfaces import INPUTS, OUTPUTS, RATES_OUTPUTS, RatesGraph
+from ..graphs.newton import MAX_PASSES, InitialState
 from ..graphs.update import ConstitutiveUpdate
 from .onnx_writer import OnnxWriter
 
@@ -32,7 +32,7 @@ def constitutive_model(
     writer = OnnxWriter()
     strain, start, dt, mobility, amplitude, bad = writer.module(update.prepare, INPUTS)
     fixed = [strain, start, dt, mobility, amplitude]
-    state = writer.module(_InitialState(), [start])
+    state = writer.module(InitialState(), [start])
 
     def newton_pass(names: list[str]) -> list[str]:
         return writer.module(update.newton, [*fixed, *names])
@@ -63,7 +63,7 @@ def constitutive_model(
 
 
 def rates_model(
-    rates: Rates, internal_size: int, metadata: dict[str, str] | None = None
+    rates: RatesGraph, internal_size: int, metadata: dict[str, str] | None = None
 ) -> onnx.ModelProto:
     """``rates.onnx``: the law in continuous time."""
     m, n = rates.strain_size, internal_size
@@ -95,8 +95,3 @@ def module_model(
         key: (value, shape) for (key, shape), value in zip(outputs.items(), values, strict=True)
     }
     return writer.model(name, inputs, results, metadata or {})
-
-
-class _InitialState(nn.Module):
-    def forward(self, statev: Tensor) -> tuple[Tensor, ...]:
-        return initial_state(statev)

@@ -15,16 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from ...files.plain_files import replacing
-from ..graphs.newton import MAX_PASSES, initial_state
+from ..graphs.newton import MAX_PASSES, InitialState, initial_state
 from ..graphs.update import ConstitutiveUpdate
 
 DEPRECATION = r"`torch\.jit\."
 """How torch's warnings begin: DeprecationWarning up to 2.13, FutureWarning from 2.14 on."""
-
-
-class _InitialState(nn.Module):
-    def forward(self, statev: Tensor) -> tuple[Tensor, ...]:
-        return initial_state(statev)
 
 
 class _Loop(nn.Module):
@@ -68,7 +63,7 @@ def script(update: ConstitutiveUpdate) -> torch.jit.ScriptModule:
         traced = [
             torch.jit.trace(module, arguments, check_trace=False)  # type: ignore[no-untyped-call]
             for module, arguments in (
-                (_InitialState(), (prepared[1],)),
+                (InitialState(), (prepared[1],)),
                 (update.prepare, inputs),
                 (update.newton, (*prepared[:5], *state)),
                 (update.finish, (*prepared, solved[0], solved[-2])),
