@@ -113,9 +113,9 @@ def force_error(law: LearnedLaw, data: TrajectoryEnsemble) -> float:
     """Relative L2 error of F_ex, in per cent, of roll-outs from the encoded first states."""
     with torch.no_grad():
         internal = law.encoder(torch.from_numpy(data.microstate[:, 0, 0]).double())
-        strain = torch.from_numpy(data.control)[:, :, None].transpose(0, 1)
+        strain = torch.from_numpy(data.control)[:, :, None]
         run = controlled(law.rates_function(), torch.from_numpy(data.time), strain, internal)
-    return relative_error(run.force.T.numpy(), data.force)
+    return relative_error(run.force.numpy(), data.force)
 
 
 def sampling_error(data: TrajectoryEnsemble) -> float:

@@ -80,8 +80,8 @@ MUTANTS = (
     Mutant(
         "weak form: weights of the old and new rate exchanged",
         "ibvonn_train/training/losses.py",
-        "(1.0 - late) * rate[:, :-1] + late * rate[:, 1:]",
-        "late * rate[:, :-1] + (1.0 - late) * rate[:, 1:]",
+        "over_time(1.0 - late) * rate[:, :-1] + over_time(late) * rate[:, 1:]",
+        "over_time(late) * rate[:, :-1] + over_time(1.0 - late) * rate[:, 1:]",
         LOSSES,
     ),
     Mutant(
@@ -294,8 +294,8 @@ MUTANTS = (
     Mutant(
         "implicit roll-out at the strain of the old instant",
         "ibvonn_train/rollouts/material_point.py",
-        "torch.lerp(strain[step], strain[step + 1], part / substeps)",
-        "torch.lerp(strain[step], strain[step + 1], (part - 1) / substeps)",
+        "torch.lerp(strains[step], strains[step + 1], part / substeps)",
+        "torch.lerp(strains[step], strains[step + 1], (part - 1) / substeps)",
         ("tests/train/test_tracking.py",),
     ),
     Mutant(

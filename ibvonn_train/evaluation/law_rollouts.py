@@ -89,19 +89,15 @@ def roll_out(
         data.strides,
     )
     if not law.averaged:
-        return {"controlled": _arrays(under_strain(rates, record, alpha[:, 0]), data)}
+        return {"controlled": _arrays(under_strain(rates, record, alpha[:, 0]))}
     if law.physics is None:
         raise ValueError(
             f"{law.name}: a chain's roll-out needs its friction; the manifest has none."
         )
     chain = Chain(law.physics.friction, law.physics.reference_length)
     runs = of_chains(rates, record, alpha[:, 0], chain, drives=drives)
-    return {drive: _arrays(run, data) for drive, run in runs.items()}
+    return {drive: _arrays(run) for drive, run in runs.items()}
 
 
-def _arrays(run: Rollout, data: TrajectoryEnsemble) -> Trajectories:
-    strain, internal, stress = (
-        part.transpose(0, 1).numpy() for part in (run.strain, run.internal, run.stress)
-    )
-    force = run.force.reshape(len(data.time), -1).T.numpy()
-    return Trajectories(strain, internal, stress, force)
+def _arrays(run: Rollout) -> Trajectories:
+    return Trajectories(*(series.numpy() for series in run))

@@ -45,10 +45,12 @@ class ChainDrive(NamedTuple):
         self, strain: Sequence[Tensor], internal: Sequence[Tensor], stress: Sequence[Tensor]
     ) -> Rollout:
         """Return states as trajectories; the force is the given one where it is given."""
-        stresses = torch.stack(list(stress))
-        drag = stresses[..., -1, 0] + self.friction * self.end_velocity.T
-        force = torch.where(self.moved, drag, self.force.T)
-        return Rollout(torch.stack(list(strain)), torch.stack(list(internal)), stresses, force)
+        strains, states, stresses = (
+            torch.stack(list(part), 1) for part in (strain, internal, stress)
+        )
+        drag = stresses[:, :, -1, 0] + self.friction * self.end_velocity
+        force = torch.where(self.moved[:, None], drag, self.force)
+        return Rollout(strains, states, stresses, force)
 
 
 def explicit_chain(
@@ -64,7 +66,7 @@ def explicit_chain(
 
     Args:
         rates: The law, called with a site axis: ``(n_case, n_site, ·)``.
-        time: Instants, shape ``(n_time,)``, or ``(n_time, n_case)`` where cases have their own.
+        time: Instants, shape ``(n_time,)``, or ``(n_case, n_time)`` where cases have their own.
         strain: ε at the first instant, shape ``(n_case, n_site, 1)``.
         internal: α at the first instant, shape ``(n_case, n_site, n_α)``.
         drive: Of the chains.
@@ -72,12 +74,12 @@ def explicit_chain(
     """
     wall = torch.zeros_like(strain[:, :1])
     strains, states, stresses = [], [], []
-    for step in range(len(time)):
+    for step in range(time.shape[-1]):
         stress, rate = rates(strain, internal)
         strains.append(strain)
         states.append(internal)
         stresses.append(stress)
-        if step + 1 == len(time):
+        if step + 1 == time.shape[-1]:
             break
         count = steps_in(strides, step)
         dt = interval(time, step, strain) / count
@@ -110,7 +112,7 @@ def implicit_chain(
 
     Args:
         linearised: The law with its derivatives, of one strain component.
-        time: Instants, shape ``(n_time,)``, or ``(n_time, n_case)`` where cases have their own.
+        time: Instants, shape ``(n_time,)``, or ``(n_case, n_time)`` where cases have their own.
         strain: ε at the first instant, shape ``(n_case, n_site, 1)``.
         internal: α at the first instant, shape ``(n_case, n_site, n_α)``.
         drive: Of the chains.
@@ -120,12 +122,12 @@ def implicit_chain(
     unit = torch.eye(strain.shape[1], dtype=strain.dtype, device=strain.device)
     identity = torch.eye(internal.shape[-1], dtype=strain.dtype, device=strain.device)
     strains, states, stresses = [], [], []
-    for step in range(len(time)):
+    for step in range(time.shape[-1]):
         law = linearised(strain, internal)
         strains.append(strain)
         states.append(internal)
         stresses.append(law.stress)
-        if step + 1 == len(time):
+        if step + 1 == time.shape[-1]:
             break
         dt = interval(time, step, strain) / substeps
         matrix_dt = dt.unsqueeze(-1)

@@ -17,7 +17,7 @@ class Record(NamedTuple):
     """What drove some protocols, and the strains that were measured.
 
     Attributes:
-        time: Instants, shape ``(n_time,)``, or ``(n_time, n_protocol)`` where each has its own.
+        time: Instants, shape ``(n_time,)``, or ``(n_protocol, n_time)`` where each has its own.
         strain: ε, shape ``(n_protocol, n_time, n_site, n_ε)``.
         force: External force, shape ``(n_protocol, n_time)``.
         end_rate: λ̇ of the end of a chain as recorded, same shape; None where the end was pulled.
@@ -33,8 +33,7 @@ class Record(NamedTuple):
     @property
     def intervals(self) -> Tensor:
         """Δt between instants, ``(n_time − 1,)``, or ``(n_protocol, n_time − 1)``."""
-        dt = torch.diff(self.time, dim=0)
-        return dt if dt.ndim == 1 else dt.mT
+        return torch.diff(self.time)
 
 
 class Chain(NamedTuple):
@@ -53,11 +52,9 @@ def under_strain(rates: RateFunction, record: Record, internal: Tensor) -> Rollo
         internal: First α, shape ``(n_protocol, n_site, n_α)``.
 
     Returns:
-        Trajectories with axes ``(n_time, n_protocol, n_site, n)``.
+        Trajectories with axes ``(n_protocol, n_time, n_site, n)``.
     """
-    return controlled(
-        rates, record.time, record.strain.transpose(0, 1), internal, strides=record.strides
-    )
+    return controlled(rates, record.time, record.strain, internal, strides=record.strides)
 
 
 def of_chains(
@@ -83,7 +80,7 @@ def of_chains(
         substeps: Implicit steps in each interval.
 
     Returns:
-        Drive → trajectories with axes ``(n_time, n_protocol, n_site, n)``.
+        Drive → trajectories with axes ``(n_protocol, n_time, n_site, n)``.
     """
     cases, modes = len(record.strain), len(drives)
     # The velocity that the data's own scheme gave to the end; its zero need not be known.
@@ -99,7 +96,7 @@ def of_chains(
         reference_length=chain.reference_length,
     )
     start = record.strain[:, 0].repeat(modes, 1, 1), internal.repeat(modes, 1, 1)
-    time = record.time if record.time.ndim == 1 else record.time.repeat(1, modes)
+    time = record.time if record.time.ndim == 1 else record.time.repeat(modes, 1)
     if linearised is None:
         run = explicit_chain(rates, time, *start, drive, strides=record.strides)
     else:
@@ -107,10 +104,10 @@ def of_chains(
     results = {}
     for number, mode in enumerate(drives):
         own = slice(number * cases, (number + 1) * cases)
-        result = Rollout(*(series[:, own] for series in run))
+        result = Rollout(*(series[own] for series in run))
         if mode == "end" and record.end_rate is not None:
             # F = σ_N + η λ̇ with the recorded rate, as in the data.
-            drag = chain.friction * record.end_rate.T
-            result = result._replace(force=result.stress[..., -1, 0] + drag)
+            drag = chain.friction * record.end_rate
+            result = result._replace(force=result.stress[:, :, -1, 0] + drag)
         results[mode] = result
     return results

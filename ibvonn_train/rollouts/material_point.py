@@ -20,10 +20,10 @@ class Rollout(NamedTuple):
     """Trajectories of a law.
 
     Attributes:
-        strain: ε, shape ``(n_time, ..., n_ε)``.
-        internal: α, shape ``(n_time, ..., n_α)``.
-        stress: σ, shape ``(n_time, ..., n_ε)``.
-        force: External force, ``(n_time, ...)`` with the site axis removed.
+        strain: ε, shape ``(n_case, n_time, ..., n_ε)``.
+        internal: α, shape ``(n_case, n_time, ..., n_α)``.
+        stress: σ, shape ``(n_case, n_time, ..., n_ε)``.
+        force: External force, ``(n_case, n_time)``; under a given strain σ of the first site.
     """
 
     strain: Tensor
@@ -36,11 +36,11 @@ def interval(time: Tensor, step: int, like: Tensor) -> Tensor:
     """Return the length of an interval, to multiply a tensor whose first axis is the case.
 
     Args:
-        time: Instants, shape ``(n_time,)``, or ``(n_time, n_case)`` where cases have their own.
+        time: Instants, shape ``(n_time,)``, or ``(n_case, n_time)`` where cases have their own.
         step: Number of the interval.
         like: Tensor with the axes of the product, or of ``(n_case, ...)``.
     """
-    dt = time[step + 1] - time[step]
+    dt = time[..., step + 1] - time[..., step]
     return dt.reshape(*dt.shape, *(1,) * (like.ndim - dt.ndim))
 
 
@@ -61,25 +61,26 @@ def controlled(
 
     Args:
         rates: The law.
-        time: Instants, shape ``(n_time,)``, or ``(n_time, n_case)`` where cases have their own.
-        strain: ε(t), shape ``(n_time, n_case, ..., n_ε)``.
+        time: Instants, shape ``(n_time,)``, or ``(n_case, n_time)`` where cases have their own.
+        strain: ε(t), shape ``(n_case, n_time, ..., n_ε)``.
         internal: α at the first instant, shape ``(n_case, ..., n_α)``.
         strides: Steps in each interval, by default one; the strain is interpolated linearly.
     """
     states, stresses = [], []
-    for step, eps in enumerate(strain):
+    strains = strain.unbind(1)
+    for step, eps in enumerate(strains):
         stress, rate = rates(eps, internal)
         states.append(internal)
         stresses.append(stress)
-        if step + 1 < len(time):
+        if step + 1 < len(strains):
             count = steps_in(strides, step)
             dt = interval(time, step, internal) / count
             internal = internal + dt * rate
             for part in range(1, count):
-                between = torch.lerp(eps, strain[step + 1], part / count)
+                between = torch.lerp(eps, strains[step + 1], part / count)
                 internal = internal + dt * rates(between, internal)[1]
-    stress = torch.stack(stresses)
-    return Rollout(strain, torch.stack(states), stress, stress[..., 0])
+    stress = torch.stack(stresses, 1)
+    return Rollout(strain, torch.stack(states, 1), stress, stress.flatten(2)[..., 0])
 
 
 def tracking(
@@ -100,22 +101,23 @@ def tracking(
     Args:
         rates: The law.
         relaxation: Its matrix φ'' ∂²f/∂α².
-        time: Instants, shape ``(n_time,)``, or ``(n_time, n_case)`` where cases have their own.
-        strain: ε(t), shape ``(n_time, n_case, ..., n_ε)``, interpolated linearly.
+        time: Instants, shape ``(n_time,)``, or ``(n_case, n_time)`` where cases have their own.
+        strain: ε(t), shape ``(n_case, n_time, ..., n_ε)``, interpolated linearly.
         internal: α at the first instant, shape ``(n_case, ..., n_α)``.
         substeps: Steps between instants.
     """
-    states, stresses = [internal], [rates(strain[0], internal)[0]]
+    strains = strain.unbind(1)
+    states, stresses = [internal], [rates(strains[0], internal)[0]]
     identity = torch.eye(internal.shape[-1], dtype=internal.dtype, device=internal.device)
-    for step in range(len(time) - 1):
+    for step in range(len(strains) - 1):
         dt = interval(time, step, internal) / substeps
         for part in range(1, substeps + 1):
-            eps = torch.lerp(strain[step], strain[step + 1], part / substeps)
+            eps = torch.lerp(strains[step], strains[step + 1], part / substeps)
             with torch.no_grad():
                 inverse = torch.linalg.inv(identity + dt.unsqueeze(-1) * relaxation(eps, internal))
             rate = rates(eps, internal)[1]
             internal = internal + (inverse @ (dt * rate).unsqueeze(-1)).squeeze(-1)
         states.append(internal)
-        stresses.append(rates(strain[step + 1], internal)[0])
-    stress = torch.stack(stresses)
-    return Rollout(strain, torch.stack(states), stress, stress[..., 0])
+        stresses.append(rates(strains[step + 1], internal)[0])
+    stress = torch.stack(stresses, 1)
+    return Rollout(strain, torch.stack(states, 1), stress, stress.flatten(2)[..., 0])

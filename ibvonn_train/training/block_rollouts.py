@@ -25,19 +25,21 @@ def rollouts(
     Args:
         law: The law.
         block: The data.
-        internal: Encoded α, shape ``(n_trajectory, n_time, n_α)``.
+        internal: Encoded α, shape ``(n_protocol, n_time, n_site, n_α)``.
         physics: Friction and reference length.
         implicit_steps: Linearly implicit steps of a chain between stored instants; 0 for the data's
             own forward Euler scheme.
 
     Returns:
-        Drive ("controlled", or "end" and "force") → trajectories with axes
-        ``(n_time, n_protocol, n_site, n)``.
+        Drive ("controlled", or "end" and "force") → trajectories with the axes of the block.
     """
-    record = Record(
-        block.time, block.by_site(block.strain), block.force, block.control_rate, block.strides
-    )
-    start, rates = block.by_site(internal)[:, 0], law.rates_function()
+    if block.force is None or block.control_rate is None:
+        raise ValueError(
+            "roll-outs: need whole protocols and what drove them; found states that were picked. "
+            "Take windows of the block."
+        )
+    record = Record(block.time, block.strain, block.force, block.control_rate, block.strides)
+    start, rates = internal[:, 0], law.rates_function()
     if law.strain_kind == "controlled":
         return {"controlled": under_strain(rates, record, start)}
     chain = Chain(physics.friction, physics.reference_length)

@@ -98,7 +98,7 @@ def set_scales(law: LearnedLaw, data: TrainingSet) -> None:
     rates = []
     for block in data.training:
         internal = block.series(law.encoder.normalisation(law.encoder.raw_mean(block.measures)))
-        width = max(2, len(block.time) // 15)
+        width = max(2, block.instants // 15)
         ((observed, _),) = weak_form(internal, torch.zeros_like(internal), block.time, [width])
         rates.append((block.duration_ratio * observed).square().mean())
     law.dissipation.time_scale.copy_(1.0 / torch.stack(rates).mean().sqrt())

@@ -24,14 +24,17 @@ training encodes all of them, so they bound its time and memory."""
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Trajectories that share their instants; a trajectory is one site of one protocol.
+    """Protocols that share their number of instants, in the order of axes of the files.
+
+    Series have the axes (protocol, time, site, component), one trajectory for each site of each
+    protocol. States are the same order without its axes: state ``(p n_time + t) n_site + s`` is
+    that of protocol p, instant t and site s.
 
     Attributes:
-        time: Shape ``(n_time,)``; ``(n_time, n_protocol)`` where protocols have their own.
-        strain, stress: Shape ``(n_trajectory, n_time, n_ε)``, protocol-major.
-        measures: Of each state, trajectory-major: n_state = n_trajectory · n_time.
-        control, control_rate, force: Shape ``(n_protocol, n_time)``.
-        sites: Number of sites of a protocol.
+        time: Shape ``(n_time,)``; ``(n_protocol, n_time)`` where protocols have their own.
+        strain, stress: Shape ``(n_protocol, n_time, n_site, n_ε)``.
+        measures: Of each of the n_state = n_protocol · n_time · n_site states.
+        control_rate, force: Shape ``(n_protocol, n_time)``; None where states were picked.
         strides: Steps of the integrator in each interval between stored instants; where
             protocols have their own instants, of the longest.
         duration_ratio: Duration over that of the shortest block; rates of α shrink by about as
@@ -42,94 +45,93 @@ class Block:
     strain: Tensor
     stress: Tensor
     measures: Measures
-    control: Tensor
-    control_rate: Tensor
-    force: Tensor
-    sites: int
+    control_rate: Tensor | None = None
+    force: Tensor | None = None
     strides: tuple[int, ...] = ()
     duration_ratio: float = 1.0
 
     @property
+    def instants(self) -> int:
+        """n_time."""
+        return self.strain.shape[1]
+
+    @property
     def trajectories(self) -> int:
-        """n_trajectory."""
-        return self.strain.shape[0]
+        """n_protocol · n_site."""
+        return self.strain.shape[0] * self.strain.shape[2]
 
     @property
     def states(self) -> int:
         """n_state."""
-        return self.strain.shape[0] * self.strain.shape[1]
+        return self.strain.shape[:3].numel()
+
+    @property
+    def numbers(self) -> Tensor:
+        """Number of each state, shape ``(n_protocol, n_time, n_site)``."""
+        return torch.arange(self.states, device=self.strain.device).reshape(self.strain.shape[:3])
 
     @property
     def intervals(self) -> Tensor:
         """Δt between instants, ``(n_time − 1,)``, or ``(n_protocol, n_time − 1)``."""
-        dt = torch.diff(self.time, dim=0)
-        return dt if dt.ndim == 1 else dt.mT
+        return torch.diff(self.time)
 
     def flat(self, series: Tensor) -> Tensor:
-        """Return a series ``(n_trajectory, n_time, n)`` as ``(n_state, n)``."""
+        """Return a series ``(n_protocol, n_time, n_site, n)`` as states ``(n_state, n)``."""
         return series.reshape(-1, series.shape[-1])
 
     def series(self, flat: Tensor) -> Tensor:
-        """Return states ``(n_state, n)`` as ``(n_trajectory, n_time, n)``."""
-        return flat.reshape(len(flat) // len(self.time), len(self.time), flat.shape[-1])
+        """Return states ``(n_state, n)`` as a series ``(n_protocol, n_time, n_site, n)``."""
+        return flat.reshape(*self.strain.shape[:3], flat.shape[-1])
+
+    def of_states(self, numbers: Tensor, *, time: Tensor, **of_protocols: Any) -> Block:
+        """Return the block that some states make up.
+
+        Args:
+            numbers: Of the states, with the axes (protocol, time, site) of the new block.
+            time: Its instants.
+            of_protocols: Its other attributes.
+        """
+        return Block(
+            time=time,
+            strain=self.flat(self.strain)[numbers],
+            stress=self.flat(self.stress)[numbers],
+            measures=self.measures.select(numbers.reshape(-1)),
+            duration_ratio=self.duration_ratio,
+            **of_protocols,
+        )
 
     def pick(self, states: Tensor) -> Block:
-        """Return some states as a block of trajectories of one instant, each on its own."""
-        return Block(
-            time=self.time[:1],
-            strain=self.flat(self.strain)[states].unsqueeze(1),
-            stress=self.flat(self.stress)[states].unsqueeze(1),
-            measures=self.measures.select(states),
-            control=states.new_zeros(0),
-            control_rate=states.new_zeros(0),
-            force=states.new_zeros(0),
-            sites=1,
-            duration_ratio=self.duration_ratio,
-        )
+        """Return some states, each as a protocol of one instant and one site."""
+        return self.of_states(states[:, None, None], time=self.time[..., :1])
 
     def trajectories_of(self, index: Tensor) -> Block:
-        """Return some trajectories, each on its own: what drives them is left out."""
-        steps = torch.arange(len(self.time), device=index.device)
-        states = (index[:, None] * len(self.time) + steps).reshape(-1)
-        return replace(
-            self.pick(states),
-            time=self.time,
-            strain=self.strain[index],
-            stress=self.stress[index],
-            strides=self.strides,
-        )
+        """Return some trajectories, each as a protocol of one site: what drives them is left out.
+
+        Args:
+            index: Numbers of trajectories, of which the first n_site are of the first protocol.
+        """
+        protocol, site = index // self.strain.shape[2], index % self.strain.shape[2]
+        numbers = self.numbers[protocol, :, site].unsqueeze(-1)
+        return self.of_states(numbers, time=self.time, strides=self.strides)
 
     def windows(self, starts: Sequence[int], length: int) -> Block:
         """Return windows of all protocols as protocols with instants of their own."""
-        n_time = len(self.time)
 
         def cut(series: Tensor) -> Tensor:
             """(n_protocol, n_time, …) → (n_protocol · n_start, length, …)."""
             return torch.stack([series[:, i : i + length] for i in starts], 1).flatten(0, 1)
 
-        def cut_sites(series: Tensor) -> Tensor:
-            return cut(self.by_site(series)).transpose(1, 2).flatten(0, 1)
+        def cut_if_there(series: Tensor | None) -> Tensor | None:
+            return None if series is None else cut(series)
 
         rows = [self.strides[i : i + length - 1] for i in starts]
-        index = torch.arange(self.states, device=self.strain.device)
-        states = cut_sites(index.reshape(-1, n_time, 1)).reshape(-1)
-        return Block(
-            time=cut(self.time.expand(len(self.control), -1)).T,
-            strain=cut_sites(self.strain),
-            stress=cut_sites(self.stress),
-            measures=self.measures.select(states),
-            control=cut(self.control),
-            control_rate=cut(self.control_rate),
-            force=cut(self.force),
-            sites=self.sites,
+        return self.of_states(
+            cut(self.numbers),
+            time=cut(self.time.expand(len(self.strain), -1)),
+            control_rate=cut_if_there(self.control_rate),
+            force=cut_if_there(self.force),
             strides=tuple(map(max, zip(*rows, strict=True))),
-            duration_ratio=self.duration_ratio,
         )
-
-    def by_site(self, series: Tensor) -> Tensor:
-        """Return a series as ``(n_protocol, n_time, n_site, n)``."""
-        shape = (len(series) // self.sites, self.sites, *series.shape[1:])
-        return series.reshape(shape).transpose(1, 2)
 
 
 @dataclass(frozen=True)
@@ -240,9 +242,8 @@ def _duration(ensemble: TrajectoryEnsemble) -> float:
 
 
 def _anchor(block: Block) -> Measures:
-    index = torch.arange(block.states, device=block.strain.device)
-    stride = max(1, len(block.time) // ANCHOR_INSTANTS)
-    return block.measures.select(index.reshape(-1, len(block.time))[:, ::stride].reshape(-1))
+    stride = max(1, block.instants // ANCHOR_INSTANTS)
+    return block.measures.select(block.numbers[:, ::stride].reshape(-1))
 
 
 def _split(
@@ -285,42 +286,38 @@ def _block(
     strains: list[FloatArray] = []
     parts: tuple[list[Tensor], list[Tensor]] = ([], [])
     for row in rows:  # one protocol at a time: files may be larger than memory
-        x = np.moveaxis(np.asarray(ensemble.microstate[row]), 0, 1)  # site, time, replica, n_x
-        sites, n_time, n_replica, n_x = x.shape
+        x = np.asarray(ensemble.microstate[row])  # time, site, replica, n_x
+        n_time, sites, n_replica, n_x = x.shape
         mean = x.mean(2, keepdims=True, dtype=np.float64)
         strains.append(mean[:, :, 0])
         keep = generator.permutation(n_replica)[:SAMPLES]
         for part, which, values in zip(parts, (0, 1), (x, x - mean), strict=True):
-            flat = values.reshape(sites * n_time, n_replica, n_x)
+            flat = values.reshape(n_time * sites, n_replica, n_x)
             if nodes is not None:
                 part.append(bin_cubic(flat[..., 0], nodes[which]))
             else:
                 part.append(torch.as_tensor(flat[:, keep].astype(np.float64)))
-    control = tensor(ensemble.control)[rows]
-    force = tensor(ensemble.force)[rows]
+    control, force = tensor(ensemble.control)[rows], tensor(ensemble.force)[rows]
     if kind == "averaged":
-        strain = tensor(np.concatenate(strains))
-        stress = tensor(ensemble.site_force)[rows].transpose(1, 2).reshape(*strain.shape[:2], 1)
+        strain, stress = tensor(np.stack(strains)), tensor(ensemble.site_force)[rows].unsqueeze(-1)
     else:
-        strain, stress = control.unsqueeze(-1), force.unsqueeze(-1)
-    found = []
+        strain, stress = control[:, :, None, None], force[:, :, None, None]
+    measures = []
     for which, part in enumerate(parts):
-        joined = torch.cat(part)
         if nodes is not None:
-            by_node = joined.T.contiguous().to(device)
-            found.append(EmpiricalMeasure(nodes[which][:, None].to(device), by_node.T))
+            by_node = torch.cat([weights.T for weights in part], 1).to(device)
+            measures.append(EmpiricalMeasure(nodes[which][:, None].to(device), by_node.T))
         else:
-            equal = torch.full(joined.shape[:2], 1.0 / joined.shape[1], dtype=torch.float64)
-            found.append(EmpiricalMeasure(joined.to(device), equal.to(device)))
+            samples_of_states = torch.cat(part).to(device)
+            equal = samples_of_states.new_full(samples_of_states.shape[:2], 1.0 / len(keep))
+            measures.append(EmpiricalMeasure(samples_of_states, equal))
     return Block(
         time=tensor(ensemble.time),
         strain=strain,
         stress=stress,
-        measures=Measures(*found),
-        control=control,
+        measures=Measures(*measures),
         control_rate=tensor(ensemble.control_rate)[rows],
         force=force,
-        sites=sites,
         strides=ensemble.strides,
     )
 

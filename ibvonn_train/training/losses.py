@@ -41,7 +41,7 @@ def weak_form(
     rule for many steps.
 
     Args:
-        internal: α of the encoder, shape ``(n_trajectory, n_time, n_α)``.
+        internal: α of the encoder, shape ``(n_protocol, n_time, ..., n_α)``.
         rate: r = ∂φ/∂g at the same states, same shape.
         time: Instants, shape ``(n_time,)``.
         widths: Numbers of interior points of the bumps; those that do not fit are left out, and
@@ -49,29 +49,44 @@ def weak_form(
         strides: m of each interval, steps of the integrator in it; by default one.
 
     Returns:
-        Observed and modelled mean rates, each ``(n_trajectory, n_bump, n_α)``.
+        Observed and modelled mean rates, each ``(n_protocol, n_bump, ..., n_α)``.
     """
     dt = torch.diff(time)
-    n_trajectory, n_time, n_internal = internal.shape
-    # One row for each trajectory and variable, the layout of conv1d.
-    alpha = internal.transpose(1, 2).reshape(-1, 1, n_time)
     steps = torch.as_tensor(strides or [1], dtype=dt.dtype, device=dt.device)
-    late = (0.5 * (steps - 1.0) / steps)[:, None]
-    mean_rate = (1.0 - late) * rate[:, :-1] + late * rate[:, 1:]
-    flow = (mean_rate * dt[:, None]).transpose(1, 2).reshape(-1, 1, n_time - 1)
-    span = dt.reshape(1, 1, -1)
+    late = 0.5 * (steps - 1.0) / steps
+
+    def over_time(values: Tensor) -> Tensor:
+        """(n_time,) → the shape that multiplies a series."""
+        return values.reshape(-1, *(1,) * (internal.ndim - 2))
+
+    mean_rate = over_time(1.0 - late) * rate[:, :-1] + over_time(late) * rate[:, 1:]
+    flow = mean_rate * over_time(dt)
     pairs = []
-    for width in [w for w in widths if w < n_time] or [max(1, n_time // 3)]:
+    for width in [w for w in widths if w < len(time)] or [max(1, len(time) // 3)]:
         v = bump(width).to(internal)
         slope = F.pad(v, (0, 1)) - F.pad(v, (1, 0))  # v_n − v_{n−1}, n over width + 1 points
         hop = max(1, width // 4)
-        change = -F.conv1d(alpha, slope[None, None], stride=hop)
-        moved = F.conv1d(flow, v[None, None], stride=hop)
-        duration = F.conv1d(span, v[None, None], stride=hop)
-        shape = (n_trajectory, n_internal, -1)
-        observed = (change / duration).reshape(shape).transpose(1, 2)
-        pairs.append((observed, (moved / duration).reshape(shape).transpose(1, 2)))
+        duration = over_time(windowed_sums(dt[None], v, hop)[0])
+        change = -windowed_sums(internal, slope, hop)
+        pairs.append((change / duration, windowed_sums(flow, v, hop) / duration))
     return pairs
+
+
+def windowed_sums(series: Tensor, weights: Tensor, hop: int) -> Tensor:
+    """Return Σ_k w_k x_{i·hop + k} over the time of a series, for each i that fits.
+
+    Args:
+        series: x, shape ``(n_protocol, n_time, ...)``.
+        weights: w, shape ``(n,)``.
+        hop: Distance of the windows in instants.
+
+    Returns:
+        Shape ``(n_protocol, n_window, ...)``.
+    """
+    # A picture of one column for each site and component, over which a column of weights moves.
+    picture = series.reshape(len(series), 1, series.shape[1], -1)
+    sums = F.conv2d(picture, weights[None, None, :, None], stride=(hop, 1))
+    return sums.reshape(len(series), -1, *series.shape[2:])
 
 
 def weak_form_loss(pairs: Sequence[tuple[Tensor, Tensor]], time_scale: Tensor) -> Tensor:

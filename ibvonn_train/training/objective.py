@@ -91,7 +91,7 @@ class Objective:
     def _relaxed(self) -> EquilibriumStates:
         """Return the relaxed states over the mean strains of the training data's systems."""
         blocks = self.data.training
-        strain = torch.cat([block.by_site(block.strain).mean(2).flatten(0, 1) for block in blocks])
+        strain = torch.cat([block.strain.mean(2).flatten(0, 1) for block in blocks])
         nodes = torch.cat([block.measures.absolute.nodes for block in blocks])
         if not strain.shape[-1] == nodes.shape[-1] == 1 or nodes.ndim != 2:
             raise ConfigError(
@@ -133,7 +133,7 @@ class Objective:
             internal = block.series(normalise(self.law.encoder.raw_mean(block.measures)))
             rest = torch.zeros_like(internal)
             pairs = losses.weak_form(internal, rest, block.time)
-            squares += [(block.duration_ratio * seen).square().mean((0, 1)) for seen, _ in pairs]
+            squares += [(block.duration_ratio * seen).square().mean((0, 1, 2)) for seen, _ in pairs]
         return torch.stack(squares).mean(0).rsqrt()
 
     def backward(self, batch: Batch, factor: float = 1.0) -> dict[str, float]:
@@ -170,11 +170,10 @@ class Objective:
                 block, normalise, with_slope=bool(w.translation_invariance)
             )
             alpha = copy(internal)
-            for piece in torch.split(
-                torch.arange(block.trajectories, device=alpha.device),
-                max(1, PIECE // len(block.time)),
-            ):
-                share = len(piece) / block.trajectories
+            count, states_of_each = len(block.strain), block.states // len(block.strain)
+            for first in range(0, count, step := max(1, PIECE // states_of_each)):
+                piece = slice(first, first + step)
+                share = min(step, count - first) / count
                 collect(self._law_terms(block, block.series(alpha)[piece], piece), share)
         if batch.decoder is not None:
             alpha = copy(self._encode(batch.decoder, normalise)[0])
@@ -221,8 +220,8 @@ class Objective:
                 self._internal[block] = normalise(encoder.raw_mean(block.measures))
         return self._internal[block], None
 
-    def _law_terms(self, block: Block, internal: Tensor, piece: Tensor) -> dict[str, Tensor]:
-        """Return stress and weak form on some trajectories, whose α are given."""
+    def _law_terms(self, block: Block, internal: Tensor, piece: slice) -> dict[str, Tensor]:
+        """Return stress and weak form on some protocols, whose α are given."""
         values: Rates[Tensor] = self.law(block.strain[piece], internal)
         scale = self.data.scales.stress_scale
         terms = {"stress": losses.normalised_square(values.stress, block.stress[piece], scale)}
@@ -342,27 +341,28 @@ class Objective:
     def _rollout_term(self, block: Block, internal: Tensor) -> Tensor:
         """Return the mean square error of roll-outs, over all drive modes."""
         scales = self.data.scales
-        series = (block.strain, block.series(internal), block.stress)
-        strain, alpha, stress = (block.by_site(s).transpose(0, 1) for s in series)
+        alpha = block.series(internal)
         error = alpha.new_zeros(())
         # Where every step of the scheme is stored the scheme itself is affordable, and exact.
         steps = self.substeps if max(block.strides, default=1) > 1 else 0
-        results = rollouts(self.law, block, series[1], self.physics, implicit_steps=steps)
+        results = rollouts(self.law, block, alpha, self.physics, implicit_steps=steps)
         for result in results.values():
             error = error + self.internal_weight * (result.internal - alpha).square().mean()
-            error = error + losses.normalised_square(result.stress, stress, scales.stress_scale)
-            error = error + losses.normalised_square(result.strain, strain, scales.strain_scale)
+            error = error + losses.normalised_square(
+                result.stress, block.stress, scales.stress_scale
+            )
+            error = error + losses.normalised_square(
+                result.strain, block.strain, scales.strain_scale
+            )
         return error / len(results)
 
     def _tracking_term(self, block: Block, internal: Tensor) -> Tensor:
         """Return the mean square error of α and σ over windows under the measured strain."""
-        series = (block.strain, block.series(internal), block.stress)
-        strain, alpha, stress = (s.transpose(0, 1) for s in series)
+        alpha = block.series(internal)
         rates, relaxation = self.law.rates_function(), self.law.relaxation
-        time = block.time.repeat_interleave(block.sites, 1)
         result = dynamics.tracking(
-            rates, relaxation, time, strain, alpha[0], substeps=self.substeps
+            rates, relaxation, block.time, block.strain, alpha[:, 0], substeps=self.substeps
         )
         scale = self.data.scales.stress_scale
         error = (result.internal - alpha).square().mean()
-        return error + losses.normalised_square(result.stress, stress, scale)
+        return error + losses.normalised_square(result.stress, block.stress, scale)

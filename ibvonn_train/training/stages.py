@@ -166,8 +166,8 @@ class StageRun:
 
     def _fixed(self, block: Block) -> Batch:
         """Return all trajectories, some states and overlapping windows of a block."""
-        length = min(self.config.window or len(block.time), len(block.time))
-        starts = range(0, len(block.time) - length + 1, max(1, length // 2))
+        length = min(self.config.window or block.instants, block.instants)
+        starts = range(0, block.instants - length + 1, max(1, length // 2))
         return Batch(
             local=block if self.wants_local else None,
             decoder=self._some_states(block),
@@ -185,8 +185,8 @@ class StageRun:
                 order = torch.randperm(block.trajectories, generator=self.generator)
                 local = block.trajectories_of(order[:count].to(block.strain.device))
         if self.wants_windows:
-            length = min(self.config.window or len(block.time), len(block.time))
-            last = len(block.time) - length + 1
+            length = min(self.config.window or block.instants, block.instants)
+            last = block.instants - length + 1
             starts = torch.randint(last, (self.config.starts,), generator=self.generator)
             windows = block.windows(starts.tolist(), length)
         return Batch(local, self._some_states(block), windows)

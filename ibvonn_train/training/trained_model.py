@@ -59,7 +59,7 @@ class TrainedModel:
                 internal = law.encoder.normalisation(law.encoder.raw_mean(block.measures))
                 states.append(torch.cat([block.flat(block.strain), internal], -1))
                 dt = torch.diff(block.time)
-                rates.append(block.flat(torch.diff(block.strain, dim=1) / dt[:, None]))
+                rates.append(block.flat(torch.diff(block.strain, dim=1) / dt[:, None, None]))
                 steps.append(dt)
         measure = data.training[0].measures.absolute
         nodes, shared = measure.nodes, measure.shared

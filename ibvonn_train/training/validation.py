@@ -47,15 +47,15 @@ def validation_record(law: LearnedLaw, data: TrainingSet, physics: Physics) -> d
 def rollout_errors(law: LearnedLaw, block: Block, physics: Physics) -> dict[str, float]:
     """Return relative errors of roll-outs from encoded first states, keys ``DRIVE/QUANTITY``."""
     internal = block.series(law.encoder.normalisation(law.encoder.raw_mean(block.measures)))
-    truth = {"stress": block.by_site(block.stress)}
+    reference = {"stress": block.stress}
     if law.internal_size:
-        truth["internal"] = block.by_site(internal)
+        reference["internal"] = internal
     if law.strain_kind == "averaged":
-        truth["strain"] = block.by_site(block.strain)
+        reference["strain"] = block.strain
     return {
-        f"{drive}/{name}": relative_error(getattr(result, name).transpose(0, 1), reference)
+        f"{drive}/{name}": relative_error(getattr(result, name), series)
         for drive, result in rollouts(law, block, internal, physics).items()
-        for name, reference in truth.items()
+        for name, series in reference.items()
     }
 
 
@@ -70,12 +70,12 @@ def rollout_verdict(law: LearnedLaw, data: TrainingSet, physics: Physics) -> dic
     found: dict[str, list[float]] = {}
     for block in (*data.training, *data.validation):
         internal = block.series(law.encoder.normalisation(law.encoder.raw_mean(block.measures)))
-        truth = {"stress": block.by_site(block.stress)}
+        references = {"stress": block.stress}
         if law.strain_kind == "averaged":
-            truth["strain"] = block.by_site(block.strain)
+            references["strain"] = block.strain
         for drive, result in rollouts(law, block, internal, physics).items():
-            for name, reference in truth.items():
-                away = getattr(result, name).transpose(0, 1) - reference
+            for name, reference in references.items():
+                away = getattr(result, name) - reference
                 constant = (reference - reference.mean((0, 1, 2))).norm()
                 found.setdefault(f"{drive} {name}", []).append(100 * float(away.norm() / constant))
     errors = {key: float(np.max(values)) for key, values in found.items()}  # NaN is the largest

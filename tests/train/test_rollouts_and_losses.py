@@ -52,21 +52,21 @@ def end_driven() -> tuple[dynamics.Rollout, Tensor, Tensor]:
 def test_end_driven_chain_keeps_the_given_length() -> None:
     result, length, _ = end_driven()
     total = (result.strain.sum((2, 3)) + SITES) * LENGTH
-    assert (total.T - length).abs().max() < 1e-14
+    assert (total - length).abs().max() < 1e-14
 
 
 def test_beads_of_the_end_driven_chain_obey_the_momentum_balance() -> None:
     result, _, _ = end_driven()
     position = LENGTH * torch.cumsum(1.0 + result.strain[..., 0], -1)
-    velocity = torch.diff(position, dim=0) / torch.diff(TIME)[:, None, None]
-    stress = result.stress[:-1, :, :, 0]
+    velocity = torch.diff(position, dim=1) / torch.diff(TIME)[:, None]
+    stress = result.stress[:, :-1, :, 0]
     residual = FRICTION * velocity[..., :-1] - torch.diff(stress, dim=-1)
     assert residual.abs().max() < 1e-12 * float(stress.abs().max()) / float(TIME[1])
 
 
 def test_force_driven_chain_repeats_the_end_driven_one_under_its_force() -> None:
     expected, _, velocity = end_driven()
-    result = rollout(False, torch.full_like(velocity, torch.nan), expected.force.T)
+    result = rollout(False, torch.full_like(velocity, torch.nan), expected.force)
     assert (result.strain - expected.strain).abs().max() < 1e-10
     assert (result.internal - expected.internal).abs().max() < 1e-10
     assert torch.equal(result.force, expected.force)
@@ -75,16 +75,16 @@ def test_force_driven_chain_repeats_the_end_driven_one_under_its_force() -> None
 def test_without_its_drag_the_end_force_does_not_repeat_the_motion() -> None:
     """Guards the test above: the drag of the end bead is part of the external force."""
     expected, _, velocity = end_driven()
-    result = rollout(False, velocity, expected.force.T - FRICTION * velocity)
+    result = rollout(False, velocity, expected.force - FRICTION * velocity)
     assert (result.strain - expected.strain).abs().max() > 1e-2
 
 
 def test_controlled_rollout_is_the_forward_euler_recursion() -> None:
-    strain = torch.sin(TIME)[:, None, None]
+    strain = torch.sin(TIME)[None, :, None]
     result = dynamics.controlled(zener, TIME, strain, 0.2 * torch.ones(1, 1, dtype=torch.float64))
     rate = zener(strain, result.internal)[1]
-    step = torch.diff(TIME)[:, None, None]
-    assert (torch.diff(result.internal, dim=0) - step * rate[:-1]).abs().max() < 1e-15
+    step = torch.diff(TIME)[:, None]
+    assert (torch.diff(result.internal, dim=1) - step * rate[:, :-1]).abs().max() < 1e-15
     assert torch.equal(result.force, result.stress[..., 0])
 
 

@@ -263,14 +263,14 @@ def test_roll_outs_are_measured_by_what_a_constant_would_show(
 ) -> None:
     """An error of a part of the deviation from the mean is that part in per cent."""
     shifted = dataclasses.replace(ensemble, force=ensemble.force + 50.0)  # a mean hides nothing
-    data = prepare([shifted], CONFIG.data, torch.device("cpu"), 0)
+    data = prepare([shifted], torch.device("cpu"), 0, nodes=CONFIG.nodes)
     law = new_law(CONFIG, data)
     physics = physics_of(ensemble.system, ensemble.parameters)
     own = validating.rollouts
 
     def spoiled(*arguments: Any) -> Any:
         block = arguments[1]
-        stress = block.by_site(block.stress).transpose(0, 1)
+        stress = block.stress
         stress = stress + factor * (stress - stress.mean())
         return {k: v._replace(stress=stress) for k, v in own(*arguments).items()}
 
