@@ -1,4 +1,4 @@
-"""Parity of the runtimes of an exported model: the table of ``ibvonn verify``.
+"""Agreement of the runtimes of an exported model: the table of ``ibvonn verify``.
 
 Runtimes: torch, ONNX Runtime, TorchScript, and the C file of
 ``ibvonn-fem emit-c`` where that is installed. Every runtime takes the same steps: those of
