@@ -1,4 +1,4 @@
-"""Opening a law and judging it on ensembles, as the options of `evaluate` and `export` say."""
+"""Opening a law and evaluating it on ensembles, as the options of `evaluate` and `export` say."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ def ensembles(paths: Sequence[Path]) -> dict[str, TrajectoryEnsemble]:
         ValueError: If two have one name, or an ensemble with what is made of it does not fit into
             memory.
     """
-    found: dict[str, TrajectoryEnsemble] = {}
+    by_name: dict[str, TrajectoryEnsemble] = {}
     for path in paths:
-        if path.stem in found:
+        if path.stem in by_name:
             raise ValueError(
-                f"{path}: must have a name of its own, by which its results are called; another "
+                f"{path}: must have a name of its own, under which its results stand; another "
                 f"ensemble is called {path.stem!r} too. Rename one."
             )
-        found[path.stem] = _judgeable(path)
-    return found
+        by_name[path.stem] = _encodable(path)
+    return by_name
 
 
-def _judgeable(path: Path) -> TrajectoryEnsemble:
+def _encodable(path: Path) -> TrajectoryEnsemble:
     """Read an ensemble whose microstates are encoded all at once, in double precision."""
     with open_ensemble(path) as stored:
         shape, width = stored.microstate.shape, stored.microstate.dtype.itemsize
     require_memory(
-        f"{path}: judging {' x '.join(map(str, shape))} microstates",
+        f"{path}: evaluating a law on {' x '.join(map(str, shape))} microstates",
         float(math.prod(shape)) * (width + 16),
-        "Judge on fewer protocols or replicas, or on another machine.",
+        "Take fewer protocols or replicas, or another machine.",
     )
     return TrajectoryEnsemble.load(path)
 
@@ -61,8 +61,8 @@ def opened(
         ValueError: If the data are of another system than the law.
     """
     law = open_law(path)
-    for name, each in data.items():
-        _require_of_law(law, name, each)
+    for name, ensemble in data.items():
+        _require_of_law(law, name, ensemble)
     system = _own(options, next(iter(data.values())))
     if system is None:
         return law
@@ -95,42 +95,42 @@ def _require_of_law(law: ExportedLaw, name: str, data: TrajectoryEnsemble) -> No
         if not same(here, there):
             raise ValueError(
                 f"{name}: must be of the system of the law {law.name!r}; {key} is {shown(here)} "
-                f"here and {shown(there)} in the data that the law was learned from. Judge the law "
-                "on data of its own system."
+                f"here and {shown(there)} in the data that the law was learned from. Evaluate the "
+                "law on data of its own system."
             )
 
 
 SIZES = (*DESCRIPTIVE, "springs", "effective_thermal_energy")
-"""Parameters that may differ between a law and what it is judged on."""
+"""Parameters that may differ between a law and the data that it is evaluated on."""
 
 
-def judged(
+def evaluations(
     law: ExportedLaw,
     data: dict[str, TrajectoryEnsemble],
     normalisation: Normalisation[FloatArray] | None,
     options: argparse.Namespace,
 ) -> dict[str, Evaluation]:
-    """Judge a law on every ensemble, beside the noise-free truth where it is asked for.
+    """Evaluate a law on every ensemble, against the noise-free reference too if --repeat is given.
 
     Raises:
         ValueError: If the number of repetitions is not positive.
     """
     if options.repeat is not None and options.repeat < 1:
         raise ValueError(f"--repeat: must be at least 1; got {options.repeat}.")
-    found = {}
-    for name, each in data.items():
-        system, truth = _own(options, each), None
+    results = {}
+    for name, ensemble in data.items():
+        system, reference = _own(options, ensemble), None
         if options.repeat:
-            truth = noise_free_means(
+            reference = noise_free_means(
                 [law],
-                each,
-                seed=NOISE_FREE_SEED + each.seed,
+                ensemble,
+                seed=NOISE_FREE_SEED + ensemble.seed,
                 factor=options.repeat,
                 system=system,
                 progress=not options.quiet,
             )[0]
-        found[name] = evaluate(law, each, normalisation=normalisation, noise_free=truth)
-    return found
+        results[name] = evaluate(law, ensemble, normalisation=normalisation, noise_free=reference)
+    return results
 
 
 def _own(options: argparse.Namespace, data: TrajectoryEnsemble) -> MicroscopicSystem | None:
@@ -151,24 +151,24 @@ def normalisation_of(
         return law.training_normalisation
     states = []
     for path in training:
-        data = _judgeable(path)
+        data = _encodable(path)
         _require_of_law(law, str(path), data)
         states.append(law.encode(data.microstate)[1])
     return Normalisation.of(
-        np.concatenate([each.reshape(-1, law.internal_size) for each in states])
+        np.concatenate([series.reshape(-1, law.internal_size) for series in states])
     )
 
 
 def audits_of(
     law: ExportedLaw,
     data: dict[str, TrajectoryEnsemble],
-    found: dict[str, Evaluation],
+    results: dict[str, Evaluation],
     options: argparse.Namespace,
 ) -> list[Audit]:
     """Return the certificate on the first of the ensembles."""
     name = next(iter(data))
     slow = None
     if options.slow is not None:
-        slow = _judgeable(options.slow)
+        slow = _encodable(options.slow)
         _require_of_law(law, str(options.slow), slow)
-    return certify(law, data[name], found[name], slow)
+    return certify(law, data[name], results[name], slow)

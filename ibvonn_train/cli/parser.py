@@ -30,7 +30,7 @@ exit codes: 0 all well; 1 the command failed (or an audit did, with --strict);
 SIMULATE = """\
 Simulate the sets of protocols that the [simulation] table of CONFIG names, each into
 OUT/NAME.h5 (HDF5; axes and units in CONVENTIONS.md). A system FILE.py:CLASS is a Python file
-that is RUN: read it before you simulate from the TOML of somebody else.
+that is RUN: read it before you simulate from a TOML that you have not written.
 
 example:
   ibvonn simulate trap.toml --set test
@@ -43,21 +43,21 @@ checkpoint; --resume goes on from it and gives the same numbers as a run that wa
 interrupted.
 
 If CONFIG has a [simulation] table whose system is FILE.py:CLASS, that Python file is RUN, for
-its microscopic energy: read it before you train from the TOML of somebody else.
+its microscopic energy: read it before you train from a TOML that you have not written.
 
 example:
   ibvonn train trap.toml --data data/train.h5 --out run --resume
 """
 
 EVALUATE = """\
-Judge a law on ensembles that its training has not seen: errors of roll-outs beside the
-noise floor, and the audits of its potentials.
+Evaluate a law on ensembles that its training has not seen: print the errors of its roll-outs
+beside the sampling error of the ensembles, and the audits of its potentials.
 
 MODEL is an exported directory, or what `ibvonn train` wrote. Errors are 100 ‖a − b‖/‖b‖
 pooled over protocols, times and sites; roll-outs start from the encoded first state in
-the data's own forward-Euler convention. Internal variables are compared in the gauge of
-the training set (zero mean, unit variance, uncorrelated); an exported directory does not
-know it, so give --training, else the gauge of the ensemble itself is taken.
+the data's own forward-Euler convention. Internal variables are compared as they are normalised
+over the training set (zero mean, unit variance, uncorrelated). An exported directory does not
+know this normalisation: give --training, or else it is taken over the ensemble itself.
 
 example:
   ibvonn evaluate run --ensemble data/test.h5 --training data/train.h5 \\
@@ -67,8 +67,8 @@ example:
 EXPORT = """\
 Write a trained law as the directory that finite-element codes read. With --ensemble, the
 certificate of its audits on these unseen data and the errors of its roll-outs go into the
-manifest. With --verify, the table of the runtimes that give the same numbers does. The
-model card (README.md) says it all in words.
+manifest. With --verify, so does the table that compares the runtimes. The model card
+(README.md) is made of the manifest.
 
 example:
   ibvonn export run trap_law --ensemble data/test.h5 --slow data/slow.h5
@@ -95,9 +95,9 @@ examples:
 """
 
 REPRODUCE = """\
-Repeat an example of the paper: simulate its split, train with several seeds, judge every
-law on the test sets and print one table: published errors, the floor of the sampling
-noise, the closed-form reference model (chain), median and spread of the seeds, targets. What OUT
+Repeat an example of the paper: simulate its split, train with several seeds, evaluate every
+law on the test sets and print one table: published errors, the sampling error, the errors of
+the closed-form reference model (chain), median and range over the seeds, targets. What OUT
 holds already is used again, so an interrupted run goes on.
 
 example:
@@ -105,10 +105,10 @@ example:
 """
 
 SCAN = """\
-Train the law of CONFIG with several numbers of internal variables and judge each on unseen
-data: likelihood, information that the variables retain of a microstate (nats), memory that
-they lack (Markov residual), errors of roll-outs. Take the smallest number after which these
-no longer improve.
+Train the law of CONFIG with several numbers of internal variables and evaluate each on unseen
+data: negative log-likelihood, information that the variables retain of a microstate (nats),
+memory that they lack (Markov residual), errors of roll-outs. Take the smallest number after
+which these no longer improve.
 
 example:
   ibvonn scan trap.toml --data data/train.h5 --ensemble data/validation.h5 --figure scan.png
@@ -183,11 +183,15 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--device", default="cpu", help="for example cuda (default: cpu)")
     train.add_argument("--threads", type=int, default=1, help="of torch (default: 1)")
 
-    evaluate = verb("evaluate", "judge a law on unseen ensembles", EVALUATE)
+    evaluate = verb("evaluate", "evaluate a law on unseen ensembles", EVALUATE)
     evaluate.add_argument("model", metavar="MODEL", type=Path)
     _add_data(evaluate, required=True)
     evaluate.add_argument(
-        "--training", metavar="FILE", type=Path, nargs="+", help="training ensembles: the gauge"
+        "--training",
+        metavar="FILE",
+        type=Path,
+        nargs="+",
+        help="training ensembles, over which α is normalised",
     )
     evaluate.add_argument("--json", metavar="OUT", type=Path, help="write the numbers as JSON")
     evaluate.add_argument("--figures", metavar="FOLDER", type=Path, help="write figures (PNG)")
@@ -218,7 +222,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--data", metavar="FILE", type=Path, nargs="+", required=True, help="one per duration"
     )
     scan.add_argument(
-        "--ensemble", metavar="FILE", type=Path, required=True, help="unseen data to judge on"
+        "--ensemble", metavar="FILE", type=Path, required=True, help="unseen data to evaluate on"
     )
     scan.add_argument(
         "--sizes", type=int, nargs="+", default=[0, 1, 2, 3], help="numbers (default: 0 1 2 3)"
@@ -276,7 +280,7 @@ def _add_data(parser: argparse.ArgumentParser, *, required: bool) -> None:
         metavar="K",
         type=int,
         help="simulate the ensembles again from their first microstates with K times "
-        "the replicas: the noise-free truth, and so the floor of every error",
+        "the replicas: the noise-free reference, and so the sampling error",
     )
     parser.add_argument(
         "--system",
@@ -307,7 +311,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except (Exception, SystemExit) as error:  # a mistake in a system of one's own, or here
         logging.getLogger(__name__).info("the error in full:", exc_info=True)
-        sys.stderr.write(f"ibvonn: {_place(error)}. --verbose shows the way there.\n")
+        sys.stderr.write(f"ibvonn: {_place(error)}. --verbose prints the whole traceback.\n")
         return 1
     return code
 

@@ -18,14 +18,14 @@ def read_results(path: Path) -> dict[str, Any]:
     """Return what `ibvonn evaluate` or `reproduce` wrote with --json."""
     text = read_text(path, MOST_BYTES)
     try:
-        found = json.loads(text)
+        record = json.loads(text)
     except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict) or not {"runs", "ensembles"} & set(found):
+        record = None
+    if not isinstance(record, dict) or not {"runs", "ensembles"} & set(record):
         raise ValueError(
             f"{path}: must be what `ibvonn evaluate --json` or `ibvonn reproduce --json` wrote."
         )
-    return found
+    return record
 
 
 def write_json(path: Path, record: dict[str, Any]) -> None:

@@ -22,7 +22,7 @@ from ..evaluation import Evaluation, ExportedLaw
 from ..export import manifest as manifests
 from ..export.from_training import export_trained
 from ..export.manifest import CARD
-from ..export.runtimes import agreement as parity
+from ..export.runtimes import agreement
 from ..files.model_directory import read_document
 from ..files.plain_files import make_folder, remove_part, write_file
 from ..files.toml_tables import has_table
@@ -44,7 +44,7 @@ from ..training import TrainedModel, TrainingConfig
 from ..training import train as train_law
 from ..training.trainer import CHECKPOINT, MODEL
 from ..training.validation import ROLLOUTS
-from .evaluation_options import audits_of, judged, normalisation_of, opened
+from .evaluation_options import audits_of, evaluations, normalisation_of, opened
 from .evaluation_options import ensembles as named_ensembles
 from .results import read_results, six_digits, write_json
 
@@ -86,19 +86,19 @@ def simulate(options: argparse.Namespace) -> int:
     config = SimulationConfig.from_toml(options.config)
     chosen = [config.pick(name) for name in options.sets or [s.name for s in config.sets]]
     make_folder(options.out)
-    for each in config.sets:
-        remove_part(options.out / f"{each.name}.h5")
-    for each in chosen:
+    for protocol_set in config.sets:
+        remove_part(options.out / f"{protocol_set.name}.h5")
+    for protocol_set in chosen:
         data = run_set(
             config,
-            each,
+            protocol_set,
             folder=options.config.parent,
             engine=options.engine,
             device=options.device,
             dtype=getattr(torch, options.dtype),
             progress=not options.quiet,
         )
-        path = options.out / f"{each.name}.h5"
+        path = options.out / f"{protocol_set.name}.h5"
         replaced = ", replaced what was there" if path.exists() else ""
         data.save(path)
         shape = " x ".join(map(str, data.microstate.shape))
@@ -143,18 +143,18 @@ def train(options: argparse.Namespace) -> int:
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    """Judge a law on unseen ensembles."""
+    """Evaluate a law on unseen ensembles."""
     _require_place(options.json)
     data = named_ensembles(options.ensemble)
     law = opened(options.model, options, data)
-    hashes = {name: each.sha256() for name, each in data.items()}
+    hashes = {name: ensemble.sha256() for name, ensemble in data.items()}
     seen = law.manifest["provenance"]["data_sha256"]
-    for name in (name for name, found in hashes.items() if found == seen):
+    for name in (name for name, sha256 in hashes.items() if sha256 == seen):
         logger.warning("evaluate: %s is what the law was trained on: not unseen data.", name)
     normalisation = normalisation_of(law, options.training)
-    found = judged(law, data, normalisation, options)
-    audits = [] if options.no_audits else audits_of(law, data, found, options)
-    _say(options, errors_table(found))
+    results = evaluations(law, data, normalisation, options)
+    audits = [] if options.no_audits else audits_of(law, data, results, options)
+    _say(options, errors_table(results))
     if audits:
         _say(options, "\n" + certificate_table(audits))
     record = {
@@ -168,12 +168,12 @@ def evaluate(options: argparse.Namespace) -> int:
         "ensembles": {
             name: {
                 "sha256": hashes[name],
-                **each.record(),
+                **result.record(),
                 "predicted_stress": {
-                    key: six_digits(value) for key, value in each.stresses().items()
+                    key: six_digits(value) for key, value in result.stresses().items()
                 },
             }
-            for name, each in found.items()
+            for name, result in results.items()
         },
         "certificate": [audit.record() for audit in audits],
     }
@@ -181,7 +181,7 @@ def evaluate(options: argparse.Namespace) -> int:
         write_json(options.json, record)
         _say(options, f"wrote {options.json}")
     if options.figures is not None:
-        _draw(law, data, found, audits, options)
+        _draw(law, data, results, audits, options)
     failed = [audit.audit for audit in audits if audit.verdict == "fail"]
     if failed:
         _say(options, f"audits that failed: {', '.join(failed)}")
@@ -204,7 +204,7 @@ def scan(options: argparse.Namespace) -> int:
         )
     _say(options, scan_table(entries))
     if options.json is not None:
-        write_json(options.json, {"entries": [dataclasses.asdict(each) for each in entries]})
+        write_json(options.json, {"entries": [dataclasses.asdict(entry) for entry in entries]})
     if options.figure is not None:
         from ..studies.variables_figure import scan_figure  # matplotlib is slow to import
 
@@ -223,11 +223,11 @@ def export(options: argparse.Namespace) -> int:
     if options.ensemble is not None:
         data = named_ensembles(options.ensemble)
         law = opened(options.run, options, data)
-        found = judged(law, data, None, options)
-        audits = audits_of(law, data, found, options)
+        results = evaluations(law, data, None, options)
+        audits = audits_of(law, data, results, options)
         _say(options, certificate_table(audits))
         about["certificate"] = [audit.record() for audit in audits]
-        about["errors"] = errors_entry(found)
+        about["errors"] = errors_entry(results)
     path = export_trained(model, options.directory, **about)
     _say(options, f"wrote {path}")
     if options.verify and not _agree(path, options):
@@ -238,7 +238,7 @@ def export(options: argparse.Namespace) -> int:
 
 
 def _keep_certificate(options: argparse.Namespace) -> None:
-    """Refuse to replace a judged model by one that nobody has judged."""
+    """Refuse to replace a model that has a certificate by one that has none."""
     manifest = options.directory / "manifest.json"
     if options.ensemble is not None or not manifest.is_file():
         return
@@ -289,10 +289,10 @@ def _require_export(directory: Path) -> None:
 def _agree(
     path: Path, options: argparse.Namespace, n_points: int = 100_000, *, keep: bool = True
 ) -> bool:
-    rows = parity.verify_all(path, n_points=n_points)
+    rows = agreement.verify_all(path, n_points=n_points)
     if keep:
-        parity.store(path, rows)
-    _say(options, parity.table(rows))
+        agreement.store(path, rows)
+    _say(options, agreement.table(rows))
     return all(row.agrees for row in rows)
 
 
@@ -304,7 +304,7 @@ def reproduce(options: argparse.Namespace) -> int:
         raise ValueError(f"reproduce: seeds must be at least 1; got {options.seeds}.")
     template = files(__package__) / "templates" / f"{options.example}.toml"
     with as_file(template) as packaged:
-        found = repeat_example(
+        reproduction = repeat_example(
             options.example,
             options.config or packaged,
             out,
@@ -312,9 +312,9 @@ def reproduce(options: argparse.Namespace) -> int:
             mixture_seeds=range(options.mixture_seeds),
             progress=not options.quiet,
         )
-    _say(options, found.table())
+    _say(options, reproduction.table())
     if options.json is not None:
-        write_json(options.json, found.record())
+        write_json(options.json, reproduction.record())
         _say(options, f"wrote {options.json}")
     return 0
 
@@ -322,7 +322,7 @@ def reproduce(options: argparse.Namespace) -> int:
 def _draw(
     law: ExportedLaw,
     data: dict[str, TrajectoryEnsemble],
-    found: dict[str, Evaluation],
+    results: dict[str, Evaluation],
     audits: list[Audit],
     options: argparse.Namespace,
 ) -> None:
@@ -330,7 +330,7 @@ def _draw(
 
     log = options.model / "log.csv"
     written = figures.report(
-        options.figures, law, data, found, audits, training_log=log if log.is_file() else None
+        options.figures, law, data, results, audits, training_log=log if log.is_file() else None
     )
     for path in written:
         _say(options, f"wrote {path}")
@@ -359,12 +359,12 @@ def _opened(paths: Sequence[Path], stack: ExitStack) -> list[TrajectoryEnsemble]
         ValueError: If one is named twice, or they do not belong together.
     """
     for number, path in enumerate(paths):
-        twice = [each for each in paths[:number] if path.exists() and path.samefile(each)]
+        twice = [former for former in paths[:number] if path.exists() and path.samefile(former)]
         if twice:
             raise ValueError(f"{path}: must be named once; it is the file {twice[0]} too.")
-    found = [stack.enter_context(open_ensemble(path)) for path in paths]
-    require_alike(found, [str(path) for path in paths])
-    return found
+    ensembles = [stack.enter_context(open_ensemble(path)) for path in paths]
+    require_alike(ensembles, [str(path) for path in paths])
+    return ensembles
 
 
 def _require_place(path: Path | None) -> None:

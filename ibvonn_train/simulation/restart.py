@@ -1,8 +1,8 @@
 """Independent repetitions of an ensemble from its own first microstates.
 
-Given the first microstates, the mean over the noise is what a perfect law would predict; what a
-finite ensemble shows against it is the floor of every error. So the truth for a chain is an
-ensemble of many times the replicas that starts from the same microstates.
+Given the first microstates, the mean over the noise is what a perfect law would predict, and the
+deviation of a finite ensemble from it is the sampling error. The noise-free reference of a chain is
+therefore an ensemble of many times the replicas that starts from the same microstates.
 """
 
 from __future__ import annotations

@@ -116,9 +116,17 @@ class MicroscopicSystem(ABC):
     def microstate(self, x: Tensor, control: Tensor) -> Tensor:
         """Return dimensionless microstates, shape ``(n_case, n_site, n_replica, n_x)``."""
 
-    def positions(self, microstate: Tensor, control: Tensor) -> Tensor:
-        """Return the positions of microstates, the inverse of :meth:`microstate`: for restarts."""
-        raise NotImplementedError(
+    def positions(
+        self,
+        microstate: Tensor,  # noqa: ARG002 (read by the systems that have the method)
+        control: Tensor,  # noqa: ARG002
+    ) -> Tensor:
+        """Return the positions of microstates, the inverse of :meth:`microstate`: for restarts.
+
+        Raises:
+            ValueError: If the system has no such method of its own.
+        """
+        raise ValueError(
             f"{self.name}: a restart needs the method `positions`, the inverse of `microstate`; "
             f"{type(self).__name__} has none. Write it."
         )
