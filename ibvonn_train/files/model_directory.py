@@ -12,12 +12,10 @@ A sha256 says that files belong together, not who wrote them.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
 import sys
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
@@ -29,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .former_names import with_former_names, with_names_of_today
+from .graph_metadata import metadata_of
 from .parsing import parse_arrays, parse_json
 from .plain_files import read_file
 
@@ -343,66 +342,12 @@ def stamp_of(name: str, content: bytes) -> str | None:
 
     A graph of an older export carries the manifest itself. None if it carries neither.
     """
+    metadata = metadata_of(name, content, LARGEST_MANIFEST) or {}
     try:
-        metadata = _onnx_metadata(content) if name.endswith(".onnx") else _torch_extras(content)
         if STAMP in metadata:
             return metadata[STAMP].decode()
         if METADATA in metadata:
             return manifest_hash(dict(parse_json(metadata[METADATA])))
-    except (ValueError, TypeError, IndexError, zipfile.BadZipFile, OSError, RuntimeError):
-        return None  # whatever runs the graph says that it is broken
+    except (ValueError, TypeError):
+        return None  # no text, or no manifest
     return None
-
-
-def _torch_extras(content: bytes) -> dict[str, bytes]:
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        return {
-            entry.filename.rpartition("/extra/")[2]: archive.read(entry)
-            for entry in archive.infolist()
-            if "/extra/" in entry.filename and entry.file_size <= LARGEST_MANIFEST
-        }
-
-
-def _onnx_metadata(content: bytes) -> dict[str, bytes]:
-    """The ``metadata_props`` of an ONNX file: field 14 of its protocol buffer, pairs of texts."""
-    found = {}
-    for number, value in _fields(content):
-        if number == 14 and isinstance(value, bytes):
-            pair = dict(_fields(value))
-            if isinstance(pair.get(1), bytes) and isinstance(pair.get(2), bytes):
-                found[pair[1].decode()] = pair[2]
-    return found
-
-
-def _fields(content: bytes) -> Iterator[tuple[int, Any]]:
-    """Numbers and values of the fields of a protocol buffer, one level deep."""
-    at = 0
-    while at < len(content):
-        key, at = _varint(content, at)
-        kind = key & 7
-        if kind == 0:
-            value, at = _varint(content, at)
-            yield key >> 3, value
-            continue
-        if kind == 2:
-            length, at = _varint(content, at)
-        elif kind in (1, 5):
-            length = 8 if kind == 1 else 4
-        else:
-            raise ValueError(f"a field of kind {kind}")
-        if length > len(content) - at:
-            raise ValueError("a field ends beyond the file")
-        yield key >> 3, content[at : at + length]
-        at += length
-
-
-def _varint(content: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = content[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if not byte & 0x80:
-            return value, at
-        if shift > 63:
-            raise ValueError("a number of more than 64 bits")

@@ -82,7 +82,14 @@ def refused(directory):
 
 @pytest.mark.parametrize(
     "name",
-    ["plain_files.py", "parsing.py", "former_names.py", "model_directory.py", "library_cache.py"],
+    [
+        "plain_files.py",
+        "parsing.py",
+        "former_names.py",
+        "graph_metadata.py",
+        "model_directory.py",
+        "library_cache.py",
+    ],
 )
 def test_both_packages_have_the_same_rule(name):
     first, second = (Path(p.__file__).parent / "files" / name for p in (ibvonn_fem, ibvonn_train))
