@@ -64,6 +64,13 @@ def test_every_key_is_used_by_a_shipped_study_or_named_as_a_choice() -> None:
     assert unused == {"decoder", "width"}
 
 
+@pytest.mark.parametrize("name", ["trap.toml", "chain.toml"])
+def test_a_template_is_the_shipped_study(name: str) -> None:
+    """It is a link; an editor that replaces files would leave an old copy behind."""
+    template = ROOT / "ibvonn_train/cli/templates" / name
+    assert template.read_bytes() == (ROOT / "configs" / name).read_bytes()
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [
