@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..data.binned_microstates import EmpiricalMeasure
+from ..law.normalisation import Normalisation
 
 WEAK_WIDTHS = (20, 60)
 """Interior points of the test functions: the short one resolves relaxation within a record of some
@@ -111,3 +112,17 @@ def relative_variance(value: Tensor, reference: Tensor) -> Tensor:
 def normalised_square(value: Tensor, reference: Tensor, scale: Tensor) -> Tensor:
     """Return the mean square of (value − reference)/scale."""
     return ((value - reference) / scale).square().mean()
+
+
+def translation_invariance(
+    normalise: Normalisation[Tensor], slope: Tensor, strain_scale: Tensor
+) -> Tensor:
+    """Return the mean square of ⟨∂α/∂x⟩ in units of the standard deviations of α and ε.
+
+    Args:
+        normalise: Of the raw means.
+        slope: ⟨∂ψ/∂x⟩, shape ``(n_state, n_α, n_x)``.
+        strain_scale: Standard deviation of ε, shape ``(n_ε,)``.
+    """
+    relative: Tensor = (normalise.matrix @ slope) * strain_scale
+    return relative.square().mean()

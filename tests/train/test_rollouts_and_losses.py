@@ -11,6 +11,7 @@ from torch import Tensor
 from ibvonn_train.law.free_energy import flow_free_energy
 from ibvonn_train.rollouts import material_point as dynamics
 from ibvonn_train.rollouts.chain import ChainDrive, explicit_chain
+from ibvonn_train.training.encoding_gradients import EncodingGradients
 from ibvonn_train.training.losses import weak_form
 
 SITES, FRICTION, LENGTH, MODULUS = 5, 0.1, 0.01, 1.0
@@ -135,3 +136,31 @@ def test_quadrature_gives_the_free_energy_of_a_gaussian() -> None:
     spacing = float(nodes[1] - nodes[0])
     twice = flow_free_energy(log_density + math.log(2.0), energy, spacing, thermal)
     assert (twice - exact).abs().max() < 1e-12
+
+
+def test_terms_on_copies_give_the_gradient_of_their_sum() -> None:
+    weight = torch.tensor([0.3, -1.2], dtype=torch.float64, requires_grad=True)
+
+    def encoded() -> Tensor:
+        return torch.sin(weight * torch.linspace(0.0, 1.0, 5, dtype=torch.float64)[:, None])
+
+    def terms(internal: Tensor) -> list[Tensor]:
+        return [internal[:2].square().sum(), internal[2:].exp().sum()]
+
+    (sum(terms(encoded())) + 3.0 * weight.prod()).backward()
+    expected, weight.grad = weight.grad, None
+    gradients = EncodingGradients()
+    copy = gradients.copy(encoded())
+    for term in terms(copy):
+        term.backward()
+    assert weight.grad is None  # the copy is cut off
+    gradients.add(3.0 * weight.prod())
+    gradients.backward()
+    torch.testing.assert_close(weight.grad, expected, rtol=1e-14, atol=1e-15)
+
+
+def test_a_frozen_encoding_is_not_copied() -> None:
+    gradients = EncodingGradients()
+    internal = torch.ones(3, 1, dtype=torch.float64)
+    assert gradients.copy(internal) is internal
+    gradients.backward()
