@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from ibvonn_train.simulation import unfolding_chain
+from ibvonn_train.training import TrainingConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -104,6 +105,11 @@ def test_python_of_a_page_runs(page, folder):
 @pytest.mark.parametrize("page", [page for page in WITH_CODE if name_of(page) in SLOW], ids=name_of)
 def test_python_of_a_page_that_trains_runs(page, folder):
     run(page)
+
+
+@pytest.mark.parametrize("path", sorted(DOCS.rglob("*.toml")), ids=name_of)
+def test_configuration_of_a_page_is_valid(path):
+    assert TrainingConfig.from_toml(path).stages
 
 
 @pytest.mark.fem

@@ -33,7 +33,6 @@ _UNARY = {
     torch.abs: "Abs",
     torch.tanh: "Tanh",
     torch.relu: "Relu",
-    torch.floor: "Floor",
     operator.neg: "Neg",
     operator.invert: "Not",
 }
@@ -73,10 +72,8 @@ _METHODS = {
     "mean": torch.mean,
     "square": torch.square,
     "reshape": torch.reshape,
-    "view": torch.reshape,
     "unsqueeze": torch.unsqueeze,
     "squeeze": torch.squeeze,
-    "permute": torch.permute,
     "unflatten": torch.unflatten,
     "transpose": torch.transpose,
     "long": torch.Tensor.long,
@@ -246,7 +243,8 @@ class OnnxWriter:
             if stored.name == x and len(stored.dims) == 2:
                 return self.constant(numpy_helper.to_array(stored).T)
         raise ValueError(
-            "export: ONNX writer: .T is known for stored matrices only; permute what is computed."
+            "export: ONNX writer: .T must be that of a stored matrix; found that of a computed one. "
+            "Use torch.transpose(x, -1, -2) of a batch of matrices."
         )
 
     def _softplus(self, x: str, **_: Any) -> str:
@@ -301,10 +299,6 @@ class OnnxWriter:
 
     def _squeeze(self, x: str, dim: int) -> str:
         return self.emit("Squeeze", [x, self.constant([dim], np.int64)])
-
-    def _permute(self, x: str, *axes: Any) -> str:
-        order = axes[0] if len(axes) == 1 else axes
-        return self.emit("Transpose", [x], perm=list(order))
 
     def _transpose(self, x: str, first: int, second: int) -> str:
         if (first, second) != (-1, -2):
@@ -362,7 +356,6 @@ _RULES = {
     torch.reshape,
     torch.unsqueeze,
     torch.squeeze,
-    torch.permute,
     torch.transpose,
     torch.unflatten,
     torch.gather,
