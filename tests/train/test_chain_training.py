@@ -62,6 +62,7 @@ def beyond_strain(
     return np.asarray(value - np.polyval(fit, strain))
 
 
+@pytest.mark.slow
 def test_internal_variable_ranks_states_as_the_open_fraction_does(
     ensemble: TrajectoryEnsemble, model: TrainedModel
 ) -> None:
@@ -88,6 +89,7 @@ def test_untrained_internal_variable_tells_little_beyond_the_strain(
     assert abs(found) < 0.9
 
 
+@pytest.mark.slow
 def test_stress_of_the_law_is_the_mean_spring_force(
     ensemble: TrajectoryEnsemble, model: TrainedModel
 ) -> None:

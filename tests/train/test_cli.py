@@ -180,6 +180,7 @@ def test_evaluate_prints_tables_and_writes_json_and_figures(
     assert all(path.stat().st_size > 5000 for path in (tmp_path / "figures").iterdir())
 
 
+@pytest.mark.slow
 def test_floors_of_a_chain_come_from_a_repetition(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -69,6 +69,7 @@ loss = { stress = 1.0, weak_form = 0.1, negative_log_likelihood = 1e-2 }
 """
 
 
+@pytest.mark.slow
 def test_table_has_every_line_with_median_and_spread(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -110,6 +111,7 @@ def chains() -> TrajectoryEnsemble:
     return small_ensemble(system, protocols, duration=3.0, replicas=500, seed=3)
 
 
+@pytest.mark.slow
 def test_one_fitted_friction_makes_the_reference_model_better(chains: TrajectoryEnsemble) -> None:
     plain, fitted = ClosedFormReference(chains), fitted_reference(chains)
     errors = [evaluate(reference, chains).errors["end/strain"] for reference in (plain, fitted)]

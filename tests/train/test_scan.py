@@ -45,6 +45,7 @@ def entries(tmp_path_factory: pytest.TempPathFactory) -> list[ScanEntry]:
     return scan(CONFIG, [ensemble(1)], ensemble(2), out, sizes=(1,), progress=False)
 
 
+@pytest.mark.slow
 def test_one_variable_is_what_the_trap_needs(entries: list[ScanEntry]) -> None:
     """Without one the stress is that of a spring: the error is of order one."""
     none, one = entries

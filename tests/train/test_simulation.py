@@ -137,7 +137,7 @@ def test_the_momentum_balance_of_a_chain_holds_to_sampling_noise(engine, drive):
     assert wrong.std() != pytest.approx(expected, rel=4 / np.sqrt(2 * residual.size))
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", [pytest.param("torch", marks=pytest.mark.slow), ENGINES[1]])
 def test_one_well_fluctuates_at_the_effective_thermal_energy(engine):
     """With Δt μ/η up to 0.39 the scheme is 11 % hot; the file's effective k_BT says so."""
     chain = SpringChain(

@@ -51,7 +51,8 @@ def energy(microstate: Tensor, strain: Tensor) -> Tensor:
     return 0.5 * (strain - microstate[..., 0]) ** 2 + 0.5 * (microstate**2).sum(-1)
 
 
-@pytest.mark.parametrize("size", [pytest.param(2, marks=pytest.mark.slow), 3])
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [2, 3])
 def test_a_law_of_vector_microstates_is_trained_judged_exported_and_drawn(
     size: int, tmp_path: Path
 ) -> None:
