@@ -1,15 +1,17 @@
 # `make demo` and `make test` first do whatever set-up is missing.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-demo demo demo-calculix docs test reliability benchmarks lint test-newest clean
+.PHONY: help setup setup-demo demo demo-calculix docs test test-slow reliability benchmarks lint test-newest clean
 PYTHON := .venv/bin/python
 # At exit the ranks clean pytest's common temporary folder at the same time; one may find it gone.
 RANKS_SHARE_TMP := -W ignore::pytest.PytestUnraisableExceptionWarning
+# Files alone that have such tests: every rank reads all it is given.
+MPI_TESTS = $(shell grep -rlE 'mark\.mpi\b' tests --include='test_*.py')
 
 help: ## List these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
-setup: ## Make .venv: DOLFINx, torch, the tools and this project (two minutes; 10 if DOLFINx is built)
+setup: ## Make .venv: DOLFINx, torch, the tools and this project (a minute; 10 if DOLFINx is built)
 	@bash setup/setup.sh
 
 setup-demo:
@@ -30,12 +32,17 @@ docs: setup ## Build the documentation into site/ (4 seconds; more the first tim
 	$(PYTHON) -m mkdocs build --strict
 	@echo "open site/index.html"
 
-# One thread each: two ranks on two cores would wait for each other's threads.
-test: export OMP_NUM_THREADS := 1
-test: export MPLBACKEND := Agg
-test: setup ## Run the tests, then those marked mpi again on two ranks
-	$(PYTHON) -m pytest
-	bash setup/mpirun.sh 2 $(PYTHON) -m pytest -m mpi -p no:cacheprovider $(RANKS_SHARE_TMP)
+# One thread each: two processes on two cores would wait for each other's threads. What is compiled
+# is kept, also where the user's shell forbids it: tests start many processes.
+test test-slow: export OMP_NUM_THREADS := 1
+test test-slow: export MPLBACKEND := Agg
+test test-slow: export PYTHONDONTWRITEBYTECODE :=
+test: setup ## Run the quick tests on all cores, then those marked mpi again on two ranks (4 minutes)
+	$(PYTHON) -m pytest -n auto --dist worksteal
+	bash setup/mpirun.sh 2 $(PYTHON) -m pytest -m mpi -p no:cacheprovider $(RANKS_SHARE_TMP) $(MPI_TESTS)
+
+test-slow: setup ## Run the tests that are marked slow (8 minutes)
+	$(PYTHON) -m pytest -n auto --dist worksteal -m 'slow and not gpu and not benchmark'
 
 reliability: export OMP_NUM_THREADS := 1
 reliability: setup ## Kills, full disks, odd folders, eight ranks, a long run; prints a table

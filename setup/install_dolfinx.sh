@@ -16,16 +16,23 @@ wheels_are_installed() {
 }
 
 install_wheels() {
-    pip_install -c "$project_folder/constraints.txt" mpi4py fenics-basix fenics-ffcx cffi
-    pip_install --no-deps --force-reinstall "$(cache_entry)"/*.whl
+    install -c "$project_folder/constraints.txt" mpi4py fenics-basix fenics-ffcx cffi
+    install --no-deps --reinstall "$(cache_entry)"/*.whl
     make_petsc_prefix "$venv/petsc"
-    # Nothing of the cache or the build folder is needed from here on.
-    printf 'PETSC_DIR = %s\nPETSC_ARCH = \n' "$venv/petsc" \
-        >"$("$venv/bin/python" -c 'import petsc4py, pathlib; print(pathlib.Path(petsc4py.__file__).parent)')/lib/petsc.cfg"
+    # Nothing of the cache or the build folder is needed from here on. The file is made anew because
+    # the installed one may be a link into the cache of uv.
+    local settings
+    settings=$("$venv/bin/python" -c 'import petsc4py, pathlib; print(pathlib.Path(petsc4py.__file__).parent)')/lib/petsc.cfg
+    rm -f "$settings"
+    printf 'PETSC_DIR = %s\nPETSC_ARCH = \n' "$venv/petsc" >"$settings"
     basename "$(cache_entry)" >"$venv/ibvonn-wheels"
 }
 
+# What is imported here is compiled for all later processes, also where the user's shell forbids it.
 check_environment() {
-    "$venv/bin/python" -c 'import torch, nflows, onnx, onnxruntime, h5py, ibvonn_train, ibvonn_fem'
+    unset PYTHONDONTWRITEBYTECODE
+    "$venv/bin/python" -c '
+import h5py, matplotlib.pyplot, nflows, onnx, onnxruntime, scipy.interpolate, scipy.stats, torch
+import torch.jit, torch.onnx, ibvonn_fem, ibvonn_train'
     "$venv/bin/python" "$setup_folder/probe_dolfinx.py"
 }

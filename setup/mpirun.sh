@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs a command on several ranks: bash setup/mpirun.sh RANKS COMMAND...
-# The first rank writes to the terminal; the others' output is kept in build/ranks and shown if the
-# run fails.
+# The first rank writes to the terminal; the others' output is kept in build/ranks (or the folder
+# IBVONN_RANK_LOGS: runs at the same time need one each) and shown if the run fails.
 set -euo pipefail
 
 project_folder=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -14,7 +14,7 @@ if [ "${1:-}" = --as-rank ]; then
         "$@" 2>&1 | cat
         exit
     fi
-    exec "$@" >"$project_folder/build/ranks/rank-$rank.log" 2>&1
+    exec "$@" >"$IBVONN_RANK_LOGS/rank-$rank.log" 2>&1
 fi
 
 ranks=$1
@@ -32,15 +32,16 @@ options=()
 if "$launcher" --version 2>&1 | grep -qE 'Open ?MPI|OpenRTE'; then
     options=(--oversubscribe)
 fi
-rm -rf "$project_folder/build/ranks"
-mkdir -p "$project_folder/build/ranks"
+export IBVONN_RANK_LOGS=${IBVONN_RANK_LOGS:-$project_folder/build/ranks}
+mkdir -p "$IBVONN_RANK_LOGS"
+rm -f "$IBVONN_RANK_LOGS"/rank-*.log
 export IBVONN_RANKS=$ranks
 # One rank that fails alone leaves the others waiting in a collective call: hence the time limit.
 status=0
 timeout --signal=TERM --kill-after=10 "${IBVONN_MPI_TIMEOUT:-900}" \
     "$launcher" "${options[@]}" -n "$ranks" bash "${BASH_SOURCE[0]}" --as-rank "$@" || status=$?
 if [ "$status" -ne 0 ]; then
-    for log in "$project_folder"/build/ranks/*.log; do
+    for log in "$IBVONN_RANK_LOGS"/rank-*.log; do
         [ ! -e "$log" ] || { printf -- '--- %s ---\n' "$(basename "$log")" && tail -n 30 "$log"; } >&2
     done
     [ "$status" -ne 124 ] || printf 'the run on %s ranks was ended: it took longer than %s s\n' \

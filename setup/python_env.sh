@@ -53,8 +53,26 @@ site = next(p for p in seen if p.startswith(str(venv)))
 EOS
 }
 
-# Python compiles what it imports; compiling everything that is installed would take longer.
-pip_install() { "$venv/bin/python" -m pip install --disable-pip-version-check --no-compile "$@"; }
+# install OPTION OR PACKAGE...: uv takes a fifth of pip's time, but does not see the packages of an
+# outer Python. Neither compiles what is installed: Python compiles what it imports.
+install() {
+    if venv_sees_outside; then
+        "$venv/bin/python" -m pip install --disable-pip-version-check --no-compile "$@"
+    else
+        "$venv/bin/uv" pip install --python "$venv/bin/python" "$@"
+    fi
+}
+
+install_uv() {
+    "$venv/bin/python" -m pip install --disable-pip-version-check --no-compile --no-deps \
+        -r <(grep '^uv==' "$project_folder/constraints.txt")
+}
+
+# What the user has told pip of mirrors, certificates and local packages holds for uv.
+export_settings_of_pip() {
+    local settings
+    settings=$("$venv/bin/python" "$setup_folder/settings_of_pip.py") && eval "$settings"
+}
 
 # The versions of the tested set-up; DOLFINx from the wheel brings its own companions.
 write_constraints() {
@@ -68,76 +86,50 @@ write_constraints() {
     esac
 }
 
-# Two steps at a time, which must not install the same package: what both sides need comes first.
 install_python_packages() {
-    local again="run the same command again; 'pip config list' shows where pip looks for packages."
-    local gpu="minutes where pip finds only the build for GPUs (2.5 GB)"
+    local again="run the same command again; 'pip config list' shows where packages are looked for."
     write_constraints
-    run_step shared "Install the tools of pip" "3 s" "$again" pip_install "${constraints[@]}" \
-        "setuptools>=77" wheel typing_extensions MarkupSafe
-    start_step torch "Install torch $torch_version" "20 s" "$again" install_torch
-    if [ "$route" = wheel ]; then
-        run_step wheel "Install DOLFINx $wheel_version from its wheel" "15 s" \
-            "if a hash differs, the file is not the one that was tested: do not use it, and $conda_remedy" \
-            pip_install --no-deps --require-hashes -r "$setup_folder/wheel.txt"
+    if ! venv_sees_outside; then
+        run_step uv "Install the installer uv" "5 s" "$again" install_uv
+        export_settings_of_pip
     fi
-    run_step packages "Install the packages that this project needs" "20 s" "$again" \
-        install_requirements train fem
-    finish_step torch
-    start_step torch-cuda "Install what torch needs of CUDA, if it does" "1 s; $gpu" "$again" \
-        install_needs_of_torch 'cuda-'
-    run_step torch-needs "Install what else torch needs" "5 s; $gpu" "$again" \
-        install_needs_of_torch '(?!cuda-)' --no-deps
-    finish_step torch-cuda
-    run_step project "Install this project and what is still missing" "5 s" "$again" \
-        pip_install "${constraints[@]}" --no-build-isolation -e "${project_folder}[train,fem]"
+    if [ "$route" = wheel ]; then
+        run_step wheel "Install DOLFINx $wheel_version from its wheel" "5 s" \
+            "if a hash differs, the file is not the one that was tested: do not use it, and $conda_remedy" \
+            install --no-deps --require-hashes -r "$setup_folder/wheel.txt"
+    fi
+    run_step packages "Install torch and this project" \
+        "20 s; minutes where torch is found only with what GPUs need (2.5 GB)" "$again" install_project
 }
 
-# With its exact version: a range would admit a newer torch, of several GB.
-install_torch() {
-    "$venv/bin/python" - "$torch_oldest" <<'EOS' || pip_install "${constraints[@]}" --no-deps "torch==$torch_version"
+# torch with its exact version, unless the outer Python has one: a range would admit a newer one.
+install_project() {
+    local torch=()
+    "$venv/bin/python" - "$torch_oldest" <<'EOS' || torch=("torch==$torch_version")
 import sys
 from importlib.metadata import version
 number = lambda text: tuple(int(part) for part in text.split("+")[0].split(".")[:2])
 sys.exit(number(version("torch")) < number(sys.argv[1]))
 EOS
-}
-
-# install_needs_of_torch PATTERN [PIP OPTION]: those that the installed torch asks for and whose names
-# match. Its other libraries of CUDA need some of cuda-toolkit: hence --no-deps for one of the two.
-install_needs_of_torch() {
-    local needs pattern=$1
-    shift
-    needs=$("$venv/bin/python" - "$pattern" <<'EOS'
-import re, sys
-from importlib.metadata import requires
-from pip._vendor.packaging.requirements import Requirement
-for need in map(Requirement, requires("torch") or ()):
-    wanted = need.marker is None or need.marker.evaluate({"extra": ""})
-    if wanted and re.match(sys.argv[1], need.name):
-        extras = f"[{','.join(sorted(need.extras))}]" if need.extras else ""
-        print(f"{need.name}{extras}{need.specifier}")
-EOS
-    )
-    [ -z "$needs" ] || xargs -d '\n' -a <(printf '%s\n' "$needs") \
-        "$venv/bin/python" -m pip install --disable-pip-version-check --no-compile "${constraints[@]}" "$@"
-}
-
-# install_requirements EXTRA...: those of pyproject.toml but torch, and nflows, which asks for it.
-install_requirements() {
-    "$venv/bin/python" - "$project_folder/pyproject.toml" "$@" >"$log_folder/requirements-$1.txt" <<'EOS'
-import pathlib, re, sys, tomllib
-project = tomllib.loads(pathlib.Path(sys.argv[1]).read_text())["project"]
-extras = [need for extra in sys.argv[2:] for need in project["optional-dependencies"][extra]]
-print("\n".join(n for n in project["dependencies"] + extras if not re.match("(torch|nflows)\\b", n)))
-EOS
-    pip_install "${constraints[@]}" -r "$log_folder/requirements-$1.txt"
+    install "${constraints[@]}" "setuptools>=77" wheel
+    install "${constraints[@]}" --no-build-isolation "${torch[@]}" -e "${project_folder}[train,fem]"
 }
 
 # What tests, checks and pictures need, and the demo does not.
 install_tools() {
     write_constraints
-    run_step tools "Install the tools of tests, checks and pictures" "15 s" \
-        "run the same command again; 'pip config list' shows where pip looks for packages." \
+    venv_sees_outside || export_settings_of_pip
+    run_step tools "Install the tools of tests, checks and pictures" "5 s" \
+        "run the same command again; 'pip config list' shows where packages are looked for." \
         install_requirements view dev
+}
+
+# install_requirements EXTRA...: those of pyproject.toml.
+install_requirements() {
+    "$venv/bin/python" - "$project_folder/pyproject.toml" "$@" >"$log_folder/requirements-$1.txt" <<'EOS'
+import pathlib, sys, tomllib
+extras = tomllib.loads(pathlib.Path(sys.argv[1]).read_text())["project"]["optional-dependencies"]
+print("\n".join(need for extra in sys.argv[2:] for need in extras[extra]))
+EOS
+    install "${constraints[@]}" -r "$log_folder/requirements-$1.txt"
 }

@@ -58,7 +58,7 @@ clean_up() {
 trap clean_up EXIT
 trap 'printf "\nset-up interrupted; nothing half-made is left in use. Run the same command again.\n" >&2; exit 130' INT TERM HUP
 
-say "Set-up of IB-VONN for FEniCSx (one or two minutes; 10 where DOLFINx has to be built)"
+say "Set-up of IB-VONN for FEniCSx (a minute; 10 where DOLFINx has to be built)"
 wait_for_lock "$log_folder/lock" "this checkout's .venv" 60
 if is_ready; then
     say "  The other set-up has made it."

@@ -120,24 +120,35 @@ def test_a_missing_key_is_refused_by_name(copy):
         load_model(copy)
 
 
-def test_every_single_wrong_value_is_refused(copy):
-    """Fuzz: each value in turn is replaced by others; the reader accepts or says what is wrong."""
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        1e400,
+        10**400,
+        *(
+            pytest.param(value, marks=pytest.mark.slow)
+            for value in (-1, [None], {}, "x\ny", "x" * 5000)
+        ),
+    ],
+    ids=("null", "infinity", "digits", "negative", "list", "object", "lines", "long"),
+)
+def test_every_single_wrong_value_is_refused(copy, value):
+    """Fuzz: each value in turn is replaced by another; the reader accepts or says what is wrong."""
     original = json.loads((copy / "manifest.json").read_text())
-    others = (None, -1, "x\ny", [None], {}, 1e400, 10**400, "x" * 5000)
     refused: list[str] = []
     for path in list(_places(original)):
-        for value in others:
-            document = json.loads(json.dumps(original))
-            target = document
-            for key in path[:-1]:
-                target = target[key]
-            target[path[-1]] = value
-            (copy / "manifest.json").write_text(json.dumps(document))
-            try:
-                read_manifest(copy)
-            except ExportedModelError as error:
-                refused.append(str(error))
-    assert len(refused) > 100
+        document = json.loads(json.dumps(original))
+        target = document
+        for key in path[:-1]:
+            target = target[key]
+        target[path[-1]] = value
+        (copy / "manifest.json").write_text(json.dumps(document))
+        try:
+            read_manifest(copy)
+        except ExportedModelError as error:
+            refused.append(str(error))
+    assert len(refused) > 50
     assert all(message.endswith(".") for message in refused)
     assert not any("\n" in message or len(message) > 800 for message in refused)
 

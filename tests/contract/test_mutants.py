@@ -1,5 +1,6 @@
 """The table of mutants keeps up with the sources: a line that moved would be tested no longer."""
 
+import re
 import runpy
 import subprocess
 import sys
@@ -25,7 +26,10 @@ def test_tests_that_should_notice_a_mutant_exist(mutant):
     assert mutant.tests
     for argument in mutant.tests:
         path, _, name = argument.partition("::")
-        assert f"def {name}" in (ROOT / path).read_text(encoding="utf-8")
+        text = (ROOT / path).read_text(encoding="utf-8")
+        assert f"def {name}" in text
+        slow = re.findall(r"^@pytest\.mark\.slow\n(?:[@ )].*\n)*def (\w+)", text, re.MULTILINE)
+        assert name not in slow, "it is not in the default run"
 
 
 def test_every_mutant_has_its_own_name_and_its_row_in_the_readme():

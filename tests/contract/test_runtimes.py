@@ -199,6 +199,7 @@ def test_a_law_of_graphs_only_is_judged_by_its_torchscript_file(tmp_path):
         verify.verify(directory, n_points=10)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 def test_compiled_file_is_among_the_runtimes_that_agree(tmp_path):
     """The C file of a law with networks: both entry points, with and without vectorisation."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_ensembles import small_ensemble
 
 from ibvonn_fem import load_model
 from ibvonn_fem.model.microstates import strain_reference
@@ -16,7 +17,7 @@ from ibvonn_train.evaluation.law_rollouts import strain_of
 from ibvonn_train.export.from_training import export_trained
 from ibvonn_train.export.manifest import check
 from ibvonn_train.export.model_card import markdown
-from ibvonn_train.simulation import TetheredParticle, simulate
+from ibvonn_train.simulation import TetheredParticle
 from ibvonn_train.simulation.protocols import ramp
 from ibvonn_train.training import TrainedModel, TrainingConfig, train
 
@@ -31,15 +32,7 @@ SHORT = TrainingConfig.from_dict({
 
 def pulled() -> TrajectoryEnsemble:
     """The trap under a ramp."""
-    return simulate(
-        TetheredParticle(),
-        [ramp(3.0), ramp(-1.0)],
-        duration=0.2,
-        time_step=0.01,
-        replicas=40,
-        seed=1,
-        progress=False,
-    )
+    return small_ensemble(TetheredParticle(), [ramp(3.0), ramp(-1.0)], duration=0.2, replicas=40)
 
 
 @pytest.fixture(scope="module")

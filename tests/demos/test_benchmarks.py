@@ -32,24 +32,22 @@ def overview(folder):
     )
 
 
-def test_overview_is_drawn_from_the_results_in_the_repository(results):
+@pytest.mark.slow
+def test_overview_is_drawn_from_the_results_and_shows_their_numbers(results):
+    path = results / "training_time.json"
+    record = json.loads(path.read_text())
+    record["passes_published"]["lasting_cpu_s"] = 1234.5
+    path.write_text(json.dumps(record))
     run = overview(results)
     assert run.returncode == 0, run.stderr
     picture = (results / "overview.png").read_bytes()
     assert picture.startswith(b"\x89PNG")
     assert len(picture) > 20_000
     assert {line.split()[0] for line in run.stdout.splitlines() if line} >= set(NAMES)
+    assert "1234.5 CPU s" in run.stdout
 
 
-def test_table_shows_the_numbers_of_the_results(results):
-    path = results / "training_time.json"
-    record = json.loads(path.read_text())
-    record["passes_published"]["lasting_cpu_s"] = 1234.5
-    path.write_text(json.dumps(record))
-    assert "1234.5 CPU s" in overview(results).stdout
-
-
-@pytest.mark.parametrize("name", ["langevin", "fe_scaling"])
+@pytest.mark.parametrize("name", [pytest.param("langevin", marks=pytest.mark.slow), "fe_scaling"])
 def test_missing_result_is_named_with_the_command_that_measures_it(results, name):
     (results / f"{name}.json").unlink()
     run = overview(results)
@@ -75,6 +73,7 @@ fe_step.growth(trap, [1], 1)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.fem
 def test_parts_of_a_step_are_timed():
     """The least of the benchmark whose parts know the insides of a law; no time is judged."""

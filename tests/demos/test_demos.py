@@ -12,6 +12,8 @@ pytestmark = [pytest.mark.demo, pytest.mark.fem]
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMOS = sorted((ROOT / "demos").glob("demo_*.py"))
+QUICK = "demo_mixed_pressure"
+"""The demo that the default run executes; the others are among the slow tests."""
 
 
 def test_there_are_demos():
@@ -34,7 +36,12 @@ def test_a_demo_runs_on_two_ranks(name, tmp_path):
     run = subprocess.run(
         ["bash", ROOT / "setup" / "mpirun.sh", "2", *script, "--figure", tmp_path / "figure.png"],
         cwd=tmp_path,
-        env={**os.environ, "MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"},
+        env={
+            **os.environ,
+            "MPLBACKEND": "agg",
+            "OMP_NUM_THREADS": "1",
+            "IBVONN_RANK_LOGS": str(tmp_path / "ranks"),
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -43,7 +50,13 @@ def test_a_demo_runs_on_two_ranks(name, tmp_path):
     assert (tmp_path / "figure.png").stat().st_size > 5000
 
 
-@pytest.mark.parametrize("demo", DEMOS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "demo",
+    [
+        pytest.param(demo, id=demo.stem, marks=[pytest.mark.slow] * (demo.stem != QUICK))
+        for demo in DEMOS
+    ],
+)
 def test_a_demo_runs_in_short_mode(demo, tmp_path):
     run = subprocess.run(
         [sys.executable, demo, "--short", "--figure", tmp_path / "figure.png"],
@@ -57,6 +70,7 @@ def test_a_demo_runs_in_short_mode(demo, tmp_path):
     assert (tmp_path / "figure.png").stat().st_size > 5000
 
 
+@pytest.mark.slow
 def test_the_flow_of_the_learned_trap_is_an_ensemble_among_ensembles(tmp_path):
     """The default of this demo is the exact law; here the learned one, without allowance."""
     demo, model = ROOT / "demos/demo_microstates.py", ROOT / "exported_models/trap"

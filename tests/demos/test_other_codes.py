@@ -12,6 +12,7 @@ pytestmark = [pytest.mark.demo, pytest.mark.fem, pytest.mark.export]
 FOLDER = Path(__file__).resolve().parents[2] / "demos" / "other_codes"
 
 
+@pytest.mark.slow
 def test_other_codes_agree_with_dolfinx_and_the_closed_form(tmp_path):
     pytest.importorskip("skfem")
     run = subprocess.run(

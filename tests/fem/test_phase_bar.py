@@ -52,7 +52,13 @@ def changes(curves):
     return [100 * float(np.linalg.norm(curve - finest) / np.linalg.norm(finest)) for curve in rest]
 
 
-@pytest.mark.parametrize("cooperation", [0.0, 6.0 * THETA], ids=["convex", "relaxed softening"])
+@pytest.mark.parametrize(
+    "cooperation",
+    [
+        pytest.param(0.0, id="convex"),
+        pytest.param(6.0 * THETA, id="relaxed softening", marks=pytest.mark.slow),
+    ],
+)
 def test_the_force_curve_converges_with_the_mesh(cooperation):
     law = TwoWells(THETA, cooperation=cooperation)
     relaxed = 1.0 - law.jump**2 / (law.jump**2 + 4.0 * THETA - cooperation)
@@ -68,6 +74,7 @@ def test_the_force_curve_converges_with_the_mesh(cooperation):
     assert np.ptp(profile) > 0.5, "both phases are in the bar"
 
 
+@pytest.mark.slow
 def test_the_force_curve_converges_with_the_time_step():
     law = TwoWells(THETA, cooperation=6.0 * THETA)
     distances = changes([force_curve(law, 20, steps)[0] for steps in (60, 120, 240)])

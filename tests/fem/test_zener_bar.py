@@ -89,6 +89,7 @@ def test_creep_under_a_constant_force_converges_to_the_closed_form_at_first_orde
     assert errors[-1] < 5e-3
 
 
+@pytest.mark.slow
 def test_sinusoid_converges_to_the_closed_form_at_first_order(zener, bar):
     frequency = 3.0
     errors = errors_at_halved_steps(

@@ -33,6 +33,7 @@ def run_script(
         "PYTHONPATH": str(ROOT),
         "OMP_NUM_THREADS": "1",
         "IBVONN_MPI_TIMEOUT": str(int(timeout)),
+        "IBVONN_RANK_LOGS": str(folder / "ranks"),
     }
     return subprocess.run(
         command,

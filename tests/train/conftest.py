@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import pytest
+from small_ensembles import small_ensemble
 
 from ibvonn_train.data.ensemble import TrajectoryEnsemble
-from ibvonn_train.simulation import TetheredParticle, simulate, trap_of_paper
+from ibvonn_train.simulation import TetheredParticle, trap_of_paper
 from ibvonn_train.simulation.compiler import CompilerError, library
 
 
 @pytest.fixture(scope="session")
 def ensemble() -> TrajectoryEnsemble:
     """Four pulls of the paper with few replicas."""
-    return simulate(
-        TetheredParticle(), trap_of_paper().train[:4], duration=3.0, time_step=0.01, stride=2,
-        replicas=200, seed=1, engine="torch", progress=False,
+    return small_ensemble(
+        TetheredParticle(), trap_of_paper().train[:4], duration=3.0, stride=2, replicas=200,
+        engine="torch",
     )  # fmt: skip
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 from affine_chain import AffineChain
+from small_ensembles import small_ensemble
 
-from ibvonn_train.simulation import SpringChain, repeat_from_first, simulate, unfolding_chain
+from ibvonn_train.simulation import SpringChain, repeat_from_first, unfolding_chain
 from ibvonn_train.simulation.protocols import hold, ramp
 
 CHAIN = SpringChain(thermal_energy=5e-6).from_equilibrium(0.01, steps=200)
@@ -16,7 +17,7 @@ def test_a_step_is_that_of_the_beads_in_the_medium():
     cold = SpringChain(thermal_energy=0.0, preparation=())
     chain = AffineChain.around(cold)
     dt, rate = 0.01, 0.05
-    record = simulate(
+    record = small_ensemble(
         chain,
         [ramp(rate, 0.21)],
         duration=dt,
@@ -25,7 +26,6 @@ def test_a_step_is_that_of_the_beads_in_the_medium():
         seed=0,
         dtype=torch.float64,
         first_microstate=_uneven(),
-        progress=False,
     )
     strain = record.microstate[0, :, :, 0, 0]
     x = 0.01 * (1.0 + strain).cumsum(axis=1)
@@ -46,15 +46,7 @@ def _uneven():
 def test_all_springs_have_the_mean_strain_of_the_ends_and_those_of_a_chain_at_rest_do_not():
     spread = []
     for chain in (CHAIN, AffineChain.around(CHAIN)):
-        record = simulate(
-            chain,
-            [ramp(0.05, 0.2)],
-            duration=1.0,
-            time_step=0.01,
-            replicas=2000,
-            seed=1,
-            progress=False,
-        )
+        record = small_ensemble(chain, [ramp(0.05, 0.2)], duration=1.0, replicas=2000)
         spread.append(record.strain[0, -1, :, 0].std())
     noise = np.sqrt(record.microstate[0, -1].var() / 2000)
     assert spread[1] < 3 * noise
@@ -63,15 +55,7 @@ def test_all_springs_have_the_mean_strain_of_the_ends_and_those_of_a_chain_at_re
 
 def test_at_rest_it_is_the_chain():
     records = [
-        simulate(
-            chain,
-            [hold(0.19)],
-            duration=0.5,
-            time_step=0.01,
-            replicas=4000,
-            seed=seed,
-            progress=False,
-        )
+        small_ensemble(chain, [hold(0.19)], duration=0.5, replicas=4000, seed=seed)
         for seed, chain in enumerate((CHAIN, AffineChain.around(CHAIN)))
     ]
     wells = [(record.microstate[0, -1] > 1.0).sum(axis=0) for record in records]
@@ -81,15 +65,7 @@ def test_at_rest_it_is_the_chain():
 
 
 def test_it_can_be_restarted_and_a_pulled_end_is_refused():
-    record = simulate(
-        AffineChain.around(CHAIN),
-        [ramp(0.05, 0.2)],
-        duration=0.02,
-        time_step=0.01,
-        replicas=4,
-        seed=1,
-        progress=False,
-    )
+    record = small_ensemble(AffineChain.around(CHAIN), [ramp(0.05, 0.2)], duration=0.02, replicas=4)
     again = repeat_from_first(
         record, factor=1, seed=2, system=AffineChain.around(CHAIN), progress=False
     )

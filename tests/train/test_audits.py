@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small_ensembles import small_ensemble
 
 from ibvonn_train.audits import Audit, Evidence, bands, certify, kinetics, structure
 from ibvonn_train.audits import closed_form_potentials as closed
@@ -23,7 +24,7 @@ from ibvonn_train.closed_form.exact_models import export_trap
 from ibvonn_train.data.ensemble import TrajectoryEnsemble
 from ibvonn_train.evaluation import ExportedLaw, Rates, evaluate
 from ibvonn_train.evaluation.law_rollouts import encoded
-from ibvonn_train.simulation import TetheredParticle, simulate, trap_of_paper
+from ibvonn_train.simulation import TetheredParticle, trap_of_paper
 from ibvonn_train.simulation.protocols import ramp, random_walk, step_and_hold
 from ibvonn_train.statistical_mechanics.microscopic_energy import Physics
 
@@ -35,9 +36,9 @@ def exact(tmp_path_factory: pytest.TempPathFactory) -> ExportedLaw:
 
 @pytest.fixture(scope="module")
 def unseen() -> TrajectoryEnsemble:
-    return simulate(
-        TetheredParticle(), trap_of_paper().test[::3], duration=3.0, time_step=0.01, replicas=2000,
-        seed=5, engine="torch", progress=False,
+    return small_ensemble(
+        TetheredParticle(), trap_of_paper().test[::3], duration=3.0, replicas=2000, seed=5,
+        engine="torch",
     )  # fmt: skip
 
 
@@ -54,9 +55,9 @@ def every(data: TrajectoryEnsemble, stride: int) -> TrajectoryEnsemble:
 @pytest.fixture(scope="module")
 def slow() -> TrajectoryEnsemble:
     """Dissipates 0.6 and 2.5 k_BT: the estimator's error is below 0.2 k_BT at 4000 replicas."""
-    return simulate(
-        TetheredParticle(), [ramp(0.1), ramp(-0.2)], duration=3.0, time_step=0.01, replicas=4000,
-        seed=6, engine="torch", progress=False,
+    return small_ensemble(
+        TetheredParticle(), [ramp(0.1), ramp(-0.2)], duration=3.0, replicas=4000, seed=6,
+        engine="torch",
     )  # fmt: skip
 
 
@@ -196,9 +197,9 @@ def coarse(exact: ExportedLaw, unseen: TrajectoryEnsemble) -> Evidence:
 
 def test_dissipation_of_a_coarse_record_is_that_of_all_its_steps(exact: ExportedLaw) -> None:
     """After a step g·α̇ falls by half within an interval: its value at the start is no mean."""
-    step = simulate(
-        TetheredParticle(), [step_and_hold(2.0, 0.2, 0.2)], duration=3.0, time_step=0.01,
-        replicas=2000, seed=7, engine="torch", progress=False,
+    step = small_ensemble(
+        TetheredParticle(), [step_and_hold(2.0, 0.2, 0.2)], duration=3.0, replicas=2000, seed=7,
+        engine="torch",
     )  # fmt: skip
     ensembles = [Evidence(data, encoded(exact, data)) for data in (step, every(step, 20))]
     fine, found = (over_intervals(exact, each).dissipation.sum() for each in ensembles)
@@ -253,9 +254,9 @@ def thin(exact: ExportedLaw) -> Evidence:
 
 
 def _coarsely_simulated(law: ExportedLaw, protocols: list[Any]) -> Evidence:
-    data = simulate(
-        TetheredParticle(), protocols, duration=3.0, time_step=0.01, stride=10, replicas=1000,
-        seed=8, engine="torch", progress=False,
+    data = small_ensemble(
+        TetheredParticle(), protocols, duration=3.0, stride=10, replicas=1000, seed=8,
+        engine="torch",
     )  # fmt: skip
     return Evidence(data, encoded(law, data), count=150)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small_ensembles import small_ensemble
 
 from ibvonn_train.audits import Evidence, kinetics
 from ibvonn_train.audits import energy_consistency as free_energy
@@ -17,7 +18,7 @@ from ibvonn_train.closed_form.exact_models import export_kramers_chain
 from ibvonn_train.data.ensemble import TrajectoryEnsemble
 from ibvonn_train.evaluation import ExportedLaw, Rates
 from ibvonn_train.evaluation.law_rollouts import encoded
-from ibvonn_train.simulation import Preparation, SpringChain, simulate
+from ibvonn_train.simulation import Preparation, SpringChain
 from ibvonn_train.simulation.protocols import smooth_pull
 from ibvonn_train.statistical_mechanics.boltzmann import Boltzmann
 from ibvonn_train.statistical_mechanics.microscopic_energy import physics_of
@@ -33,9 +34,9 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> ExportedLaw:
 
 @pytest.fixture(scope="module")
 def evidence(reference: ExportedLaw) -> Evidence:
-    data: TrajectoryEnsemble = simulate(
-        CHAIN, [smooth_pull(0.02, 0.05), smooth_pull(-0.02, 0.09)], duration=3.0, time_step=0.01,
-        replicas=1000, seed=3, progress=False,
+    data: TrajectoryEnsemble = small_ensemble(
+        CHAIN, [smooth_pull(0.02, 0.05), smooth_pull(-0.02, 0.09)], duration=3.0, replicas=1000,
+        seed=3,
     )  # fmt: skip
     return Evidence(data, encoded(reference, data))
 

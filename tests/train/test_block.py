@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from small_ensembles import small_ensemble
 from torch import Tensor
 
 from ibvonn_train.data.ensemble import TrajectoryEnsemble
-from ibvonn_train.simulation import SpringChain, chain_of_paper, simulate
+from ibvonn_train.simulation import SpringChain, chain_of_paper
 from ibvonn_train.statistical_mechanics.microscopic_energy import physics_of
 from ibvonn_train.training.block_rollouts import rollouts
 from ibvonn_train.training.build import build_law
@@ -18,10 +19,7 @@ from ibvonn_train.training.training_config import TrainingConfig
 
 @pytest.fixture(scope="module")
 def chain() -> TrajectoryEnsemble:
-    return simulate(
-        SpringChain(), chain_of_paper().train[:3], duration=0.2, time_step=0.01,
-        replicas=40, seed=1, progress=False,
-    )  # fmt: skip
+    return small_ensemble(SpringChain(), chain_of_paper().train[:3], duration=0.2, replicas=40)
 
 
 @pytest.fixture(scope="module")

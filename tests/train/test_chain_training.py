@@ -7,10 +7,11 @@ import numpy.typing as npt
 import pytest
 import torch
 from scipy.stats import spearmanr
+from small_ensembles import small_ensemble
 
 from ibvonn_train.data.ensemble import TrajectoryEnsemble
 from ibvonn_train.law.encoder import Encoder
-from ibvonn_train.simulation import SpringChain, chain_of_paper, simulate
+from ibvonn_train.simulation import SpringChain, chain_of_paper
 from ibvonn_train.training import TrainedModel, TrainingConfig, train
 
 WITHOUT_DENSITY = {"stress": 1.0, "weak_form": 0.1, "translation_invariance": 0.1}
@@ -33,9 +34,7 @@ CONFIG = TrainingConfig.from_dict({
 @pytest.fixture(scope="module")
 def ensemble() -> TrajectoryEnsemble:
     lengths = [chain_of_paper().train[i] for i in (1, 3, 5, 7)]
-    return simulate(
-        SpringChain(), lengths, duration=3.0, time_step=0.01, replicas=200, seed=1, progress=False
-    )
+    return small_ensemble(SpringChain(), lengths, duration=3.0, replicas=200)
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +62,7 @@ def beyond_strain(
     return np.asarray(value - np.polyval(fit, strain))
 
 
+@pytest.mark.slow
 def test_internal_variable_ranks_states_as_the_open_fraction_does(
     ensemble: TrajectoryEnsemble, model: TrainedModel
 ) -> None:
@@ -89,6 +89,7 @@ def test_untrained_internal_variable_tells_little_beyond_the_strain(
     assert abs(found) < 0.9
 
 
+@pytest.mark.slow
 def test_stress_of_the_law_is_the_mean_spring_force(
     ensemble: TrajectoryEnsemble, model: TrainedModel
 ) -> None:

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_ensembles import small_ensemble
 
 from ibvonn_train.cli import main
 from ibvonn_train.cli.results import write_json
 from ibvonn_train.cli.verbs import TEMPLATES
 from ibvonn_train.data.ensemble import TrajectoryEnsemble
-from ibvonn_train.simulation import simulate, unfolding_chain
+from ibvonn_train.simulation import unfolding_chain
 from ibvonn_train.simulation.protocols import ramp
 from ibvonn_train.simulation.simulation_config import SimulationConfig
 from ibvonn_train.simulation.study import build_protocols, build_system
@@ -179,13 +180,13 @@ def test_evaluate_prints_tables_and_writes_json_and_figures(
     assert all(path.stat().st_size > 5000 for path in (tmp_path / "figures").iterdir())
 
 
+@pytest.mark.slow
 def test_floors_of_a_chain_come_from_a_repetition(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = simulate(
-        unfolding_chain(springs=3),
-        [ramp(rate, 3.0) for rate in np.linspace(-0.001, 0.003, 8)],
-        duration=200.0, time_step=0.04, stride=50, replicas=100, seed=7, progress=False,
+    data = small_ensemble(
+        unfolding_chain(springs=3), [ramp(rate, 3.0) for rate in np.linspace(-0.001, 0.003, 8)],
+        duration=200.0, time_step=0.04, stride=50, replicas=100, seed=7,
     )  # fmt: skip
     data.save(tmp_path / "pull.h5")
     model = str(ROOT / "exported_models" / "unfolding_chain")

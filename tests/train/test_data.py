@@ -10,11 +10,12 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from small_ensembles import small_ensemble
 
 from ibvonn_train.data.ensemble import TrajectoryEnsemble, open_ensemble
 from ibvonn_train.data.same_system import require_alike
 from ibvonn_train.files.plain_files import replacing
-from ibvonn_train.simulation import Preparation, SpringChain, TetheredParticle, simulate
+from ibvonn_train.simulation import Preparation, SpringChain, TetheredParticle
 from ibvonn_train.simulation.families import protocols_for_training
 from ibvonn_train.simulation.protocols import (
     ramp,
@@ -26,9 +27,7 @@ from ibvonn_train.simulation.protocols import (
 
 
 def record(system, protocols):
-    return simulate(
-        system, protocols, duration=0.2, time_step=0.01, replicas=20, seed=1, progress=False
-    )
+    return small_ensemble(system, protocols, duration=0.2, replicas=20)
 
 
 @pytest.fixture(scope="module")
@@ -112,15 +111,8 @@ def test_an_ensemble_may_lie_in_a_group_of_a_file(data, file, tmp_path):
 
 
 def test_double_precision_survives_the_file(tmp_path):
-    data = simulate(
-        TetheredParticle(),
-        [ramp(1.0)],
-        duration=0.2,
-        time_step=0.01,
-        replicas=20,
-        seed=1,
-        dtype=torch.float64,
-        progress=False,
+    data = small_ensemble(
+        TetheredParticle(), [ramp(1.0)], duration=0.2, replicas=20, dtype=torch.float64
     )
     data.save(tmp_path / "wide.h5")
     read = TrajectoryEnsemble.load(tmp_path / "wide.h5").microstate

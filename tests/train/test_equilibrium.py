@@ -118,6 +118,7 @@ def test_entropic_barriers_hold_internal_variables_at_their_ends() -> None:
     assert rest(0.1) == pytest.approx(0.1, abs=0.05)
 
 
+@pytest.mark.slow
 def test_law_learns_to_rest_where_statistical_mechanics_says(
     ensemble: TrajectoryEnsemble, tmp_path: Path
 ) -> None:

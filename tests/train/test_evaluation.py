@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_ensembles import small_ensemble
 
 from ibvonn_train.closed_form.exact_models import export_trap
 from ibvonn_train.closed_form.exact_trap import ExactTrap
@@ -18,7 +19,6 @@ from ibvonn_train.simulation import (
     SpringChain,
     TetheredParticle,
     repeat_from_first,
-    simulate,
     trap_of_paper,
 )
 from ibvonn_train.simulation.protocols import smooth_pull
@@ -34,9 +34,9 @@ def exact(tmp_path_factory: pytest.TempPathFactory) -> ExportedLaw:
 
 @pytest.fixture(scope="module")
 def pulls() -> TrajectoryEnsemble:
-    return simulate(
-        TetheredParticle(), trap_of_paper().test[::3], duration=3.0, time_step=0.01, replicas=2000,
-        seed=7, engine="torch", progress=False,
+    return small_ensemble(
+        TetheredParticle(), trap_of_paper().test[::3], duration=3.0, replicas=2000, seed=7,
+        engine="torch",
     )  # fmt: skip
 
 
@@ -117,9 +117,9 @@ def test_five_per_cent_error_in_friction_is_seen(
 def test_moments_of_the_scheme_are_exact(stride: int) -> None:
     """At zero temperature the simulation is its own mean; the variance has a closed form."""
     pull = smooth_pull(0.7, sine=2.0, frequency=1.0)
-    cold = simulate(
-        TetheredParticle(thermal_energy=0.0), [pull], duration=2.0, time_step=0.01, replicas=2,
-        seed=1, stride=stride, engine="torch", progress=False,
+    cold = small_ensemble(
+        TetheredParticle(thermal_energy=0.0), [pull], duration=2.0, replicas=2, stride=stride,
+        engine="torch",
     )  # fmt: skip
     law = ExactTrap()
     mean, variance = law.discrete_moments(
@@ -191,9 +191,7 @@ def chains() -> TrajectoryEnsemble:
     """Two bistable chains of four springs, prepared in short."""
     system = SpringChain(springs=4, preparation=(Preparation(500, 0.01),))
     protocols = [smooth_pull(0.02, 0.05), smooth_pull(-0.02, 0.07)]
-    return simulate(
-        system, protocols, duration=1.0, time_step=0.01, replicas=300, seed=3, progress=False
-    )
+    return small_ensemble(system, protocols, duration=1.0, replicas=300, seed=3)
 
 
 def test_chain_rolls_out_as_its_beads_move(chains: TrajectoryEnsemble) -> None:
@@ -254,10 +252,9 @@ def test_errors_of_strain_do_not_depend_on_what_the_law_calls_zero(
 
 def test_noise_free_truth_must_be_a_repetition(chains: TrajectoryEnsemble) -> None:
     law = _Everything()
-    other = simulate(
+    other = small_ensemble(
         SpringChain(springs=4, preparation=(Preparation(500, 0.01),)),
-        [smooth_pull(0.02, 0.05), smooth_pull(-0.02, 0.07)], duration=1.0, time_step=0.01,
-        replicas=300, seed=9, progress=False,
+        [smooth_pull(0.02, 0.05), smooth_pull(-0.02, 0.07)], duration=1.0, replicas=300, seed=9,
     )  # fmt: skip
     with pytest.raises(ValueError, match="must start from the first microstates"):
         evaluate(law, chains, noise_free=other)  # type: ignore[arg-type]

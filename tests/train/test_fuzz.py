@@ -12,10 +12,11 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from small_ensembles import small_ensemble
 
 from ibvonn_train.data.ensemble import TrajectoryEnsemble
 from ibvonn_train.files.toml_tables import ConfigError
-from ibvonn_train.simulation import TetheredParticle, simulate
+from ibvonn_train.simulation import TetheredParticle
 from ibvonn_train.simulation.protocols import ramp
 from ibvonn_train.simulation.simulation_config import SimulationConfig
 from ibvonn_train.training.training_config import TrainingConfig
@@ -97,8 +98,7 @@ def read_all(path: Path) -> None:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("whole") / "trap.h5"
     protocols = [ramp(0.5), ramp(1.0)]
-    options = {"duration": 0.2, "time_step": 0.01, "replicas": 20, "seed": 1, "progress": False}
-    simulate(TetheredParticle(), protocols, **options).save(path)
+    small_ensemble(TetheredParticle(), protocols, duration=0.2, replicas=20).save(path)
     return path.read_bytes()
 
 

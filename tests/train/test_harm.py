@@ -13,6 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from small_ensembles import small_ensemble
 
 from ibvonn_train.cli import main
 from ibvonn_train.cli.results import read_results, write_json
@@ -313,11 +314,12 @@ def test_places_that_cannot_be_written_are_refused_before_the_work(
 def test_data_of_another_temperature_are_not_trained_on_or_judged_together(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = {"duration": 0.2, "time_step": 0.01, "replicas": 20, "seed": 3, "progress": False}
+    options = {"duration": 0.2, "replicas": 20, "seed": 3}
     paths = []
     for thermal_energy in (0.01, 1.0):
         path = folder / f"at_{thermal_energy}.h5"
-        simulate(TetheredParticle(thermal_energy=thermal_energy), [ramp(1.0)], **options).save(path)
+        trap = TetheredParticle(thermal_energy=thermal_energy)
+        small_ensemble(trap, [ramp(1.0)], **options).save(path)
         paths.append(str(path))
     with pytest.raises(ValueError, match="parameter effective_thermal_energy is"):
         train_law(TrainingConfig(), [TrajectoryEnsemble.load(each) for each in paths], folder / "r")
@@ -410,10 +412,9 @@ def test_a_training_holds_one_protocol_at_a_time(
 
 def test_floors_of_controlled_strain_come_from_a_repetition_too(folder: Path) -> None:
     """Those of 40 times the replicas are those of the exact mean, which is known of the trap."""
-    data = simulate(
-        TetheredParticle(), [ramp(0.5), ramp(1.0)], duration=2.0, time_step=0.01, stride=10,
-        replicas=100, seed=3, progress=False,
-    )  # fmt: skip
+    data = small_ensemble(
+        TetheredParticle(), [ramp(0.5), ramp(1.0)], duration=2.0, stride=10, replicas=100, seed=3
+    )
     data.save(folder / "pull.h5")
     trap = str(Path(__file__).parents[2] / "exported_models/trap")
     command = ["evaluate", trap, "--no-audits", "-q", "--ensemble", str(folder / "pull.h5")]

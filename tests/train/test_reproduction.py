@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_ensembles import small_ensemble
 
 from ibvonn_train.audits import energy_consistency as free_energy
 from ibvonn_train.audits.audit_data import Evidence
@@ -16,7 +17,7 @@ from ibvonn_train.data.ensemble import TrajectoryEnsemble
 from ibvonn_train.evaluation import evaluate
 from ibvonn_train.evaluation.closed_form_reference import ClosedFormReference, fitted_reference
 from ibvonn_train.evaluation.law_rollouts import encoded
-from ibvonn_train.simulation import Preparation, SpringChain, simulate
+from ibvonn_train.simulation import Preparation, SpringChain
 from ibvonn_train.simulation.protocols import smooth_pull
 from ibvonn_train.studies.tables import seeds_entry
 
@@ -68,6 +69,7 @@ loss = { stress = 1.0, weak_form = 0.1, negative_log_likelihood = 1e-2 }
 """
 
 
+@pytest.mark.slow
 def test_table_has_every_line_with_median_and_spread(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -106,11 +108,10 @@ def chains() -> TrajectoryEnsemble:
     """Four springs at three lengths, long enough to go over their barriers."""
     system = SpringChain(springs=4, preparation=(Preparation(3000, 0.01),))
     protocols = [smooth_pull(0.03, start) for start in (0.04, 0.06, 0.08)]
-    return simulate(
-        system, protocols, duration=3.0, time_step=0.01, replicas=500, seed=3, progress=False
-    )
+    return small_ensemble(system, protocols, duration=3.0, replicas=500, seed=3)
 
 
+@pytest.mark.slow
 def test_one_fitted_friction_makes_the_reference_model_better(chains: TrajectoryEnsemble) -> None:
     plain, fitted = ClosedFormReference(chains), fitted_reference(chains)
     errors = [evaluate(reference, chains).errors["end/strain"] for reference in (plain, fitted)]

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_ensembles import small_ensemble
 
 from ibvonn_train.cli import main
 from ibvonn_train.data.ensemble import TrajectoryEnsemble
 from ibvonn_train.law.learned_law import StrainKind
-from ibvonn_train.simulation import TetheredParticle, simulate, trap_of_paper
+from ibvonn_train.simulation import TetheredParticle, trap_of_paper
 from ibvonn_train.studies.number_of_variables import ScanEntry, scan, with_size
 from ibvonn_train.training import TrainingConfig
 from ibvonn_train.training.build import build_law
@@ -35,10 +36,7 @@ CONFIG = TrainingConfig.from_dict(TABLE)
 
 def ensemble(seed: int) -> TrajectoryEnsemble:
     protocols = trap_of_paper().train[::4]
-    return simulate(
-        TetheredParticle(), protocols, duration=3.0, time_step=0.01, replicas=500, seed=seed,
-        progress=False,
-    )  # fmt: skip
+    return small_ensemble(TetheredParticle(), protocols, duration=3.0, replicas=500, seed=seed)
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +45,7 @@ def entries(tmp_path_factory: pytest.TempPathFactory) -> list[ScanEntry]:
     return scan(CONFIG, [ensemble(1)], ensemble(2), out, sizes=(1,), progress=False)
 
 
+@pytest.mark.slow
 def test_one_variable_is_what_the_trap_needs(entries: list[ScanEntry]) -> None:
     """Without one the stress is that of a spring: the error is of order one."""
     none, one = entries

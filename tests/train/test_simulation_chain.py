@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from small_ensembles import small_ensemble
 
 from ibvonn_train.simulation import (
     Preparation,
@@ -12,7 +13,6 @@ from ibvonn_train.simulation import (
     TetheredParticle,
     TwoWellSpring,
     repeat_from_first,
-    simulate,
     system_of,
     unfolding_chain,
 )
@@ -69,15 +69,15 @@ def test_an_equilibrium_start_stays_and_a_uniform_one_arrives_there(drive):
     """Independent of formulas: long dynamics over low barriers lead to the exact draws."""
     chain = SpringChain(springs=4, thermal_energy=2e-5, friction=0.1, drive=drive, preparation=())
     load = 0.085 if drive == "end" else 1e-3
-    arguments = {"duration": 0.02, "time_step": 0.002, "replicas": 4000, "progress": False}
-    drawn = simulate(
+    arguments = {"duration": 0.02, "time_step": 0.002, "replicas": 4000}
+    drawn = small_ensemble(
         replace(chain, initial="equilibrium"), [hold(load)], seed=1, **arguments
     ).microstate[0, 0, :, :, 0]
     stages = (Preparation(15_000, 0.002),)
     moved = [
-        simulate(replace(c, preparation=stages), [hold(load)], seed=2, **arguments).microstate[
-            0, 0, :, :, 0
-        ]
+        small_ensemble(
+            replace(c, preparation=stages), [hold(load)], seed=2, **arguments
+        ).microstate[0, 0, :, :, 0]
         for c in (chain, replace(chain, initial="equilibrium"), replace(chain, thermal_energy=1e-5))
     ]
 
@@ -98,29 +98,19 @@ def test_an_equilibrium_start_stays_and_a_uniform_one_arrives_there(drive):
 
 def test_the_paper_preparation_reaches_the_exact_occupations_of_the_wells():
     """Mean open fraction of the 10-chain 0.3637 at L = 0.17, by the formula without edges."""
-    data = simulate(
-        SpringChain(),
-        [hold(0.17)],
-        duration=0.01,
-        time_step=0.01,
-        replicas=2000,
-        seed=4,
-        progress=False,
-    )
+    data = small_ensemble(SpringChain(), [hold(0.17)], duration=0.01, replicas=2000, seed=4)
     opened = (data.microstate[0, 0, :, :, 0] > 1).sum(0)
     p = SPRING.open_distribution(torch.tensor([0.07]), 10, KT)[0].numpy()
     mean, spread = p @ np.arange(11), np.sqrt(p @ np.arange(11) ** 2 - (p @ np.arange(11)) ** 2)
     assert mean / 10 == pytest.approx(0.3637, abs=1e-4)
     assert abs(opened.mean() - mean) < 4.5 * spread / np.sqrt(2000)
     # Without the hot stage the uniform chain has not got there.
-    cold = simulate(
+    cold = small_ensemble(
         SpringChain(preparation=(Preparation(2000, 0.01),)),
         [hold(0.17)],
         duration=0.01,
-        time_step=0.01,
         replicas=2000,
         seed=4,
-        progress=False,
     )
     opened = (cold.microstate[0, 0, :, :, 0] > 1).sum(0)
     assert abs(opened.mean() - mean) > 10 * spread / np.sqrt(2000)
@@ -128,16 +118,8 @@ def test_the_paper_preparation_reaches_the_exact_occupations_of_the_wells():
 
 def trajectories(engine, chain, seed, replicas=3000):
     protocol = smooth_pull(0.02, 0.05) if chain.drive == "end" else ramp(4e-3, 0.0)
-    return simulate(
-        chain,
-        [protocol],
-        duration=1.0,
-        time_step=0.01,
-        stride=25,
-        replicas=replicas,
-        seed=seed,
-        engine=engine,
-        progress=False,
+    return small_ensemble(
+        chain, [protocol], duration=1.0, stride=25, replicas=replicas, seed=seed, engine=engine
     )
 
 
@@ -180,16 +162,8 @@ def test_without_noise_the_engines_agree_to_round_off(chain):
     # A pull that takes springs over the crossing, not one that stays on it.
     pull = ramp(0.011, 0.0003) if chain.drive == "force" else smooth_pull(0.05, 0.041)
     runs = [
-        simulate(
-            chain,
-            [pull],
-            duration=3.0,
-            time_step=0.01,
-            replicas=2,
-            seed=0,
-            dtype=torch.float64,
-            engine=engine,
-            progress=False,
+        small_ensemble(
+            chain, [pull], duration=3.0, replicas=2, seed=0, dtype=torch.float64, engine=engine
         )
         for engine in ("torch", "compiled")
     ]
@@ -199,16 +173,13 @@ def test_without_noise_the_engines_agree_to_round_off(chain):
 
 def test_the_trap_repeated_from_its_first_microstates_follows_the_conditional_mean():
     trap = TetheredParticle()
-    data = simulate(
+    data = small_ensemble(
         trap,
         [smooth_pull(0.8, sine=2.0, frequency=1.0), smooth_pull(-0.5, 0.3)],
         duration=2.0,
-        time_step=0.01,
         stride=1,
         replicas=50,
-        seed=1,
         dtype=torch.float64,
-        progress=False,
     )
     again = repeat_from_first(data, factor=40, seed=2, progress=False)
     assert again.microstate.shape == (2, 201, 1, 2000, 1)
@@ -241,16 +212,8 @@ def test_the_trap_repeated_from_its_first_microstates_follows_the_conditional_me
 def test_a_chain_starts_again_where_it_was(drive):
     chain = SpringChain(springs=3, drive=drive, preparation=(Preparation(100, 0.01),))
     protocol = smooth_pull(0.02, 0.04) if drive == "end" else ramp(1e-3)
-    data = simulate(
-        chain,
-        [protocol],
-        duration=0.2,
-        time_step=0.01,
-        stride=5,
-        replicas=20,
-        seed=1,
-        dtype=torch.float64,
-        progress=False,
+    data = small_ensemble(
+        chain, [protocol], duration=0.2, stride=5, replicas=20, dtype=torch.float64
     )
     again = repeat_from_first(data, factor=2, seed=2, progress=False)
     np.testing.assert_allclose(
@@ -266,11 +229,10 @@ def test_a_chain_starts_again_where_it_was(drive):
     with pytest.raises(ValueError, match="evenly spaced"):
         repeat_from_first(uneven, seed=2)
     with pytest.raises(ValueError, match=r"divisor of 30 replicas; found \(1, 3, 20, 1\)"):
-        simulate(
+        small_ensemble(
             chain,
             [protocol],
             duration=0.2,
-            time_step=0.01,
             replicas=30,
             seed=3,
             first_microstate=data.microstate[:, 0],
@@ -293,16 +255,16 @@ def test_the_effective_thermal_energy_is_the_mean_over_the_modes(drive):
 
 def test_the_force_on_the_end_is_that_of_the_last_spring_and_the_known_drag():
     pull = smooth_pull(0.05, 0.04)
-    arguments = {"duration": 0.3, "time_step": 0.01, "replicas": 20, "seed": 1, "progress": False}
-    ended = simulate(SpringChain(springs=4, preparation=()), [pull], **arguments)
+    arguments = {"duration": 0.3, "replicas": 20}
+    ended = small_ensemble(SpringChain(springs=4, preparation=()), [pull], **arguments)
     drag = 0.1 * ended.control_rate
     assert drag[0, -1] > 1e-3
     np.testing.assert_allclose(ended.force, ended.site_force[..., -1] + drag, rtol=0, atol=1e-15)
-    forced = simulate(
+    forced = small_ensemble(
         SpringChain(springs=4, preparation=(), drive="force"), [ramp(1e-3)], **arguments
     )
     assert np.array_equal(forced.force, forced.control)
-    trap = simulate(TetheredParticle(), [pull], **arguments)
+    trap = small_ensemble(TetheredParticle(), [pull], **arguments)
     mean = trap.microstate[..., 0].mean((2, 3), dtype=float)
     np.testing.assert_allclose(trap.force, trap.control - mean, rtol=0, atol=1e-7)
 
@@ -311,15 +273,8 @@ def test_the_force_on_the_end_is_that_of_the_last_spring_and_the_known_drag():
 def test_the_unfolding_chain_rests_folded_and_without_stress(drive):
     chain = unfolding_chain(drive)
     rest = chain.springs * chain.reference_length if drive == "end" else 0.0
-    data = simulate(
-        chain,
-        [hold(rest)],
-        duration=2.0,
-        time_step=0.02,
-        stride=10,
-        replicas=400,
-        seed=1,
-        progress=False,
+    data = small_ensemble(
+        chain, [hold(rest)], duration=2.0, time_step=0.02, stride=10, replicas=400
     )
     opened = (data.microstate[0, ..., 0] > chain.spring.crossing).mean()
     share = np.exp(-chain.spring.offset / chain.thermal_energy)
@@ -343,30 +298,20 @@ def test_a_chain_refuses_what_it_cannot_do():
     with pytest.raises(ValueError, match="at least 2 springs; found 1"):
         SpringChain(springs=1)
     with pytest.raises(ValueError, match="up to 128 beads; found 199"):
-        simulate(
+        small_ensemble(
             SpringChain(springs=200, preparation=()),
             [hold(2.0)],
             duration=0.01,
-            time_step=0.01,
             replicas=2,
             seed=0,
             engine="compiled",
-            progress=False,
         )
     with pytest.raises(ValueError, match="k_BT is above the barriers"):
         sample_at_length(SPRING, torch.full((5,), 0.2 * 60), 60, 3e-2, seeded())
     with pytest.raises(ValueError, match="Pass the system itself"):
         system_of(
             replace(
-                simulate(
-                    TetheredParticle(),
-                    [hold(0.0)],
-                    duration=0.1,
-                    time_step=0.01,
-                    replicas=2,
-                    seed=0,
-                    progress=False,
-                ),
+                small_ensemble(TetheredParticle(), [hold(0.0)], duration=0.1, replicas=2, seed=0),
                 system="somebody's",
             )
         )

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import special
+from small_ensembles import small_ensemble
 
 from ibvonn_train.simulation import (
     Preparation,
@@ -17,7 +18,6 @@ from ibvonn_train.simulation import (
     TetheredParticle,
     compiled,
     compiler,
-    simulate,
 )
 from ibvonn_train.simulation import simulate_ensemble as ensemble
 from ibvonn_train.simulation.plan import Plan
@@ -154,17 +154,8 @@ def test_seeds_and_protocols_give_streams_of_their_own():
 def record(engine="compiled", protocols=3, seed=5, dtype=torch.float32):
     chain = SpringChain(springs=4, preparation=(Preparation(30, 0.01, 2.0), Preparation(20, 0.01)))
     pulls = [smooth_pull(0.02, 0.05 + 0.01 * i) for i in range(protocols)]
-    return simulate(
-        chain,
-        pulls,
-        duration=0.3,
-        time_step=0.01,
-        replicas=150,
-        seed=seed,
-        stride=3,
-        dtype=dtype,
-        engine=engine,
-        progress=False,
+    return small_ensemble(
+        chain, pulls, duration=0.3, replicas=150, seed=seed, stride=3, dtype=dtype, engine=engine
     )
 
 
@@ -202,15 +193,13 @@ def test_ctrl_c_ends_a_simulation(monkeypatch, engine, threads):
     timer.start()
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        simulate(
+        small_ensemble(
             endless,
             [ramp(0.01, 0.1), ramp(0.01, 0.2)],
             duration=1.0,
-            time_step=0.01,
             replicas=100,
             seed=0,
             engine=engine,
-            progress=False,
         )
     assert time.monotonic() - start < 60
     assert not [t for t in threading.enumerate() if t.name.startswith("ThreadPool")]

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from small_ensembles import small_ensemble
 from torch import Tensor
 
 from ibvonn_train.closed_form.exact_models import export_kramers_unfolding
@@ -22,7 +23,6 @@ from ibvonn_train.simulation import (
     TwoWellSpring,
     recorded_system,
     repeat_from_first,
-    simulate,
     system_of,
     unfolding_chain,
 )
@@ -40,14 +40,11 @@ EACH = [
 
 def small(system: MicroscopicSystem, rate: float = 0.1) -> TrajectoryEnsemble:
     """A few replicas over a few steps."""
-    return simulate(
+    return small_ensemble(
         system,
         [ramp(rate)] if system.strain_kind == "controlled" else [hold(8.0)],
         duration=0.1,
-        time_step=0.01,
         replicas=6,
-        seed=1,
-        progress=False,
     )
 
 

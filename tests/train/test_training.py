@@ -72,7 +72,15 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, stage: str, step: int) -> None
     monkeypatch.setattr(StageRun, "advance", advance_and_interrupt)
 
 
-@pytest.mark.parametrize(("stage", "step"), [("adam", 7), ("lbfgs", 1), ("lbfgs", 3), ("tie", 0)])
+@pytest.mark.parametrize(
+    ("stage", "step"),
+    [
+        ("adam", 7),
+        pytest.param("lbfgs", 1, marks=pytest.mark.slow),
+        ("lbfgs", 3),
+        pytest.param("tie", 0, marks=pytest.mark.slow),
+    ],
+)
 def test_interrupted_and_resumed_run_equals_the_uninterrupted_one(
     ensemble: TrajectoryEnsemble,
     whole: Path,
@@ -126,9 +134,9 @@ def test_resuming_with_another_configuration_or_other_data_is_refused(
 
 
 def test_a_stage_can_be_added_to_a_finished_training(
-    ensemble: TrajectoryEnsemble, tmp_path: Path
+    ensemble: TrajectoryEnsemble, whole: Path, tmp_path: Path
 ) -> None:
-    once = run(ensemble, tmp_path / "once").law.state_dict()
+    once = TrainedModel.load(whole).law.state_dict()
     short = dataclasses.replace(CONFIG, stages=CONFIG.stages[:-1])
     before = run(ensemble, tmp_path / "again", short).law.state_dict()
     longer = run(ensemble, tmp_path / "again", resume=True).law.state_dict()
@@ -140,6 +148,7 @@ def test_a_stage_can_be_added_to_a_finished_training(
         run(ensemble, tmp_path / "again", other, resume=True)
 
 
+@pytest.mark.slow
 def test_the_density_can_follow_f(ensemble: TrajectoryEnsemble, tmp_path: Path) -> None:
     """A stage that trains the decoder brings −∂F_flow/∂α to g, and leaves f as it was."""
     loss = {"stress": 0.0, "weak_form": 0.0, "negative_log_likelihood": 0.1}

@@ -8,12 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from small_ensembles import small_ensemble
 from torch import Tensor
 
 from ibvonn_train.data.ensemble import TrajectoryEnsemble
 from ibvonn_train.rollouts import material_point as dynamics
 from ibvonn_train.rollouts.chain import ChainDrive, Linearised, explicit_chain, implicit_chain
-from ibvonn_train.simulation import TetheredParticle, simulate, trap_of_paper
+from ibvonn_train.simulation import TetheredParticle, trap_of_paper
 from ibvonn_train.training.dataset import Block, prepare
 from ibvonn_train.training.losses import weak_form
 
@@ -23,10 +24,9 @@ SPARSE_THEN_DENSE = np.r_[0:200:5, 200:301]
 
 @pytest.fixture(scope="module")
 def record() -> TrajectoryEnsemble:
-    return simulate(
-        TetheredParticle(), trap_of_paper().train[:4], duration=3.0, time_step=0.01,
-        replicas=1500, seed=1, progress=False,
-    )  # fmt: skip
+    return small_ensemble(
+        TetheredParticle(), trap_of_paper().train[:4], duration=3.0, replicas=1500
+    )
 
 
 def thinned(data: TrajectoryEnsemble, instants: np.ndarray) -> TrajectoryEnsemble:

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_ensembles import small_ensemble
 from torch import Tensor
 
 from ibvonn_train.audits import certify
 from ibvonn_train.evaluation import evaluate, open_law
 from ibvonn_train.export import export_trained
 from ibvonn_train.figures import report
-from ibvonn_train.simulation import MicroscopicSystem, simulate, trap_of_paper
+from ibvonn_train.simulation import MicroscopicSystem, trap_of_paper
 from ibvonn_train.training import TrainingConfig, train
 
 LOSS = {"stress": 1.0, "weak_form": 1.0, "negative_log_likelihood": 1e-2}
@@ -50,14 +51,14 @@ def energy(microstate: Tensor, strain: Tensor) -> Tensor:
     return 0.5 * (strain - microstate[..., 0]) ** 2 + 0.5 * (microstate**2).sum(-1)
 
 
-@pytest.mark.parametrize("size", [pytest.param(2, marks=pytest.mark.slow), 3])
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [2, 3])
 def test_a_law_of_vector_microstates_is_trained_judged_exported_and_drawn(
     size: int, tmp_path: Path
 ) -> None:
-    data = simulate(
-        Bundle(size), trap_of_paper().train[:3], duration=1.5, time_step=0.01, stride=2,
-        replicas=60, seed=1, progress=False,
-    )  # fmt: skip
+    data = small_ensemble(
+        Bundle(size), trap_of_paper().train[:3], duration=1.5, stride=2, replicas=60
+    )
     assert data.microstate.shape[2:] == (1, 60, size)
     model = train(CONFIG, data, tmp_path / "run", validation=[1], progress=False, tensorboard=False)
     path = export_trained(model, tmp_path / "model", name="vector")

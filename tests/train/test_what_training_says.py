@@ -56,6 +56,19 @@ def instants(data: TrajectoryEnsemble, count: int) -> TrajectoryEnsemble:
 
 
 @pytest.fixture(scope="module")
+def trained(ensemble: TrajectoryEnsemble, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Directory of a run of three steps."""
+    out = tmp_path_factory.mktemp("trained")
+    run(ensemble, out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export_trained(TrainedModel.load(trained), tmp_path_factory.mktemp("law") / "model")
+
+
+@pytest.fixture(scope="module")
 def vectors(ensemble: TrajectoryEnsemble) -> TrajectoryEnsemble:
     """A particle with three components, of which the trap moves the first."""
     rng = np.random.default_rng(0)
@@ -91,10 +104,9 @@ def test_the_trap_of_that_name_has_one_component(vectors: TrajectoryEnsemble) ->
 
 
 def test_without_thermal_noise_its_audits_are_not_available(
-    ensemble: TrajectoryEnsemble, tmp_path: Path
+    ensemble: TrajectoryEnsemble, exported: Path
 ) -> None:
-    export_trained(run(ensemble, tmp_path), tmp_path / "model")
-    law = open_law(tmp_path / "model")
+    law = open_law(exported)
     cold = dataclasses.replace(ensemble, parameters=ensemble.parameters | {"thermal_energy": 0.0})
     found = {each.audit: each for each in certify(law, cold, evaluate(law, ensemble), cold)}
     for name in ("fluctuation-dissipation", "Jarzynski equality", "equilibrium response"):
@@ -103,14 +115,13 @@ def test_without_thermal_noise_its_audits_are_not_available(
 
 
 def test_one_instant_teaches_and_judges_nothing(
-    ensemble: TrajectoryEnsemble, tmp_path: Path
+    ensemble: TrajectoryEnsemble, exported: Path, tmp_path: Path
 ) -> None:
     single = instants(ensemble, 1)
     with pytest.raises(ValueError, match=r"at least 2 instants.* ensemble 0 has 1"):
         run(single, tmp_path / "one")
-    export_trained(run(ensemble, tmp_path), tmp_path / "model")
     with pytest.raises(ValueError, match="at least 2 instants to roll 'small' out; found 1"):
-        evaluate(open_law(tmp_path / "model"), single)
+        evaluate(open_law(exported), single)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +186,7 @@ def test_a_loss_that_is_no_number_stops_the_training_and_spoils_no_weight(
 
 
 def test_a_request_to_end_leaves_a_checkpoint_to_go_on_from(
-    ensemble: TrajectoryEnsemble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ensemble: TrajectoryEnsemble, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     advance = StageRun.advance
 
@@ -195,7 +206,7 @@ def test_a_request_to_end_leaves_a_checkpoint_to_go_on_from(
     finally:
         signal.signal(signal.SIGTERM, before)
     resumed = run(ensemble, tmp_path / "ended", resume=True).law.state_dict()
-    whole = run(ensemble, tmp_path / "whole").law.state_dict()
+    whole = TrainedModel.load(trained).law.state_dict()
     assert all(torch.equal(resumed[name], value) for name, value in whole.items())
 
 
@@ -227,6 +238,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_roll_outs_that_fail_reach_the_person_and_the_manifest(
     ensemble: TrajectoryEnsemble, tmp_path: Path
 ) -> None:
@@ -284,9 +296,9 @@ def test_roll_outs_are_measured_by_what_a_constant_would_show(
 
 
 def test_models_of_earlier_versions_have_no_verdict_and_are_exported(
-    ensemble: TrajectoryEnsemble, tmp_path: Path
+    trained: Path, tmp_path: Path
 ) -> None:
-    model = run(ensemble, tmp_path)
+    model = TrainedModel.load(trained)
     del model.record["rollouts"]
     model.save(tmp_path / "model.pt")
     path = export_trained(TrainedModel.load(tmp_path), tmp_path / "model")
