@@ -243,8 +243,8 @@ class OnnxWriter:
             if stored.name == x and len(stored.dims) == 2:
                 return self.constant(numpy_helper.to_array(stored).T)
         raise ValueError(
-            "export: ONNX writer: .T must be that of a stored matrix; found that of a computed one. "
-            "Use torch.transpose(x, -1, -2) of a batch of matrices."
+            "export: ONNX writer: .T must be that of a stored matrix; found that of a computed "
+            "one. Use torch.transpose(x, -1, -2) of a batch of matrices."
         )
 
     def _softplus(self, x: str, **_: Any) -> str:
