@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -102,3 +102,20 @@ def test_what_became_of_a_key_names_a_key_that_there_is(table: Any) -> None:
     for words in former.values():
         named = set(re.findall(r"'(\w+)'", words)) - {"walls", "validation"}
         assert named <= every, words
+
+
+@pytest.mark.parametrize(
+    ("model", "study"),
+    [
+        ("trap", "trap_rich"),
+        ("trap_paper", "trap"),
+        ("chain_paper", "chain"),
+        ("double_well_chain", "double_well_chain"),
+        ("unfolding_chain", "unfolding_chain"),
+    ],
+)
+def test_a_shipped_law_records_the_configuration_of_its_study(model: str, study: str) -> None:
+    manifest = json.loads((ROOT / "exported_models" / model / "manifest.json").read_text())
+    recorded = TrainingConfig.from_dict(manifest["provenance"]["config"])
+    shipped = TrainingConfig.from_toml(ROOT / "configs" / f"{study}.toml")
+    assert recorded == replace(shipped, name=recorded.name, seed=recorded.seed)
