@@ -80,8 +80,8 @@ class ExportedLaw:
         if not self.averaged:
             return np.zeros(self.strain_size)
         logger.info(
-            "%s: its manifest, of an older version, does not say which strain of the data the law "
-            "calls zero; asking its encoder. Export it again.",
+            "%s: its manifest, of an older version, has no strain.reference, the strain of the "
+            "data that the law calls zero; it is computed by the encoder. Export the model again.",
             self.directory,
         )
         strain, _ = self.encode(np.zeros((1, 1, self.strain_size)))

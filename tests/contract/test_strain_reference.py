@@ -74,7 +74,7 @@ def test_the_zero_of_older_manifests_is_the_one_that_is_stored_now(
     with caplog.at_level("INFO"):
         np.testing.assert_allclose(law.strain_reference, stored, rtol=1e-15, atol=0)
         np.testing.assert_allclose(strain_reference(model), stored, rtol=1e-15, atol=0)
-    notes = [each for each in caplog.messages if "does not say which strain" in each]
+    notes = [message for message in caplog.messages if "has no strain.reference" in message]
     assert len(notes) == (2 if law.averaged else 0)
 
 
