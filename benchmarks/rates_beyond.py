@@ -63,7 +63,7 @@ def errors(name, number, replicas):
         f"{'end' if law.averaged else 'controlled'}/{quantity}" for quantity in ("strain", "force")
     )
     of_law = evaluation.errors.get(strain), evaluation.errors.get(force)
-    return [name, label, *of_law, evaluation.floor.get(force), 100 * evaluation.outside]
+    return [name, label, *of_law, evaluation.sampling_error.get(force), 100 * evaluation.outside]
 
 
 def main():

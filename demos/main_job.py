@@ -81,7 +81,7 @@ def learning_rows(test: Evaluation, extrapolation: Evaluation) -> list[Row]:
     for case, evaluation in (("test", test), ("linear", extrapolation)):
         for name, label in (("force", "external force"), ("internal", "internal variable")):
             key = f"controlled/{name}"
-            errors = evaluation.errors[key], evaluation.floor[key]
+            errors = evaluation.errors[key], evaluation.sampling_error[key]
             rows.append(Row(f"{label}, {case}", *errors, TRAP[f"{name}/{case}"]))
     for name, label in (
         ("free_energy", "free energy"),

@@ -266,8 +266,8 @@ MUTANTS = (
     Mutant(
         "error up to a constant over the spread of the prediction",
         "ibvonn_train/evaluation/errors.py",
-        "np.std(value - truth) / np.std(truth)",
-        "np.std(value - truth) / np.std(value)",
+        "np.std(value - reference) / np.std(reference)",
+        "np.std(value - reference) / np.std(value)",
         EVALUATION,
     ),
     Mutant(

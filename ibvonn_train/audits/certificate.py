@@ -58,5 +58,5 @@ def certify(
         The audits that have a meaning for the system.
     """
     evidence = Evidence(data, evaluation.measured, slow)
-    made = (audit(law, evidence) for audit in AUDITS)
-    return [each for each in made if each is not None]
+    results = (audit(law, evidence) for audit in AUDITS)
+    return [result for result in results if result is not None]

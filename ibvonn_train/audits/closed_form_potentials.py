@@ -8,7 +8,7 @@ from ..closed_form.exact_trap import ExactTrap
 from ..evaluation.errors import deviation, relative_error
 from ..evaluation.interface import FloatArray, Law
 from ..evaluation.noise_free import exact_trap_of
-from . import bands
+from . import acceptance_ranges
 from .audit import Audit
 from .audit_data import NEEDS_POTENTIALS, Evidence
 
@@ -41,10 +41,10 @@ def energy(law: Law, evidence: Evidence) -> Audit | None:
         return None
     exact, mean = found
     strain, internal = evidence.all_states(law)
-    return Audit.judge(
+    return Audit.compare(
         "f against the exact f",
         deviation(law.rates(strain, internal).energy, exact.energy(strain[:, 0], mean)),
-        bands.EXACT_ENERGY,
+        acceptance_ranges.EXACT_ENERGY,
         "sd of the difference over sd of the exact f in %, states of unseen data",
     )
 
@@ -57,10 +57,10 @@ def driving_force(law: Law, evidence: Evidence) -> Audit | None:
     exact, mean = found
     strain, internal = evidence.all_states(law)
     force = _slope(law, exact, mean) * law.rates(strain, internal).driving_force[:, 0]
-    return Audit.judge(
+    return Audit.compare(
         "g against the exact g",
         relative_error(force, exact.driving_force(strain[:, 0], mean)),
-        bands.EXACT_FORCE,
+        acceptance_ranges.EXACT_FORCE,
         "relative L2 error in %, as force on the mean position",
     )
 
@@ -71,15 +71,15 @@ def mobility(law: Law, evidence: Evidence) -> Audit | None:
     if found is None:
         return None
     if not law.has_potentials:
-        return Audit.not_available(name, bands.EXACT_MOBILITY, NEEDS_POTENTIALS)
+        return Audit.not_available(name, acceptance_ranges.EXACT_MOBILITY, NEEDS_POTENTIALS)
     exact, mean = found
     strain, internal = evidence.all_states(law)
     force = law.rates(strain, internal).driving_force
     _, hessian = law.dual_dissipation(force, strain, internal)
     error = hessian[:, 0, 0] / _slope(law, exact, mean) ** 2 * exact.friction - 1
-    return Audit.judge(
+    return Audit.compare(
         name,
         100 * float(np.sqrt(np.mean(error**2))),
-        bands.EXACT_MOBILITY,
+        acceptance_ranges.EXACT_MOBILITY,
         "root mean square of φ''·η − 1 in %, as mobility of the mean position",
     )

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..evaluation.errors import deviation, relative_error
 from ..evaluation.interface import Law
-from . import bands
+from . import acceptance_ranges
 from .audit import Audit
 from .audit_data import Evidence, lacks_flow_energy
 from .decoder_free_energy import flow_energy as flow_energy
@@ -17,10 +17,10 @@ from .force_consistency import compare_gradients
 def stress(law: Law, evidence: Evidence) -> Audit:
     """Compare ∂f/∂ε at the encoded states with the measured mean force."""
     predicted = law.rates(*evidence.all_states(law)).stress
-    return Audit.judge(
+    return Audit.compare(
         "stress at encoded states",
         relative_error(predicted, evidence.measured.stress.reshape(predicted.shape)),
-        bands.CHAIN_STRESS if law.averaged else bands.STRESS,
+        acceptance_ranges.CHAIN_STRESS if law.averaged else acceptance_ranges.STRESS,
         "relative L2 error of ∂f/∂ε in %, states of unseen data",
     )
 
@@ -28,14 +28,19 @@ def stress(law: Law, evidence: Evidence) -> Audit:
 def value_against_flow(law: Law, evidence: Evidence) -> Audit:
     """Compare f with the decoder's own free energy; a constant is free."""
     name = "f against F_flow"
-    band = bands.CHAIN_FLOW_ENERGY if law.averaged else bands.FLOW_ENERGY
+    acceptable = (
+        acceptance_ranges.CHAIN_FLOW_ENERGY if law.averaged else acceptance_ranges.FLOW_ENERGY
+    )
     lacking = lacks_flow_energy(law, evidence)
     if lacking:
-        return Audit.not_available(name, band, lacking)
+        return Audit.not_available(name, acceptable, lacking)
     strain, internal = evidence.some_states(law)
     value = deviation(law.rates(strain, internal).energy, flow_energy(law, strain, internal))
-    return Audit.judge(
-        name, value, band, f"sd(f − F_flow)/sd(F_flow) in %, {len(strain)} states of unseen data"
+    return Audit.compare(
+        name,
+        value,
+        acceptable,
+        f"sd(f − F_flow)/sd(F_flow) in %, {len(strain)} states of unseen data",
     )
 
 
@@ -44,23 +49,25 @@ def gradient_against_flow(law: Law, evidence: Evidence) -> Audit:
 
     With one α nothing is hidden: the decoder q(x|α) is a family with one parameter and ε enters F
     through the known e alone, so states of any strain that share an α determine the slope, and it
-    is judged at all of them. Several α that follow one another on the data leave directions in
+    is evaluated at all of them. Several α that follow one another on the data leave directions in
     which law and decoder make up their slopes: see :func:`gradient_where_identifiable`.
     """
     name = "g against F_flow"
-    band = bands.CHAIN_FLOW_FORCE if law.averaged else bands.FLOW_FORCE
+    acceptable = (
+        acceptance_ranges.CHAIN_FLOW_FORCE if law.averaged else acceptance_ranges.FLOW_FORCE
+    )
     lacking = lacks_flow_energy(law, evidence)
     if lacking:
-        return Audit.not_available(name, band, lacking)
+        return Audit.not_available(name, acceptable, lacking)
     if law.internal_size > 1:
         return gradient_where_identifiable(law, evidence)
     strain, internal = evidence.some_states(law)
-    return Audit.judge(
+    return Audit.compare(
         name,
         relative_error(
             law.rates(strain, internal).driving_force, flow_force(law, strain, internal)
         ),
-        band,
+        acceptable,
         f"relative L2 error of −∂f/∂α in %, {len(strain)} states of unseen data; the decoder is a "
         "family with one parameter: identifiable wherever there are states",
     )
@@ -69,38 +76,40 @@ def gradient_against_flow(law: Law, evidence: Evidence) -> Audit:
 def gradient_where_identifiable(law: Law, evidence: Evidence) -> Audit:
     """Compare g with the decoder's in the directions of α in which the data know it.
 
-    A direction of α at a state is judged where the standard error of the measured gradient is
-    below the band, as a part of the root mean square of g; the error of the law has the same unit.
-    Where that leaves out too many, nothing passes.
+    A direction of α at a state is evaluated where the standard error of the measured gradient is
+    below the acceptance range, as a part of the root mean square of g; the error of the law has
+    the same unit. Where that leaves out too many, nothing passes.
     """
     name = "g against F_flow"
-    band = bands.CHAIN_FLOW_FORCE if law.averaged else bands.FLOW_FORCE
+    acceptable = (
+        acceptance_ranges.CHAIN_FLOW_FORCE if law.averaged else acceptance_ranges.FLOW_FORCE
+    )
     strain, internal = evidence.some_states(law)
     scale = evidence.all_states(law)[1].std(0)
-    truth = flow_force(law, strain, internal) * scale
-    error = law.rates(strain, internal).driving_force * scale - truth
-    size = float(np.sqrt(np.mean(truth**2)))
+    reference = flow_force(law, strain, internal) * scale
+    error = law.rates(strain, internal).driving_force * scale - reference
+    size = float(np.sqrt(np.mean(reference**2)))
     found = compare_gradients(law, evidence, strain, internal)
-    known = found.standard_error < bands.GRADIENT_STANDARD_ERROR * size
-    missing = 100 * float(1 - known.mean())
+    identified = found.standard_error < acceptance_ranges.GRADIENT_STANDARD_ERROR * size
+    missing = 100 * float(1 - identified.mean())
     typical = 100 * float(np.median(found.standard_error)) / size
     detail = (
         f"not identifiable: {missing:.3g} % of the directions of α at {len(strain)} states of "
-        f"unseen data (at most {bands.NOT_IDENTIFIABLE:g} %); median standard error of the data's "
-        f"own −∂F/∂α: {typical:.3g} % of rms g"
+        f"unseen data (at most {acceptance_ranges.NOT_IDENTIFIABLE:g} %); median standard error of "
+        f"the data's own −∂F/∂α: {typical:.3g} % of rms g"
     )
-    if not known.any():
+    if not identified.any():
         everywhere = 100 * float(np.sqrt(np.mean(error**2))) / size
-        return Audit.not_identifiable(name, everywhere, band, detail)
-    value = 100 * float(np.sqrt(np.mean(found.along(error)[known] ** 2))) / size
-    decoder = 100 * float(np.sqrt(np.mean(found.along(found.decoder)[known] ** 2))) / size
-    judged = Audit.judge(
+        return Audit.not_identifiable(name, everywhere, acceptable, detail)
+    value = 100 * float(np.sqrt(np.mean(found.along(error)[identified] ** 2))) / size
+    decoder = 100 * float(np.sqrt(np.mean(found.along(found.decoder)[identified] ** 2))) / size
+    audit = Audit.compare(
         name,
         value,
-        band,
+        acceptable,
         f"rms error of −∂f/∂α in identifiable directions over rms g in %; {detail}; decoder "
         f"against the data's own: {decoder:.3g} %",
     )
-    if judged.verdict == "pass" and missing > bands.NOT_IDENTIFIABLE:
-        return Audit.not_identifiable(name, value, band, judged.detail)
-    return judged
+    if audit.verdict == "pass" and missing > acceptance_ranges.NOT_IDENTIFIABLE:
+        return Audit.not_identifiable(name, value, acceptable, audit.detail)
+    return audit

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..evaluation.interface import Law
-from . import bands
+from . import acceptance_ranges
 from .audit import Audit
 from .audit_data import Evidence, lacks_flow_energy, lacks_noise
 from .decoder_free_energy import flow_energy
@@ -19,10 +19,10 @@ def entropy_production(law: Law, evidence: Evidence) -> Audit:
     anew from the encoded state of each stored instant, so what it dissipates follows from φ as far
     as the record resolves the kinetics; in longer intervals f alone decides.
     """
-    name, band = "entropy production", bands.ENTROPY_PRODUCTION
+    name, acceptable = "entropy production", acceptance_ranges.ENTROPY_PRODUCTION
     lacking = lacks_flow_energy(law, evidence)
     if lacking:
-        return Audit.not_available(name, band, lacking)
+        return Audit.not_available(name, acceptable, lacking)
     measured = evidence.measured
     dissipated = float(over_intervals(law, evidence).dissipation.sum())
     stress = (measured.stress[:, 1:] + measured.stress[:, :-1]) / 2
@@ -36,10 +36,10 @@ def entropy_production(law: Law, evidence: Evidence) -> Audit:
         for at in (0, -1)
     )
     produced = work - float(last - first)
-    return Audit.judge(
+    return Audit.compare(
         name,
         100 * (dissipated / produced - 1),
-        band,
+        acceptable,
         f"∫g·α̇ dt = {dissipated:.5g} against work − ΔF_flow = {produced:.5g}, difference in %",
     )
 
@@ -51,21 +51,21 @@ def fluctuation_dissipation(law: Law, evidence: Evidence, states: int = 200) -> 
     one replica's feature. The noise has the nominal k_BT whatever the integrator's step; k_BT of
     the law is the effective one, and the ratio of the two is that of the data.
     """
-    name, band = "fluctuation-dissipation", bands.FLUCTUATION_DISSIPATION
+    name, acceptable = "fluctuation-dissipation", acceptance_ranges.FLUCTUATION_DISSIPATION
     data, measured = evidence.data, evidence.measured
     if law.averaged:
         return Audit.not_available(
             name,
-            band,
+            acceptable,
             "averaged strain: the beads at both ends of a spring move its α, by noise that its "
             "neighbours share and that relaxes with the strain; this audit does not separate it "
             "from the noise of α at given ε, which alone is ∂²φ/∂g²",
         )
     if not law.has_potentials or law.physics is None:
-        return Audit.not_available(name, band, "needs φ")
+        return Audit.not_available(name, acceptable, "needs φ")
     lacking = lacks_noise(evidence)
     if lacking:
-        return Audit.not_available(name, band, lacking)
+        return Audit.not_available(name, acceptable, lacking)
     nominal = data.parameters["thermal_energy"]
     effective = data.parameters.get("effective_thermal_energy", nominal)
     thermal = law.physics.thermal_energy * nominal / effective
@@ -89,10 +89,10 @@ def fluctuation_dissipation(law: Law, evidence: Evidence, states: int = 200) -> 
         expected = 2 * thermal * (data.time[step + 1] - data.time[step]) * mobility[0]
         ratios.append(np.trace(noise) / np.trace(expected))
     low, high = np.quantile(ratios, [0.05, 0.95])
-    return Audit.judge(
+    return Audit.compare(
         name,
         float(np.median(ratios)),
-        band,
+        acceptable,
         f"median of N Var(dα)/(2 k_BT dt φ'') over {states} states of unseen data; 5 to 95 %: "
         f"{low:.3f} to {high:.3f}",
     )

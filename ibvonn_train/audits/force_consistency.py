@@ -3,7 +3,7 @@
 The free energy of the measured microstates themselves, F = ⟨e⟩ + k_BT ⟨ln p⟩ with the plug-in
 entropy of a sample, knows neither f nor the decoder. Its slope by α over the states near a given
 one is the driving force. Where the data reach that state along one path only, α is a function of ε
-there, the slope in its direction has no finite error, and nothing can judge a law in it.
+there, the slope in its direction has no finite error, and nothing can be said of a law in it.
 """
 
 from __future__ import annotations

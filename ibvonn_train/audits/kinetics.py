@@ -1,4 +1,4 @@
-"""Audits of the kinetics: memory, momentum, and the gauge under rigid translation (D5)."""
+"""Audits of the kinetics: memory, momentum, and α under rigid translation (D5)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..evaluation.interface import FloatArray, Law
-from . import bands
+from . import acceptance_ranges
 from .audit import Audit
 from .audit_data import Evidence, lacks_noise
 from .one_step import over_intervals
@@ -29,15 +29,20 @@ def markov_residual(law: Law, evidence: Evidence) -> Audit:
     on one half of the trajectories and predicted on the other. What the past adds, over the
     standard deviation of the increments, is the memory that the internal variables lack.
     """
-    name, band = "Markov residual", bands.CHAIN_MARKOV if law.averaged else bands.MARKOV
+    name, acceptable = (
+        "Markov residual",
+        acceptance_ranges.CHAIN_MARKOV if law.averaged else acceptance_ranges.MARKOV,
+    )
     data, measured = evidence.data, evidence.measured
     instants, size = len(data.time), law.internal_size
     trajectories = len(data.control) * measured.strain.shape[2]
     if len(set(data.strides)) > 1:
         reason = "needs instants at equal intervals: a window of steps is one length of time"
-        return Audit.not_available(name, band, reason)
+        return Audit.not_available(name, acceptable, reason)
     if trajectories < 2 or instants < LAGS[-1] + 2 * WINDOW:
-        return Audit.not_available(name, band, "needs two trajectories and more stored instants")
+        return Audit.not_available(
+            name, acceptable, "needs two trajectories and more stored instants"
+        )
     alpha, strain, increment = (
         _by_trajectory(part)
         for part in (measured.internal, measured.strain, over_intervals(law, evidence).increment)
@@ -53,16 +58,16 @@ def markov_residual(law: Law, evidence: Evidence) -> Audit:
     present = np.stack([features[:, at : at + WINDOW].mean(1) for at in starts], 1)
     past = np.concatenate([states[:, starts - lag] - states[:, starts] for lag in LAGS], -1)
     half = np.random.default_rng(7).permutation(trajectories) % 2 == 0
-    known, asked = (
+    without, with_past = (
         0.5 * sum(_unexplained(given, target, mask) for mask in (half, ~half))
         for given in (present, np.concatenate([present, past], -1))
     )
     spread = float(np.mean(np.var(moved, axis=(0, 1))))
     own = 100 * float(np.sqrt(np.mean(target**2) / spread))
-    return Audit.judge(
+    return Audit.compare(
         name,
-        100 * float(np.sqrt(max(known - asked, 0.0) / spread)),
-        band,
+        100 * float(np.sqrt(max(without - with_past, 0.0) / spread)),
+        acceptable,
         f"what states up to {LAGS[-1]} steps back add to the prediction of Δα over {WINDOW} steps, "
         "in % of its sd, on trajectories left out of the regression; the law's own residual: "
         f"{own:.3g} %",
@@ -105,10 +110,10 @@ def momentum(law: Law, evidence: Evidence) -> Audit | None:
     """
     if not law.averaged or law.physics is None:
         return None
-    name, band = "momentum residual", bands.MOMENTUM
+    name, acceptable = "momentum residual", acceptance_ranges.MOMENTUM
     lacking = lacks_noise(evidence)
     if lacking:
-        return Audit.not_available(name, band, lacking)
+        return Audit.not_available(name, acceptable, lacking)
     data, measured = evidence.data, evidence.measured
     length, friction = law.physics.reference_length, law.physics.friction
     dt = np.diff(data.time)[:, None]
@@ -118,16 +123,16 @@ def momentum(law: Law, evidence: Evidence) -> Audit | None:
     replicas = data.microstate.shape[3]
     exact = np.sqrt(2 * data.parameters["thermal_energy"] * friction / (dt * replicas))
     of_law, of_data = (
-        _root_mean_square((drag - _pull(each, np.array(data.strides))) / exact)
-        for each in (stress, measured.stress[..., 0])
+        _root_mean_square((drag - _pull(forces, np.array(data.strides))) / exact)
+        for forces in (stress, measured.stress[..., 0])
     )
     detail = "root mean square of η v − Δσ over its exact noise sqrt(2 k_BT η/N dt), σ of the law"
     if data.stride == 1:
-        return Audit.judge(name, of_law, band, detail)
-    return Audit.judge(
+        return Audit.compare(name, of_law, acceptable, detail)
+    return Audit.compare(
         name,
         of_law / of_data,
-        band,
+        acceptable,
         "root mean square of η v − Δσ with σ of the law over that with the measured forces, which "
         f"at {data.stride} steps per stored interval is {of_data:.3g} of the noise of η v",
     )
@@ -162,9 +167,9 @@ def stress_defect(law: Law, evidence: Evidence) -> Audit | None:
         (law.encode(x + by)[1] - law.encode(x - by)[1]) / (2 * step) * rates.driving_force
         for by in step * np.eye(x.shape[-1])  # a rigid translation in every direction
     ]
-    return Audit.judge(
+    return Audit.compare(
         "frame indifference",
         100 * float(np.linalg.norm(np.sum(defect, -1)) / np.linalg.norm(rates.stress)),
-        bands.STRESS_DEFECT,
+        acceptance_ranges.STRESS_DEFECT,
         f"rms of ⟨ψ'⟩ ∂f/∂α over rms of σ in %, {len(x)} states of unseen data",
     )

@@ -12,7 +12,7 @@ from ..evaluation.interface import FloatArray, Law
 from ..law.free_energy import MicroscopicEnergy
 from ..statistical_mechanics.boltzmann import Boltzmann
 from ..statistical_mechanics.microscopic_energy import Physics
-from . import bands
+from . import acceptance_ranges
 from .audit import Audit
 from .audit_data import NEEDS_ENERGY, Evidence, lacks_noise, more_than_one
 
@@ -48,15 +48,15 @@ def jarzynski(law: Law, evidence: Evidence) -> Audit:
     For a nearly Gaussian work, Var(W)/2k_BT is what a protocol dissipates; where that exceeds
     3 k_BT the estimator is off by as much, and the protocol decides nothing.
     """
-    name, band, known = "Jarzynski equality", bands.JARZYNSKI, _known(law)
+    name, acceptable, known = "Jarzynski equality", acceptance_ranges.JARZYNSKI, _known(law)
     slow = evidence.slow
     if known is None or law.averaged:
-        return Audit.not_available(name, band, "needs a controlled system of known energy")
+        return Audit.not_available(name, acceptable, "needs a controlled system of known energy")
     if slow is None:
-        return Audit.not_available(name, band, "no slow protocols given")
+        return Audit.not_available(name, acceptable, "no slow protocols given")
     lacking = lacks_noise(evidence)
     if lacking:
-        return Audit.not_available(name, band, lacking)
+        return Audit.not_available(name, acceptable, lacking)
     physics, energy = known
     thermal = physics.thermal_energy
     x = torch.from_numpy(slow.microstate[:, :-1, 0].astype(np.float64))
@@ -76,14 +76,14 @@ def jarzynski(law: Law, evidence: Evidence) -> Audit:
         return Audit.not_identifiable(
             name,
             differences[least],
-            band,
+            acceptable,
             f"variance of the work {variance[least]:.3g} (k_BT)² and more: use slower protocols",
         )
     worst = gentle[np.argmax(np.abs(np.array(differences)[gentle]))]
-    return Audit.judge(
+    return Audit.compare(
         name,
         float(differences[worst]),
-        band,
+        acceptable,
         f"largest Δ min_α f − ΔF in k_BT over {len(gentle)} slow protocols that dissipate "
         f"{variance[gentle].min() / 2:.2g} to {variance[gentle].max() / 2:.2g} k_BT",
     )
@@ -98,12 +98,14 @@ def response(law: Law, evidence: Evidence) -> Audit:
     mechanics assigns is one that the law was trained on, whatever the law itself says there.
     """
     name, known = "equilibrium response", _known(law)
-    band = bands.CHAIN_EQUILIBRIUM if law.averaged else bands.EQUILIBRIUM
+    acceptable = (
+        acceptance_ranges.CHAIN_EQUILIBRIUM if law.averaged else acceptance_ranges.EQUILIBRIUM
+    )
     if known is None or not law.has_decoder:
-        return Audit.not_available(name, band, NEEDS_ENERGY)
+        return Audit.not_available(name, acceptable, NEEDS_ENERGY)
     lacking = more_than_one(evidence) or lacks_noise(evidence)
     if lacking:
-        return Audit.not_available(name, band, lacking)
+        return Audit.not_available(name, acceptable, lacking)
     zero = law.strain_reference[0]
     sites = evidence.measured.strain[..., 0]
     whole = sites.mean(2) if law.averaged else sites
@@ -113,7 +115,7 @@ def response(law: Law, evidence: Evidence) -> Audit:
     reached = _trained_on(law, boltzmann.replicas(measure, averaged=law.averaged))
     if not reached.any():
         return Audit.not_available(
-            name, band, "equilibrium lies outside what the law was trained on"
+            name, acceptable, "equilibrium lies outside what the law was trained on"
         )
     strains, measure = strains[reached], measure[reached]
     found = np.array([relaxed(law, float(value))[1] for value in strains])
@@ -129,7 +131,7 @@ def response(law: Law, evidence: Evidence) -> Audit:
             f", against a chain of {springs} springs; against one spring under constant force: "
             f"{relative_error(found, single):.3g} %"
         )
-    return Audit.judge(name, relative_error(found, exact), band, detail)
+    return Audit.compare(name, relative_error(found, exact), acceptable, detail)
 
 
 def _trained_on(law: Law, replicas: FloatArray) -> BoolArray:

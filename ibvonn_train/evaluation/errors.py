@@ -10,14 +10,14 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float64]
 
 
-def relative_error(value: FloatArray, truth: FloatArray) -> float:
-    """Return 100 · ‖value − truth‖ / ‖truth‖, the norm pooled over everything."""
-    return 100 * float(np.linalg.norm(value - truth) / np.linalg.norm(truth))
+def relative_error(value: FloatArray, reference: FloatArray) -> float:
+    """Return 100 · ‖value − reference‖ / ‖reference‖, the norm pooled over everything."""
+    return 100 * float(np.linalg.norm(value - reference) / np.linalg.norm(reference))
 
 
-def deviation(value: FloatArray, truth: FloatArray) -> float:
-    """Return 100 · sd(value − truth) / sd(truth): for quantities known up to a constant."""
-    return 100 * float(np.std(value - truth) / np.std(truth))
+def deviation(value: FloatArray, reference: FloatArray) -> float:
+    """Return 100 · sd(value − reference) / sd(reference): for quantities known up to a constant."""
+    return 100 * float(np.std(value - reference) / np.std(reference))
 
 
 def spread(values: Sequence[FloatArray]) -> float:

@@ -25,52 +25,53 @@ QUANTITIES = {
 }
 """What is compared in each drive mode. The external force of a chain with a moved end is that of
 the last spring plus a known drag of its size: the last spring's is given beside it. Where the
-system has a known internal variable, what the decoder says of it is compared too."""
+system has an order parameter, what the decoder says of it is compared too."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was found.
+    """Errors of a law, and what they were computed from.
 
     Attributes:
         errors: "DRIVE/QUANTITY" → error in per cent against the ensemble.
-        floor: Same keys → what the noise-free truth shows against the ensemble, where it is known.
-        noise_free: Same keys → error in per cent against the noise-free truth, where it is known.
-        potentials: Errors in per cent of f and φ along the data, where they are known.
+        sampling_error: Same keys → error of the noise-free reference against the ensemble, where
+            there is a reference.
+        noise_free: Same keys → error in per cent against the noise-free reference.
+        potentials: Errors in per cent of f and φ along the data, where closed forms exist.
         measured: The data with the encoder's α.
         predicted: Drive → roll-outs.
         outside: Fraction of the states outside the law's training range.
-        likelihood: Of unseen microstates, in nats per replica.
-        known: Learned against known internal variable, where there is one.
-        truth: Noise-free trajectories, where they are known.
+        negative_log_likelihood: Of unseen microstates, in nats per replica.
+        order_parameter: Learned internal variables against the order parameter, where the system
+            has one.
+        reference: Noise-free trajectories, where there are some.
     """
 
     errors: dict[str, float]
-    floor: dict[str, float]
+    sampling_error: dict[str, float]
     noise_free: dict[str, float]
     potentials: dict[str, float]
     measured: Trajectories
     predicted: dict[str, Trajectories]
     outside: float
-    likelihood: dict[str, float] = field(default_factory=dict)
-    known: Agreement | None = None
-    truth: Trajectories | None = None
+    negative_log_likelihood: dict[str, float] = field(default_factory=dict)
+    order_parameter: Agreement | None = None
+    reference: Trajectories | None = None
 
     def record(self) -> dict[str, Any]:
         """Return the numbers, for JSON."""
-        found = {
+        numbers = {
             "errors_percent": self.errors,
-            "floor_percent": self.floor,
+            "sampling_error_percent": self.sampling_error,
             "noise_free_percent": self.noise_free,
             "potentials_percent": self.potentials,
             "states_outside_training_range": self.outside,
-            "likelihood_nats": self.likelihood,
+            "negative_log_likelihood_nats": self.negative_log_likelihood,
         }
-        if self.known is not None:
-            found["known_variable"] = {
-                key: value for key, value in self.known._asdict().items() if key != "best"
-            }
-        return found
+        if self.order_parameter is not None:
+            agreement = self.order_parameter._asdict()
+            numbers["order_parameter"] = {k: v for k, v in agreement.items() if k != "best"}
+        return numbers
 
     def stresses(self) -> dict[str, FloatArray]:
         """Return "DRIVE/QUANTITY" → predicted stress and external force where the end is moved."""
@@ -91,8 +92,8 @@ def evaluate(
 ) -> Evaluation:
     """Roll a law out on every protocol of an ensemble and compare.
 
-    Errors are 100 ‖value − truth‖/‖truth‖ pooled over protocols, times and sites; α is compared in
-    ``normalisation`` (zero mean and unit variance over the training set).
+    Errors are 100 ‖value − reference‖/‖reference‖ pooled over protocols, times and sites; α is
+    compared in ``normalisation`` (zero mean and unit variance over the training set).
 
     Args:
         law: The law.
@@ -111,29 +112,29 @@ def evaluate(
     normalise = normalisation or law.training_normalisation or Normalisation.of(measured.internal)
     predicted = roll_out(law, data, measured)
     order = order_parameter(data)
-    known = order if law.has_decoder else None
-    if known is not None:
+    decoded_order = order if law.has_decoder else None
+    if decoded_order is not None:
         for drive in predicted.keys() - {"force"}:
             run = predicted[drive]
-            decoded = decoded_mean(known, law, run.strain, run.internal)
-            predicted[drive] = run._replace(known=decoded)
-    truth, ideal = _truth(law, data, measured, predicted, noise_free)
+            decoded = decoded_mean(decoded_order, law, run.strain, run.internal)
+            predicted[drive] = run._replace(order_parameter=decoded)
+    reference, ideal = _reference(law, data, measured, predicted, noise_free)
     zero = law.strain_reference
-    errors, floor, exact = {}, {}, {}
+    errors, sampling_error, exact = {}, {}, {}
     for drive, run in predicted.items():
         names = {name: name for name in QUANTITIES[drive]}
-        if known is not None and run.known is not None:
-            names[known.key] = "known"
+        if decoded_order is not None and run.order_parameter is not None:
+            names[decoded_order.key] = "order_parameter"
         for label, name in names.items():
             key = f"{drive}/{label}"
             errors[key] = _error(name, run, measured, normalise, zero)
-            if truth is not None:
-                floor[key] = _error(name, truth, measured, normalise, zero)
-                exact[key] = _error(name, ideal[drive], truth, normalise, zero)
+            if reference is not None:
+                sampling_error[key] = _error(name, reference, measured, normalise, zero)
+                exact[key] = _error(name, ideal[drive], reference, normalise, zero)
     trap = exact_trap_of(data)
     return Evaluation(
         errors,
-        floor,
+        sampling_error,
         exact,
         {} if trap is None else _trap_potentials(law, data, measured, trap),
         measured,
@@ -141,33 +142,33 @@ def evaluate(
         _outside(law, measured),
         negative_log_likelihood(law, data, measured) if law.has_decoder else {},
         _agreement(order, measured),
-        truth,
+        reference,
     )
 
 
 def _agreement(order: OrderParameter | None, measured: Trajectories) -> Agreement | None:
-    if order is None or measured.known is None:
+    if order is None or measured.order_parameter is None:
         return None
-    return agreement(measured.internal, measured.known, order.name)
+    return agreement(measured.internal, measured.order_parameter, order.name)
 
 
-def _truth(
+def _reference(
     law: Law,
     data: TrajectoryEnsemble,
     measured: Trajectories,
     predicted: dict[str, Trajectories],
     noise_free: TrajectoryEnsemble | Trajectories | None,
 ) -> tuple[Trajectories | None, dict[str, Trajectories]]:
-    """Return the noise-free truth and the roll-outs to compare with it.
+    """Return the noise-free reference and the roll-outs to compare with it.
 
     A chain that is driven by its measured force is driven by the noise-free force there.
     """
     if noise_free is not None:
-        truth = noise_free
-        if not isinstance(truth, Trajectories):
-            truth = repeated_mean(law, truth, data)
-        driven = roll_out(law, replace(data, force=truth.force), measured, drives=("force",))
-        return truth, {**predicted, **(driven if law.averaged else {})}
+        reference = noise_free
+        if not isinstance(reference, Trajectories):
+            reference = repeated_mean(law, reference, data)
+        driven = roll_out(law, replace(data, force=reference.force), measured, drives=("force",))
+        return reference, {**predicted, **(driven if law.averaged else {})}
     if exact_trap_of(data) is not None:
         return exact_trap_mean(law, data, measured), predicted
     return None, predicted
@@ -176,22 +177,22 @@ def _truth(
 def _error(
     name: str,
     run: Trajectories,
-    truth: Trajectories,
+    reference: Trajectories,
     normalise: Normalisation[FloatArray],
     zero: FloatArray,
 ) -> float:
     """Return the error of one quantity; strains are in the measure of the data, as published."""
     if name == "strain":
-        return relative_error(run.strain + zero, truth.strain + zero)
+        return relative_error(run.strain + zero, reference.strain + zero)
     if name == "internal":
-        return relative_error(normalise(run.internal), normalise(truth.internal))
-    if name == "known":
-        assert run.known is not None  # noqa: S101 (the caller has looked)
-        assert truth.known is not None  # noqa: S101 (both are of one system)
-        return relative_error(run.known, truth.known)
+        return relative_error(normalise(run.internal), normalise(reference.internal))
+    if name == "order_parameter":
+        assert run.order_parameter is not None  # noqa: S101 (the caller has looked)
+        assert reference.order_parameter is not None  # noqa: S101 (both are of one system)
+        return relative_error(run.order_parameter, reference.order_parameter)
     if name == "last_force":
-        return relative_error(run.stress[:, :, -1], truth.stress[:, :, -1])
-    return relative_error(getattr(run, name), getattr(truth, name))
+        return relative_error(run.stress[:, :, -1], reference.stress[:, :, -1])
+    return relative_error(getattr(run, name), getattr(reference, name))
 
 
 def _check(law: Law, data: TrajectoryEnsemble) -> None:
@@ -230,6 +231,6 @@ def _trap_potentials(
     errors = {"free_energy": deviation(rates.energy, exact.energy(strain[:, 0], mean))}
     if law.has_potentials:
         value, _ = law.dual_dissipation(rates.driving_force, strain, internal)
-        truth = exact.dual_dissipation(exact.driving_force(strain[:, 0], mean))
-        errors["dual_dissipation"] = relative_error(value, truth)
+        reference = exact.dual_dissipation(exact.driving_force(strain[:, 0], mean))
+        errors["dual_dissipation"] = relative_error(value, reference)
     return errors

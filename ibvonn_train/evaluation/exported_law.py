@@ -36,7 +36,7 @@ MICROSTATES_AT_ONCE = 200_000
 class ExportedLaw:
     """Graphs of an exported directory, run by ONNX Runtime.
 
-    Everything that is judged of a model is judged through this class, so what is certified is
+    Everything that is evaluated of a model is evaluated through this class, so what is certified is
     what crosses to the finite-element side.
 
     Args:

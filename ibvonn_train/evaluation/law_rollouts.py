@@ -22,15 +22,15 @@ FloatArray = npt.NDArray[np.float64]
 class Trajectories(NamedTuple):
     """Shapes ``(n_protocol, n_time, n_site, n)``; ``force`` ``(n_protocol, n_time)``.
 
-    ``known`` ``(n_protocol, n_time, n_site)`` is the known internal variable of the system
-    (`order_parameter`), None where there is none or nobody has asked.
+    ``order_parameter`` ``(n_protocol, n_time, n_site)`` is the order parameter of the system,
+    None where there is none or nobody has asked.
     """
 
     strain: FloatArray
     internal: FloatArray
     stress: FloatArray
     force: FloatArray
-    known: FloatArray | None = None
+    order_parameter: FloatArray | None = None
 
 
 def encoded(law: Law, data: TrajectoryEnsemble) -> Trajectories:

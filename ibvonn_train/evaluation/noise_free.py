@@ -1,4 +1,4 @@
-"""Truths without sampling noise: what a perfect law would predict from the same first states."""
+"""Noise-free references: what a perfect law would predict from the same first states."""
 
 from __future__ import annotations
 
@@ -45,7 +45,10 @@ def exact_trap_mean(law: Law, data: TrajectoryEnsemble, measured: Trajectories) 
     _, internal = law.encode(exact.ensemble(mean, variance)[:, :, None])
     force = exact.stress(data.control, mean)
     return measured._replace(
-        internal=internal, stress=force[:, :, None, None], force=force, known=mean[:, :, None]
+        internal=internal,
+        stress=force[:, :, None, None],
+        force=force,
+        order_parameter=mean[:, :, None],
     )
 
 
@@ -55,7 +58,7 @@ def repeated_mean(law: Law, repeated: TrajectoryEnsemble, data: TrajectoryEnsemb
     Args:
         law: Supplies the encoder.
         repeated: Many times the replicas of ``data`` (`simulation.repeat_from_first`).
-        data: The ensemble that is judged.
+        data: The ensemble that is evaluated.
 
     Raises:
         ValueError: If the two do not belong together.
@@ -64,7 +67,7 @@ def repeated_mean(law: Law, repeated: TrajectoryEnsemble, data: TrajectoryEnsemb
         repeated.control, data.control, rtol=1e-6, atol=1e-12
     ):
         raise ValueError(
-            f"noise-free truth: must have the protocols of the ensemble; controls of shape "
+            f"noise-free reference: must have the protocols of the ensemble; controls of shape "
             f"{repeated.control.shape} and {data.control.shape} differ. Make it with "
             "simulation.repeat_from_first."
         )
@@ -72,8 +75,8 @@ def repeated_mean(law: Law, repeated: TrajectoryEnsemble, data: TrajectoryEnsemb
     spread = first.std(axis=2)
     if not np.all(np.abs(first.mean(2) - again.mean(2)) <= 1e-3 * spread + 1e-12):
         raise ValueError(
-            "noise-free truth: must start from the first microstates of the ensemble; their means "
-            "differ. Make it with simulation.repeat_from_first."
+            "noise-free reference: must start from the first microstates of the ensemble; their "
+            "means differ. Make it with simulation.repeat_from_first."
         )
     return encoded(law, repeated)
 
@@ -93,7 +96,7 @@ def noise_free_means(
 
     Args:
         laws: Supply the encoders.
-        data: The ensemble that is judged.
+        data: The ensemble that is evaluated.
         seed: Of the repetition; protocol i takes ``seed + i``.
         factor: Repetitions of each first microstate.
         system: That made the data; by default a trap or chain with their parameters.
@@ -115,5 +118,5 @@ def _joined(parts: Sequence[Trajectories]) -> Trajectories:
     strain, internal, stress, force = (
         np.concatenate(column) for column in zip(*(part[:4] for part in parts), strict=True)
     )
-    known = [part.known for part in parts if part.known is not None]
-    return Trajectories(strain, internal, stress, force, np.concatenate(known) if known else None)
+    order = [part.order_parameter for part in parts if part.order_parameter is not None]
+    return Trajectories(strain, internal, stress, force, np.concatenate(order) if order else None)

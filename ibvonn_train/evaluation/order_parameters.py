@@ -1,4 +1,4 @@
-"""What a physicist would have chosen as internal variable, where that is known."""
+"""Order parameters: the internal variables that a physicist would have chosen."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ def decoded_mean(
 
 
 class Agreement(NamedTuple):
-    """How learned internal variables relate to a known one.
+    """How learned internal variables relate to an order parameter.
 
     Attributes:
-        name: Of the known variable.
+        name: Of the order parameter.
         rank_correlation: Spearman's, of the best affine combination of the learned ones.
         residual_percent: What no affine map of the learned variables explains, over the standard
-            deviation of the known one.
-        best: The best affine combination, shape of the known variable.
+            deviation of the order parameter.
+        best: The best affine combination, shape of the order parameter.
     """
 
     name: str
@@ -71,13 +71,13 @@ class Agreement(NamedTuple):
     best: FloatArray
 
 
-def agreement(internal: FloatArray, known: FloatArray, name: str) -> Agreement:
-    """Compare learned internal variables ``(n_protocol, n_time, n_site, n_α)`` with a known one."""
+def agreement(internal: FloatArray, order_parameter: FloatArray, name: str) -> Agreement:
+    """Compare learned α ``(n_protocol, n_time, n_site, n_α)`` with an order parameter."""
     rows = internal.reshape(-1, internal.shape[-1])
-    target = known.reshape(-1)
+    target = order_parameter.reshape(-1)
     design = np.column_stack([np.ones(len(rows)), rows])
     weights, *_ = np.linalg.lstsq(design, target, rcond=None)
     best = design @ weights
     residual = 100 * float(np.std(best - target) / np.std(target))
     rank = float(spearmanr(best, target).statistic)
-    return Agreement(name, rank, residual, best.reshape(known.shape))
+    return Agreement(name, rank, residual, best.reshape(order_parameter.shape))

@@ -66,10 +66,10 @@ class Description:
         licence: Licence of the model.
         microscopic: Microscopic system, or None: ``system``, ``thermal_energy``,
             ``effective_thermal_energy``, ``time_step``, ``parameters``.
-        certificate: Audits, or None: a list of ``audit``, ``value``, ``band``, ``verdict``,
-            ``detail``.
+        certificate: Audits, or None: a list of ``audit``, ``value``, ``acceptance_range``,
+            ``verdict``, ``detail``.
         errors: Errors of roll-outs in per cent, or None: a list of ``ensemble``, ``quantity``,
-            ``error``, ``floor``.
+            ``error``, ``sampling_error``.
         config: Resolved configuration of the run.
         seed: Seed of the run.
         data_sha256: Checksum of the training data, or one per file.

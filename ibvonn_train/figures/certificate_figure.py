@@ -42,6 +42,6 @@ def certificate_page(path: Path, certificate: Sequence[Audit]) -> None:
 
 
 def _row(audit: Audit) -> list[str]:
-    low, high = ("…" if end is None else f"{end:g}" for end in audit.band)
+    low, high = ("…" if end is None else f"{end:g}" for end in audit.acceptance_range)
     value = "-" if audit.value is None else f"{audit.value:.4g}"
     return [audit.audit, value, f"{low} to {high}", audit.verdict, fill(audit.detail, 92)]

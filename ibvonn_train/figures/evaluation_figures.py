@@ -47,7 +47,7 @@ def report(
             suffix = "" if drive == "controlled" else f"_{drive}_driven"
             trajectories(to(f"trajectories_{name}{suffix}"), ensemble, evaluations[name], drive)
     first = next(iter(data))
-    if evaluations[first].known is not None:
+    if evaluations[first].order_parameter is not None:
         internal_variable(to("internal_variable"), evaluations[first])
     if law.has_decoder and data[first].microstate.shape[-1] == 1:
         densities(to("densities"), law, data[first])

@@ -67,13 +67,13 @@ def internal_variable(path: Path, evaluation: Evaluation) -> None:
         path: PNG file.
         evaluation: Evaluation of a law.
     """
-    fit, measured = evaluation.known, evaluation.measured
-    if fit is None or measured.known is None:
+    fit, measured = evaluation.order_parameter, evaluation.measured
+    if fit is None or measured.order_parameter is None:
         return
     count = measured.internal.shape[-1]
-    chosen = np.random.default_rng(0).permutation(measured.known.size)[:5000]
+    chosen = np.random.default_rng(0).permutation(measured.order_parameter.size)[:5000]
     with canvas(path, 1, count + 1, size=(3.4 * (count + 1), 3.2)) as (figure, axes):
-        x = measured.known.reshape(-1)[chosen]
+        x = measured.order_parameter.reshape(-1)[chosen]
         for i, axis in enumerate(axes[0, :count]):
             axis.plot(x, measured.internal[..., i].reshape(-1)[chosen], ".", ms=1)
             axis.set(xlabel=f"{fit.name} [–]", ylabel=f"learned α{i + 1} [–]")

@@ -20,7 +20,7 @@ from ..evaluation.law_rollouts import encoded
 from ..statistical_mechanics.microscopic_energy import Physics, physics_of
 from ..training import TrainedModel, TrainingConfig, train
 from ..training.dataset import prepare
-from ..training.validation import rollout_errors, surprise
+from ..training.validation import decoder_negative_log_likelihood, rollout_errors
 from .tables import Cell, text_table
 
 logger = logging.getLogger(__name__)
@@ -136,7 +136,7 @@ def _entry(
     config = model.config
     data = prepare([unseen], torch.device("cpu"), config.seed, nodes=config.nodes)
     block = data.training[0]
-    likelihood = surprise(model.law, block)
+    likelihood = decoder_negative_log_likelihood(model.law, block)
     size = model.law.internal_size
     markov: float | None = None
     if size:

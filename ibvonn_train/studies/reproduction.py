@@ -24,7 +24,7 @@ from ..simulation.simulation_config import SetConfig, SimulationConfig
 from ..simulation.study import build_protocols, build_system, require_system, run_set
 from ..training import TrainingConfig, train
 from ..training.dataset import prepare
-from ..training.validation import surprise
+from ..training.validation import decoder_negative_log_likelihood
 from . import published
 from .tables import Cell, stress_spread, text_table
 
@@ -126,7 +126,7 @@ class Reproduction:
                     line.label,
                     *(source.get(line.published) for source in figures.values()),
                     *(_error(runs[line.ensemble], line.key) for runs in self.baselines.values()),
-                    self.runs[0][line.ensemble].floor.get(line.key),
+                    self.runs[0][line.ensemble].sampling_error.get(line.key),
                     float(np.median(ours)),
                     f"{min(ours):.3g} to {max(ours):.3g}",
                     line.target if np.isfinite(line.target) else None,
@@ -246,7 +246,7 @@ def reproduce(
     own = len(seeds)
     test = prepare([data["test"]], torch.device("cpu"), base.seed, nodes=base.nodes)
     block = test.training[0]
-    nats = [surprise(model.law, block) for model in models]
+    nats = [decoder_negative_log_likelihood(model.law, block) for model in models]
     decoders = {"flow": nats[:own]} | ({"mixture": nats[own:]} if mixture_seeds else {})
     seconds = [float(model.record["provenance"]["cpu_seconds"]) for model in models[:own]]
     return Reproduction(

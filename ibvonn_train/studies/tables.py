@@ -44,7 +44,7 @@ def errors_table(evaluations: Mapping[str, Evaluation]) -> str:
     """
     rows: list[list[Cell]] = []
     for name, evaluation in evaluations.items():
-        sampling, noise_free = evaluation.floor, evaluation.noise_free
+        sampling, noise_free = evaluation.sampling_error, evaluation.noise_free
         rows += [
             [name, _label(key), error, sampling.get(key), noise_free.get(key)]
             for key, error in evaluation.errors.items()
@@ -75,7 +75,7 @@ def errors_entry(evaluations: Mapping[str, Evaluation]) -> list[dict[str, Any]]:
             "ensemble": name,
             "quantity": _label(key),
             "error": float(error),
-            "sampling_error": evaluation.floor.get(key),
+            "sampling_error": evaluation.sampling_error.get(key),
         }
         for name, evaluation in evaluations.items()
         for key, error in {**evaluation.errors, **evaluation.potentials}.items()
@@ -227,5 +227,5 @@ def certificate_table(audits: Sequence[Audit]) -> str:
 
 
 def _range(audit: Audit) -> str:
-    low, high = ("…" if end is None else f"{end:g}" for end in audit.band)
+    low, high = ("…" if end is None else f"{end:g}" for end in audit.acceptance_range)
     return f"{low} to {high}"

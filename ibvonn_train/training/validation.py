@@ -21,7 +21,7 @@ LARGEST_ERROR = 20.0
 ROLLOUTS = "roll-outs on the training data"
 
 STATES = 2000
-"""Random states on which the likelihood is judged."""
+"""Random states on which the likelihood is evaluated."""
 
 
 def relative_error(value: Tensor, reference: Tensor) -> float:
@@ -65,7 +65,7 @@ def rollout_verdict(law: LearnedLaw, data: TrainingSet, physics: Physics) -> dic
 
     The error of stress and averaged strain is given in per cent of what their mean alone would
     show: a law that fails here has learned rates and stresses at the measured states, and leaves
-    these states when it goes its own way. α is not judged: its noise depends on the replicas.
+    these states when it goes its own way. α is not compared: its noise depends on the replicas.
     """
     found: dict[str, list[float]] = {}
     for block in (*data.training, *data.validation):
@@ -109,7 +109,7 @@ def advice(verdict: dict[str, Any], config: TrainingConfig) -> str:
 
 
 @torch.no_grad()
-def surprise(law: LearnedLaw, block: Block) -> float:
+def decoder_negative_log_likelihood(law: LearnedLaw, block: Block) -> float:
     """Return −⟨ln q⟩ of the decoder over some states, in nats per replica."""
     generator = torch.Generator().manual_seed(5)
     some = block.pick(torch.randperm(block.states, generator=generator)[:STATES])

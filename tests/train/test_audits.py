@@ -1,4 +1,4 @@
-"""Each audit passes on the exact law and fails when f, φ or k_BT is spoiled by twice its band."""
+"""Each audit passes on the exact law, and fails where f, φ or k_BT is twice its range off."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from small_ensembles import small_ensemble
 
-from ibvonn_train.audits import Audit, Evidence, bands, certify, kinetics, structure
+from ibvonn_train.audits import Audit, Evidence, acceptance_ranges, certify, kinetics, structure
 from ibvonn_train.audits import closed_form_potentials as closed
 from ibvonn_train.audits import energy_consistency as free_energy
 from ibvonn_train.audits import entropy_production as dissipation
@@ -129,36 +129,36 @@ def test_exact_law_passes_every_audit(
 PERCENT = 0.01
 
 
-def by(band: bands.Band, end: int) -> float:
-    """Return a factor that is wrong by twice a band in per cent."""
-    limit = band[end]
+def by(acceptable: acceptance_ranges.AcceptanceRange, end: int) -> float:
+    """Return a factor that is wrong by twice an acceptance range in per cent."""
+    limit = acceptable[end]
     assert limit is not None
     return 1 + 2 * PERCENT * limit
 
 
 def ratio(end: int) -> float:
-    """Return the inverse of a ratio that is twice as far from 1 as its band."""
-    limit = bands.FLUCTUATION_DISSIPATION[end]
+    """Return the inverse of a ratio that is twice as far from 1 as its acceptance range."""
+    limit = acceptance_ranges.FLUCTUATION_DISSIPATION[end]
     assert limit is not None
     return 1 / (2 * limit - 1)
 
 
 SPOILED: list[tuple[MakeAudit, dict[str, float]]] = [
-    (free_energy.value_against_flow, {"energy": by(bands.FLOW_ENERGY, 1)}),
-    (free_energy.stress, {"energy": by(bands.STRESS, 1)}),
-    (closed.energy, {"energy": by(bands.EXACT_ENERGY, 1)}),
-    (closed.driving_force, {"energy": by(bands.EXACT_FORCE, 1)}),
-    (closed.mobility, {"dissipation": by(bands.EXACT_MOBILITY, 1)}),
-    (equilibrium.response, {"energy": by(bands.EQUILIBRIUM, 1)}),
+    (free_energy.value_against_flow, {"energy": by(acceptance_ranges.FLOW_ENERGY, 1)}),
+    (free_energy.stress, {"energy": by(acceptance_ranges.STRESS, 1)}),
+    (closed.energy, {"energy": by(acceptance_ranges.EXACT_ENERGY, 1)}),
+    (closed.driving_force, {"energy": by(acceptance_ranges.EXACT_FORCE, 1)}),
+    (closed.mobility, {"dissipation": by(acceptance_ranges.EXACT_MOBILITY, 1)}),
+    (equilibrium.response, {"energy": by(acceptance_ranges.EQUILIBRIUM, 1)}),
     # Rest is wrong where α is large only.
     (equilibrium.response, {"fence": 20.0}),
-    (dissipation.entropy_production, {"dissipation": by(bands.ENTROPY_PRODUCTION, 0)}),
-    (dissipation.entropy_production, {"dissipation": by(bands.ENTROPY_PRODUCTION, 1)}),
+    (dissipation.entropy_production, {"dissipation": by(acceptance_ranges.ENTROPY_PRODUCTION, 0)}),
+    (dissipation.entropy_production, {"dissipation": by(acceptance_ranges.ENTROPY_PRODUCTION, 1)}),
     (dissipation.fluctuation_dissipation, {"dissipation": ratio(0)}),
     (dissipation.fluctuation_dissipation, {"dissipation": ratio(1)}),
     (dissipation.fluctuation_dissipation, {"thermal": ratio(0)}),
     (dissipation.fluctuation_dissipation, {"thermal": ratio(1)}),
-    # ΔF = kλ²/4 = 9 k_BT at the end of the ramp to −0.6; the band is 1 k_BT.
+    # ΔF = kλ²/4 = 9 k_BT at the end of the ramp to −0.6; the acceptance range is 1 k_BT.
     (equilibrium.jarzynski, {"energy": 1 + 2 / 9}),
     (equilibrium.jarzynski, {"energy": 1 - 2 / 9}),
     # These have no size: any violation counts.
@@ -236,7 +236,7 @@ def test_exact_law_dissipates_what_a_coarse_record_says(
 def test_wrong_kinetics_show_in_the_dissipation_of_a_coarse_record(
     exact: ExportedLaw, coarse: Evidence, end: int
 ) -> None:
-    wrong: Any = Spoiled(exact, dissipation=by(bands.ENTROPY_PRODUCTION, end))
+    wrong: Any = Spoiled(exact, dissipation=by(acceptance_ranges.ENTROPY_PRODUCTION, end))
     assert dissipation.entropy_production(wrong, coarse).verdict == "fail"
 
 
@@ -269,7 +269,7 @@ def test_driving_force_of_the_data_is_the_exact_one_within_its_error(
     found = compare_gradients(exact, rich, strain, internal)
     force = exact.rates(strain, internal).driving_force * rich.measured.internal.std()
     size = np.sqrt(np.mean(force**2))
-    known = found.standard_error < bands.GRADIENT_STANDARD_ERROR * size
+    known = found.standard_error < acceptance_ranges.GRADIENT_STANDARD_ERROR * size
     assert known.mean() > 0.8
     assert np.sqrt(np.mean(found.decoder[known] ** 2)) < 0.02 * size
 
@@ -291,7 +291,9 @@ def test_wrong_decoder_shows_against_the_driving_force_of_the_data(
     found = compare_gradients(short, rich, strain, internal)
     scale = rich.measured.internal.std()
     expected = (flow_force(short, strain, internal) - flow_force(exact, strain, internal)) * scale
-    known = found.standard_error < bands.GRADIENT_STANDARD_ERROR * np.sqrt(np.mean(expected**2))
+    known = found.standard_error < acceptance_ranges.GRADIENT_STANDARD_ERROR * np.sqrt(
+        np.mean(expected**2)
+    )
     assert known.mean() > 0.7
     miss = found.decoder[known] - expected[known]
     assert np.sqrt(np.mean(miss**2)) < 0.25 * np.sqrt(np.mean(expected**2))
@@ -303,7 +305,7 @@ def test_wrong_driving_force_of_one_variable_fails_everywhere(
 ) -> None:
     """Also where α follows ε: the decoder's slope by its one parameter does not ask for ε."""
     assert free_energy.gradient_against_flow(exact, thin).verdict == "pass"
-    wrong: Any = Spoiled(exact, energy=1 + end * 2 * PERCENT * bands.FLOW_FORCE[1])
+    wrong: Any = Spoiled(exact, energy=1 + end * 2 * PERCENT * acceptance_ranges.FLOW_FORCE[1])
     assert free_energy.gradient_against_flow(wrong, thin).verdict == "fail"
 
 
@@ -311,7 +313,7 @@ def test_wrong_driving_force_of_one_variable_fails_everywhere(
 def test_wrong_driving_force_fails_where_data_identify_it(
     exact: ExportedLaw, rich: Evidence, end: int
 ) -> None:
-    wrong: Any = Spoiled(exact, energy=1 + end * 2 * PERCENT * bands.FLOW_FORCE[1])
+    wrong: Any = Spoiled(exact, energy=1 + end * 2 * PERCENT * acceptance_ranges.FLOW_FORCE[1])
     found = free_energy.gradient_where_identifiable(wrong, rich)
     assert found.verdict == "fail"
     assert "standard error" in found.detail
@@ -323,16 +325,16 @@ def test_driving_force_on_a_thin_set_is_not_identifiable(
     found = free_energy.gradient_where_identifiable(exact, thin)
     assert found.verdict == "not identifiable"
     share = float(found.detail.split("not identifiable: ")[1].split(" %")[0])
-    assert share > bands.NOT_IDENTIFIABLE
+    assert share > acceptance_ranges.NOT_IDENTIFIABLE
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_half_a_band_is_let_through(exact: ExportedLaw, evidence: Evidence, sign: int) -> None:
     """The verdict is about size, not about being exact."""
-    half: Any = Spoiled(exact, energy=1 + sign * PERCENT * bands.FLOW_ENERGY[1] / 2)
+    half: Any = Spoiled(exact, energy=1 + sign * PERCENT * acceptance_ranges.FLOW_ENERGY[1] / 2)
     found = free_energy.value_against_flow(half, evidence)
     assert found.verdict == "pass"
-    assert found.value == pytest.approx(bands.FLOW_ENERGY[1] / 2, rel=1e-6)
+    assert found.value == pytest.approx(acceptance_ranges.FLOW_ENERGY[1] / 2, rel=1e-6)
 
 
 class _Filtered(Spoiled):
@@ -397,9 +399,9 @@ def test_fast_protocols_do_not_identify_the_jarzynski_equality(
 
 
 def test_value_that_is_not_a_number_fails() -> None:
-    assert Audit.judge("any", float("nan"), (None, None), "").verdict == "fail"
-    assert Audit.judge("any", float("inf"), (0.0, None), "").verdict == "fail"
-    assert Audit.judge("any", 1.0, (0.0, None), "").verdict == "pass"
+    assert Audit.compare("any", float("nan"), (None, None), "").verdict == "fail"
+    assert Audit.compare("any", float("inf"), (0.0, None), "").verdict == "fail"
+    assert Audit.compare("any", 1.0, (0.0, None), "").verdict == "pass"
 
 
 def test_certificate_has_the_records_of_the_manifest(

@@ -1,4 +1,4 @@
-"""Audits that only chains have: momentum, the gauge, equilibrium; and the statistics behind."""
+"""Audits that only chains have: momentum, translation, equilibrium; and the statistics behind."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_wrong_stress_breaks_the_momentum_balance(
 ) -> None:
     def rates(strain: Any, internal: Any) -> Rates:
         found = reference.rates(strain, internal)
-        # Twice the band of the stress, uncorrelated from spring to spring.
+        # Twice the acceptance range of the stress, uncorrelated from spring to spring.
         wrong = 0.5 * np.random.default_rng(0).normal(size=found.stress.shape)
         return found._replace(stress=found.stress * (1 + wrong))
 

@@ -165,7 +165,7 @@ def test_evaluate_prints_tables_and_writes_json_and_figures(
     assert set(errors["errors_percent"]) == {
         "controlled/force", "controlled/internal", "controlled/mean_position"
     }  # fmt: skip
-    assert errors["floor_percent"]["controlled/force"] > 0
+    assert errors["sampling_error_percent"]["controlled/force"] > 0
     assert (
         record["ensembles"]["test"]["sha256"] == TrajectoryEnsemble.load(data / "test.h5").sha256()
     )
@@ -197,10 +197,12 @@ def test_floors_of_a_chain_come_from_a_repetition(
         assert main([*command, *more, "--json", str(path)]) == 0
         found.append(json.loads(path.read_text())["ensembles"]["pull"])
     plain, once, often = found
-    assert plain["floor_percent"] == {}
+    assert plain["sampling_error_percent"] == {}
     assert often["errors_percent"] == plain["errors_percent"]
     # Two ensembles of one size differ by √2 of the noise of each, one of them and its mean by 1.
-    ratio = once["floor_percent"]["end/strain"] / often["floor_percent"]["end/strain"]
+    ratio = (
+        once["sampling_error_percent"]["end/strain"] / often["sampling_error_percent"]["end/strain"]
+    )
     assert 1.2 < ratio < 1.6
     assert np.shape(often["predicted_stress"]["end/stress"]) == (8, 101, 3, 1)
     assert main([*command, "--repeat", "0"]) == 1
@@ -222,7 +224,10 @@ def test_floors_of_a_chain_come_from_a_repetition(
     own = ["--system", f"{tmp_path / 'mine.py'}:Loose", "--repeat", "16"]
     assert main([*command, *own, "--json", str(tmp_path / "own.json")]) == 0
     loose = json.loads((tmp_path / "own.json").read_text())["ensembles"]["pull"]
-    assert loose["floor_percent"]["end/force"] > 2 * often["floor_percent"]["end/force"]
+    assert (
+        loose["sampling_error_percent"]["end/force"]
+        > 2 * often["sampling_error_percent"]["end/force"]
+    )
 
 
 def test_exported_law_and_its_checkpoint_are_judged_alike(study: Path, tmp_path: Path) -> None:

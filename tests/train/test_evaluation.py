@@ -85,7 +85,7 @@ def test_exact_law_has_no_error_but_the_noise_of_the_ensemble(
     found = evaluate(exact, pulls)
     for key in ("controlled/force", "controlled/internal"):
         assert found.noise_free[key] < 1e-10
-        assert found.errors[key] == pytest.approx(found.floor[key], rel=1e-9)
+        assert found.errors[key] == pytest.approx(found.sampling_error[key], rel=1e-9)
     assert found.potentials["free_energy"] < 1e-10
     assert found.potentials["dual_dissipation"] < 1e-10
     assert found.outside == 0.0
@@ -96,7 +96,7 @@ def test_floor_is_the_sampling_noise_of_the_mean(
 ) -> None:
     """From the exact first mean, errors of the mean grow to the stationary k_BT/2k over N."""
     found = evaluate(exact, pulls)
-    noise = found.measured.force - found.truth.force  # type: ignore[union-attr]
+    noise = found.measured.force - found.reference.force  # type: ignore[union-attr]
     time, replicas = pulls.time, pulls.microstate.shape[3]
     expected = 1e-2 / 2 * (1 - np.exp(-4 * time)) / replicas
     ratio = np.mean(noise**2 / expected[None].clip(1e-12))
@@ -110,7 +110,7 @@ def test_five_per_cent_error_in_friction_is_seen(
     """Guards the tests above."""
     found = evaluate(SpoiledFriction(exact, 1.05), pulls)
     assert found.noise_free["controlled/force"] > 0.5
-    assert found.errors["controlled/force"] > 5 * found.floor["controlled/force"]
+    assert found.errors["controlled/force"] > 5 * found.sampling_error["controlled/force"]
 
 
 @pytest.mark.parametrize("stride", [1, 4])
@@ -146,7 +146,7 @@ def test_likelihood_of_the_exact_decoder_is_that_of_the_true_density(
     exact: ExportedLaw, pulls: TrajectoryEnsemble
 ) -> None:
     """The variance of the scheme is 1 % above the Boltzmann one: 2.5e-5 nats."""
-    found = evaluate(exact, pulls).likelihood
+    found = evaluate(exact, pulls).negative_log_likelihood
     assert abs(found["excess_over_true_density"]) < 1e-3
 
     class Wider(SpoiledFriction):
@@ -155,15 +155,15 @@ def test_likelihood_of_the_exact_decoder_is_that_of_the_true_density(
             value = exact.log_density(middle + (x - middle) / 1.2, strain, alpha)
             return np.asarray(value - np.log(1.2))
 
-    wide = evaluate(Wider(exact, 1.0), pulls).likelihood
+    wide = evaluate(Wider(exact, 1.0), pulls).negative_log_likelihood
     # A Gaussian of 1.2 times the width: ln 1.2 − (1 − 1/1.44)/2 = 0.0295 nats.
     assert wide["excess_over_true_density"] == pytest.approx(0.0295, rel=0.1)
 
 
-def test_known_variable_of_the_trap_is_its_mean_position(
+def test_order_parameter_of_the_trap_is_its_mean_position(
     exact: ExportedLaw, pulls: TrajectoryEnsemble
 ) -> None:
-    known = evaluate(exact, pulls).known
+    known = evaluate(exact, pulls).order_parameter
     assert known is not None
     assert known.name == "mean position"
     assert known.residual_percent < 1e-4
@@ -225,9 +225,9 @@ def test_noise_free_truth_of_a_chain_lowers_the_error_of_the_mean(
     many = repeat_from_first(chains, factor=4, seed=4, progress=False)
     law = _Everything()
     found = evaluate(law, chains, noise_free=many)  # type: ignore[arg-type]
-    assert 0 < found.floor["end/strain"] < found.errors["end/strain"]
-    assert found.truth is not None
-    np.testing.assert_allclose(found.truth.strain[:, 0], chains.strain[:, 0], atol=1e-5)
+    assert 0 < found.sampling_error["end/strain"] < found.errors["end/strain"]
+    assert found.reference is not None
+    np.testing.assert_allclose(found.reference.strain[:, 0], chains.strain[:, 0], atol=1e-5)
 
 
 def test_errors_of_strain_do_not_depend_on_what_the_law_calls_zero(

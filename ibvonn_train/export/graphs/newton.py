@@ -44,7 +44,7 @@ HUGE = float(np.finfo(np.float64).max)
 class NewtonPass(nn.Module):
     """One pass of the loop: evaluate the candidate a + t d once; accept it, or shorten t.
 
-    Far from the solution a candidate is judged by the dual incremental energy
+    Far from the solution a candidate is compared by the dual incremental energy
 
         Θ(a) = Δt φ(g) − g·(a − α_n) − f(ε, a),   g = −∂f/∂α(ε, a),
 
