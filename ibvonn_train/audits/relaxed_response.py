@@ -36,7 +36,7 @@ def relaxed(law: Law, strain: float) -> tuple[float, float]:
     return float(found.fun), float(law.rates(eps, found.x[None]).stress[0, 0])
 
 
-def _known(law: Law) -> tuple[Physics, MicroscopicEnergy] | None:
+def _physics_and_energy(law: Law) -> tuple[Physics, MicroscopicEnergy] | None:
     if law.physics is None or law.physics.energy is None:
         return None
     return law.physics, law.physics.energy
@@ -48,16 +48,20 @@ def jarzynski(law: Law, evidence: Evidence) -> Audit:
     For a nearly Gaussian work, Var(W)/2k_BT is what a protocol dissipates; where that exceeds
     3 k_BT the estimator is off by as much, and the protocol decides nothing.
     """
-    name, acceptable, known = "Jarzynski equality", acceptance_ranges.JARZYNSKI, _known(law)
+    name, acceptable, system = (
+        "Jarzynski equality",
+        acceptance_ranges.JARZYNSKI,
+        _physics_and_energy(law),
+    )
     slow = evidence.slow
-    if known is None or law.averaged:
+    if system is None or law.averaged:
         return Audit.not_available(name, acceptable, "needs a controlled system of known energy")
     if slow is None:
         return Audit.not_available(name, acceptable, "no slow protocols given")
     lacking = lacks_noise(evidence)
     if lacking:
         return Audit.not_available(name, acceptable, lacking)
-    physics, energy = known
+    physics, energy = system
     thermal = physics.thermal_energy
     x = torch.from_numpy(slow.microstate[:, :-1, 0].astype(np.float64))
     control = torch.from_numpy(slow.control)
@@ -97,11 +101,11 @@ def response(law: Law, evidence: Evidence) -> Audit:
     constant force (N → ∞). At strains of the data (of the whole chain) where the α that statistical
     mechanics assigns is one that the law was trained on, whatever the law itself says there.
     """
-    name, known = "equilibrium response", _known(law)
+    name, system = "equilibrium response", _physics_and_energy(law)
     acceptable = (
         acceptance_ranges.CHAIN_EQUILIBRIUM if law.averaged else acceptance_ranges.EQUILIBRIUM
     )
-    if known is None or not law.has_decoder:
+    if system is None or not law.has_decoder:
         return Audit.not_available(name, acceptable, NEEDS_ENERGY)
     lacking = more_than_one(evidence) or lacks_noise(evidence)
     if lacking:
@@ -109,7 +113,7 @@ def response(law: Law, evidence: Evidence) -> Audit:
     zero = law.strain_reference[0]
     sites = evidence.measured.strain[..., 0]
     whole = sites.mean(2) if law.averaged else sites
-    boltzmann = Boltzmann(*known, *_span(law))
+    boltzmann = Boltzmann(*system, *_span(law))
     strains = np.linspace(whole.min(), whole.max(), POINTS)
     measure = strains + zero
     reached = _trained_on(law, boltzmann.replicas(measure, averaged=law.averaged))

@@ -62,8 +62,8 @@ def _template() -> Template:
 def _sentence(microscopic: Mapping[str, Any] | None) -> str:
     if microscopic is None:
         return ""
-    known = SYSTEMS.get(microscopic["system"])
-    return (known and known.kind.sentence) or f"the system `{microscopic['system']}`"
+    entry = SYSTEMS.get(microscopic["system"])
+    return (entry and entry.kind.sentence) or f"the system `{microscopic['system']}`"
 
 
 def _cell(text: str) -> str:

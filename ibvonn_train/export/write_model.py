@@ -147,11 +147,11 @@ def _microscopic_inputs(graph: Graph, law: ConstitutiveLaw) -> Arrays:
     n_states, sizes = 8, {"nstates": 8, "nreplicas": 32, "nsamples": 32}
     low, high = law.envelope.T
     state = low + (high - low) * generator.uniform(size=(n_states, len(low)))
-    known = {"strain": state[:, : law.strain_size], "statev": state[:, law.strain_size :]}
+    states = {"strain": state[:, : law.strain_size], "statev": state[:, law.strain_size :]}
     inputs: dict[str, FloatArray] = {}
     for name, shape in graph.inputs.items():
         size = [sizes[s] if isinstance(s, str) else s for s in shape]
-        inputs[name] = known[name] if name in known else generator.standard_normal(size)
+        inputs[name] = states[name] if name in states else generator.standard_normal(size)
     return inputs
 
 

@@ -36,8 +36,8 @@ def shown_bytes(count: float) -> str:
 def available_memory() -> int | None:
     """Return the free memory of machine and container [bytes]; None where it is not known."""
     free = [_of_machine(), *_of_containers()]
-    known = [each for each in free if each is not None]
-    return min(known) if known else None
+    limits = [limit for limit in free if limit is not None]
+    return min(limits) if limits else None
 
 
 def _of_machine() -> int | None:

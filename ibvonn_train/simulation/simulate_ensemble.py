@@ -202,13 +202,13 @@ def _first(
 def _use_compiled(engine: Engine, system: MicroscopicSystem, device: str) -> bool:
     if engine not in ("auto", "torch", "compiled"):
         raise ValueError(f"simulate: engine must be auto, torch or compiled; found {engine!r}.")
-    known = can_compile(system) and torch.device(device).type == "cpu"
-    if engine == "compiled" and not known:
+    compilable = can_compile(system) and torch.device(device).type == "cpu"
+    if engine == "compiled" and not compilable:
         raise ValueError(
             "simulate: the compiled engine runs SpringChain and TetheredParticle on the CPU; found "
             f"{type(system).__name__} on {device}. Use engine='torch'."
         )
-    if engine == "torch" or not known:
+    if engine == "torch" or not compilable:
         return False
     try:
         library()

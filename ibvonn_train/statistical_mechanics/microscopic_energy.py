@@ -48,6 +48,6 @@ def physics_of(
     length = float(parameters.get("reference_length", 1.0))
     thermal = float(parameters.get("effective_thermal_energy", parameters["thermal_energy"]))
     if energy is None:
-        known = recorded_system(system, parameters)
-        energy = None if known is None else known.microscopic_energy
+        recorded = recorded_system(system, parameters)
+        energy = None if recorded is None else recorded.microscopic_energy
     return Physics(energy, thermal / length, float(parameters["friction"]), length)

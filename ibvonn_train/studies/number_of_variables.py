@@ -32,7 +32,7 @@ class ScanEntry:
 
     Attributes:
         internal_size: n_α.
-        likelihood: −⟨ln q⟩ in nats per replica.
+        negative_log_likelihood: −⟨ln q⟩ in nats per replica.
         information: I(x; α), the decrease of −⟨ln q⟩ from n_α = 0: what α retains of a microstate.
         errors: "DRIVE/QUANTITY" → relative L2 error of roll-outs in per cent.
         markov: Markov residual in per cent, None for n_α = 0.
@@ -40,7 +40,7 @@ class ScanEntry:
     """
 
     internal_size: int
-    likelihood: float
+    negative_log_likelihood: float
     information: float
     errors: dict[str, float]
     markov: float | None
@@ -82,7 +82,7 @@ def scan(
             tensorboard=False,
         )  # fmt: skip
         logger.info("evaluating the law with %d internal variables", size)
-        first = entries[0].likelihood if entries else None
+        first = entries[0].negative_log_likelihood if entries else None
         entries.append(_entry(model, folder, unseen, physics, first))
     return entries
 
@@ -115,7 +115,7 @@ def scan_table(entries: Sequence[ScanEntry]) -> str:
     rows: list[list[Cell]] = [
         [
             str(entry.internal_size),
-            entry.likelihood,
+            entry.negative_log_likelihood,
             entry.information,
             entry.markov,
             *(entry.errors.get(key) for key in keys),
@@ -136,7 +136,7 @@ def _entry(
     config = model.config
     data = prepare([unseen], torch.device("cpu"), config.seed, nodes=config.nodes)
     block = data.training[0]
-    likelihood = decoder_negative_log_likelihood(model.law, block)
+    negative_log_likelihood = decoder_negative_log_likelihood(model.law, block)
     size = model.law.internal_size
     markov: float | None = None
     if size:
@@ -146,8 +146,8 @@ def _entry(
     provenance: dict[str, Any] = model.record["provenance"]
     return ScanEntry(
         internal_size=size,
-        likelihood=likelihood,
-        information=0.0 if without is None else without - likelihood,
+        negative_log_likelihood=negative_log_likelihood,
+        information=0.0 if without is None else without - negative_log_likelihood,
         errors={key: 100.0 * error for key, error in errors.items()},
         markov=markov,
         cpu_seconds=float(provenance["cpu_seconds"]),

@@ -64,7 +64,7 @@ def train(
         validation: Indices, among the protocols of all ensembles in order, of those that are held
             out to evaluate choices: they are not trained on, and the log has their errors.
         resume: Continue from `checkpoint.pt` where there is one.
-        physics: What is known of the system; by default what follows from the data's record.
+        physics: What is known of the system; by default what follows from the record of the data.
         device: Where torch computes: "cpu", "cuda", …
         threads: Threads of torch on the CPU. The arrays are small: one is fastest, and leaves the
             others to other runs.
@@ -117,10 +117,10 @@ def _train(
     tensorboard: bool,
 ) -> TrainedModel:
     law = new_law(config, data)
-    known = _known(physics, data)
+    physics_record = _physics_record(physics, data)
     start = _Start()
     if resume and (out / CHECKPOINT).is_file():
-        start = _read_checkpoint(out / CHECKPOINT, config, provenance, law, known)
+        start = _read_checkpoint(out / CHECKPOINT, config, provenance, law, physics_record)
         logger.info("resume at stage %d, step %d", start.stage, start.run.get("step", 0))
     write_json(out / "config.json", {"training": config.resolved()})
 
@@ -155,7 +155,15 @@ def _train(
                     checkpoint.save(
                         out / CHECKPOINT,
                         _state(
-                            config, provenance, known, law, index, run.state(), total, log, began
+                            config,
+                            provenance,
+                            physics_record,
+                            law,
+                            index,
+                            run.state(),
+                            total,
+                            log,
+                            began,
                         ),
                     )
                 if interruption.requested:
@@ -170,7 +178,7 @@ def _train(
             log.flush()
             checkpoint.save(
                 out / CHECKPOINT,
-                _state(config, provenance, known, law, index + 1, {}, total, log, began),
+                _state(config, provenance, physics_record, law, index + 1, {}, total, log, began),
             )
 
     verdict = rollout_verdict(law, data, physics)
@@ -217,7 +225,7 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {n: importlib.metadata.version(n) for n in names}
 
 
-def _known(physics: Physics, data: TrainingSet) -> dict[str, Any]:
+def _physics_record(physics: Physics, data: TrainingSet) -> dict[str, Any]:
     """Return what a checkpoint remembers of the physics: constants, and e at some states."""
     measure = data.training[0].measures.absolute
     x = (measure.nodes if measure.shared else measure.nodes[0])[::16]
@@ -251,7 +259,7 @@ class _Start:
 def _state(
     config: TrainingConfig,
     provenance: dict[str, Any],
-    known: dict[str, Any],
+    physics_record: dict[str, Any],
     law: LearnedLaw,
     stage: int,
     run: dict[str, Any],
@@ -263,7 +271,7 @@ def _state(
         "kind": "checkpoint",
         "config": config.resolved(),
         **provenance,
-        "physics": known,
+        "physics": physics_record,
         "versions": versions(),
         "law": law.state_dict(),
         "stage": stage,
@@ -279,7 +287,7 @@ def _read_checkpoint(
     config: TrainingConfig,
     provenance: dict[str, Any],
     law: LearnedLaw,
-    known: dict[str, Any],
+    physics_record: dict[str, Any],
 ) -> _Start:
     content = checkpoint.load(path)
     if content.get("kind") != "checkpoint":
@@ -306,8 +314,8 @@ def _read_checkpoint(
             f"{path}: was written with other protocols held out ({held_out}, now "
             f"{provenance['validation']}). Train into another directory, or without resume."
         )
-    there = content.get("physics", known)  # older files do not say
-    differing = [key for key in known if not _agree(there.get(key), known[key])]
+    there = content.get("physics", physics_record)  # older files do not say
+    differing = [key for key in physics_record if not _agree(there.get(key), physics_record[key])]
     if differing:
         raise checkpoint.CheckpointError(
             f"{path}: was written with other physics (differs in {differing}). Train into another "

@@ -96,7 +96,7 @@ def runtimes_of(directory: Path) -> dict[str, Runtime]:
     Nothing runs before every file is the one that the manifest lists.
 
     Raises:
-        ValueError: If the directory is not an unaltered model, or there is none that could judge.
+        ValueError: If the directory is not an unaltered model, or has no runtime to compare with.
     """
     manifest, found = manifests.read(directory), {}
     listed = manifest["files"]
@@ -140,7 +140,7 @@ def verify(
     tolerance = float(manifest["tolerances"]["reference"])
     converged_at = float(manifest["tolerances"]["residual"])
     compared = runtimes_of(directory)
-    judge = next(iter(compared.values()))
+    standard = next(iter(compared.values()))
     generator = np.random.default_rng(2)
     reference = read_arrays(directory, manifest, "reference.npz")
     steps = {
@@ -153,11 +153,13 @@ def verify(
     for states, inputs in steps.items():
         stored = states == "reference"
         expected = (
-            graph_arrays(reference, "constitutive", "out") if stored else _in_blocks(judge, inputs)
+            graph_arrays(reference, "constitutive", "out")
+            if stored
+            else _in_blocks(standard, inputs)
         )
         allowed = BEYOND_FACTOR * tolerance if states == "beyond" else tolerance
         for name, runtime in compared.items():
-            if stored or runtime is not judge:
+            if stored or runtime is not standard:
                 found = _in_blocks(runtime, inputs)
                 row = _compare(name, states, found, expected, allowed, converged_at)
                 rows.append(row)

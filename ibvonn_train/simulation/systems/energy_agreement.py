@@ -46,13 +46,13 @@ def require_one_energy(system: MicroscopicSystem, probe: Tensor, controls: Tenso
             f"{system.name}: microscopic_energy of microstates {tuple(microstate.shape)} must have "
             f"the shape {tuple(energy.shape)}; found {tuple(of_site.shape)}."
         )
-    known = torch.isfinite(energy) & torch.isfinite(of_site)
-    energy, difference = energy[known], (of_site - energy)[known]
+    finite = torch.isfinite(energy) & torch.isfinite(of_site)
+    energy, difference = energy[finite], (of_site - energy)[finite]
     if not len(energy):
         return
     apart = float(difference.max() - difference.min())
     varies = float(energy.max() - energy.min())
-    if apart > TOLERANCE * max(varies, float(of_site[known].abs().max())):
+    if apart > TOLERANCE * max(varies, float(of_site[finite].abs().max())):
         raise ValueError(
             f"{system.name}: microscopic_energy must be energy over the reference length, up to a "
             f"constant; they differ by {apart:.3g} where energy varies by {varies:.3g}. Write one "
