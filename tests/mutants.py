@@ -222,8 +222,8 @@ MUTANTS = (
     Mutant(
         "Jarzynski: mean work in place of the exponential mean",
         "ibvonn_train/audits/relaxed_response.py",
-        "shift - np.log(np.mean(np.exp(shift - each)))",
-        "np.mean(each)",
+        "shift - np.log(np.mean(np.exp(shift - case_work)))",
+        "np.mean(case_work)",
         ("tests/train/test_audits.py::test_work_is_done_on_the_microstate_before_it_moves",),
     ),
     Mutant(

@@ -82,9 +82,9 @@ def is_sound(library: Path) -> bool:
     return hashlib.sha256(content).hexdigest() == digest
 
 
-def _is_own(found: os.stat_result) -> bool:
+def _is_own(status: os.stat_result) -> bool:
     """Whether a file belongs to this user or to root, and nobody else can write it."""
-    return found.st_uid in (os.geteuid(), 0) and not found.st_mode & 0o022
+    return status.st_uid in (os.geteuid(), 0) and not status.st_mode & 0o022
 
 
 def trusted_directory(directory: Path) -> Path:
@@ -105,14 +105,14 @@ def _private_directory(instead_of: str) -> Path:  # noqa: ARG001  (one for each)
 def _distrust(directory: Path) -> str | None:
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        found = directory.stat()
+        status = directory.stat()
         above = [parent.stat() for parent in directory.resolve().parents]
     except OSError as error:
         return f"cannot be used ({error.strerror})"
-    if found.st_uid not in (os.geteuid(), 0):
-        return f"belongs to another user ({found.st_uid})"
-    if found.st_mode & 0o022:
-        return f"others can write into it (mode {stat.S_IMODE(found.st_mode):o}; use 700)"
-    if any(each.st_mode & 0o002 and not each.st_mode & stat.S_ISVTX for each in above):
+    if status.st_uid not in (os.geteuid(), 0):
+        return f"belongs to another user ({status.st_uid})"
+    if status.st_mode & 0o022:
+        return f"others can write into it (mode {stat.S_IMODE(status.st_mode):o}; use 700)"
+    if any(parent.st_mode & 0o002 and not parent.st_mode & stat.S_ISVTX for parent in above):
         return "others can exchange a folder above it"
     return None if os.access(directory, os.W_OK) else "cannot be written"

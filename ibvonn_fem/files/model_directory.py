@@ -116,9 +116,9 @@ def _parse(directory: Path) -> dict[str, Any]:
     try:
         content = read_file(path, LARGEST_MANIFEST)
     except FileNotFoundError:
-        found = sorted(entry.name for entry in directory.iterdir())[:8]
+        names = sorted(entry.name for entry in directory.iterdir())[:8]
         raise ExportedModelError(
-            f"{directory}: not an exported model, it has no manifest.json (found: {found}). "
+            f"{directory}: not an exported model, it has no manifest.json (found: {names}). "
             "Write one with `ibvonn export RUN DIRECTORY`."
         ) from None
     except OSError as error:
@@ -238,20 +238,20 @@ def read_listed(
             "again."
         ) from None
     if verify:
-        found, written = hashlib.sha256(content).hexdigest(), listed[name]["sha256"]
-        if found != written:
+        digest, written = hashlib.sha256(content).hexdigest(), listed[name]["sha256"]
+        if digest != written:
             raise ExportedModelError(
-                f"{path}: has been altered since the export, its sha256 is {found[:12]}… where the "
-                f"manifest says {written[:12]}…. Restore the file, or export again."
+                f"{path}: has been altered since the export, its sha256 is {digest[:12]}… where "
+                f"the manifest says {written[:12]}…. Restore the file, or export again."
             )
     return content
 
 
 def manifest_hash(document: Mapping[str, Any], *, former_names: bool = False) -> str:
     """Hash of all that the export itself says of a model, as canonical JSON."""
-    said = {key: value for key, value in document.items() if key not in ADDED_LATER}
-    said = with_former_names(said) if former_names else said
-    text = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    content = {key: value for key, value in document.items() if key not in ADDED_LATER}
+    content = with_former_names(content) if former_names else content
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -271,13 +271,13 @@ def require_unaltered(directory: Path, document: Mapping[str, Any]) -> list[str]
         content = read_listed(directory, document, name)
         if not name.endswith((".onnx", ".pt")):
             continue
-        found = stamp_of(name, content)
-        if found is None:
+        stamp = stamp_of(name, content)
+        if stamp is None:
             bare.append(name)
-        elif found not in (expected, of_older_export):
+        elif stamp not in (expected, of_older_export):
             raise ExportedModelError(
                 f"{directory}: manifest.json is not the one with which {name} was written (its "
-                f"hash is {expected[:12]}…, the graph was written with {found[:12]}…). Restore the "
+                f"hash is {expected[:12]}…, the graph was written with {stamp[:12]}…). Restore the "
                 "manifest, or export the model again."
             )
     return bare
@@ -292,25 +292,25 @@ def require_consistent(
         ExportedModelError: If the two disagree.
     """
     envelope = document["envelope"]
-    said = {
+    entries = {
         "strain_size": len(document["strain"]["components"]),
         "internal_size": len(document["internal"]["components"]),
         "internal_scale": document["internal"]["scale"],
         "envelope": [*envelope["strain"], *envelope["statev"]],
         "residual_tolerance": document["tolerances"]["residual"],
     }
-    for name, value in said.items():
+    for name, value in entries.items():
         if name not in arrays:
             raise ExportedModelError(
                 f"{directory}/parameters.npz: the array {name} is missing. Export the model again."
             )
-        expected, found = np.asarray(value, dtype=np.float64), arrays[name]
-        if found.size != expected.size or not np.array_equal(
-            found.reshape(-1), expected.reshape(-1)
+        expected, array = np.asarray(value, dtype=np.float64), arrays[name]
+        if array.size != expected.size or not np.array_equal(
+            array.reshape(-1), expected.reshape(-1)
         ):
             raise ExportedModelError(
                 f"{directory}: manifest.json and parameters.npz disagree on {name}: "
-                f"{_short(expected)} and {_short(found)}. Export the model again."
+                f"{_short(expected)} and {_short(array)}. Export the model again."
             )
 
 

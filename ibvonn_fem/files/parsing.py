@@ -31,10 +31,10 @@ def parse_json(content: bytes) -> Any:
     def constant(name: str) -> None:
         raise ValueError(f"{name} is not a number of JSON")
 
-    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
-        document = dict(found)
-        if len(document) < len(found):
-            names = [key for key, _ in found]
+    def pairs(members: list[tuple[str, Any]]) -> dict[str, Any]:
+        document = dict(members)
+        if len(document) < len(members):
+            names = [key for key, _ in members]
             twice = next(key for key in names if names.count(key) > 1)
             raise ValueError(f"the key {twice!r} stands twice in one object")
         return document

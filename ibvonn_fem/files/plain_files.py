@@ -92,9 +92,9 @@ def read_file(
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | (0 if follow else _NO_LINK)
     _judge(path, path.stat() if follow else path.lstat(), largest, size)
     with os.fdopen(os.open(path, flags), "rb") as stream:
-        found = os.fstat(stream.fileno())
-        _judge(path, found, largest, size)
-        return stream.read(found.st_size)
+        status = os.fstat(stream.fileno())
+        _judge(path, status, largest, size)
+        return stream.read(status.st_size)
 
 
 def read_text(path: str | Path, largest: int) -> str:
@@ -107,15 +107,17 @@ def read_text(path: str | Path, largest: int) -> str:
     return read_file(path, largest, follow=True).decode("utf-8-sig")
 
 
-def _judge(path: Path, found: os.stat_result, largest: int | None, size: int | None = None) -> None:
-    if not stat.S_ISREG(found.st_mode):
-        kind = _kind(found.st_mode)
+def _judge(
+    path: Path, status: os.stat_result, largest: int | None, size: int | None = None
+) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        kind = _kind(status.st_mode)
         raise ValueError(f"{path}: must be a regular file; it is {kind}. Name a file.")
-    if size is not None and found.st_size != size:
-        raise ValueError(f"{path}: must have {size} bytes; it has {found.st_size}.")
-    if largest is not None and found.st_size > largest:
+    if size is not None and status.st_size != size:
+        raise ValueError(f"{path}: must have {size} bytes; it has {status.st_size}.")
+    if largest is not None and status.st_size > largest:
         raise ValueError(
-            f"{path}: may have at most {largest} bytes; it has {found.st_size}. Name another file."
+            f"{path}: may have at most {largest} bytes; it has {status.st_size}. Name another file."
         )
 
 
@@ -226,13 +228,13 @@ def open_alone(path: Path, busy: str) -> BinaryIO:
             raise
         stream = os.fdopen(number, "r+b")
         try:
-            found = os.fstat(number)
-            if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+            status = os.fstat(number)
+            if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
                 raise OSError(f"{path}: must be a file with one name. Remove it.")
             if fcntl is not None:
                 fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Between opening and locking another program may have renamed or removed it.
-            if path.exists() and os.path.samestat(found, path.lstat()):
+            if path.exists() and os.path.samestat(status, path.lstat()):
                 return stream
         except BlockingIOError:
             stream.close()

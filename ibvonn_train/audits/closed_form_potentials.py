@@ -36,10 +36,10 @@ def _slope(law: Law, exact: ExactTrap, mean: FloatArray) -> FloatArray:
 
 def energy(law: Law, evidence: Evidence) -> Audit | None:
     """Compare f with the exact one; a constant is free."""
-    found = _trap(law, evidence)
-    if found is None:
+    reference = _trap(law, evidence)
+    if reference is None:
         return None
-    exact, mean = found
+    exact, mean = reference
     strain, internal = evidence.all_states(law)
     return Audit.compare(
         "f against the exact f",
@@ -51,10 +51,10 @@ def energy(law: Law, evidence: Evidence) -> Audit | None:
 
 def driving_force(law: Law, evidence: Evidence) -> Audit | None:
     """Compare the force on the mean position, g dα/dm, with the exact one."""
-    found = _trap(law, evidence)
-    if found is None:
+    reference = _trap(law, evidence)
+    if reference is None:
         return None
-    exact, mean = found
+    exact, mean = reference
     strain, internal = evidence.all_states(law)
     force = _slope(law, exact, mean) * law.rates(strain, internal).driving_force[:, 0]
     return Audit.compare(
@@ -67,12 +67,12 @@ def driving_force(law: Law, evidence: Evidence) -> Audit | None:
 
 def mobility(law: Law, evidence: Evidence) -> Audit | None:
     """Compare the mobility of the mean position, φ''/(dα/dm)², with 1/η."""
-    name, found = "mobility against 1/η", _trap(law, evidence)
-    if found is None:
+    name, reference = "mobility against 1/η", _trap(law, evidence)
+    if reference is None:
         return None
     if not law.has_potentials:
         return Audit.not_available(name, acceptance_ranges.EXACT_MOBILITY, NEEDS_POTENTIALS)
-    exact, mean = found
+    exact, mean = reference
     strain, internal = evidence.all_states(law)
     force = law.rates(strain, internal).driving_force
     _, hessian = law.dual_dissipation(force, strain, internal)

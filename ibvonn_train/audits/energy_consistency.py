@@ -89,10 +89,10 @@ def gradient_where_identifiable(law: Law, evidence: Evidence) -> Audit:
     reference = flow_force(law, strain, internal) * scale
     error = law.rates(strain, internal).driving_force * scale - reference
     size = float(np.sqrt(np.mean(reference**2)))
-    found = compare_gradients(law, evidence, strain, internal)
-    identified = found.standard_error < acceptance_ranges.GRADIENT_STANDARD_ERROR * size
+    comparison = compare_gradients(law, evidence, strain, internal)
+    identified = comparison.standard_error < acceptance_ranges.GRADIENT_STANDARD_ERROR * size
     missing = 100 * float(1 - identified.mean())
-    typical = 100 * float(np.median(found.standard_error)) / size
+    typical = 100 * float(np.median(comparison.standard_error)) / size
     detail = (
         f"not identifiable: {missing:.3g} % of the directions of α at {len(strain)} states of "
         f"unseen data (at most {acceptance_ranges.NOT_IDENTIFIABLE:g} %); median standard error of "
@@ -101,8 +101,10 @@ def gradient_where_identifiable(law: Law, evidence: Evidence) -> Audit:
     if not identified.any():
         everywhere = 100 * float(np.sqrt(np.mean(error**2))) / size
         return Audit.not_identifiable(name, everywhere, acceptable, detail)
-    value = 100 * float(np.sqrt(np.mean(found.along(error)[identified] ** 2))) / size
-    decoder = 100 * float(np.sqrt(np.mean(found.along(found.decoder)[identified] ** 2))) / size
+    value = 100 * float(np.sqrt(np.mean(comparison.along(error)[identified] ** 2))) / size
+    decoder = (
+        100 * float(np.sqrt(np.mean(comparison.along(comparison.decoder)[identified] ** 2))) / size
+    )
     audit = Audit.compare(
         name,
         value,

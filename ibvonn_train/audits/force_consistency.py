@@ -49,8 +49,8 @@ class Gradients(NamedTuple):
 
     def along(self, gradient: FloatArray) -> FloatArray:
         """Return the components of ``(n, n_α)`` along the directions."""
-        found: FloatArray = np.einsum("nji,ni->nj", self.directions, gradient)
-        return found
+        components: FloatArray = np.einsum("nji,ni->nj", self.directions, gradient)
+        return components
 
 
 def plug_in_energy(law: Law, microstate: FloatArray, strain: FloatArray) -> FloatArray:
@@ -80,8 +80,8 @@ def plug_in_energy(law: Law, microstate: FloatArray, strain: FloatArray) -> Floa
     energy = law.physics.energy(
         torch.from_numpy(x[..., None]), torch.from_numpy(strain + law.strain_reference)
     )
-    found: FloatArray = energy.numpy().mean(1) - law.physics.thermal_energy * entropy
-    return found
+    free_energy: FloatArray = energy.numpy().mean(1) - law.physics.thermal_energy * entropy
+    return free_energy
 
 
 def compare_gradients(
@@ -111,11 +111,11 @@ def compare_gradients(
     everything = np.concatenate(evidence.all_states(law), 1)
     scale = everything.std(0)
     states = everything[pool] / scale
-    values = [each.energy - flow_energy(law, each.strain, each.internal) for each in halves]
-    split = [np.concatenate([each.strain, each.internal], 1) / scale for each in halves]
+    values = [half.energy - flow_energy(law, half.strain, half.internal) for half in halves]
+    split = [np.concatenate([half.strain, half.internal], 1) / scale for half in halves]
     trajectory = case * data.microstate.shape[2] + site
     tree = cKDTree(states)
-    found = []
+    gradients = []
     for target in np.concatenate([strain, internal], 1) / scale:
         near = np.array(tree.query_ball_point(target, RADIUS), dtype=np.int64)
         near = rng.permutation(near)[:NEIGHBOURS]
@@ -130,8 +130,8 @@ def compare_gradients(
             target,
         )
         n = law.strain_size
-        found.append(_Principal.of(slope[n:], covariance[n:, n:]))
-    return Gradients(*(np.array(column) for column in zip(*found, strict=True)))
+        gradients.append(_Principal.of(slope[n:], covariance[n:, n:]))
+    return Gradients(*(np.array(column) for column in zip(*gradients, strict=True)))
 
 
 class _Principal(NamedTuple):

@@ -59,8 +59,8 @@ def markov_residual(law: Law, evidence: Evidence) -> Audit:
     past = np.concatenate([states[:, starts - lag] - states[:, starts] for lag in LAGS], -1)
     half = np.random.default_rng(7).permutation(trajectories) % 2 == 0
     without, with_past = (
-        0.5 * sum(_unexplained(given, target, mask) for mask in (half, ~half))
-        for given in (present, np.concatenate([present, past], -1))
+        0.5 * sum(_unexplained(predictors, target, mask) for mask in (half, ~half))
+        for predictors in (present, np.concatenate([present, past], -1))
     )
     spread = float(np.mean(np.var(moved, axis=(0, 1))))
     own = 100 * float(np.sqrt(np.mean(target**2) / spread))

@@ -53,11 +53,11 @@ def over_intervals(law: Law, evidence: Evidence) -> Intervals:
             internal = internal + dt * rates.rate
         return Intervals(dissipation.reshape(shape), (internal - start).reshape(*shape, -1))
 
-    found = integrated(data.stride)
+    coarse = integrated(data.stride)
     for halving in range(1, HALVINGS + 1):
         finer = integrated(data.stride * 2**halving)
-        total, change = finer.dissipation.sum(), (finer.dissipation - found.dissipation).sum()
+        total, change = finer.dissipation.sum(), (finer.dissipation - coarse.dissipation).sum()
         if abs(change) <= SETTLED * abs(total):
             break
-        found = finer
-    return found
+        coarse = finer
+    return coarse

@@ -32,8 +32,8 @@ def relaxed(law: Law, strain: float) -> tuple[float, float]:
         rates = law.rates(eps, alpha[None])
         return float(rates.energy[0]), -rates.driving_force[0]
 
-    found = minimize(objective, (low + high) / 2, jac=True, method="BFGS", options={"gtol": 1e-9})
-    return float(found.fun), float(law.rates(eps, found.x[None]).stress[0, 0])
+    minimum = minimize(objective, (low + high) / 2, jac=True, method="BFGS", options={"gtol": 1e-9})
+    return float(minimum.fun), float(law.rates(eps, minimum.x[None]).stress[0, 0])
 
 
 def _physics_and_energy(law: Law) -> tuple[Physics, MicroscopicEnergy] | None:
@@ -69,9 +69,9 @@ def jarzynski(law: Law, evidence: Evidence) -> Audit:
     work = (energy(x, after) - energy(x, before)).sum(1).numpy() / thermal
     variance = work.var(axis=1)
     differences = []
-    for case, each in enumerate(work):
-        shift = each.min()
-        estimate = shift - np.log(np.mean(np.exp(shift - each)))
+    for case, case_work in enumerate(work):
+        shift = case_work.min()
+        estimate = shift - np.log(np.mean(np.exp(shift - case_work)))
         ends = [relaxed(law, float(slow.control[case, at]))[0] for at in (0, -1)]
         differences.append((ends[1] - ends[0]) / thermal - estimate)
     gentle = np.flatnonzero(variance / 2 <= LARGEST_DISSIPATION)
@@ -122,7 +122,7 @@ def response(law: Law, evidence: Evidence) -> Audit:
             name, acceptable, "equilibrium lies outside what the law was trained on"
         )
     strains, measure = strains[reached], measure[reached]
-    found = np.array([relaxed(law, float(value))[1] for value in strains])
+    stress_relaxed = np.array([relaxed(law, float(value))[1] for value in strains])
     detail = f"relative L2 error in % of the relaxed stress at {len(strains)} strains in "
     detail += f"[{strains[0]:.3g}, {strains[-1]:.3g}]"
     if not law.averaged:
@@ -133,9 +133,9 @@ def response(law: Law, evidence: Evidence) -> Audit:
         single = boltzmann.chain_force(measure, None)
         detail += (
             f", against a chain of {springs} springs; against one spring under constant force: "
-            f"{relative_error(found, single):.3g} %"
+            f"{relative_error(stress_relaxed, single):.3g} %"
         )
-    return Audit.compare(name, relative_error(found, exact), acceptable, detail)
+    return Audit.compare(name, relative_error(stress_relaxed, exact), acceptable, detail)
 
 
 def _trained_on(law: Law, replicas: FloatArray) -> BoolArray:

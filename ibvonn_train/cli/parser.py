@@ -321,5 +321,5 @@ def _place(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if "site-packages" not in f.filename and "<" not in f.filename]
     last = (own or frames)[-1]
-    said = " ".join(str(error).split())
-    return f"{last.filename}:{last.lineno}: {type(error).__name__}{f': {said}' if said else ''}"
+    text = " ".join(str(error).split())
+    return f"{last.filename}:{last.lineno}: {type(error).__name__}{f': {text}' if text else ''}"

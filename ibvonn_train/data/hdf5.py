@@ -216,23 +216,23 @@ def unreadable(path: str | Path, error: Exception) -> ValueError:
     A file that is being written is locked, marked as open, or shorter than its own record of its
     length.
     """
-    said = " ".join(str(error).split())
+    text = " ".join(str(error).split())
     busy = isinstance(error, OSError) and error.errno in (errno.EAGAIN, errno.EACCES)
-    if (busy and "lock" in said) or "already open for" in said:
+    if (busy and "lock" in text) or "already open for" in text:
         return ValueError(
-            f"{path}: must not be open for writing in another program, which it is ({said}). Read "
+            f"{path}: must not be open for writing in another program, which it is ({text}). Read "
             "it when that program has closed it."
         )
     if isinstance(error, PermissionError):
-        return ValueError(f"{path}: must be readable to you; it is not ({said}).")
-    if "truncated" in said:
+        return ValueError(f"{path}: must be readable to you; it is not ({text}).")
+    if "truncated" in text:
         return ValueError(
             f"{path}: must be complete; it is shorter than it says, truncated or still being "
-            f"written ({said}). Wait for the program that writes it, or copy it again from where "
+            f"written ({text}). Wait for the program that writes it, or copy it again from where "
             "it is whole."
         )
     return ValueError(
-        f"{path}: must be a readable HDF5 file; HDF5 says: {said}. Keep the file, and check that "
+        f"{path}: must be a readable HDF5 file; HDF5 says: {text}. Keep the file, and check that "
         "it is HDF5, that its copy is whole and that nobody is writing it."
     )
 
@@ -259,16 +259,16 @@ def _fields(file: h5py.File, group: str, path: Path) -> dict[str, Any]:
             f"must have the datasets {', '.join(REQUIRED_DATASETS)}; missing: {absent}."
         )
     microstate: h5py.Dataset = stored["microstate"]
-    small = {name: each for name, each in stored.items() if each and name != "microstate"}
+    small = {name: dataset for name, dataset in stored.items() if dataset and name != "microstate"}
     instants = math.prod(microstate.shape[:3])
-    for name, each in small.items():
-        if each.size > max(instants, 1):  # before it is read
+    for name, dataset in small.items():
+        if dataset.size > max(instants, 1):  # before it is read
             raise ValueError(
                 f"{name} must match microstate of shape {microstate.shape}; found shape "
-                f"{each.shape}."
+                f"{dataset.shape}."
             )
-        require_memory(name, 8 * each.size, "The shape of the dataset is wrong, or store less.")
-    arrays = {name: np.asarray(each[()], np.float64) for name, each in small.items()}
+        require_memory(name, 8 * dataset.size, "The shape of the dataset is wrong, or store less.")
+    arrays = {name: np.asarray(dataset[()], np.float64) for name, dataset in small.items()}
     time_step = _number(part, "time_step", float)
     if small["time"].dtype.itemsize < 8 and small["time"].dtype.kind == "f":
         arrays["time"] = _on_steps(arrays["time"], time_step)
@@ -309,27 +309,27 @@ def _own(part: h5py.Group, name: str) -> Any:
 
 def _dataset(part: h5py.Group, name: str) -> h5py.Dataset | None:
     """Return a dataset of numbers that lies in the file, not read yet; None where it is missing."""
-    found = _own(part, name)
-    if not isinstance(found, h5py.Dataset):
+    item = _own(part, name)
+    if not isinstance(item, h5py.Dataset):
         return None
-    if found.is_virtual or found.external:
+    if item.is_virtual or item.external:
         raise ValueError(
             f"{name} must lie in the file itself; its values are in other files. Copy them into "
             "the file."
         )
-    if found.dtype.kind not in "fiu" or found.dtype == np.float16:
+    if item.dtype.kind not in "fiu" or item.dtype == np.float16:
         raise ValueError(
-            f"{name} must hold numbers of at least single precision; found the type {found.dtype}."
+            f"{name} must hold numbers of at least single precision; found the type {item.dtype}."
         )
-    if found.shape is None:
+    if item.shape is None:
         raise ValueError(f"{name} must hold numbers; found an empty dataset.")
-    packed = [key for key in ("scale_factor", "add_offset") if key in found.attrs]
+    packed = [key for key in ("scale_factor", "add_offset") if key in item.attrs]
     if packed:
         raise ValueError(
             f"{name} must hold the values themselves; its attributes {packed} say that they are "
             "packed. Write them unpacked."
         )
-    return found
+    return item
 
 
 def _on_steps(time: npt.NDArray[np.float64], time_step: float) -> npt.NDArray[np.float64]:
@@ -353,10 +353,10 @@ def _text(part: h5py.Group, name: str) -> str:
 
 
 def _number(part: h5py.Group, name: str, kind: type[int] | type[float]) -> Any:
-    found = part.attrs[name]
-    values = np.asarray(found)  # some programs write a number as an array of one
+    value = part.attrs[name]
+    values = np.asarray(value)  # some programs write a number as an array of one
     if values.dtype.kind not in "fiu" or values.size != 1 or not np.isfinite(values).all():
-        raise ValueError(f"attribute {name} must be a number; found {shown(found)}.")
+        raise ValueError(f"attribute {name} must be a number; found {shown(value)}.")
     return kind(values.item())
 
 

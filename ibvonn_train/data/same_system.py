@@ -28,9 +28,9 @@ def require_alike(ensembles: Sequence[TrajectoryEnsemble], names: Sequence[objec
     names = names or [f"ensemble {number}" for number in range(len(ensembles))]
     reference = _identity(ensembles[0])
     for name, ensemble in zip(names[1:], ensembles[1:], strict=True):
-        found = _identity(ensemble)
-        for key in sorted(reference.keys() | found.keys()):
-            here, there = found.get(key), reference.get(key)
+        identity = _identity(ensemble)
+        for key in sorted(reference.keys() | identity.keys()):
+            here, there = identity.get(key), reference.get(key)
             if not same(here, there):
                 raise ValueError(
                     f"{name}: must be of the same system, parameters and units as {names[0]} to "

@@ -91,8 +91,8 @@ class ClosedFormReference:
     def rates(self, strain: npt.ArrayLike, internal: npt.ArrayLike) -> Rates[FloatArray]:
         """Return f, σ, g and α̇."""
         with torch.no_grad():
-            found = [v.numpy() for v in self._rates(_tensor(strain), _tensor(internal))]
-        return Rates(found[0][:, 0], *found[1:])
+            values = [v.numpy() for v in self._rates(_tensor(strain), _tensor(internal))]
+        return Rates(values[0][:, 0], *values[1:])
 
     def dual_dissipation(
         self, force: npt.ArrayLike, strain: npt.ArrayLike, internal: npt.ArrayLike
@@ -116,13 +116,15 @@ class ClosedFormReference:
     ) -> FloatArray:
         """Return ln q of one Gaussian in each well, ``(n_state, n_sample)``."""
         wells = self._wells(strain, internal)
-        found: FloatArray = mixture_log_density(_tensor(microstate), *wells).numpy()
-        return found
+        log_density: FloatArray = mixture_log_density(_tensor(microstate), *wells).numpy()
+        return log_density
 
     def sample(self, noise: FloatArray, strain: FloatArray, internal: FloatArray) -> FloatArray:
         """Return microstates of the shape of ``noise``."""
-        found: FloatArray = mixture_quantile(_tensor(noise), *self._wells(strain, internal)).numpy()
-        return found
+        microstate: FloatArray = mixture_quantile(
+            _tensor(noise), *self._wells(strain, internal)
+        ).numpy()
+        return microstate
 
     def _wells(self, strain: FloatArray, internal: FloatArray) -> tuple[Tensor, Tensor, Tensor]:
         """Return ln w, m and s of the wells: p of the springs are one well distance longer.
@@ -150,8 +152,8 @@ def fitted_reference(training: TrajectoryEnsemble) -> ClosedFormReference:
         run = roll_out(reference, training, measured, drives=("end",))["end"]
         return relative_error(run.strain, measured.strain)
 
-    found = minimize_scalar(error, bounds=(np.log(0.05), np.log(1.0)), options={"xatol": 0.01})
-    return ClosedFormReference(training, float(np.exp(found.x)))
+    minimum = minimize_scalar(error, bounds=(np.log(0.05), np.log(1.0)), options={"xatol": 0.01})
+    return ClosedFormReference(training, float(np.exp(minimum.x)))
 
 
 def _tensor(value: npt.ArrayLike) -> torch.Tensor:

@@ -134,11 +134,11 @@ class ExportedLaw:
             opened = self._sessions[graph] = session(
                 read_listed(self.directory, self.manifest, f"{graph}.onnx")
             )
-        wanted = {entry.name for entry in opened.get_inputs()}
+        names = {entry.name for entry in opened.get_inputs()}
         feed = {
             key: np.ascontiguousarray(value, dtype=np.float64)
             for key, value in inputs.items()
-            if key in wanted
+            if key in names
         }
         values: list[FloatArray] = opened.run(None, feed)
         return values

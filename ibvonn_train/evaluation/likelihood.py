@@ -33,7 +33,7 @@ def negative_log_likelihood(
     x = data.microstate[case, at, site].astype(np.float64)
     strain, internal = measured.strain[case, at, site], measured.internal[case, at, site]
     learned = -law.log_density(x, strain, internal).mean()
-    found = {"negative_log_likelihood": float(learned)}
+    nats = {"negative_log_likelihood": float(learned)}
     exact = exact_trap_of(data)
     if exact is not None:
         start = data.microstate[:, 0, 0, :, 0].astype(np.float64)
@@ -46,8 +46,8 @@ def negative_log_likelihood(
             start.var(-1),
         )
         true = _gaussian(x[..., 0], mean[case, at, None], variance[case, at, None])
-        found["excess_over_true_density"] = float(learned - true)
-    return found
+        nats["excess_over_true_density"] = float(learned - true)
+    return nats
 
 
 def _gaussian(x: FloatArray, mean: FloatArray, variance: FloatArray) -> float:

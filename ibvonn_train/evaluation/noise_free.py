@@ -108,9 +108,9 @@ def noise_free_means(
         many = repeat_from_first(
             one, factor=factor, seed=seed + case, system=system, progress=progress
         )
-        for law, found in zip(laws, parts, strict=True):
-            found.append(repeated_mean(law, many, one))
-    return [_joined(found) for found in parts]
+        for law, blocks in zip(laws, parts, strict=True):
+            blocks.append(repeated_mean(law, many, one))
+    return [_joined(blocks) for blocks in parts]
 
 
 def _joined(parts: Sequence[Trajectories]) -> Trajectories:

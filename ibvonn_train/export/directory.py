@@ -64,8 +64,8 @@ def _state(directory: Path) -> list[tuple[str, int, int]]:
     """What tells whether a run has written into a directory."""
     if not directory.is_dir():
         return []
-    found = [(path.name, path.lstat()) for path in directory.iterdir()]
-    return sorted((name, stat.st_ino, stat.st_mtime_ns) for name, stat in found)
+    entries = [(path.name, path.lstat()) for path in directory.iterdir()]
+    return sorted((name, stat.st_ino, stat.st_mtime_ns) for name, stat in entries)
 
 
 @contextmanager
@@ -88,19 +88,19 @@ def require_replaceable(directory: Path) -> None:
         return
     if not directory.is_dir():
         raise FileExistsError(f"{directory}: is a file; choose another directory for the export.")
-    found = {path.name for path in directory.iterdir()}
-    if not found:
+    names = {path.name for path in directory.iterdir()}
+    if not names:
         return
     try:
         manifest = parse_json(read_file(directory / MANIFEST, LARGEST_MANIFEST))
         listed = {MANIFEST, *manifest["files"], *DERIVED}
     except (OSError, ValueError, KeyError, TypeError):
         raise FileExistsError(
-            f"{directory}: exists and is not an exported model (found: {sorted(found)[:8]}), so it "
+            f"{directory}: exists and is not an exported model (found: {sorted(names)[:8]}), so it "
             "is not overwritten. Choose another directory, or remove it yourself."
         ) from None
-    if found - listed:
+    if names - listed:
         raise FileExistsError(
             f"{directory}: holds files that its manifest does not list "
-            f"({sorted(found - listed)[:8]}), which an export would delete. Move them away first."
+            f"({sorted(names - listed)[:8]}), which an export would delete. Move them away first."
         )

@@ -101,13 +101,13 @@ class Description:
 def package_versions() -> dict[str, str]:
     """Versions of Python and of the packages that decide the numbers of an export."""
     names = ("ibvonn", "torch", "nflows", "numpy", "onnx", "onnxruntime")
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name in names:
         try:
-            found[name] = importlib.metadata.version(name)
+            versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def build(law: ConstitutiveLaw, about: Description) -> dict[str, Any]:

@@ -97,5 +97,5 @@ def _units(units: Mapping[str, str]) -> str:
 
 
 def _counts(verdicts: Iterable[str]) -> str:
-    found = list(verdicts)
-    return ", ".join(f"{found.count(verdict)} {verdict}" for verdict in dict.fromkeys(found))
+    every = list(verdicts)
+    return ", ".join(f"{every.count(verdict)} {verdict}" for verdict in dict.fromkeys(every))

@@ -73,10 +73,10 @@ def evaluate(graph: str, module: nn.Module, inputs: Arrays, outputs: Sequence[st
     with torch.no_grad():
         values = module(*(torch.tensor(value, dtype=torch.float64) for value in inputs.values()))
     values = values if isinstance(values, tuple) else (values,)
-    found = {f"{graph}.in.{key}": value for key, value in inputs.items()}
+    arrays = {f"{graph}.in.{key}": value for key, value in inputs.items()}
     for key, value in zip(outputs, values, strict=True):
-        found[f"{graph}.out.{key}"] = value.numpy()
-    return found
+        arrays[f"{graph}.out.{key}"] = value.numpy()
+    return arrays
 
 
 def graph_arrays(reference: Arrays, graph: str, side: str) -> Arrays:

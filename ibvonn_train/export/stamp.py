@@ -53,7 +53,7 @@ def _stamped_onnx(content: bytes, metadata: dict[str, str]) -> bytes:
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, metadata)
     used = set(inputs_of(model.graph.node))
-    kept = [each for each in model.graph.initializer if each.name in used]
+    kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
     del model.graph.initializer[:]
     model.graph.initializer.extend(kept)
     stamped: bytes = model.SerializeToString()

@@ -115,30 +115,30 @@ def _microscopic_graphs(
     averaged: bool,
 ) -> Sequence[tuple[str, Graph]]:
     m, n = law.strain_size, law.internal_size
-    found = []
+    graphs = []
     if encoder is not None:
         outputs: dict[str, Shape] = {"statev": ["nstates", n]}
         if averaged:
             outputs["strain"] = ["nstates", m]
         inputs: dict[str, Shape] = {"microstate": ["nstates", "nreplicas", n_x]}
-        found.append(("encoder", Graph(encoder, inputs, outputs)))
+        graphs.append(("encoder", Graph(encoder, inputs, outputs)))
     if decoder is not None:
         sample: Shape = ["nstates", "nsamples", n_x]
         state: dict[str, Shape] = {"strain": ["nstates", m], "statev": ["nstates", n]}
         density: dict[str, Shape] = {"log_density": ["nstates", "nsamples"]}
-        found.append(
+        graphs.append(
             (
                 "decoder_log_density",
                 Graph(decoder.log_density, {"microstate": sample, **state}, density),
             )
         )
-        found.append(
+        graphs.append(
             (
                 "decoder_sample",
                 Graph(decoder.sample, {"noise": sample, **state}, {"microstate": sample}),
             )
         )
-    return found
+    return graphs
 
 
 def _microscopic_inputs(graph: Graph, law: ConstitutiveLaw) -> Arrays:
@@ -159,12 +159,12 @@ def _require_rest(law: ConstitutiveLaw, reference: Arrays) -> None:
     """Hosts start from zero state: the force that drives the internal variables vanishes there."""
     zero = [np.zeros((1, size)) for size in (law.strain_size, law.internal_size)]
     inputs = dict(zip(("strain", "statev"), zero, strict=True))
-    found = evaluate("rates", law.rates(), inputs, RATES_OUTPUTS)["rates.out.driving_force"]
+    force = evaluate("rates", law.rates(), inputs, RATES_OUTPUTS)["rates.out.driving_force"]
     typical = np.max(np.abs(reference["rates.out.driving_force"]), initial=0.0)
-    if not np.max(np.abs(found)) <= REST_TOLERANCE * typical:
+    if not np.max(np.abs(force)) <= REST_TOLERANCE * typical:
         raise ValueError(
             "export: the law must be at rest at zero strain and internal variables, where hosts "
-            f"start; the driving force there is {np.max(np.abs(found)):.3g}, typical inside the "
+            f"start; the driving force there is {np.max(np.abs(force)):.3g}, typical inside the "
             f"envelope is {typical:.3g}. Shift the internal variables (or the linear part of f)."
         )
 

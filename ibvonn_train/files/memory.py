@@ -49,7 +49,7 @@ def _of_containers() -> list[int | None]:
     """Return what the limits of control groups leave, of version 2 and 1; caches can be dropped."""
     root, free = Path("/sys/fs/cgroup"), []
     for folder, limit, used in (
-        *((each, "memory.max", "anon") for each in _groups(root)),
+        *((group, "memory.max", "anon") for group in _groups(root)),
         (root / "memory", "memory.limit_in_bytes", "total_rss"),
     ):
         try:
@@ -69,7 +69,7 @@ def _groups(root: Path) -> list[Path]:
     except OSError:
         return [root]
     group = root / name
-    return [root, *(each for each in (group, *group.parents) if root in each.parents)]
+    return [root, *(folder for folder in (group, *group.parents) if root in folder.parents)]
 
 
 def _entry(path: Path, name: str) -> int | None:
@@ -77,5 +77,5 @@ def _entry(path: Path, name: str) -> int | None:
         lines = path.read_text().splitlines()
     except OSError:
         return None
-    found = [line.split() for line in lines]
-    return next((int(words[1]) for words in found if words and words[0] == name), None)
+    rows = [line.split() for line in lines]
+    return next((int(words[1]) for words in rows if words and words[0] == name), None)

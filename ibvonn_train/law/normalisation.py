@@ -39,8 +39,8 @@ class Normalisation(Generic[Array]):
             states: Raw variables, shape ``(..., n_α)``, usually those of the training set.
         """
         if isinstance(states, np.ndarray):
-            found = Normalisation.of(torch.as_tensor(states))
-            return cls(found.shift.numpy(), found.matrix.numpy())
+            normalisation = Normalisation.of(torch.as_tensor(states))
+            return cls(normalisation.shift.numpy(), normalisation.matrix.numpy())
         raw = states.reshape(-1, states.shape[-1])
         shift = raw.mean(0)
         centred = raw - shift

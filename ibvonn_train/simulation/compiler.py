@@ -103,5 +103,5 @@ def _compile(command: list[str], built: Path) -> None:
     whole = [*command, "-shared", "-fPIC", "-o", str(built), str(SOURCE), "-lm"]
     result = subprocess.run(whole, capture_output=True, text=True, check=False)
     if result.returncode:
-        said = [line for line in result.stderr.splitlines() if line.strip()] or ["no message"]
-        raise CompilerError(f"`{shlex.join(command)}` failed with: {said[0]}")
+        lines = [line for line in result.stderr.splitlines() if line.strip()] or ["no message"]
+        raise CompilerError(f"`{shlex.join(command)}` failed with: {lines[0]}")

@@ -91,17 +91,17 @@ def _shape(system: MicroscopicSystem, probe: Tensor, λ: Tensor) -> tuple[int, i
     microstate = system.microstate(probe, λ)
     degrees = probe.shape[1] if probe.ndim == 3 else 0
     sites, size = (microstate.shape[1], microstate.shape[3]) if microstate.ndim == 4 else (0, 0)
-    for name, found, wanted in (
+    for name, array, expected in (
         ("start", probe, (1, degrees, 2)),
         ("microstate", microstate, (1, sites, 2, size)),
         ("energy", system.energy(probe, λ), (1, 2)),
         ("external_force", system.external_force(probe, λ, torch.zeros_like(λ)), (1,)),
         ("site_force", system.site_force(probe, λ), (1, sites)),
     ):
-        if found is not None and (tuple(found.shape) != wanted or 0 in wanted):
+        if array is not None and (tuple(array.shape) != expected or 0 in expected):
             raise ValueError(
                 f"{system.name}: {name} of one protocol and 2 replicas must have the shape "
-                f"{SHAPES[name]}; found {tuple(found.shape)}."
+                f"{SHAPES[name]}; found {tuple(array.shape)}."
             )
     return sites, size
 

@@ -150,8 +150,8 @@ def _plan(
     if dtype not in (torch.float32, torch.float64):
         raise ValueError(f"simulate: dtype must be float32 or float64; found {dtype}.")
     fine: FloatArray = np.arange(steps * stride + 1, dtype=np.float64) * np.float64(time_step)
-    control = np.stack([each.value(fine) for each in protocols])
-    control_rate = np.stack([each.rate(fine) for each in protocols])
+    control = np.stack([protocol.value(fine) for protocol in protocols])
+    control_rate = np.stack([protocol.rate(fine) for protocol in protocols])
     for what, values in (("λ(t)", control), ("its rate", control_rate)):
         for protocol, row in zip(protocols, values, strict=True):
             if row.shape != fine.shape or not np.isfinite(row).all():

@@ -112,9 +112,9 @@ class SimulationConfig:
         Raises:
             ConfigError: If there is none.
         """
-        for each in self.sets:
-            if each.name == name:
-                return each
+        for protocol_set in self.sets:
+            if protocol_set.name == name:
+                return protocol_set
         raise ConfigError(
             f"simulation.sets: has no set {name!r}; its sets are {[s.name for s in self.sets]}."
         )

@@ -110,10 +110,10 @@ def running(path: Path) -> Iterator[None]:
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__)
                  if Path(frame.filename) == path]  # fmt: skip
         line = error.lineno if isinstance(error, SyntaxError) else (lines or [None])[-1]
-        said = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())
+        text = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())
         raise ConfigError(
             f"{path}{f':{line}' if line else ''}: must run; it stops with "
-            f"{type(error).__name__}{f': {said}' if said else ''}."
+            f"{type(error).__name__}{f': {text}' if text else ''}."
         ) from error
 
 
@@ -133,19 +133,19 @@ def system_of_record(
         ConfigError: If the record does not fit the class, or the class the record.
     """
     try:
-        made = maker.of_record(system, recorded, drive)
+        built = maker.of_record(system, recorded, drive)
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise ConfigError(f"{place}: {error}") from error
-    require_system(made, system, recorded, place)
-    return made
+    require_system(built, system, recorded, place)
+    return built
 
 
 def require_system(
-    made: MicroscopicSystem, system: str, recorded: dict[str, Any], place: str
+    system_made: MicroscopicSystem, system: str, recorded: dict[str, Any], place: str
 ) -> None:
     """Raise :class:`ConfigError` where a system is not the one that data record."""
     try:
-        made.require_recorded(system, recorded)
+        system_made.require_recorded(system, recorded)
     except ValueError as error:
         raise ConfigError(f"{place}: {error}") from error
 
@@ -168,13 +168,13 @@ def own_system(name: str, folder: Path) -> type[MicroscopicSystem]:
     module = importlib.util.module_from_spec(spec)
     with running(path):
         spec.loader.exec_module(module)
-    found = getattr(module, member, None)
-    if not (isinstance(found, type) and issubclass(found, MicroscopicSystem)):
+    maker = getattr(module, member, None)
+    if not (isinstance(maker, type) and issubclass(maker, MicroscopicSystem)):
         raise ConfigError(
             f"simulation.system: {path} must define a class {member!r} derived from "
             "ibvonn_train.simulation.MicroscopicSystem."
         )
-    return found
+    return maker
 
 
 def build_protocols(config: SimulationConfig, chosen: SetConfig) -> list[Protocol]:
@@ -183,29 +183,31 @@ def build_protocols(config: SimulationConfig, chosen: SetConfig) -> list[Protoco
     Raises:
         ConfigError: If a kind or one of its arguments is unknown.
     """
-    made: list[Protocol] = []
+    protocols: list[Protocol] = []
     for number, table in enumerate(chosen.protocols):
         place = f"simulation.sets.{chosen.name}.protocols[{number}]"
         arguments = dict(table)
         kind = arguments.pop("kind", None)
         kind = kind if isinstance(kind, str) else shown(kind)
         if kind == "paper":
-            made += _paper(config.system, arguments, place)
+            protocols += _paper(config.system, arguments, place)
         elif kind in FAMILIES:
-            made += build(FAMILIES[kind], {"duration": chosen.duration, **arguments}, place)
+            protocols += build(FAMILIES[kind], {"duration": chosen.duration, **arguments}, place)
         elif kind in KINDS:
-            made += [build(KINDS[kind], each, place) for each in _expanded(kind, arguments, place)]
+            protocols += [
+                build(KINDS[kind], table, place) for table in _expanded(kind, arguments, place)
+            ]
         elif kind in FORMER_KINDS:
             raise ConfigError(f"{place}: kind {kind!r} is now called {FORMER_KINDS[kind]!r}.")
         else:
             kinds = ["paper", *FAMILIES, *KINDS]
             raise ConfigError(f"{place}: kind must be one of {kinds}; got {kind!r}.")
-    return made
+    return protocols
 
 
 def _paper(system: str, arguments: dict[str, Any], place: str) -> tuple[Protocol, ...]:
     parts = [item.name for item in fields(families.Split)]
-    papers = {name: each.paper for name, each in SYSTEMS.items() if each.paper is not None}
+    papers = {name: entry.paper for name, entry in SYSTEMS.items() if entry.paper is not None}
     if system not in papers or set(arguments) != {"part"} or arguments["part"] not in parts:
         raise ConfigError(
             f"{place}: kind 'paper' needs one of the systems {list(papers)} and a part, one of "

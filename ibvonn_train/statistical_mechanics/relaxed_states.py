@@ -36,8 +36,8 @@ class EquilibriumStates:
     def to(self, device: torch.device) -> EquilibriumStates:
         """Return the same on another device."""
         absolute, centred = (
-            EmpiricalMeasure(each.nodes.to(device), each.weights.to(device))
-            for each in (self.measures.absolute, self.measures.centred)
+            EmpiricalMeasure(measure.nodes.to(device), measure.weights.to(device))
+            for measure in (self.measures.absolute, self.measures.centred)
         )
         strain, stress = self.strain.to(device), self.stress.to(device)
         return EquilibriumStates(strain, stress, Measures(absolute, centred))

@@ -44,11 +44,11 @@ def load(path: str | Path) -> dict[str, Any]:
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"{path}: is not a readable checkpoint: {reason}") from None
-    found = content.get("format") if isinstance(content, dict) else None
-    if not isinstance(found, int):
+    version = content.get("format") if isinstance(content, dict) else None
+    if not isinstance(version, int):
         raise CheckpointError(f"{path}: is not a checkpoint of this package: it has no format.")
-    if found > FORMAT:
+    if version > FORMAT:
         raise CheckpointError(
-            f"{path}: has format {found}; this version reads up to {FORMAT}. Update the package."
+            f"{path}: has format {version}; this version reads up to {FORMAT}. Update the package."
         )
     return content

@@ -328,12 +328,12 @@ def _scales(blocks: Sequence[Block], kind: StrainKind) -> Scales:
     absolute = _moments([block.measures.absolute for block in blocks])
     centred = _moments([block.measures.centred for block in blocks])
     decoder = centred if kind == "averaged" else absolute
-    found = Scales(strain.mean(0), strain.std(0), stress.std(0), *absolute, *decoder, centred[1])
+    scales = Scales(strain.mean(0), strain.std(0), stress.std(0), *absolute, *decoder, centred[1])
     for name, scale, size in (
-        ("strain", found.strain_scale, strain),
-        ("stress", found.stress_scale, stress),
-        ("microstate", found.microstate_scale, absolute[0]),
-        ("spread of the replicas", found.centred_scale, absolute[0]),
+        ("strain", scales.strain_scale, strain),
+        ("stress", scales.stress_scale, stress),
+        ("microstate", scales.microstate_scale, absolute[0]),
+        ("spread of the replicas", scales.centred_scale, absolute[0]),
     ):
         # What is left of a constant is the round-off of its mean.
         if not bool((scale > 1e-13 * size.abs().max()).all()):
@@ -342,7 +342,7 @@ def _scales(blocks: Sequence[Block], kind: StrainKind) -> Scales:
                 f"deviation is the unit of the law; found {scale.tolist()}. Add protocols in which "
                 "it does."
             )
-    return found
+    return scales
 
 
 def _moments(measures: Sequence[EmpiricalMeasure]) -> tuple[Tensor, Tensor]:

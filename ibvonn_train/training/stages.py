@@ -156,7 +156,7 @@ class StageRun:
         """
         wrong = [name for name, value in record.items() if not math.isfinite(value)]
         gradients = [p.grad for p in self.parameters if p.grad is not None]
-        if not wrong and all(bool(each.isfinite().all()) for each in gradients):
+        if not wrong and all(bool(gradient.isfinite().all()) for gradient in gradients):
             return
         raise FloatingPointError(
             f"training: the loss and its gradient must be finite; in step {self.step} of stage "

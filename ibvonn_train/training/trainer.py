@@ -292,10 +292,10 @@ def _read_checkpoint(
     content = checkpoint.load(path)
     if content.get("kind") != "checkpoint":
         raise checkpoint.CheckpointError(f"{path}: is not a checkpoint of a training run.")
-    found, wanted = content["config"], config.resolved()
-    differing = [key for key in wanted if key != "stages" and found.get(key) != wanted[key]]
+    recorded, resolved = content["config"], config.resolved()
+    differing = [key for key in resolved if key != "stages" and recorded.get(key) != resolved[key]]
     begun = content["stage"] + bool(content["run"])  # what lies ahead may change
-    if found["stages"][:begun] != wanted["stages"][:begun]:
+    if recorded["stages"][:begun] != resolved["stages"][:begun]:
         differing.append("stages that have begun")
     if differing:
         raise checkpoint.CheckpointError(

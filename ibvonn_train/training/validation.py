@@ -67,7 +67,7 @@ def rollout_verdict(law: LearnedLaw, data: TrainingSet, physics: Physics) -> dic
     show: a law that fails here has learned rates and stresses at the measured states, and leaves
     these states when it goes its own way. α is not compared: its noise depends on the replicas.
     """
-    found: dict[str, list[float]] = {}
+    errors_of: dict[str, list[float]] = {}
     for block in (*data.training, *data.validation):
         internal = block.series(law.encoder.normalisation(law.encoder.raw_mean(block.measures)))
         references = {"stress": block.stress}
@@ -77,8 +77,10 @@ def rollout_verdict(law: LearnedLaw, data: TrainingSet, physics: Physics) -> dic
             for name, reference in references.items():
                 away = getattr(result, name) - reference
                 constant = (reference - reference.mean((0, 1, 2))).norm()
-                found.setdefault(f"{drive} {name}", []).append(100 * float(away.norm() / constant))
-    errors = {key: float(np.max(values)) for key, values in found.items()}  # NaN is the largest
+                errors_of.setdefault(f"{drive} {name}", []).append(
+                    100 * float(away.norm() / constant)
+                )
+    errors = {key: float(np.max(values)) for key, values in errors_of.items()}  # NaN is the largest
     value = float(np.max(list(errors.values())))
     words = ", ".join(f"{key} {error:.3g}" for key, error in errors.items())
     return {
@@ -112,9 +114,9 @@ def advice(verdict: dict[str, Any], config: TrainingConfig) -> str:
 def decoder_negative_log_likelihood(law: LearnedLaw, block: Block) -> float:
     """Return −⟨ln q⟩ of the decoder over some states, in nats per replica."""
     generator = torch.Generator().manual_seed(5)
-    some = block.pick(torch.randperm(block.states, generator=generator)[:STATES])
-    internal = law.encoder.normalisation(law.encoder.raw_mean(some.measures))
+    states = block.pick(torch.randperm(block.states, generator=generator)[:STATES])
+    internal = law.encoder.normalisation(law.encoder.raw_mean(states.measures))
     averaged = law.strain_kind == "averaged"
-    measure = some.measures.centred if averaged else some.measures.absolute
+    measure = states.measures.centred if averaged else states.measures.absolute
     log_density = law.decoder.log_density(measure.positions(), internal)
     return float(negative_log_likelihood(measure, log_density).mean())

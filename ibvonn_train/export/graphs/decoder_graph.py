@@ -26,22 +26,22 @@ class MaskedNetwork(nn.Module):
 
     initial_bias: Tensor
 
-    def __init__(self, made: Any, size: int) -> None:
+    def __init__(self, network: Any, size: int) -> None:
         super().__init__()
-        if made.use_residual_blocks or made.activation is not torch.tanh:
+        if network.use_residual_blocks or network.activation is not torch.tanh:
             raise ValueError(
                 "export: decoder: the masked networks must have feed-forward blocks and tanh; "
                 "build them with use_residual_blocks=False, activation=torch.tanh."
             )
-        self.size, self.blocks = size, len(made.blocks)
-        initial = made.initial_layer
+        self.size, self.blocks = size, len(network.blocks)
+        initial = network.initial_layer
         self._store("initial", (initial.weight * initial.mask).T, initial.bias)
-        self._store("context", made.context_layer.weight.T, made.context_layer.bias)
-        for i, block in enumerate(made.blocks):
+        self._store("context", network.context_layer.weight.T, network.context_layer.bias)
+        for i, block in enumerate(network.blocks):
             if block.batch_norm is not None:
                 raise ValueError("export: decoder: batch normalisation is not known; leave it out.")
             self._store(f"block{i}", (block.linear.weight * block.linear.mask).T, block.linear.bias)
-        final = made.final_layer
+        final = network.final_layer
         weights = (final.weight * final.mask).reshape(size, -1, final.weight.shape[1])
         for i, (weight, bias) in enumerate(zip(weights, final.bias.reshape(size, -1), strict=True)):
             self._store(f"final{i}", weight.T, bias)

@@ -98,23 +98,23 @@ def runtimes_of(directory: Path) -> dict[str, Runtime]:
     Raises:
         ValueError: If the directory is not an unaltered model, or has no runtime to compare with.
     """
-    manifest, found = manifests.read(directory), {}
+    manifest, rows = manifests.read(directory), {}
     listed = manifest["files"]
     if "parameters.npz" in listed:
         law = ConstitutiveLaw.of(
             LawParameters.of(read_arrays(directory, manifest, "parameters.npz"))
         )
-        found["torch"] = torch_runtime(law.update())
+        rows["torch"] = torch_runtime(law.update())
     if "constitutive.pt" in listed:
         content = read_listed(directory, manifest, "constitutive.pt")
-        found["torchscript"] = torch_runtime(torchscript.load(content))
-    if not found:
+        rows["torchscript"] = torch_runtime(torchscript.load(content))
+    if not rows:
         raise ValueError(
             f"{directory}: has neither parameters.npz nor constitutive.pt, from which torch would "
             "take the law that the others are compared with. Export the model again."
         )
-    found["onnx"] = onnx_runtime(read_listed(directory, manifest, "constitutive.onnx"))
-    return found
+    rows["onnx"] = onnx_runtime(read_listed(directory, manifest, "constitutive.onnx"))
+    return rows
 
 
 def verify(
@@ -160,8 +160,8 @@ def verify(
         allowed = BEYOND_FACTOR * tolerance if states == "beyond" else tolerance
         for name, runtime in compared.items():
             if stored or runtime is not standard:
-                found = _in_blocks(runtime, inputs)
-                row = _compare(name, states, found, expected, allowed, converged_at)
+                values = _in_blocks(runtime, inputs)
+                row = _compare(name, states, values, expected, allowed, converged_at)
                 rows.append(row)
     return sorted(rows, key=lambda row: list(compared).index(row.runtime))
 
@@ -176,12 +176,12 @@ def _in_blocks(runtime: Runtime, inputs: Arrays) -> Arrays:
 
 
 def _compare(
-    name: str, states: str, found: Arrays, expected: Arrays, allowed: float, converged_at: float
+    name: str, states: str, values: Arrays, expected: Arrays, allowed: float, converged_at: float
 ) -> RuntimeAgreement:
     accepted = expected["residual"][:, 0] <= converged_at
-    same = np.array_equal(accepted, found["residual"].reshape(-1) <= converged_at)
+    same = np.array_equal(accepted, values["residual"].reshape(-1) <= converged_at)
     gaps = {
-        key: relative_difference(found[key][accepted], expected[key][accepted]) for key in COMPARED
+        key: relative_difference(values[key][accepted], expected[key][accepted]) for key in COMPARED
     }
     return RuntimeAgreement(
         runtime=name,

@@ -68,8 +68,8 @@ def c_runtimes(source: Path, folder: Path) -> dict[str, Callable[[Arrays], Array
     """
     compiler = shutil.which("cc")
     header = source.with_suffix(".h")
-    found = re.search(r"\b(\w+)_update\(int64_t n_points", header.read_text(encoding="utf-8"))
-    if found is None:
+    declaration = re.search(r"\b(\w+)_update\(int64_t n_points", header.read_text(encoding="utf-8"))
+    if declaration is None:
         raise ValueError(f"{header}: declares no NAME_update; write it with ibvonn-fem emit-c.")
     runtimes: dict[str, Callable[[Arrays], Arrays]] = {}
     for i, (label, flags) in enumerate(FLAGS.items()):
@@ -89,8 +89,8 @@ def c_runtimes(source: Path, folder: Path) -> dict[str, Callable[[Arrays], Array
         if done.returncode != 0:
             raise ValueError(f"{source}: does not compile with {label} ({done.stderr.strip()}).")
         opened = ctypes.CDLL(str(library))
-        runtimes[f"c {label}"] = _batched(getattr(opened, f"{found[1]}_update"))
-        runtimes[f"c scalar {label}"] = _scalar(getattr(opened, f"{found[1]}_update_point"))
+        runtimes[f"c {label}"] = _batched(getattr(opened, f"{declaration[1]}_update"))
+        runtimes[f"c scalar {label}"] = _scalar(getattr(opened, f"{declaration[1]}_update_point"))
     return runtimes
 
 

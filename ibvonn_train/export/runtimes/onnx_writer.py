@@ -199,7 +199,7 @@ class OnnxWriter:
             name,
             [value_info(key, shape) for key, shape in inputs.items()],
             [value_info(key, shape) for key, (_, shape) in outputs.items()],
-            initializer=[each for each in self._initializers.values() if each.name in used],
+            initializer=[tensor for tensor in self._initializers.values() if tensor.name in used],
         )
         model = helper.make_model(
             graph,

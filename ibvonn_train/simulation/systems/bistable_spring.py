@@ -129,12 +129,12 @@ def sample_at_force(
 ) -> Tensor:
     """Draw chains under a held force from their equilibrium; arguments as in sample_at_length."""
 
-    def propose(held: Tensor) -> tuple[Tensor, Tensor]:
-        shape = (len(held), springs)
-        bias = (held * spring.well_distance - spring.offset) / thermal_energy
-        opened = _uniform(shape, generator, held.device) < torch.sigmoid(bias)[:, None]
-        centre = opened * spring.well_distance + held[:, None] / spring.stiffness
-        noise = _normal(shape, generator, held.device)
+    def propose(elongation: Tensor) -> tuple[Tensor, Tensor]:
+        shape = (len(elongation), springs)
+        bias = (elongation * spring.well_distance - spring.offset) / thermal_energy
+        opened = _uniform(shape, generator, elongation.device) < torch.sigmoid(bias)[:, None]
+        centre = opened * spring.well_distance + elongation[:, None] / spring.stiffness
+        noise = _normal(shape, generator, elongation.device)
         return centre + (thermal_energy / spring.stiffness) ** 0.5 * noise, opened
 
     return _accepted(spring, force.double(), springs, propose)

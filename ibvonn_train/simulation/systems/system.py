@@ -168,8 +168,9 @@ class MicroscopicSystem(ABC):
         """
         arguments = [
             key
-            for key, each in inspect.signature(cls).parameters.items()
-            if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL) and key not in _ELSEWHERE
+            for key, parameter in inspect.signature(cls).parameters.items()
+            if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+            and key not in _ELSEWHERE
         ]
         unknown = [key for key in arguments if key not in parameters]
         if unknown:

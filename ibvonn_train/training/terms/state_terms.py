@@ -99,13 +99,13 @@ class StateTerms:
             measure, strain = self._decoder_measure(block), block.flat(block.strain)
             alpha = internal.detach().requires_grad_()
             values, forces = [], []
-            for some, eps in zip(torch.split(alpha, 256), torch.split(strain, 256), strict=True):
+            for states, eps in zip(torch.split(alpha, 256), torch.split(strain, 256), strict=True):
                 points = measure.nodes.expand(len(eps), *measure.nodes.shape)
-                log_density = law.decoder.log_density(points, some)
+                log_density = law.decoder.log_density(points, states)
                 value = self._flow_energy(measure, log_density, eps)
-                slope = torch.zeros_like(some)
+                slope = torch.zeros_like(states)
                 if law.internal_size:
-                    (slope,) = torch.autograd.grad(value.sum(), some)
+                    (slope,) = torch.autograd.grad(value.sum(), states)
                 values.append(value.detach())
                 forces.append(-slope)
             self._flow[block] = torch.cat(values), torch.cat(forces)
