@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from hand_written import HandWritten
 
+from ibvonn_fem.files.c_compiler import PLAIN_FLAGS
 from ibvonn_fem.kernels.base import LocalUpdate
 from ibvonn_fem.kernels.c_library import CLibraryKernel
-from ibvonn_fem.kernels.compiler import PLAIN_FLAGS
 from ibvonn_fem.kernels.onnx import OnnxKernel
 from ibvonn_train.closed_form.random_law import untrained_law
 from ibvonn_train.export.constitutive_law import ConstitutiveLaw

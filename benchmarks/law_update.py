@@ -37,8 +37,9 @@ from machine import describe_machine
 from records import write
 from timing import interleaved, pin
 
+from ibvonn_fem.files.c_compiler import FAST_FLAGS, PLAIN_FLAGS, find_compiler
 from ibvonn_fem.kernels.c_library import CLibraryKernel
-from ibvonn_fem.kernels.compiler import FAST_FLAGS, PLAIN_FLAGS, find_compiler, source_directory
+from ibvonn_fem.kernels.compiler import source_directory
 
 SIZES = ((1, 1), (6, 2))
 BATCHES = (1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ibvonn_fem.kernels.compiler import FAST_FLAGS, find_compiler
+from ibvonn_fem.files.c_compiler import FAST_FLAGS, find_compiler
 
 PACKAGES = ("numpy", "torch", "onnxruntime", "jax", "torchsde", "fenics-dolfinx")
 

@@ -22,7 +22,7 @@ import skfem
 from tabulate import tabulate
 
 from ibvonn_fem.emit_c.emit import emit_c
-from ibvonn_fem.kernels.compiler import find_compiler
+from ibvonn_fem.files.c_compiler import find_compiler
 
 HERE = Path(__file__).resolve().parent
 AGREEMENT = 1e-8

@@ -46,6 +46,8 @@ HIGHEST_BARRIER = 6.0
 
 BINS = 128
 """Number of intervals of the table of rates; its error is below 1e-6."""
+LAST = 3.5
+"""End of the table of rates in units of z₀."""
 
 
 def escape_rate(z: float) -> float:
@@ -176,22 +178,19 @@ class KramersDissipation(nn.Module):
         energy: Gives spring, temperature and reference state.
         crossing: u_c.
         friction: γ, the drag on one spring's elongation.
-        largest: End of the table of rates in units of z₀.
     """
 
     left: Tensor
     coefficients: Tensor
 
-    def __init__(
-        self, energy: TwoStateEnergy, *, crossing: float, friction: float, largest: float = 3.5
-    ) -> None:
+    def __init__(self, energy: TwoStateEnergy, *, crossing: float, friction: float) -> None:
         super().__init__()
         self.energy, self.crossing = energy, crossing
         self.rate = energy.k / friction
         self.inverse_width = math.sqrt(energy.k / energy.thermal_energy)
         self.scale = energy.length / (2.0 * energy.thermal_energy)
         z0 = 0.5 * energy.u_h * self.inverse_width
-        self.last = largest * z0
+        self.last = LAST * z0
         left, coefficients = rate_table(z0, self.last)
         self.register_buffer("left", torch.tensor(left[None, :]))
         self.register_buffer("coefficients", torch.tensor(coefficients))

@@ -1,4 +1,4 @@
-"""How well the decoder predicts microstates: nats per replica."""
+"""Negative log-likelihood of the decoder on unseen microstates, in nats per replica."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from .interface import FloatArray, Law
 from .law_rollouts import Trajectories
 from .noise_free import exact_trap_of
 
+STATES, SEED = 300, 5
+"""Number of random states (protocol, time, site), and the seed of their choice."""
+
 
 def negative_log_likelihood(
-    law: Law, data: TrajectoryEnsemble, measured: Trajectories, states: int = 300, seed: int = 5
+    law: Law, data: TrajectoryEnsemble, measured: Trajectories
 ) -> dict[str, float]:
     """Return −⟨ln q(x|α)⟩ of unseen replicas, and what it exceeds the true density's by.
 
@@ -19,8 +22,6 @@ def negative_log_likelihood(
         law: A law with a decoder.
         data: The ensemble.
         measured: Its states.
-        states: Number of random states (protocol, time, site).
-        seed: Of their choice.
 
     Returns:
         "negative_log_likelihood" and, where the true density is known (trap: Gaussian with the
@@ -28,7 +29,7 @@ def negative_log_likelihood(
     """
     shape = measured.strain.shape[:3]
     count = int(np.prod(shape))
-    pick = np.random.default_rng(seed).permutation(count)[:states]
+    pick = np.random.default_rng(SEED).permutation(count)[:STATES]
     case, at, site = np.unravel_index(pick, shape)
     x = data.microstate[case, at, site].astype(np.float64)
     strain, internal = measured.strain[case, at, site], measured.internal[case, at, site]

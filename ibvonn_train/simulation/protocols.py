@@ -31,21 +31,22 @@ class Protocol:
     rate: TimeFunction
 
 
-def from_function(
-    name: str, value: TimeFunction, rate: TimeFunction | None = None, *, step: float = 1e-5
-) -> Protocol:
+DIFFERENCE = 1e-5
+"""Step of the differences that give λ̇ of a function [time]."""
+
+
+def from_function(name: str, value: TimeFunction, rate: TimeFunction | None = None) -> Protocol:
     """Return a protocol of one's own function.
 
     Args:
         name: Short text for figures and tables.
         value: λ(t), vectorised over time, for t ≥ 0.
-        rate: λ̇(t); by default differences over ``step`` to both sides, to the right at t = 0.
-        step: Of the differences [time].
+        rate: λ̇(t); by default central differences, one-sided at t = 0.
     """
 
     def slope(t: FloatArray) -> FloatArray:
-        before = np.maximum(t - step, 0.0)
-        return (value(t + step) - value(before)) / (t + step - before)
+        before, after = np.maximum(t - DIFFERENCE, 0.0), t + DIFFERENCE
+        return (value(after) - value(before)) / (after - before)
 
     return Protocol(name, value, rate or slope)
 

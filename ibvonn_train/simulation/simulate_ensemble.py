@@ -15,10 +15,11 @@ from tqdm import tqdm
 
 from ..data.control_rates import require_rate
 from ..data.ensemble import TrajectoryEnsemble
+from ..files.c_compiler import CompilerError
 from ..files.memory import require_memory
 from ..files.toml_tables import shown
 from .compiled import can_compile, run_compiled
-from .compiler import CompilerError, library
+from .compiler import library
 from .langevin import run_with_torch
 from .plan import Plan
 from .protocols import FloatArray, Protocol
@@ -215,7 +216,7 @@ def _use_compiled(engine: Engine, system: MicroscopicSystem, device: str) -> boo
     except CompilerError as error:
         if engine == "compiled":
             raise ValueError(
-                f"simulate: the compiled engine needs a C compiler; {error}. Use engine='torch'."
+                f"simulate: the compiled engine is not available: {error} Use engine='torch'."
             ) from error
         logger.warning("simulating with torch, which is slower: %s", error)
         return False

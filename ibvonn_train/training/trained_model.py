@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from ..data.ensemble import TrajectoryEnsemble
-from ..law.free_energy import MicroscopicEnergy
 from ..law.learned_law import LearnedLaw
 from ..law.rates import Rates
 from ..statistical_mechanics.microscopic_energy import Physics, physics_of
@@ -138,9 +137,9 @@ class TrainedModel:
         """Range of each component of (ε, α) in training, shape ``(n_ε + n_α, 2)``."""
         return np.asarray(self.record["envelope"], dtype=np.float64)
 
-    def physics(self, energy: MicroscopicEnergy | None = None) -> Physics:
+    def physics(self) -> Physics:
         """Return what the data's record says of the microscopic system."""
-        return physics_of(self.record["system"], self.record["parameters"], energy)
+        return physics_of(self.record["system"], self.record["parameters"])
 
     def encode(self, microstate: npt.ArrayLike) -> FloatArray:
         """Return α, shape ``(..., n_α)``, of ensembles of shape ``(..., n_replica, n_x)``."""

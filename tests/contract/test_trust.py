@@ -83,12 +83,13 @@ def refused(directory):
 @pytest.mark.parametrize(
     "name",
     [
-        "plain_files.py",
-        "parsing.py",
+        "c_compiler.py",
         "former_names.py",
         "graph_metadata.py",
-        "model_directory.py",
         "library_cache.py",
+        "model_directory.py",
+        "parsing.py",
+        "plain_files.py",
     ],
 )
 def test_both_packages_have_the_same_rule(name):

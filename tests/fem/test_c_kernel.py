@@ -9,9 +9,9 @@ import law_reference as reference
 import numpy as np
 import pytest
 
+from ibvonn_fem.files.c_compiler import FAST_FLAGS
 from ibvonn_fem.kernels.base import LocalUpdate
 from ibvonn_fem.kernels.c_library import CLibraryKernel
-from ibvonn_fem.kernels.compiler import FAST_FLAGS
 
 SIZES = [(1, 1), (1, 2), (6, 2), (6, 6)]
 LAYERS = [(0, 1), (0, 3), (1, 2), (2, 3), (3, 3)]

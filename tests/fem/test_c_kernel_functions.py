@@ -8,7 +8,8 @@ import cffi
 import numpy as np
 import pytest
 
-from ibvonn_fem.kernels.compiler import FAST_FLAGS, find_compiler, source_directory
+from ibvonn_fem.files.c_compiler import FAST_FLAGS, find_compiler
+from ibvonn_fem.kernels.compiler import source_directory
 
 PROGRAM = """
 #include "law_functions.h"

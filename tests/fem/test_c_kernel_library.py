@@ -14,6 +14,7 @@ import pytest
 
 from ibvonn_fem import load_model
 from ibvonn_fem.errors import ExportedModelError, KernelUnavailableError
+from ibvonn_fem.files.c_compiler import library_key
 from ibvonn_fem.kernels import compiler
 from ibvonn_fem.kernels.c_library import CLibraryKernel, load_library
 from ibvonn_fem.kernels.packing import pack
@@ -75,14 +76,19 @@ def test_library_is_compiled_once_by_processes_that_start_together(tmp_path):
     assert kept == [name, f"{name}.sha256"]
 
 
-def test_cache_key_knows_flags_and_compiler():
+def test_cache_key_knows_sources_flags_and_compiler(tmp_path):
+    sources = [tmp_path / name for name in ("a.c", "b.c")]
+    for source in sources:
+        source.write_text(source.name)
+    key = library_key(sources[:1], "cc", ("-O2",))
     keys = {
-        compiler.library_key("cc", ("-O2",)),
-        compiler.library_key("cc", ("-O3",)),
-        compiler.library_key("gcc", ("-O2",)),
+        key,
+        library_key(sources[:1], "cc", ("-O3",)),
+        library_key(sources[:1], "gcc", ("-O2",)),
+        library_key(sources[1:], "cc", ("-O2",)),
     }
-    assert len(keys) == 3
-    assert compiler.library_key("cc", ("-O2",)) in keys
+    assert len(keys) == 4
+    assert library_key(sources[:1], "cc", ("-O2",)) == key
 
 
 def test_unusable_cache_folder_is_replaced_by_a_private_one(tmp_path, monkeypatch, caplog):

@@ -18,8 +18,8 @@ from ibvonn_fem.cli import main
 from ibvonn_fem.directions import lebedev
 from ibvonn_fem.emit_c.emit import emit_c, symbol, workspace_vectors
 from ibvonn_fem.errors import ExportedModelError
+from ibvonn_fem.files.c_compiler import find_compiler
 from ibvonn_fem.kernels.c_library import CLibraryKernel, load_library
-from ibvonn_fem.kernels.compiler import find_compiler
 from ibvonn_fem.kernels.packing import pack
 from ibvonn_fem.model.manifest import read_manifest
 

@@ -15,7 +15,7 @@ import pytest
 from model_directory import EXPORTED, write_model
 
 from ibvonn_fem.emit_c.emit import emit_c
-from ibvonn_fem.kernels.compiler import find_compiler
+from ibvonn_fem.files.c_compiler import find_compiler
 
 ROOT = np.sqrt(2.0)
 LAW = reference.random_parameters(1, 2, seed=5, width=8)

@@ -141,7 +141,7 @@ def test_messages_of_training_reach_a_program_that_has_imported_dolfinx(tmp_path
         from mpi4py import MPI
         import dolfinx
         from ibvonn_train.simulation import simulate_ensemble
-        from ibvonn_train.simulation.compiler import CompilerError
+        from ibvonn_train.files.c_compiler import CompilerError
         def none():
             raise CompilerError("no compiler")
         simulate_ensemble.library = none

@@ -6,8 +6,9 @@ import pytest
 from small_ensembles import small_ensemble
 
 from ibvonn_train.data.ensemble import TrajectoryEnsemble
+from ibvonn_train.files.c_compiler import CompilerError
 from ibvonn_train.simulation import TetheredParticle, trap_of_paper
-from ibvonn_train.simulation.compiler import CompilerError, library
+from ibvonn_train.simulation.compiler import library
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import pytest
 import torch
 from small_ensembles import small_ensemble
 
+from ibvonn_train.files.c_compiler import CompilerError
 from ibvonn_train.simulation import (
     MicroscopicSystem,
     Preparation,
@@ -16,7 +17,7 @@ from ibvonn_train.simulation import (
     chain_of_paper,
     simulate,
 )
-from ibvonn_train.simulation.compiler import CompilerError, library
+from ibvonn_train.simulation.compiler import library
 from ibvonn_train.simulation.protocols import from_function, hold, ramp, sinusoid, smooth_pull
 
 

@@ -28,7 +28,7 @@ from tabulate import tabulate
 
 import ibvonn_fem
 from ibvonn_fem.emit_c.emit import emit_c
-from ibvonn_fem.kernels.compiler import find_compiler
+from ibvonn_fem.files.c_compiler import find_compiler
 from ibvonn_fem.kinematics import Microsphere
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,12 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ...files.c_compiler import FAST_FLAGS, CompilerError, compile_library, find_compiler
 from ..graphs.interfaces import INPUTS, OUTPUTS
 from ..reference_points import Arrays
 
 FLAGS = {
     "-O2": ("-std=c99", "-O2"),
-    "-O3 native": ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math"),
+    "-O3 native": FAST_FLAGS,
 }
 """Name in the table → flags: the plain standard, and those that the file itself recommends, with
 which the compiler contracts a*b + c. Never -ffast-math: it switches the process to flush-to-zero.
@@ -66,28 +66,21 @@ def c_runtimes(source: Path, folder: Path) -> dict[str, Callable[[Arrays], Array
     Raises:
         ValueError: If the file does not compile, or has no entry points.
     """
-    compiler = shutil.which("cc")
     header = source.with_suffix(".h")
     declaration = re.search(r"\b(\w+)_update\(int64_t n_points", header.read_text(encoding="utf-8"))
     if declaration is None:
         raise ValueError(f"{header}: declares no NAME_update; write it with ibvonn-fem emit-c.")
+    try:
+        compiler = find_compiler()
+    except CompilerError:
+        return {}
     runtimes: dict[str, Callable[[Arrays], Arrays]] = {}
     for i, (label, flags) in enumerate(FLAGS.items()):
-        if compiler is None:
-            break
         library = folder / f"law{i}.so"
-        command = [
-            compiler,
-            *flags,
-            "-fPIC",
-            "-shared",
-            str(source),
-            "-o",
-            str(library),
-        ]
-        done = subprocess.run([*command, "-lm"], capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise ValueError(f"{source}: does not compile with {label} ({done.stderr.strip()}).")
+        try:
+            compile_library(compiler, source, flags, library)
+        except CompilerError as error:
+            raise ValueError(f"{source.parent}: {error}") from error
         opened = ctypes.CDLL(str(library))
         runtimes[f"c {label}"] = _batched(getattr(opened, f"{declaration[1]}_update"))
         runtimes[f"c scalar {label}"] = _scalar(getattr(opened, f"{declaration[1]}_update_point"))

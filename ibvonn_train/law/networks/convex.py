@@ -71,11 +71,9 @@ def energy_value(x: Tensor, weights: EnergyWeights, arguments: Sequence[Tensor])
     return value + torch.matmul(softplus(arguments[-1]), weights.output[:, None])
 
 
-def energy_gradient(
-    x: Tensor, weights: EnergyWeights, arguments: Sequence[Tensor], first: int = 0
-) -> Tensor:
-    """Return ∂F/∂x from component ``first`` on, shape ``(..., d − first)``."""
-    return _backward(x, weights, [torch.sigmoid(y) for y in arguments], first)[0]
+def energy_gradient(x: Tensor, weights: EnergyWeights, arguments: Sequence[Tensor]) -> Tensor:
+    """Return ∂F/∂x, shape ``(..., d)``."""
+    return _backward(x, weights, [torch.sigmoid(y) for y in arguments], 0)[0]
 
 
 def energy_gradient_and_hessian(
