@@ -100,9 +100,15 @@ class Block:
             **of_protocols,
         )
 
-    def pick(self, states: Tensor) -> Block:
-        """Return some states, each as a protocol of one instant and one site."""
-        return self.of_states(states[:, None, None], time=self.time[..., :1])
+    def pick(self, index: Tensor) -> Block:
+        """Return some states, each as a protocol of one instant and one site.
+
+        Args:
+            index: Which states, counted along one trajectory after the other: the order in which
+                the random picks of a seed have always been drawn.
+        """
+        numbers = self.numbers.transpose(1, 2).reshape(-1)[index]
+        return self.of_states(numbers[:, None, None], time=self.time[..., :1])
 
     def trajectories_of(self, index: Tensor) -> Block:
         """Return some trajectories, each as a protocol of one site: what drives them is left out.
