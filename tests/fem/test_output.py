@@ -211,7 +211,7 @@ laws = [
 """
 
 
-@pytest.mark.parametrize("ranks", [2, 3, 4])
+@pytest.mark.parametrize("ranks", [2, *(pytest.param(n, marks=pytest.mark.slow) for n in (3, 4))])
 def test_a_rank_without_cells_of_a_material_writes_with_the_others(tmp_path, ranks):
     run = run_script(
         SCRIPT

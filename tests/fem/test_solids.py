@@ -70,8 +70,22 @@ def distorted_box(kind, comm=MPI.COMM_SELF, cells=2):
     return box
 
 
-@pytest.mark.parametrize("order", [1, 2])
-@pytest.mark.parametrize("box", BOXES)
+QUICK = {("tetrahedra, finite strain", 1), ("hexahedra", 2)}
+"""Of the solids those that the default run has, besides all that are plane."""
+
+
+@pytest.mark.parametrize(
+    ("box", "order"),
+    [
+        pytest.param(
+            box,
+            order,
+            marks=[pytest.mark.slow] * ("hedra" in box and (box, order) not in QUICK),
+        )
+        for box in BOXES
+        for order in (1, 2)
+    ],
+)
 def test_a_linear_displacement_is_reproduced_with_its_state(box, order):
     """Prescribed on the boundary of a distorted mesh, in two steps of a curved law."""
     kind, solid = BOXES[box]
