@@ -155,14 +155,6 @@ class DirectionMap:
         np.matmul(s, self._scaled, out=stress)
         np.matmul(c, self._outer, out=tangent)
 
-    def second_moment(self, values: FloatArray) -> FloatArray:
-        """⟨α n⊗n⟩ in the setting's Mandel components: (n, directions, k) → (n, k, components).
-
-        Its trace over xx yy zz is the mean of α; the rest shows in which directions α is large.
-        """
-        rows = self.weights[:, np.newaxis] * self._rows
-        return np.asarray(np.einsum("nkj,ka->nja", values, rows))
-
 
 def mandel_squares(vectors: FloatArray) -> FloatArray:
     """n⊗n in the six Mandel components: (m, 3) → (m, 6)."""
