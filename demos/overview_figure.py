@@ -116,8 +116,8 @@ def draw_potentials(ax: Axes, law: ExportedLaw, evaluation: Evaluation) -> None:
     force = np.linspace(-size.max(), size.max(), 80)[:, None]
     zero = np.zeros_like(force)
     inset.plot(force, law.dual_dissipation(force, zero, zero)[0], color="C3", lw=2)
-    inset.set_xlabel("g", labelpad=-1, fontsize=10)
-    inset.set_ylabel("φ", labelpad=0, fontsize=10)
+    inset.set_xlabel("g  [kℓ²]", labelpad=-1, fontsize=10)
+    inset.set_ylabel("φ  [k²ℓ²/η]", labelpad=0, fontsize=10)
     inset.tick_params(labelsize=8)
 
 

@@ -7,6 +7,7 @@ import pictures
 import pytest
 import ufl
 from dolfinx import fem, mesh
+from own_process import painted_with_pyvista
 
 from ibvonn_fem import InternalVariableLaw, Microcircle, Microsphere
 
@@ -72,6 +73,7 @@ def test_both_painters_draw_a_picture_with_the_colours_of_the_values(
     if painter == "pyvista" and not pictures.pyvista_draws():
         pytest.skip("pyvista cannot draw here")
     monkeypatch.setattr(pictures, "pyvista_draws", lambda: painter == "pyvista")
+    monkeypatch.setattr(pictures, "_with_pyvista", painted_with_pyvista)
     from matplotlib import pyplot
 
     shape = shape_of(zener(), kind, comm=MPI.COMM_SELF)
