@@ -141,7 +141,7 @@ def main() -> None:
         certificate=[audit.record() for audit in certificate],
         errors=errors_entry({"test": test, "linear": extrapolation}),
     )
-    parity = verify.verify_all(exported)
+    parity = verify.verify_all(exported, n_points=20_000)
     verify.store(exported, parity)
     figures.write_card(exported)
     agree = "yes" if all(row.agrees for row in parity) else "NO"
