@@ -57,7 +57,13 @@ def stiffness_free_motions(law, space):
     return int(np.count_nonzero(values < 1e-10 * values[-1]))
 
 
-@pytest.mark.parametrize("cell", CORNERS)
+@pytest.mark.parametrize(
+    "cell",
+    [
+        pytest.param(cell, marks=[pytest.mark.slow] * (cell in {"prism", "hexahedron"}))
+        for cell in CORNERS
+    ],
+)
 @pytest.mark.parametrize(("order", "degree"), [(1, 0), (1, 2), (2, 2), (2, 4)])
 def test_missing_rank_is_that_of_the_stiffness_of_a_cell(cell, order, degree, recwarn):
     domain = one_cell(cell)

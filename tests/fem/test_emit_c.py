@@ -448,8 +448,9 @@ def test_flags_that_break_the_arithmetic_do_not_compile(tmp_path, flags, compile
 @pytest.mark.export
 @pytest.mark.parametrize(
     ("flags", "code"),
-    [((), 0), (("-freciprocal-math",), 0), (REORDERED, -6), (("-Ofast",), -6),
-     (("-funsafe-math-optimizations",), -6)],
+    [((), 0), (REORDERED, -6), pytest.param(("-freciprocal-math",), 0, marks=pytest.mark.slow),
+     pytest.param(("-Ofast",), -6, marks=pytest.mark.slow),
+     pytest.param(("-funsafe-math-optimizations",), -6, marks=pytest.mark.slow)],
 )  # fmt: skip
 def test_flags_that_a_compiler_keeps_to_itself_are_found_at_run_time(tmp_path, flags, code):
     """Without the check: 2.5 to 10 % off, with a residual of 1e-16 and code 0."""

@@ -126,7 +126,10 @@ def test_loads_made_of_the_stress_follow_it(model):
     np.testing.assert_allclose(u.x.array, w.x.array / 1.5, rtol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["one set", "sets of their own", "a tuple", "a list"])
+@pytest.mark.parametrize(
+    "kind",
+    ["one set", pytest.param("sets of their own", marks=pytest.mark.slow), "a tuple", "a list"],
+)
 def test_laws_on_tagged_cells_are_one_body(model, kind):
     def tags(number):
         own = CELLS[number == HALF]

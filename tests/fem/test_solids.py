@@ -286,7 +286,7 @@ def test_a_slab_held_between_planes_is_in_plane_strain(finite):
     np.testing.assert_allclose(stored, expected, rtol=1e-9)
 
 
-@pytest.mark.parametrize("finite", [False, True])
+@pytest.mark.parametrize("finite", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_block_a_plate_and_a_bar_in_tension_agree(finite):
     """Uniform uniaxial stress: free faces in space, condensed thickness, condensed section."""
     model = smooth_law()
@@ -326,7 +326,7 @@ def test_a_block_a_plate_and_a_bar_in_tension_agree(finite):
     ("case", "wrap", "counts"),
     [
         (cylinder_ring, PlaneStrain, (2, 4)),
-        (cylinder_meridian, Axisymmetric, (4, 8)),
+        pytest.param(cylinder_meridian, Axisymmetric, (4, 8), marks=pytest.mark.slow),
         (cantilever, PlaneStress, (2, 4)),
     ],
 )

@@ -126,6 +126,7 @@ def test_a_step_that_cannot_be_cut_further_fails_and_keeps_the_last_state(zener,
     assert float(body.elongation.value) == 0.1  # the loading went back too
 
 
+@pytest.mark.slow
 def test_steps_do_not_creep_towards_a_jump_inside_an_interval(zener, bar):
     """Halving succeeds until just before the jump, for ever; the shortest step ends it."""
     body = bar(zener(fails_beyond=0.1))

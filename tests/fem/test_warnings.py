@@ -114,7 +114,8 @@ def test_too_few_quadrature_points_are_reported(tmp_path):
     assert "UserWarning: InternalVariableLaw: 'trap' has 1 quadrature point(s)" in run.stderr
 
 
-@pytest.mark.parametrize("ranks", [2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("ranks", [2, 3])
 def test_ranks_say_it_once_and_raise_together(tmp_path, ranks):
     run = run_script(PULLED_BAR + RUN, tmp_path, "-Walways", ranks=ranks)
     assert run.returncode == 0, run.stdout + run.stderr

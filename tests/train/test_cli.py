@@ -375,6 +375,7 @@ def test_init_overwrites_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert (tmp_path / "trap.toml").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_system_of_ones_own_is_simulated_and_its_energy_known(tmp_path: Path) -> None:
     """The template in small: 20 replicas and a law of 3 steps."""
     assert main(["init", "own", str(tmp_path), "-q"]) == 0

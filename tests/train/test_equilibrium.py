@@ -146,6 +146,7 @@ def test_law_learns_to_rest_where_statistical_mechanics_says(
     assert without > 2.0 * with_term
 
 
+@pytest.mark.slow
 def test_entropic_barriers_are_placed_once_by_a_run_that_is_resumed(
     ensemble: TrajectoryEnsemble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

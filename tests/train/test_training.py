@@ -76,9 +76,10 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, stage: str, step: int) -> None
     ("stage", "step"),
     [
         ("adam", 7),
-        pytest.param("lbfgs", 1, marks=pytest.mark.slow),
-        ("lbfgs", 3),
-        pytest.param("tie", 0, marks=pytest.mark.slow),
+        *(
+            pytest.param(*at, marks=pytest.mark.slow)
+            for at in (("lbfgs", 1), ("lbfgs", 3), ("tie", 0))
+        ),
     ],
 )
 def test_interrupted_and_resumed_run_equals_the_uninterrupted_one(
