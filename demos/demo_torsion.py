@@ -7,7 +7,7 @@ This demo illustrates how to
 
 - make a solid in space from a law with one strain, `Microsphere`, at small and at finite strain,
 - prescribe a rotation, and compute its torque,
-- choose the time steps by the energy audit: long ones where the torque hardly changes any more.
+- choose the time steps by the energy audit: long ones where the torque hardly changes.
 
 ## Equation and problem definition
 

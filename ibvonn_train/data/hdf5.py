@@ -233,7 +233,7 @@ def unreadable(path: str | Path, error: Exception) -> ValueError:
         )
     return ValueError(
         f"{path}: must be a readable HDF5 file; HDF5 says: {text}. Keep the file, and check that "
-        "it is HDF5, that its copy is whole and that nobody is writing it."
+        "it is HDF5, that its copy is whole and that no program is writing it."
     )
 
 
@@ -297,7 +297,7 @@ def _group(file: h5py.File, name: str) -> h5py.Group:
 
 
 def _own(part: h5py.Group, name: str) -> Any:
-    """Return an entry that lies in the file; links may lead into files that nobody has named."""
+    """Return an entry that lies in the file; links may lead into files that are not named."""
     link = part.get(name, getlink=True)
     if link is not None and not isinstance(link, h5py.HardLink):
         raise ValueError(

@@ -22,8 +22,8 @@ FloatArray = npt.NDArray[np.float64]
 class Trajectories(NamedTuple):
     """Shapes ``(n_protocol, n_time, n_site, n)``; ``force`` ``(n_protocol, n_time)``.
 
-    ``order_parameter`` ``(n_protocol, n_time, n_site)`` is the order parameter of the system,
-    None where there is none or nobody has asked.
+    ``order_parameter`` ``(n_protocol, n_time, n_site)`` is the order parameter of the system. It is
+    None where the system has none, and in trajectories for which it was not computed.
     """
 
     strain: FloatArray

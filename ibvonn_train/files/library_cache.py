@@ -1,7 +1,7 @@
 """Compiled libraries in the user's cache: built once, complete or absent, and one's own.
 
 This file stands in both packages, which do not import each other; a test keeps the two alike.
-A library is loaded only from a folder into which nobody else can write, and only while its size
+A library is loaded only from a folder into which no other user can write, and only while its size
 and sha256 are those that were recorded when it was built: a truncated one would end the process.
 """
 
@@ -83,7 +83,7 @@ def is_sound(library: Path) -> bool:
 
 
 def _is_own(status: os.stat_result) -> bool:
-    """Whether a file belongs to this user or to root, and nobody else can write it."""
+    """Whether a file belongs to this user or to root, and no other user can write it."""
     return status.st_uid in (os.geteuid(), 0) and not status.st_mode & 0o022
 
 

@@ -79,7 +79,7 @@ def read_file(
         largest: Most bytes that are read.
         size: Bytes that it must have, looked at before anything is read.
         follow: Whether it may be a link: where a person names the file, not where a directory of
-            somebody else holds it.
+            another process holds it.
 
     Raises:
         FileNotFoundError: If there is none.
@@ -179,7 +179,7 @@ def part_of(target: Path) -> Path:
 
 
 def remove_part(target: Path) -> None:
-    """Remove what a killed program left of a file, unless somebody is writing it now."""
+    """Remove what a killed program left of a file, unless another process is writing it now."""
     part = part_of(target)
     if part.is_file() and not part.is_symlink():
         try:

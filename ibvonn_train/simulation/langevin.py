@@ -2,7 +2,7 @@ r"""Euler–Maruyama integration of overdamped Langevin dynamics in torch, all r
 
 :math:`x_{n+1} = x_n + \frac{\Delta t}{\eta} F(x_n, \lambda_n)
 + \sqrt{2 k_BT \Delta t/\eta}\,\xi_n`, of weak order 1. Each protocol draws from a generator of its
-own, so its numbers do not depend on the company it is simulated in.
+own, so its numbers do not depend on the cases that are simulated with it.
 """
 
 from __future__ import annotations

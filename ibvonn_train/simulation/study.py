@@ -97,7 +97,7 @@ def build_system(config: SimulationConfig, folder: Path) -> MicroscopicSystem:
 
 @contextmanager
 def running(path: Path) -> Iterator[None]:
-    """Say in a sentence where the code of somebody's file fails, or ends the program.
+    """Say in a sentence where the code of a user's file fails, or ends the program.
 
     Raises:
         ConfigError: With the file and line.
@@ -120,7 +120,7 @@ def running(path: Path) -> Iterator[None]:
 def system_of_record(
     maker: type[MicroscopicSystem], system: str, recorded: dict[str, Any], drive: str, place: str
 ) -> MicroscopicSystem:
-    """Return the system of somebody's class with the parameters that its data record.
+    """Return the system of a user's class with the parameters that its data record.
 
     Args:
         maker: The class.

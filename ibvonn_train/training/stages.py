@@ -149,7 +149,7 @@ class StageRun:
         return records[0]
 
     def _require_numbers(self, record: dict[str, float]) -> None:
-        """Stop where nothing can be learned any more, before an optimiser spoils the weights.
+        """Stop the stage before an optimiser makes weights of a loss that is not finite.
 
         Raises:
             FloatingPointError: If the loss, or its gradient, is not finite.

@@ -110,7 +110,7 @@ def test_parity_table_lists_every_runtime_on_every_set_of_states(exported):
     assert verify.table(rows).count("yes") == len(rows)
 
 
-def spoiled(law, output, change):
+def perturbed(law, output, change):
     """The law's own update with one output changed."""
     good = verify.torch_runtime(law.update())
 
@@ -134,7 +134,7 @@ def spoiled(law, output, change):
 def test_runtime_that_differs_does_not_agree(exported, output, change):
     """Guards the test above; a runtime that refuses what torch accepts differs too."""
     law = ConstitutiveLaw.of(verify.LawParameters.load(exported / "parameters.npz"))
-    rows = verify.verify(exported, n_points=200, runtimes={"bad": spoiled(law, output, change)})
+    rows = verify.verify(exported, n_points=200, runtimes={"bad": perturbed(law, output, change)})
     assert not any(row.agrees for row in rows if row.runtime == "bad")
 
 

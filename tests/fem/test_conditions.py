@@ -232,7 +232,7 @@ def _on_last(comm):
 @pytest.mark.mpi
 @TWO_RANKS
 @pytest.mark.parametrize(
-    ("spoil", "error", "sentence"),
+    ("perturb", "error", "sentence"),
     [
         (lambda body: setattr(body.elongation, "value", 0.3), ValueError, "the value of bcs"),
         (lambda body: body.problem.bcs.pop(), ValueError, "their number must be the same on all"),
@@ -241,11 +241,11 @@ def _on_last(comm):
         (lambda body: body.u.x.array.fill(np.nan), ValueError, "the first guess u must be finite"),
     ],
 )
-def test_what_one_rank_changes_is_refused_on_all(zener, bar, spoil, error, sentence):
+def test_what_one_rank_changes_is_refused_on_all(zener, bar, perturb, error, sentence):
     comm = MPI.COMM_WORLD
     body = bar(zener(), comm=comm)
     if _on_last(comm):
-        spoil(body)
+        perturb(body)
     with pytest.raises(error, match=sentence):
         body.problem.solve(0.1)
 

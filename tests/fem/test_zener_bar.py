@@ -102,7 +102,7 @@ def test_sinusoid_converges_to_the_closed_form_at_first_order(zener, bar):
 
 
 @pytest.mark.parametrize("friction", [0.95, 1.05])
-def test_five_per_cent_error_in_friction_spoils_the_order(zener, bar, friction):
+def test_five_per_cent_error_in_friction_destroys_the_order(zener, bar, friction):
     """Guards the tests above: against a wrong solution the error does not halve."""
     errors = errors_at_halved_steps(
         lambda times: reaction_history(bar(zener()), times, lambda t: 1.0),

@@ -91,9 +91,9 @@ def test_coarse_record_is_judged_against_its_own_measured_forces(
         wrong = 0.5 * np.random.default_rng(0).normal(size=right.stress.shape)
         return right._replace(stress=right.stress * (1 + wrong))
 
-    spoiled = kinetics.momentum(Changed(reference, rates=rates), coarse)  # type: ignore[arg-type]
-    assert spoiled is not None
-    assert spoiled.verdict == "fail"
+    perturbed = kinetics.momentum(Changed(reference, rates=rates), coarse)  # type: ignore[arg-type]
+    assert perturbed is not None
+    assert perturbed.verdict == "fail"
 
 
 @pytest.mark.parametrize("factor", [0.5, 2.0])

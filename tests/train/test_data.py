@@ -171,15 +171,15 @@ def test_a_missing_file_is_refused(tmp_path):
         TrajectoryEnsemble.load(tmp_path / "none.h5")
 
 
-def spoil_dataset(name, change):
-    def spoil(file):
+def perturb_dataset(name, change):
+    def perturb(file):
         values = file[name][:]
         del file[name]
         values = change(values)
         if values is not None:
             file[name] = values
 
-    return spoil
+    return perturb
 
 
 def with_nan(values):
@@ -187,30 +187,33 @@ def with_nan(values):
     return values
 
 
-def spoil_parameters(**wrong):
-    def spoil(file):
+def perturb_parameters(**wrong):
+    def perturb(file):
         file.attrs["parameters"] = json.dumps({**json.loads(file.attrs["parameters"]), **wrong})
 
-    return spoil
+    return perturb
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"),
+    ("perturb", "words"),
     [
-        (spoil_dataset("microstate", with_nan), r"microstate must be finite.*\(1, 2, 0, 3, 0\)"),
-        (spoil_dataset("force", with_nan), "force must be finite"),
-        (spoil_dataset("force", lambda v: v[:, :-1]), "force must have shape"),
-        (spoil_dataset("microstate", lambda v: v[..., 0]), "must have the axes"),
-        (spoil_dataset("time", lambda v: v[::-1]), "strictly increasing"),
-        (spoil_dataset("control", lambda _: None), "missing: \\['control'\\]"),
-        (spoil_dataset("control", lambda v: v.astype("S")), "control must hold numbers"),
-        (spoil_dataset("microstate", lambda v: v.astype(int)), "type float32 or float64"),
-        (spoil_dataset("microstate", lambda v: v[:, :, :, :0]), "none of them empty"),
-        (spoil_parameters(friction=-1.0), "friction must be a number that is positive.*-1.0"),
-        (spoil_parameters(friction="high"), "friction must be a number that is positive.*'high'"),
-        (spoil_parameters(thermal_energy=-1.0), "thermal_energy must be .* not negative.*-1.0"),
-        (spoil_parameters(effective_thermal_energy=float("nan")), "effective_thermal_energy must"),
-        (spoil_parameters(wel_distance=1.0), "'wel_distance' is not known; .* 'well_distance'"),
+        (perturb_dataset("microstate", with_nan), r"microstate must be finite.*\(1, 2, 0, 3, 0\)"),
+        (perturb_dataset("force", with_nan), "force must be finite"),
+        (perturb_dataset("force", lambda v: v[:, :-1]), "force must have shape"),
+        (perturb_dataset("microstate", lambda v: v[..., 0]), "must have the axes"),
+        (perturb_dataset("time", lambda v: v[::-1]), "strictly increasing"),
+        (perturb_dataset("control", lambda _: None), "missing: \\['control'\\]"),
+        (perturb_dataset("control", lambda v: v.astype("S")), "control must hold numbers"),
+        (perturb_dataset("microstate", lambda v: v.astype(int)), "type float32 or float64"),
+        (perturb_dataset("microstate", lambda v: v[:, :, :, :0]), "none of them empty"),
+        (perturb_parameters(friction=-1.0), "friction must be a number that is positive.*-1.0"),
+        (perturb_parameters(friction="high"), "friction must be a number that is positive.*'high'"),
+        (perturb_parameters(thermal_energy=-1.0), "thermal_energy must be .* not negative.*-1.0"),
+        (
+            perturb_parameters(effective_thermal_energy=float("nan")),
+            "effective_thermal_energy must",
+        ),
+        (perturb_parameters(wel_distance=1.0), "'wel_distance' is not known; .* 'well_distance'"),
         (lambda f: f.attrs.__delitem__("drive"), "missing: \\['drive'\\]"),
         (lambda f: f.attrs.__setitem__("drive", "side"), "drive must be one of"),
         (lambda f: f.attrs.__setitem__("parameters", "{"), "must be a JSON object"),
@@ -219,9 +222,9 @@ def spoil_parameters(**wrong):
         (lambda f: f.attrs.__setitem__("seed", "one"), "seed must be a number; found 'one'"),
     ],
 )
-def test_a_malformed_file_is_refused_with_its_name_and_fault(file, spoil, words):
+def test_a_malformed_file_is_refused_with_its_name_and_fault(file, perturb, words):
     with h5py.File(file, "r+") as handle:
-        spoil(handle)
+        perturb(handle)
     with pytest.raises(ValueError, match=words) as caught:
         TrajectoryEnsemble.load(file)
     assert file.name in str(caught.value)

@@ -71,7 +71,7 @@ def test_trap_moments_agree_with_the_discrete_chain_within_sampling_error(engine
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(
-    "spoiled",
+    "perturbed",
     [
         replace(TRAP, friction=1.05),
         replace(TRAP, thermal_energy=TRAP.thermal_energy / 2),
@@ -79,8 +79,8 @@ def test_trap_moments_agree_with_the_discrete_chain_within_sampling_error(engine
     ],
     ids=["friction 5 % off", "noise over sqrt 2", "stiffness 5 % off"],
 )
-def test_a_wrong_parameter_is_detected(engine, spoiled):
-    assert np.abs(z_scores(run_trap(engine, spoiled))).max() > 6
+def test_a_wrong_parameter_is_detected(engine, perturbed):
+    assert np.abs(z_scores(run_trap(engine, perturbed))).max() > 6
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -213,10 +213,10 @@ def test_protocols_that_do_not_exist_are_refused(
 def test_held_out_protocols_do_not_touch_the_law(
     ensemble: TrajectoryEnsemble, whole: Path, tmp_path: Path
 ) -> None:
-    spoiled = ensemble.microstate.copy()
-    centre = spoiled[1].mean()
-    spoiled[1] = centre + 0.5 * (spoiled[1] - centre)  # inside the nodes' range
-    other = run(dataclasses.replace(ensemble, microstate=spoiled), tmp_path)
+    perturbed = ensemble.microstate.copy()
+    centre = perturbed[1].mean()
+    perturbed[1] = centre + 0.5 * (perturbed[1] - centre)  # inside the nodes' range
+    other = run(dataclasses.replace(ensemble, microstate=perturbed), tmp_path)
     for name, value in TrainedModel.load(whole).law.state_dict().items():
         assert torch.equal(other.law.state_dict()[name], value), name
 

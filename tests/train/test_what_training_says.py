@@ -162,7 +162,7 @@ def test_a_record_shorter_than_every_test_function_has_one_of_its_own(
 
 
 @pytest.mark.parametrize("stage", [CONFIG.stages[0], LBFGS])
-def test_a_loss_that_is_no_number_stops_the_training_and_spoils_no_weight(
+def test_a_loss_that_is_no_number_stops_the_training_and_changes_no_weight(
     ensemble: TrajectoryEnsemble, stage: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = prepare([ensemble], torch.device("cpu"), 0, nodes=64)
@@ -280,13 +280,13 @@ def test_roll_outs_are_measured_by_what_a_constant_would_show(
     physics = physics_of(ensemble.system, ensemble.parameters)
     own = validating.rollouts
 
-    def spoiled(*arguments: Any) -> Any:
+    def perturbed(*arguments: Any) -> Any:
         block = arguments[1]
         stress = block.stress
         stress = stress + factor * (stress - stress.mean())
         return {k: v._replace(stress=stress) for k, v in own(*arguments).items()}
 
-    monkeypatch.setattr(validating, "rollouts", spoiled)
+    monkeypatch.setattr(validating, "rollouts", perturbed)
     found = validating.rollout_verdict(law, data, physics)
     assert found["verdict"] == verdict
     if np.isfinite(factor):

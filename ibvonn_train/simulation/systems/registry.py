@@ -61,7 +61,7 @@ def recorded_system(
 
 
 def known_system(data: TrajectoryEnsemble) -> MicroscopicSystem | None:
-    """Return the system of an ensemble, or None where it is somebody else's.
+    """Return the system of an ensemble, or None where its name is not registered.
 
     Raises:
         ValueError: If the record is not that of a system of this name.
@@ -81,7 +81,7 @@ def system_of(data: TrajectoryEnsemble) -> MicroscopicSystem:
     """Return the system that an ensemble was simulated with.
 
     Raises:
-        ValueError: If it is somebody else's system.
+        ValueError: If the name of the system is not registered.
     """
     system = known_system(data)
     if system is None:

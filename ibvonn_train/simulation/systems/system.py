@@ -175,8 +175,8 @@ class MicroscopicSystem(ABC):
         unknown = [key for key in arguments if key not in parameters]
         if unknown:
             raise ValueError(
-                f"takes {unknown}, which the data do not record, so that nobody knows their "
-                f"values; the data record {sorted(parameters)}. Let its method parameters() "
+                f"takes {unknown}, whose values the data do not record; they record "
+                f"{sorted(parameters)}. Let its method parameters() "
                 "return them, and simulate again."
             )
         return cls(**{key: parameters[key] for key in arguments})
