@@ -176,7 +176,9 @@ def test_a_system_of_ones_own_is_built_with_what_its_data_record(folder: Path) -
         with pytest.raises(ConfigError, match=words):
             system_of_record(own, system, {**recorded, **changed}, "end", "--system")
     del recorded["hardening"]
-    with pytest.raises(ConfigError, match=r"takes \['hardening'\], which the data do not record"):
+    with pytest.raises(
+        ConfigError, match=r"takes \['hardening'\], whose values the data do not record"
+    ):
         system_of_record(own, "own", recorded, "end", "--system")
 
 

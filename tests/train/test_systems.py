@@ -138,7 +138,9 @@ def test_a_record_that_contradicts_its_own_name_is_refused() -> None:
         recorded_system(
             "unfolding_chain", {k: v for k, v in record.items() if k != "well_distance"}
         )
-    with pytest.raises(ValueError, match=r"takes \['stiffness'\], which the data do not record"):
+    with pytest.raises(
+        ValueError, match=r"takes \['stiffness'\], whose values the data do not record"
+    ):
         physics_of("tethered_particle", {"friction": 1.0, "thermal_energy": 1.0})
 
 
