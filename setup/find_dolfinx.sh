@@ -33,7 +33,7 @@ find_active() {
     [ -z "${IBVONN_PYTHON:-}" ] || pythons=("$IBVONN_PYTHON")
     for python in "${pythons[@]}"; do
         python=$(command -v "$python") || continue
-        if version=$("$python" "$setup_folder/probe_dolfinx.py" 2>"$log_folder/probe.log"); then
+        if version=$("$python" "$setup_folder/probe_dolfinx.py" --for-venv 2>"$log_folder/probe.log"); then
             require_python "$python"
             say "  $python has DOLFINx $version."
             route=active base_python=$python
