@@ -226,7 +226,9 @@ def test_a_training_is_not_continued_with_other_physics(
 
 
 def test_parameters_that_an_energy_needs_are_named() -> None:
-    with pytest.raises(ValueError, match=r"takes \['stiffness'\], which the data do not record"):
+    with pytest.raises(
+        ValueError, match=r"takes \['stiffness'\], whose values the data do not record"
+    ):
         physics_of("tethered_particle", {"friction": 1.0, "thermal_energy": 0.01})
 
 
