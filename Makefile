@@ -18,7 +18,7 @@ setup-demo:
 	@bash setup/setup.sh demo
 
 demo: export OMP_NUM_THREADS := 1
-demo: setup-demo ## Simulate the optical trap, learn its law, run it in a FEniCSx bar (4 minutes after set-up)
+demo: setup-demo ## Simulate the optical trap, learn its law, run it in a FEniCSx bar (3 minutes after set-up)
 	$(PYTHON) demos/main_job.py
 
 demo-calculix: export OMP_NUM_THREADS := 1
@@ -37,7 +37,7 @@ docs: setup ## Build the documentation into site/ (4 seconds; more the first tim
 test test-slow: export OMP_NUM_THREADS := 1
 test test-slow: export MPLBACKEND := Agg
 test test-slow: export PYTHONDONTWRITEBYTECODE :=
-test: setup ## Run the quick tests on all cores, then those marked mpi again on two ranks (7 minutes)
+test: setup ## Run the quick tests on all cores, then those marked mpi again on two ranks (4 minutes)
 	$(PYTHON) -m pytest -n auto --dist worksteal
 	bash setup/mpirun.sh 2 $(PYTHON) -m pytest -m mpi -p no:cacheprovider $(RANKS_SHARE_TMP) $(MPI_TESTS)
 
