@@ -8,13 +8,13 @@ the data's own convention, or by implicit steps where records are coarse.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..law.learned_law import Linearised
+from ..law.potentials import LinearisedFunction
 from .material_point import RateFunction, Rollout, interval, steps_in
 
 
@@ -96,7 +96,7 @@ def explicit_chain(
 
 
 def implicit_chain(
-    linearised: Callable[[Tensor, Tensor], Linearised],
+    linearised: LinearisedFunction,
     time: Tensor,
     strain: Tensor,
     internal: Tensor,
@@ -106,9 +106,9 @@ def implicit_chain(
 ) -> Rollout:
     """Roll chains out by linearly implicit Euler steps, stable for any step.
 
-    σ and α̇ at the new time, both to first order in the change of state and with φ'' frozen: α is
-    eliminated at each site, (I + Δt φ'' ∂²f/∂α²) Δα = Δt (α̇ − φ'' ∂²f/∂α∂ε Δε), and the strains of
-    a chain follow from one tridiagonal system. One Newton iteration of the step that hosts make.
+    σ and α̇ at the new time, both to first order in the change of state: α is eliminated at each
+    site, (I − Δt ∂α̇/∂α) Δα = Δt (α̇ + ∂α̇/∂ε Δε), and the strains of a chain follow from one
+    tridiagonal system. One Newton iteration of the step that hosts make.
 
     Args:
         linearised: The law with its derivatives, of one strain component.
@@ -136,19 +136,19 @@ def implicit_chain(
         for part in range(substeps):
             if part:
                 law = linearised(strain, internal)
-            # α̇ of the step, and what one unit of Δε takes away from it.
-            softening = torch.cat([law.rate.unsqueeze(-1), law.mobility @ law.coupling.mT], -1)
+            # α̇ of the step, and what one unit of Δε adds to it.
+            change_of = torch.cat([law.rate.unsqueeze(-1), law.rate_by_strain], -1)
             solved = torch.linalg.solve(
-                identity + matrix_dt * law.mobility @ law.curvature, matrix_dt * softening
+                identity - matrix_dt * law.rate_by_internal, matrix_dt * change_of
             )
             relaxed = law.stress + (law.coupling @ solved[..., :1]).squeeze(-1)
-            tangent = (law.stiffness - law.coupling @ solved[..., 1:])[..., 0]
+            tangent = (law.stiffness + law.coupling @ solved[..., 1:])[..., 0]
             right = balance @ relaxed
             end = torch.where(drive.moved, moving, drive.pull(step, (part + 1) / substeps))
             right[:, -1, 0] = right[:, -1, 0] + end
             change = torch.linalg.solve(unit - factor * balance * tangent.mT, factor * right)
             strain = strain + change
-            internal = internal + solved[..., 0] - solved[..., 1] * change
+            internal = internal + solved[..., 0] + solved[..., 1] * change
     return drive.rollout(strains, states, stresses)
 
 

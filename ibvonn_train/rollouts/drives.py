@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..law.learned_law import Linearised
+from ..law.potentials import LinearisedFunction
 from .chain import ChainDrive, explicit_chain, implicit_chain
 from .material_point import RateFunction, Rollout, controlled
 
@@ -64,7 +64,7 @@ def of_chains(
     chain: Chain,
     *,
     drives: Sequence[str] = ("end", "force"),
-    linearised: Callable[[Tensor, Tensor], Linearised] | None = None,
+    linearised: LinearisedFunction | None = None,
     substeps: int = 1,
 ) -> dict[str, Rollout]:
     """Roll chains out from their first strains, all drive modes in one batch.

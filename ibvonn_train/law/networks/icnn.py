@@ -94,7 +94,7 @@ class InputConvexNetwork(nn.Module):
         n = self.reserved
         self.skip[-1][-n:] = skip
         self.bias[-1][-n:] = bias
-        self.output_raw[-n:] = _inverse_softplus(slope / torch.linalg.vector_norm(skip, dim=1))
+        self.output_raw[-n:] = inverse_softplus(slope / torch.linalg.vector_norm(skip, dim=1))
 
     def weights(self) -> EnergyWeights:
         """Return the weights of F: Q = RRᵀ, and H_l and v made nonnegative."""
@@ -128,8 +128,9 @@ class InputConvexNetwork(nn.Module):
 
 def _raw(rows: int, columns: int, generator: torch.Generator) -> Tensor:
     """Return free parameters whose softplus lies around 1/columns."""
-    return _inverse_softplus((1.0 + uniform((rows, columns), 0.5, generator)) / max(columns, 1))
+    return inverse_softplus((1.0 + uniform((rows, columns), 0.5, generator)) / max(columns, 1))
 
 
-def _inverse_softplus(y: Tensor) -> Tensor:
+def inverse_softplus(y: Tensor) -> Tensor:
+    """Return x with ln(1 + e^x) = y > 0."""
     return y + torch.log(-torch.expm1(-y))
