@@ -149,7 +149,7 @@ def fitted_reference(training: TrajectoryEnsemble) -> ClosedFormReference:
 
     def error(log_friction: float) -> float:
         reference: Law = ClosedFormReference(training, float(np.exp(log_friction)))
-        run = roll_out(reference, training, measured, drives=("end",))["end"]
+        run = roll_out(reference, training, measured, modes=("end",))["end"]
         return relative_error(run.strain, measured.strain)
 
     minimum = minimize_scalar(error, bounds=(np.log(0.05), np.log(1.0)), options={"xatol": 0.01})

@@ -15,7 +15,7 @@ import torch
 from .compiler import library
 from .plan import Plan
 from .protocols import FloatArray
-from .recorder import Recorder
+from .recorder import Sink
 from .systems.spring_chain import SpringChain
 from .systems.system import MicroscopicSystem
 from .systems.tethered_particle import TetheredParticle
@@ -36,7 +36,7 @@ def can_compile(system: MicroscopicSystem) -> bool:
 
 
 def run_compiled(
-    plan: Plan, recorder: Recorder, advance: Callable[[int], object], threads: int
+    plan: Plan, recorder: Sink, advance: Callable[[int], object], threads: int
 ) -> None:
     """Simulate every protocol by itself, ``threads`` of them at a time.
 
@@ -64,11 +64,11 @@ def run_compiled(
 
 
 def _run_case(
-    plan: Plan, case: int, recorder: Recorder, advance: Callable[[int], object], stop: Event
+    plan: Plan, case: int, recorder: Sink, advance: Callable[[int], object], stop: Event
 ) -> None:
     generator = plan.generator(case)
     chains = CompiledChains(plan, case, generator)
-    λ = plan.control[case]
+    λ = plan.control[case, :, 0]
     size = chains.beads * plan.replicas
     block = max(1, CALL_SIZE // size)
 

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from .bistable_spring import TwoWellSpring, sample_at_force, sample_at_length
 from .system import (
-    Drive,
     MicroscopicSystem,
     OrderParameter,
     Preparation,
@@ -26,6 +25,7 @@ PAPER_PREPARATION = (Preparation(10_000, 0.02, 4.0), Preparation(40_000, 0.01))
 """Hot stage, stage at temperature: part of the published data."""
 
 Initial = Literal["uniform", "equilibrium"]
+End = Literal["end", "force"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class SpringChain(MicroscopicSystem):
     reference_length: float = 0.01
     friction: float = 0.1
     thermal_energy: float = 5e-6
-    drive: Drive = "end"
+    drive: End = "end"
     preparation: Sequence[Preparation] = PAPER_PREPARATION
     initial: Initial = "uniform"
     name: str = "double_well_chain"
@@ -140,6 +140,10 @@ class SpringChain(MicroscopicSystem):
         """Return ⟨F_i⟩."""
         return self.spring.force(self.elongations(x, control)).mean(-1)
 
+    def stress_of_replicas(self, x: Tensor, control: Tensor) -> Tensor:
+        """Return F_i of each replica."""
+        return self.spring.force(self.elongations(x, control))[..., None]
+
     def external_force(self, x: Tensor, control: Tensor, control_rate: Tensor) -> Tensor:
         """Return ⟨F_N⟩ + η λ̇ for a moved end, λ for a pulled one."""
         if self.drive == "force":
@@ -222,7 +226,7 @@ def spring_chain(
     reference_length: float = SpringChain.reference_length,
     friction: float = SpringChain.friction,
     thermal_energy: float = SpringChain.thermal_energy,
-    drive: Drive = "end",
+    drive: End = "end",
     preparation: Sequence[Preparation] = PAPER_PREPARATION,
     initial: Initial = "uniform",
 ) -> SpringChain:
@@ -239,7 +243,7 @@ def spring_chain(
     )
 
 
-def unfolding_chain(drive: Drive = "end", springs: int = 20) -> SpringChain:
+def unfolding_chain(drive: End = "end", springs: int = 20) -> SpringChain:
     """Return a chain that is stress-free at rest: folded well, unfolded well at strain 0.3.
 
     Barriers of 10 and 3 k_BT; unfolded springs lie 7 k_BT above folded ones, so that a chain at
