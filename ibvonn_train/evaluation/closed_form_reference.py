@@ -15,7 +15,7 @@ from ..data.ensemble import TrajectoryEnsemble
 from ..law.mixture import mixture_log_density, mixture_quantile
 from ..law.normalisation import Normalisation
 from ..law.rates import Rates
-from ..simulation import SpringChain, system_of
+from ..simulation import ChainCell, SpringChain, system_of
 from ..statistical_mechanics.microscopic_energy import Physics, physics_of
 from .errors import relative_error
 from .interface import FloatArray, Law
@@ -41,7 +41,7 @@ class ClosedFormReference:
 
     def __init__(self, data: TrajectoryEnsemble, friction: float = 0.5) -> None:
         system = system_of(data)
-        if not isinstance(system, SpringChain):
+        if not isinstance(system, SpringChain | ChainCell):
             raise ValueError(
                 f"ClosedFormReference: needs a chain of two-well springs; found {data.system!r}."
             )

@@ -276,7 +276,8 @@ def _use_compiled(engine: Engine, system: MicroscopicSystem, device: str) -> boo
     compilable = can_compile(system) and torch.device(device).type == "cpu"
     if engine == "compiled" and not compilable:
         raise ValueError(
-            "simulate: the compiled engine runs SpringChain and TetheredParticle on the CPU; found "
+            "simulate: the compiled engine runs SpringChain, ChainCell and TetheredParticle on the "
+            "CPU; found "
             f"{type(system).__name__} on {device}. Use engine='torch'."
         )
     if engine == "torch" or not compilable:

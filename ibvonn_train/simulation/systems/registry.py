@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from ...data.ensemble import TrajectoryEnsemble
 from ..families import Split, chain_of_paper, trap_of_paper
+from .chain_cell import ChainCell
 from .spring_chain import SpringChain, spring_chain, unfolding_chain
 from .system import MicroscopicSystem
 from .tethered_particle import TetheredParticle
@@ -36,6 +37,7 @@ SYSTEMS: dict[str, Registered] = {
     "tethered_particle": Registered(TetheredParticle, TetheredParticle, trap_of_paper),
     "double_well_chain": Registered(SpringChain, spring_chain, chain_of_paper),
     "unfolding_chain": Registered(SpringChain, unfolding_chain),
+    "chain_cell": Registered(ChainCell, ChainCell),
 }
 
 

@@ -152,13 +152,11 @@ class SpringChain(MicroscopicSystem):
 
     def microscopic_energy(self, microstate: Tensor, strain: Tensor) -> Tensor:  # noqa: ARG002
         """Return the energy of one spring over L0; the mean strain of the springs is not in it."""
-        u = self.reference_length * microstate[..., 0]
-        return self.spring.energy(u) / self.reference_length
+        return self.spring.energy_per_length(microstate[..., 0], self.reference_length)
 
     def order_parameter(self) -> OrderParameter:
         """Return the fraction of springs beyond the crossing of their wells."""
-        limit = self.spring.crossing / self.reference_length
-        return OrderParameter("open fraction", lambda x: (x > limit).astype(x.dtype))
+        return self.spring.open_fraction(self.reference_length)
 
     def effective_thermal_energy(self, time_step: float) -> float:
         """Return k_BT · mean_k 1/(1 − Δt μ_k/2η), μ_k the stiffnesses of the modes in a well."""
