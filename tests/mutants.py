@@ -52,8 +52,8 @@ MUTANTS = (
     Mutant(
         "noise amplitude without friction",
         "ibvonn_train/simulation/langevin.py",
-        "2 * system.thermal_energy * time_step / system.friction",
-        "2 * system.thermal_energy * time_step",
+        "noise_factor * math.sqrt(variance / drag)",
+        "noise_factor * math.sqrt(variance)",
         SIMULATION + CHAIN,
     ),
     Mutant(
@@ -66,8 +66,8 @@ MUTANTS = (
     Mutant(
         "control of the end of the step",
         "ibvonn_train/simulation/langevin.py",
-        "control[:, index : index + 1]",
-        "control[:, index + 1 : index + 2]",
+        "integrator.step(control[:, index], plan.time_step)",
+        "integrator.step(control[:, index + 1], plan.time_step)",
         SIMULATION + CHAIN,
     ),
     Mutant(
@@ -215,8 +215,8 @@ MUTANTS = (
     Mutant(
         "Jarzynski: work with the microstates after the step",
         "ibvonn_train/audits/relaxed_response.py",
-        "slow.microstate[:, :-1, 0]",
-        "slow.microstate[:, 1:, 0]",
+        "slow.samples[:, :-1, 0]",
+        "slow.samples[:, 1:, 0]",
         ("tests/train/test_audits.py::test_work_is_done_on_the_microstate_before_it_moves",),
     ),
     Mutant(

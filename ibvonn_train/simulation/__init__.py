@@ -8,6 +8,7 @@ from .protocols import Protocol as Protocol
 from .restart import repeat_from_first as repeat_from_first
 from .simulate_ensemble import simulate as simulate
 from .systems.bistable_spring import TwoWellSpring as TwoWellSpring
+from .systems.chain_cell import ChainCell as ChainCell
 from .systems.registry import recorded_system as recorded_system
 from .systems.registry import system_of as system_of
 from .systems.spring_chain import SpringChain as SpringChain

@@ -72,6 +72,7 @@ def run_set(
         dtype=dtype,
         device=device,
         engine=engine,
+        record=chosen.record,
         progress=progress,
     )
 
