@@ -51,6 +51,8 @@ EMPTY = 1e-300
 """Fraction of an empty state in logarithms; those of binned microstates may be a little below 0."""
 FIRST_BARRIER = 5.0
 """Initial b of :func:`saturation`, in 2 k_BT."""
+SILENT = -4.0
+"""Free parameter of the output weights of the convex layers at the start: 0.02."""
 LARGEST_CONCAVITY = 0.95
 """Of the smooth part, in units of the least convexity of the mixing entropy."""
 FORCE_UNIT = 10.0
@@ -170,6 +172,43 @@ class PopulationPotentials(Potentials):
         """Pairs of states between which elements jump."""
         return Jumps(*(getattr(self, f"jump_{name}") for name in Jumps._fields))
 
+    @torch.no_grad()
+    def start_from_stress(self, strain: Tensor, internal: Tensor, stress: Tensor) -> None:
+        """Start the quadratic part of F from a linear fit σ = K ε + C α + s.
+
+        M_αα starts at M_αε M_εε⁻¹ M_εα, that of elements which carry their force in series with
+        what their state adds to the strain: f does not change where both change together.
+
+        Args:
+            strain, internal, stress: Of states of the data, shapes ``(n, n_ε)``, ``(n, n_α)`` and
+                ``(n, n_ε)``.
+        """
+        m, (features, offset) = self.strain_size, self.feature_map()
+        x = torch.cat([strain, internal], 1) @ features.T + offset
+        design = torch.cat([x, torch.ones_like(x[:, :1])], 1)
+        # σ = E Zεᵀ (M x + l): the fit is for the force conjugate to the strain features.
+        classes, q, _ = self.basis.shape
+        n = self.variables.per_class
+        order = torch.arange(classes * (q + n), device=x.device).reshape(classes, q + n)
+        of_strain, of_internal = order[:, :q].flatten(), order[:, q:].flatten()
+        conjugate = stress / self.energy_scale @ torch.linalg.pinv(features[of_strain, :m].T).T
+        fit = torch.linalg.lstsq(design, conjugate).solution
+        stiffness = fit[of_strain].T
+        root, vectors = torch.linalg.eigh(0.5 * (stiffness + stiffness.T))
+        root = root.clamp(min=1e-3 * float(root.abs().max()))
+        coupling = fit[of_internal].T
+        relaxed = coupling.T @ (vectors / root) @ vectors.T @ coupling
+        values, axes = torch.linalg.eigh(relaxed)
+        values = values.clamp(min=1e-3 * float(values.max().clamp(min=1e-6)))
+        self.strain_root.copy_(_shared((vectors * root.sqrt()) @ vectors.T, self.orbits, q, q))
+        self.coupling.copy_(_shared(coupling, self.orbits, q, n))
+        self.internal_root.copy_(_shared((axes * values.sqrt()) @ axes.T, self.orbits, n, n))
+        kinds = class_orbits(self.orbits)
+        constant = fit[-1].reshape(classes, q)
+        for kind in range(len(self.linear)):
+            self.linear[kind, :q] = constant[kinds == kind].mean(0)
+        self.layers.output_raw.fill_(SILENT)
+
     def feature_map(self) -> tuple[Tensor, Tensor]:
         """Return Z and x_0 of the features x = Z z + x_0 of all classes."""
         classes, q, _ = self.basis.shape
@@ -230,27 +269,26 @@ class PopulationPotentials(Potentials):
         ridge = RidgeWeights(*(self.linear.new_zeros(0, 1), self.linear.new_zeros(0)), 0, 1)
         if self.variables.means:
             weights, biases = self.context_net.weights()
-            context = [weights[0] @ features, *weights[1:]], [
-                biases[0] + weights[0] @ offset,
-                *biases[1:],
-            ]
+            context = (
+                [weights[0] @ features, *weights[1:]],
+                [
+                    biases[0] + weights[0] @ offset,
+                    *biases[1:],
+                ],
+            )
             ridge = RidgeWeights(
                 self.ridge_weight, self.ridge_bias, self.ridges, self.variables.means
             )
         barrier = repeated(softplus(self.barrier), self.orbits)
         return Prepared(energy, self._prepared_rate(features, offset), barrier, context, ridge)
 
-    def _prepared_rate(
-        self, features: Tensor, offset: Tensor
-    ) -> tuple[list[Tensor], list[Tensor]]:
+    def _prepared_rate(self, features: Tensor, offset: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Return the network of ln k with inputs z, then G_ij/θ of all pairs."""
         classes, k = len(self.basis), self.variables.pairs_per_class
         weights, biases = self.rate_net.weights()
         columns = torch.arange(weights[0].shape[1]).reshape(classes, -1)
         state, pairs = columns[:, :-k].flatten(), columns[:, -k:].flatten()
-        first = torch.cat(
-            [weights[0][:, state] @ features, weights[0][:, pairs] / FORCE_UNIT], 1
-        )
+        first = torch.cat([weights[0][:, state] @ features, weights[0][:, pairs] / FORCE_UNIT], 1)
         start = biases[0] + weights[0][:, state] @ offset
         last = biases[-1] - torch.log(self.time_scale)
         return [first, *weights[1:]], [start, *biases[1:-1], last]
@@ -447,6 +485,14 @@ def _units(variables: InternalVariables) -> tuple[Tensor, Tensor]:
         unit[first : first + states - 1] = 2.0
         middle[first : first + states - 1] = 0.5
     return unit, middle
+
+
+def _shared(matrix: Tensor, orbits: Tensor, rows: int, columns: int) -> Tensor:
+    """Return the blocks of the orbits of pairs of which a matrix is made, averaged over them."""
+    classes = len(orbits)
+    blocks = matrix.reshape(classes, rows, classes, columns).transpose(1, 2)
+    count = int(orbits.max()) + 1
+    return torch.stack([blocks[orbits == number].mean(0) for number in range(count)])
 
 
 def _near_identity(orbits: Tensor, pairs: int, size: int, generator: torch.Generator) -> Tensor:

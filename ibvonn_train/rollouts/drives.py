@@ -17,7 +17,7 @@ from ..data.drive_records import ChainDriven
 from ..data.ensemble import TrajectoryEnsemble
 from ..law.potentials import LinearisedFunction
 from .chain import ChainDrive, explicit_chain, implicit_chain
-from .material_point import RateFunction, Rollout, controlled
+from .material_point import RateFunction, Rollout, controlled, exponential
 
 
 class Path(Protocol):
@@ -58,8 +58,8 @@ class Drive(Protocol):
     def select(self, protocols: Tensor) -> Self:
         """Return the drive of some protocols."""
 
-    def windows(self, starts: Sequence[int], length: int) -> Self:
-        """Return the drive of windows: protocol by protocol, its windows in the order of starts."""
+    def joined(self, others: Sequence[Self]) -> Self:
+        """Return the drive of the protocols of several records, one after the other."""
 
     def with_force(self, force: Tensor) -> Self:
         """Return the drive with another external force, ``(n_protocol, n_time)``, if it has one."""
@@ -84,9 +84,9 @@ class Drive(Protocol):
             path: Instants and strains; a strain that is no result is followed.
             internal: First α, shape ``(n_protocol, n_point, n_α)``.
             modes: Some of the modes; by default all, in one batch.
-            linearised: The law with its derivatives, for linearly implicit steps where the strain
-                is a result; None for the data's own forward Euler scheme.
-            substeps: Implicit steps in each interval.
+            linearised: The law with its derivatives, for steps that are stable whatever their
+                length; None for the data's own forward Euler scheme.
+            substeps: Such steps in each interval.
 
         Returns:
             Mode → trajectories with axes ``(n_protocol, n_time, n_point, n)``.
@@ -114,7 +114,7 @@ class StrainDrive:
         """Return itself: what drives is the strain of the path."""
         return self
 
-    def windows(self, starts: Sequence[int], length: int) -> Self:  # noqa: ARG002
+    def joined(self, others: Sequence[Self]) -> Self:  # noqa: ARG002
         """Return itself."""
         return self
 
@@ -133,10 +133,13 @@ class StrainDrive:
         internal: Tensor,
         *,
         modes: Sequence[str] | None = None,  # noqa: ARG002 (there is one)
-        linearised: LinearisedFunction | None = None,  # noqa: ARG002 (the strain is given)
-        substeps: int = 1,  # noqa: ARG002
+        linearised: LinearisedFunction | None = None,
+        substeps: int = 1,
     ) -> dict[str, Rollout]:
         """Roll out under the measured strain."""
+        if linearised is not None:
+            start = path.time, path.strain, internal
+            return {"controlled": exponential(linearised, *start, substeps=substeps)}
         run = controlled(rates, path.time, path.strain, internal, strides=path.strides)
         return {"controlled": run}
 
@@ -183,10 +186,13 @@ class SpringsInSeries:
         """Return the drive of some protocols."""
         return self._changed(lambda series: series[protocols])
 
-    def windows(self, starts: Sequence[int], length: int) -> Self:
-        """Return the drive of windows."""
-        return self._changed(
-            lambda series: torch.stack([series[:, i : i + length] for i in starts], 1).flatten(0, 1)
+    def joined(self, others: Sequence[Self]) -> Self:
+        """Return the drive of the protocols of several records, one after the other."""
+        rates = [drive.end_rate for drive in (self, *others) if drive.end_rate is not None]
+        return replace(
+            self,
+            force=torch.cat([drive.force for drive in (self, *others)]),
+            end_rate=torch.cat(rates) if len(rates) == 1 + len(others) else None,
         )
 
     def with_force(self, force: Tensor) -> Self:

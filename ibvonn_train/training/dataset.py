@@ -1,9 +1,9 @@
-"""Training data as tensors: trajectories of (ε, σ) and of binned microstates."""
+"""Training data as tensors: trajectories of (ε, σ) and of empirical measures of the microstates."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,13 @@ from ..data.ensemble import TrajectoryEnsemble
 from ..data.state_measures import measure_of, span_of
 from ..law.learned_law import StrainKind
 from ..rollouts.drives import Drive, drive_of
+from .sampling_errors import stress_error
 from .training_config import ConfigError
 
 ANCHOR_INSTANTS = 60
 
 SAMPLES = 512
-"""Replicas kept where microstates have several dimensions and cannot be binned: every step of a
+"""Samples kept where microstates have several dimensions and cannot be binned: every step of a
 training encodes all of them, so they bound its time and memory."""
 
 
@@ -28,28 +29,29 @@ training encodes all of them, so they bound its time and memory."""
 class Block:
     """Protocols that share their number of instants, in the order of axes of the files.
 
-    Series have the axes (protocol, time, site, component), one trajectory for each site of each
-    protocol. States are the same order without its axes: state ``(p n_time + t) n_site + s`` is
-    that of protocol p, instant t and site s.
+    Series have the axes (protocol, time, point, component). The measures are those of the sites,
+    (protocol, time, point, class) in this order without its axes.
 
     Attributes:
-        time: Shape ``(n_time,)``; ``(n_protocol, n_time)`` where protocols have their own.
-        strain, stress: Shape ``(n_protocol, n_time, n_site, n_ε)``.
-        measures: Of each of the n_state = n_protocol · n_time · n_site states.
-        drive: What drives roll-outs of the protocols; None where states were picked.
-        strides: Steps of the integrator in each interval between stored instants; where
-            protocols have their own instants, of the longest.
-        duration_ratio: Duration over that of the shortest block; rates of α shrink by about as
-            much.
+        time: Shape ``(n_time,)``.
+        strain, stress: Shape ``(n_protocol, n_time, n_point, n_ε)``.
+        stress_error: Standard error of σ, same shape.
+        measures: Of each of the n_protocol · n_time · n_point · n_class sites.
+        classes: n_class.
+        samples: Independent samples of each site in the data, of which the measures are made.
+        drive: What drives roll-outs of the protocols.
+        strides: Steps of the integrator in each interval between stored instants.
     """
 
     time: Tensor
     strain: Tensor
     stress: Tensor
+    stress_error: Tensor
     measures: Measures
-    drive: Drive | None = None
-    strides: tuple[int, ...] = ()
-    duration_ratio: float = 1.0
+    classes: int
+    samples: int
+    drive: Drive
+    strides: tuple[int, ...]
 
     @property
     def instants(self) -> int:
@@ -57,83 +59,76 @@ class Block:
         return self.strain.shape[1]
 
     @property
-    def trajectories(self) -> int:
-        """n_protocol · n_site."""
-        return self.strain.shape[0] * self.strain.shape[2]
-
-    @property
     def states(self) -> int:
-        """n_state."""
+        """n_protocol · n_time · n_point."""
         return self.strain.shape[:3].numel()
 
     @property
-    def numbers(self) -> Tensor:
-        """Number of each state, shape ``(n_protocol, n_time, n_site)``."""
-        return torch.arange(self.states, device=self.strain.device).reshape(self.strain.shape[:3])
-
-    @property
-    def intervals(self) -> Tensor:
-        """Δt between instants, ``(n_time − 1,)``, or ``(n_protocol, n_time − 1)``."""
-        return torch.diff(self.time)
+    def sites(self) -> Tensor:
+        """Number of each site, shape ``(n_protocol, n_time, n_point, n_class)``."""
+        shape = (*self.strain.shape[:3], self.classes)
+        return torch.arange(self.states * self.classes, device=self.strain.device).reshape(shape)
 
     def flat(self, series: Tensor) -> Tensor:
-        """Return a series ``(n_protocol, n_time, n_site, n)`` as states ``(n_state, n)``."""
+        """Return a series ``(n_protocol, n_time, n_point, n)`` as states ``(n_state, n)``."""
         return series.reshape(-1, series.shape[-1])
 
-    def series(self, flat: Tensor) -> Tensor:
-        """Return states ``(n_state, n)`` as a series ``(n_protocol, n_time, n_site, n)``."""
-        return flat.reshape(*self.strain.shape[:3], flat.shape[-1])
+    def series(self, of_sites: Tensor) -> Tensor:
+        """Return what sites have, ``(n_site, n)``, as ``(n_protocol, n_time, n_point, C n)``."""
+        return of_sites.reshape(*self.strain.shape[:3], -1)
 
-    def of_states(self, numbers: Tensor, *, time: Tensor, **of_protocols: Any) -> Block:
-        """Return the block that some states make up.
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Pieces of trajectories of single points, each with instants of its own.
+
+    Attributes:
+        time: Shape ``(n_window, length)``.
+        strain, stress, stress_error: Shape ``(n_window, length, n_ε)``.
+        measures: Of the sites (window, instant, class) in this order.
+        states: Number of each state in its block, ``(n_window, length)``.
+    """
+
+    time: Tensor
+    strain: Tensor
+    stress: Tensor
+    stress_error: Tensor
+    measures: Measures
+    states: Tensor
+
+    def series(self, of_sites: Tensor) -> Tensor:
+        """Return what sites have, ``(n_site, n)``, as ``(n_window, length, C n)``."""
+        return of_sites.reshape(*self.time.shape, -1)
+
+    @classmethod
+    def random(cls, block: Block, count: int, length: int, generator: torch.Generator) -> Windows:
+        """Return windows of random protocols, points and starts.
 
         Args:
-            numbers: Of the states, with the axes (protocol, time, site) of the new block.
-            time: Its instants.
-            of_protocols: Its other attributes.
+            block: The data.
+            count: Number of windows.
+            length: Instants of each, at most those of the block.
+            generator: Source of randomness.
         """
-        return Block(
-            time=time,
-            strain=self.flat(self.strain)[numbers],
-            stress=self.flat(self.stress)[numbers],
-            measures=self.measures.select(numbers.reshape(-1)),
-            duration_ratio=self.duration_ratio,
-            **of_protocols,
+        cases, instants, points = block.strain.shape[:3]
+        case, point, start = (
+            torch.randint(size, (count, 1), generator=generator)
+            for size in (cases, points, instants - length + 1)
         )
+        place = case, start + torch.arange(length), point
+        return cls.at(block, *(index.to(block.strain.device) for index in place))
 
-    def pick(self, index: Tensor) -> Block:
-        """Return some states, each as a protocol of one instant and one site.
-
-        Args:
-            index: Which states, counted along one trajectory after the other: the order in which
-                the random picks of a seed have always been drawn.
-        """
-        numbers = self.numbers.transpose(1, 2).reshape(-1)[index]
-        return self.of_states(numbers[:, None, None], time=self.time[..., :1])
-
-    def trajectories_of(self, index: Tensor) -> Block:
-        """Return some trajectories, each as a protocol of one site: what drives them is left out.
-
-        Args:
-            index: Numbers of trajectories, of which the first n_site are of the first protocol.
-        """
-        protocol, site = index // self.strain.shape[2], index % self.strain.shape[2]
-        numbers = self.numbers[protocol, :, site].unsqueeze(-1)
-        return self.of_states(numbers, time=self.time, strides=self.strides)
-
-    def windows(self, starts: Sequence[int], length: int) -> Block:
-        """Return windows of all protocols as protocols with instants of their own."""
-
-        def cut(series: Tensor) -> Tensor:
-            """(n_protocol, n_time, …) → (n_protocol · n_start, length, …)."""
-            return torch.stack([series[:, i : i + length] for i in starts], 1).flatten(0, 1)
-
-        rows = [self.strides[i : i + length - 1] for i in starts]
-        return self.of_states(
-            cut(self.numbers),
-            time=cut(self.time.expand(len(self.strain), -1)),
-            drive=None if self.drive is None else self.drive.windows(starts, length),
-            strides=tuple(map(max, zip(*rows, strict=True))),
+    @classmethod
+    def at(cls, block: Block, case: Tensor, instant: Tensor, point: Tensor) -> Windows:
+        """Return the windows at given places, indices that broadcast to ``(n_window, length)``."""
+        numbers = block.sites[case, instant, point]
+        return cls(
+            time=block.time[instant],
+            strain=block.strain[case, instant, point],
+            stress=block.stress[case, instant, point],
+            stress_error=block.stress_error[case, instant, point],
+            measures=block.measures.select(numbers.reshape(-1)),
+            states=numbers[..., 0] // block.classes,
         )
 
 
@@ -158,8 +153,8 @@ class TrainingSet:
     Attributes:
         strain_kind: Of all ensembles.
         training, validation: Blocks, one for each duration.
-        anchors: About sixty instants of each training trajectory: the states over which α has zero
-            mean and unit variance.
+        anchors: About sixty instants of each training trajectory: the states over which means have
+            zero mean and unit variance.
         scales: Of the training data.
     """
 
@@ -188,13 +183,13 @@ def prepare(
     Args:
         ensembles: One for each duration.
         device: Where the tensors go.
-        seed: Chooses the replicas that are kept where microstates have several dimensions.
+        seed: Chooses the samples that are kept where microstates have several dimensions.
         nodes: Number of nodes on which microstates of one dimension are binned.
         validation: Indices of protocols that are held out; they run through the ensembles in order.
 
     Raises:
         ConfigError: If an index does not exist, or no protocol is left to train on.
-        ValueError: If the ensembles differ in kind.
+        ValueError: If an ensemble has one instant only, or something does not vary.
     """
     for number, ensemble in enumerate(ensembles):
         if len(ensemble.time) < 2:
@@ -202,13 +197,6 @@ def prepare(
                 f"training data: each ensemble must have at least 2 instants, between which α "
                 f"changes; ensemble {number} has {len(ensemble.time)}."
             )
-    kinds = {str(ensemble.strain_kind) for ensemble in ensembles}
-    if len(kinds) != 1 or not kinds <= {"controlled", "averaged"}:
-        raise ValueError(
-            f"training data: all ensembles must have one strain_kind, controlled or averaged; "
-            f"found {sorted(kinds)}."
-        )
-    kind: StrainKind = "controlled" if kinds == {"controlled"} else "averaged"
     total = sum(ensemble.protocols for ensemble in ensembles)
     for index in validation:
         if not 0 <= index < total:
@@ -220,8 +208,7 @@ def prepare(
         raise ConfigError("validation: every protocol is held out; leave some to train on.")
     grid = None
     if ensembles[0].microstate_size == 1:
-        used = [*train, *validation]
-        parts = _split(ensembles, used)
+        parts = rows_of(ensembles, [*train, *validation])
         grid = tuple(
             uniform_nodes(float(span[:, 0].min()), float(span[:, 1].max()), nodes)
             for span in (
@@ -230,34 +217,22 @@ def prepare(
             )
         )
     generator = np.random.default_rng(seed)
-    shortest = min(_duration(ensemble) for ensemble in ensembles)
     blocks = [
         tuple(
-            replace(
-                _block(ensemble, rows, grid, generator, device),
-                duration_ratio=_duration(ensemble) / shortest if shortest else 1.0,
-            )
-            for ensemble, rows in _split(ensembles, part)
+            _block(ensemble, rows, grid, generator, device)
+            for ensemble, rows in rows_of(ensembles, part)
         )
         for part in (train, list(validation))
     ]
+    kind: StrainKind = "averaged" if ensembles[0].strain_kind == "averaged" else "controlled"
     anchors = tuple(_anchor(block) for block in blocks[0])
     return TrainingSet(kind, blocks[0], blocks[1], anchors, _scales(blocks[0], kind))
 
 
-def _duration(ensemble: TrajectoryEnsemble) -> float:
-    return float(ensemble.time[-1] - ensemble.time[0])
-
-
-def _anchor(block: Block) -> Measures:
-    stride = max(1, block.instants // ANCHOR_INSTANTS)
-    return block.measures.select(block.numbers[:, ::stride].reshape(-1))
-
-
-def _split(
-    ensembles: Sequence[TrajectoryEnsemble], indices: list[int]
+def rows_of(
+    ensembles: Sequence[TrajectoryEnsemble], indices: Sequence[int]
 ) -> list[tuple[TrajectoryEnsemble, list[int]]]:
-    """Return the rows of each ensemble that carry the given running indices."""
+    """Return the rows of each ensemble that carry the given running indices of protocols."""
     parts = []
     first = 0
     for ensemble in ensembles:
@@ -269,6 +244,11 @@ def _split(
     return parts
 
 
+def _anchor(block: Block) -> Measures:
+    stride = max(1, block.instants // ANCHOR_INSTANTS)
+    return block.measures.select(block.sites[:, ::stride].reshape(-1))
+
+
 def _block(
     ensemble: TrajectoryEnsemble,
     rows: list[int],
@@ -277,25 +257,41 @@ def _block(
     device: torch.device,
 ) -> Block:
     def tensor(array: Any) -> Tensor:
-        return torch.as_tensor(np.asarray(array, dtype=np.float64)).to(device)
+        return torch.as_tensor(np.asarray(array, dtype=np.float64)[rows])
 
-    measures = [
-        measure_of(
-            ensemble,
-            rows,
-            centred=bool(which),
-            nodes=None if grid is None else grid[which],
-            samples=SAMPLES,
-            generator=generator,
+    kept = np.random.default_rng(int(generator.integers(2**63)))
+    measures = Measures(
+        *(
+            measure_of(
+                ensemble,
+                rows,
+                centred=centred,
+                nodes=None if grid is None else grid[centred],
+                samples=SAMPLES,
+                generator=kept,
+            )
+            for centred in (False, True)
         )
-        for which in (0, 1)
+    )
+    strain, stress = tensor(ensemble.strain), tensor(ensemble.stress)
+    variance = ensemble.stress_variance
+    error = (
+        stress_error(strain, stress, measures.absolute, ensemble.replicas)
+        if variance is None
+        else (tensor(variance) / ensemble.replicas).sqrt()
+    )
+    moved = [
+        EmpiricalMeasure(m.nodes.to(device), m.weights.to(device))
+        for m in (measures.absolute, measures.centred)
     ]
-    moved = [EmpiricalMeasure(m.nodes.to(device), m.weights.to(device)) for m in measures]
     return Block(
-        time=tensor(ensemble.time),
-        strain=tensor(ensemble.strain)[rows],
-        stress=tensor(ensemble.stress)[rows],
+        time=torch.as_tensor(np.asarray(ensemble.time, dtype=np.float64)).to(device),
+        strain=strain.to(device),
+        stress=stress.to(device),
+        stress_error=error.to(device),
         measures=Measures(*moved),
+        classes=len(ensemble.classes),
+        samples=ensemble.replicas * ensemble.elements,
         drive=drive_of(ensemble).select(torch.tensor(rows)).to(device),
         strides=ensemble.strides,
     )

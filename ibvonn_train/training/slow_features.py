@@ -23,9 +23,15 @@ from scipy.cluster.vq import kmeans2
 from scipy.linalg import eigh
 from scipy.spatial import KDTree
 
+from ..data.ensemble import TrajectoryEnsemble
+
 FloatArray = npt.NDArray[np.float64]
 
 CELLS = 60
+PROTOCOLS = 12
+"""Protocols of an ensemble that are used, evenly spaced."""
+DRAWN = 4000
+"""Samples of each that decide the cells."""
 SAMPLES = 5_000_000
 """Transitions that are counted at most for each lag: more do not change the features."""
 FAST = 0.5
@@ -40,22 +46,32 @@ class SlowFeatures:
 
     Attributes:
         centres: Of the cells, ``(n_cell, n_x)``.
-        occupancy: Part of all samples in each, ``(n_cell,)``.
+        fractions: Part of the samples of some states in each cell, ``(n_state, n_cell)``.
+        variance: Covariance of the cells within a state, sum over states, ``(n_cell, n_cell)``.
+        covariance: The same between states one lag apart.
         values: Features on the cells, ``(n_cell, n_feature)``, of unit variance within a state.
         memory: μ of each, ``(n_feature,)``.
-        lag: τ in stored steps.
+        lag: τ [time].
     """
 
     centres: FloatArray
-    occupancy: FloatArray
+    fractions: FloatArray
+    variance: FloatArray
+    covariance: FloatArray
     values: FloatArray
     memory: FloatArray
-    lag: int
+    lag: float
+
+    @property
+    def occupancy(self) -> FloatArray:
+        """Part of all samples in each cell, ``(n_cell,)``."""
+        mean: FloatArray = self.fractions.mean(0)
+        return mean
 
     @property
     def time_scales(self) -> FloatArray:
-        """−1/ln μ of each feature, in lags."""
-        scales: FloatArray = -1.0 / np.log(np.clip(self.memory, 1e-6, 1.0 - 1e-9))
+        """−τ/ln μ of each feature [time]."""
+        scales: FloatArray = -self.lag / np.log(np.clip(self.memory, 1e-6, 1.0 - 1e-9))
         return scales
 
     @property
@@ -102,8 +118,8 @@ class Cells:
 
 def covariances(
     series: Sequence[npt.NDArray[np.int64]], cells: int, lags: Sequence[int]
-) -> FloatArray:
-    """Return covariances of the cells' indicators within each state, at each lag.
+) -> tuple[FloatArray, FloatArray]:
+    """Return covariances of the cells' indicators within each state, at each lag, and fractions.
 
     Args:
         series: Cells of the replicas, one array ``(n_time, n_site, n_replica)`` for each protocol.
@@ -111,18 +127,19 @@ def covariances(
         lags: In stored steps; lag 0 gives the variances.
 
     Returns:
-        Shape ``(n_lag, cells, cells)``, symmetrised, sums over states of replica averages.
+        Means over the instants, sums over protocols and sites, ``(n_lag, cells, cells)``,
+        symmetrised; and the fractions of the samples of some states in each cell, ``(n_state,
+        cells)``.
     """
     totals = np.zeros((len(lags), cells, cells))
-    size = sum(part.size for part in series)
-    stride = max(1, size // SAMPLES)
+    fractions = []
+    stride = max(1, sum(part.size for part in series) // SAMPLES)
     for part in series:
         times, sites, replicas = part.shape
-        counts = np.zeros((times * sites, cells))
         rows = np.repeat(np.arange(times * sites), replicas)
-        flat = rows * cells + part.reshape(-1)
-        counts = np.bincount(flat, minlength=times * sites * cells).reshape(-1, cells) / replicas
-        counts = counts.reshape(times, sites, cells)
+        counts = np.bincount(rows * cells + part.reshape(-1), minlength=times * sites * cells)
+        counts = counts.reshape(times, sites, cells) / replicas
+        fractions.append(counts[::10].reshape(-1, cells))
         for index, lag in enumerate(lags):
             if lag >= times:
                 continue
@@ -133,10 +150,12 @@ def covariances(
             after = counts[lag::stride].reshape(-1, cells)
             total = joint - before.T @ after
             totals[index] += 0.5 * (total + total.T) / len(first)
-    return totals
+    return totals, np.concatenate(fractions)
 
 
-def features_at(covariance: FloatArray, variance: FloatArray, count: int) -> tuple[FloatArray, FloatArray]:
+def features_at(
+    covariance: FloatArray, variance: FloatArray, count: int
+) -> tuple[FloatArray, FloatArray]:
     """Return the ``count`` slowest features on the cells and their μ."""
     ridge = RIDGE * np.trace(variance) / len(variance)
     memory, vectors = eigh(covariance, variance + ridge * np.eye(len(variance)))
@@ -145,36 +164,124 @@ def features_at(covariance: FloatArray, variance: FloatArray, count: int) -> tup
 
 
 def slow_features(
-    microstates: Sequence[npt.NDArray[np.floating[Any]]], *, count: int = 4, seed: int = 0
+    ensembles: Sequence[tuple[TrajectoryEnsemble, Sequence[int]]],
+    *,
+    count: int,
+    seed: int,
 ) -> SlowFeatures:
-    """Return the slow features of some ensembles.
+    """Return the slow features of some ensembles: those of the one with the widest gap.
+
+    A wide gap of time scales is seen best at one lag, which the ensembles of slow and of fast
+    protocols do not have in common.
 
     Args:
-        microstates: One array ``(n_time, n_site, n_replica, n_x)`` for each protocol, on stored
-            instants of one spacing.
+        ensembles: Each with the protocols that are used.
         count: Number of features.
         seed: Of the choice of samples and cells.
+
+    Raises:
+        ValueError: If an ensemble has neither samples nor joint counts.
     """
+    candidates = [
+        _of_histogram(ensemble, rows, count)
+        if ensemble.histogram is not None
+        else _of_samples(ensemble, rows, count, seed)
+        for ensemble, rows in ensembles
+    ]
+    return max(candidates, key=lambda features: features.gap)
+
+
+def _of_samples(
+    ensemble: TrajectoryEnsemble, rows: Sequence[int], count: int, seed: int
+) -> SlowFeatures:
     generator = np.random.default_rng(seed)
+    chosen = [rows[i] for i in range(0, len(rows), max(1, len(rows) // PROTOCOLS))]
+    series = [np.asarray(ensemble.samples[row]) for row in chosen]
     sample = np.concatenate(
-        [
-            x.reshape(-1, x.shape[-1])[generator.integers(0, x[..., 0].size, 4000)]
-            for x in microstates
-        ]
+        [x.reshape(-1, x.shape[-1])[generator.integers(0, x[..., 0].size, DRAWN)] for x in series]
     ).astype(np.float64)
     cells = Cells(sample, CELLS, seed)
-    series = [cells.number(np.asarray(x)) for x in microstates]
-    longest = min(len(part) for part in series) // 4
+    numbers = [cells.number(x) for x in series]
     lags = [1]
-    while lags[-1] * 2 <= longest:
+    while lags[-1] * 2 <= len(ensemble.time) // 4:
         lags.append(2 * lags[-1])
-    totals = covariances(series, len(cells), [0, *lags])
-    occupancy = sum(np.bincount(p.reshape(-1), minlength=len(cells)) for p in series).astype(float)
-    for lag, covariance in zip(lags, totals[1:], strict=True):
-        values, memory = features_at(covariance, totals[0], count)
+    totals, fractions = covariances(numbers, len(cells), [0, *lags])
+    place = _slow_place(totals, count)
+    return _at_lag(cells.centres, fractions, totals, place, lags[place] * _spacing(ensemble), count)
+
+
+def _of_histogram(ensemble: TrajectoryEnsemble, rows: Sequence[int], count: int) -> SlowFeatures:
+    histogram = ensemble.histogram
+    if histogram is None or histogram.joint_counts is None or histogram.lags is None:
+        raise ValueError(
+            "training data: a record of histograms must have joint_counts at some lags, from which "
+            "slow features follow; found none. Simulate it again, or store samples."
+        )
+    totals = histogram.joint_counts[list(rows)].sum(0)
+    order = np.argsort(histogram.lags)
+    lags, totals = histogram.lags[order], totals[order]
+    totals = 0.5 * (totals + np.swapaxes(totals, 1, 2))
+    coarse = histogram.coarse_nodes
+    weights = histogram.weights[list(rows)].reshape(-1, len(histogram.nodes))
+    nearest = KDTree(coarse).query(histogram.nodes)[1]
+    fractions = np.zeros((len(weights), len(coarse)))
+    np.add.at(fractions.T, nearest, weights.T)
+    place = _slow_place(totals, count)
+    lag = float(lags[1:][place]) * _spacing(ensemble)
+    return _at_lag(coarse, fractions, totals, place, lag, count)
+
+
+def _spacing(ensemble: TrajectoryEnsemble) -> float:
+    return float(np.median(np.diff(ensemble.time)))
+
+
+def _slow_place(totals: FloatArray, count: int) -> int:
+    """Return the place of the shortest lag at which the second feature is fast.
+
+    Args:
+        totals: Variances, then the covariances at each lag.
+        count: Number of features.
+    """
+    for place, covariance in enumerate(totals[1:]):
+        _, memory = features_at(covariance, totals[0], count)
         if memory[1] < FAST:
             break
-    return SlowFeatures(cells.centres, occupancy / occupancy.sum(), values, memory, lag)
+    return place
+
+
+def _at_lag(
+    centres: FloatArray,
+    fractions: FloatArray,
+    totals: FloatArray,
+    place: int,
+    lag: float,
+    count: int,
+) -> SlowFeatures:
+    variance, covariance = totals[0], totals[1 + place]
+    values, memory = features_at(covariance, variance, count)
+    return SlowFeatures(centres, fractions, variance, covariance, values, memory, lag)
+
+
+def smooth_values(features: SlowFeatures, count: int) -> FloatArray:
+    """Return the slowest features among polynomials on the cells, ``(n_cell, count)``.
+
+    A mean is as smooth as the motion within a state; single cells that are rarely visited would
+    say otherwise. Polynomials are of the third order in one dimension, of the second in more.
+    """
+    weights = features.occupancy
+    centre = weights @ features.centres
+    x = features.centres - centre
+    x = x / np.sqrt(weights @ x**2)
+    size = x.shape[1]
+    columns = [x[:, i] for i in range(size)]
+    columns += [x[:, i] * x[:, j] for i in range(size) for j in range(i, size)]
+    columns += [x[:, 0] ** 3] if size == 1 else []
+    basis = np.column_stack(columns)
+    variance = basis.T @ features.variance @ basis
+    covariance = basis.T @ features.covariance @ basis
+    coefficients, _ = features_at(covariance, variance, min(count, basis.shape[1]))
+    values: FloatArray = basis @ coefficients
+    return values
 
 
 def memberships(features: SlowFeatures, states: int) -> FloatArray:
@@ -212,13 +319,13 @@ def _coordinates(points: FloatArray, corners: FloatArray) -> FloatArray:
     return coordinates
 
 
-def crispness(psi: FloatArray, variance: FloatArray, mean: FloatArray) -> float:
-    """Return Σ(⟨ψ²⟩ − ⟨ψ⟩²)/Σ⟨ψ⟩(1 − ⟨ψ⟩): 1 where ψ is 0 or 1 everywhere.
+def crispness(features: SlowFeatures, membership: FloatArray) -> float:
+    """Return Σ(⟨ψ²⟩ − ⟨ψ⟩²)/Σ⟨ψ⟩(1 − ⟨ψ⟩) over states: 1 where ψ is 0 or 1 everywhere.
 
     Args:
-        psi: Membership on the cells, ``(n_cell,)``.
-        variance: Sum over states of the covariances of the cells, ``(n_cell, n_cell)``.
-        mean: Fractions of the states' samples in each cell, ``(n_state, n_cell)``.
+        features: What the membership was made of.
+        membership: ψ on the cells, ``(n_cell,)``.
     """
-    p = mean @ psi
-    return float(psi @ variance @ psi / (p * (1.0 - p)).sum())
+    mean = features.fractions @ membership
+    square = features.fractions @ membership**2
+    return float((square - mean**2).sum() / (mean * (1.0 - mean)).sum())

@@ -16,7 +16,7 @@ from ..law.learned_law import LearnedLaw
 from ..law.rates import Rates
 from ..statistical_mechanics.microscopic_energy import Physics, physics_of
 from . import checkpoint
-from .build import build_law
+from .build_law import LawSizes, build_law
 from .dataset import TrainingSet
 from .training_config import ConfigError, TrainingConfig
 
@@ -48,6 +48,7 @@ class TrainedModel:
         config: TrainingConfig,
         data: TrainingSet,
         ensemble: TrajectoryEnsemble,
+        sizes: LawSizes,
         provenance: dict[str, Any],
         verdict: dict[str, Any] | None = None,
     ) -> TrainedModel:
@@ -55,7 +56,7 @@ class TrainedModel:
         states, rates, steps = [], [], []
         with torch.no_grad():
             for block in data.training:
-                internal = law.encoder.normalisation(law.encoder.raw_mean(block.measures))
+                internal = block.flat(block.series(law.encode(block.measures)))
                 states.append(torch.cat([block.flat(block.strain), internal], -1))
                 dt = torch.diff(block.time)
                 rates.append(block.flat(torch.diff(block.strain, dim=1) / dt[:, None, None]))
@@ -66,8 +67,7 @@ class TrainedModel:
             "system": str(ensemble.system),
             "drive": ensemble.drive.kind,
             "strain_kind": data.strain_kind,
-            "strain_size": law.strain_size,
-            "microstate_size": data.microstate_size,
+            "sizes": sizes.record(),
             "parameters": dict(ensemble.parameters),
             "units": dict(ensemble.units),
             "time_step": float(ensemble.time_step),
@@ -112,13 +112,8 @@ class TrainedModel:
                 f"{file}: was written by an earlier version; {error} Train the law again."
             ) from None
         record = content["record"]
-        law = build_law(
-            config,
-            strain_kind=record["strain_kind"],
-            strain_size=record["strain_size"],
-            microstate_size=record["microstate_size"],
-            generator=torch.Generator().manual_seed(0),
-        )
+        sizes = LawSizes.of_record(record["sizes"])
+        law = build_law(sizes, torch.Generator().manual_seed(0))
         law.load_state_dict(content["law"])
         return cls(law.requires_grad_(False), config, record)
 
@@ -157,7 +152,7 @@ class TrainedModel:
     def energy_hessian(self, strain: npt.ArrayLike, internal: npt.ArrayLike) -> FloatArray:
         """Return ∂²f/∂(ε, α)², shape ``(..., n_ε + n_α, n_ε + n_α)``."""
         with torch.no_grad():
-            return _array(self.law.energy.hessian(_tensor(strain), _tensor(internal)))
+            return _array(self.law.potentials.energy_hessian(_tensor(strain), _tensor(internal)))
 
     def equilibrium(self, strain: npt.ArrayLike) -> FloatArray:
         """Return argmin_α f(ε, α), shape ``(n_α,)``, for ε of shape ``(n_ε,)``.
@@ -170,7 +165,7 @@ class TrainedModel:
         eps = np.asarray(strain, dtype=np.float64)
         n = self.strain_size
         alpha: FloatArray = self.envelope[n:].mean(1)
-        scale = float(self.law.energy.energy_scale)
+        scale = float(self.law.potentials.energy_scale)
         for _ in range(100):
             energy, _, force, _ = self.rates(eps, alpha)
             if np.max(np.abs(force)) <= 1e-12 * scale:

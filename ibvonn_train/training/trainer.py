@@ -7,7 +7,7 @@ import importlib.metadata
 import logging
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,18 @@ from ..files.plain_files import make_folder
 from ..law.learned_law import LearnedLaw
 from ..statistical_mechanics.microscopic_energy import Physics, physics_of
 from . import checkpoint
-from .build import build_law, set_scales
-from .dataset import TrainingSet, prepare
+from .build_law import LawSizes, build_law
+from .choose_variables import Choice, choose_variables
+from .dataset import TrainingSet, prepare, rows_of
+from .density import Density
+from .encode import encode
+from .identify import Identify
 from .interrupt import Interruption
 from .log import RunLog, alone, write_json
-from .stages import StageRun
+from .polish import Polish
+from .refine import Refine
+from .slow_features import SlowFeatures, slow_features
+from .stage import Material, Stage
 from .trained_model import TrainedModel
 from .training_config import TrainingConfig
 from .validation import advice, rollout_verdict, validation_record
@@ -42,7 +49,7 @@ def train(
     ensembles: TrajectoryEnsemble | Sequence[TrajectoryEnsemble],
     out_dir: str | Path,
     *,
-    validation: Sequence[int] = (),
+    validation: Sequence[int] | None = None,
     resume: bool = False,
     physics: Physics | None = None,
     device: str = "cpu",
@@ -62,7 +69,8 @@ def train(
         ensembles: Training data, one ensemble for each duration.
         out_dir: Receives `checkpoint.pt`, `model.pt`, `config.json`, `log.csv` and TensorBoard's.
         validation: Indices, among the protocols of all ensembles in order, of those that are held
-            out to evaluate choices: they are not trained on, and the log has their errors.
+            out to evaluate choices: they are not trained on, the training stops by them, and the
+            log has their errors. By default every fifth, where there are five or more.
         resume: Continue from `checkpoint.pt` where there is one.
         physics: What is known of the system; by default what follows from the record of the data.
         device: Where torch computes: "cpu", "cuda", …
@@ -92,21 +100,22 @@ def train(
     if physics is None:
         physics = physics_of(str(group[0].system), dict(group[0].parameters))
     torch.set_num_threads(threads)
-    held_out = sorted(set(validation))
+    total = sum(ensemble.protocols for ensemble in group)
+    held_out = sorted(set(range(2, total, 5) if validation is None else validation))
     with alone(out):
         data = prepare(
-            group, torch.device(device), config.seed, nodes=config.nodes, validation=held_out
+            group, torch.device(device), config.seed, nodes=config.expert.nodes, validation=held_out
         )
         provenance = {"data_sha256": data_hash(group), "validation": held_out}
         return _train(
-            config, group[0], data, physics, provenance, out, resume, checkpoint_every, progress,
+            config, group, data, physics, provenance, out, resume, checkpoint_every, progress,
             tensorboard,
         )  # fmt: skip
 
 
 def _train(
     config: TrainingConfig,
-    ensemble: TrajectoryEnsemble,
+    group: Sequence[TrajectoryEnsemble],
     data: TrainingSet,
     physics: Physics,
     provenance: dict[str, Any],
@@ -116,7 +125,9 @@ def _train(
     progress: bool,
     tensorboard: bool,
 ) -> TrainedModel:
-    law = new_law(config, data)
+    began = time.process_time()
+    law, choice = new_law(config, group, data, physics, provenance["validation"])
+    logger.info("internal variables: %s", choice.reason)
     physics_record = _physics_record(physics, data)
     start = _Start()
     if resume and (out / CHECKPOINT).is_file():
@@ -124,75 +135,65 @@ def _train(
         logger.info("resume at stage %d, step %d", start.stage, start.run.get("step", 0))
     write_json(out / "config.json", {"training": config.resolved()})
 
-    began = time.process_time() - start.seconds
+    began -= start.seconds
     total = start.total
+    material = Material.of(law, data, physics, config.expert)
     with (
         closing(RunLog(out, tensorboard=tensorboard, rows=start.rows)) as log,
         Interruption() as interruption,
     ):
-        for index in range(start.stage, len(config.stages)):
-            stage = config.stages[index]
-            resumed = index == start.stage and bool(start.run)
-            run = StageRun(law, data, physics, stage, config.seed * 1009 + index)
-            if resumed:
-                run.restore(start.run)
-            elif index == config.stage_of_barriers:
-                run.objective.add_entropic_barriers()
+
+        def store(index: int, run: dict[str, Any]) -> None:
+            log.flush()
+            content = _state(config, provenance, physics_record, law, index, run, total, log, began)
+            checkpoint.save(out / CHECKPOINT, content)
+
+        for index, make in enumerate(recipe(config)):
+            if index < start.stage:
+                continue
+            stage = make(material, config.seed * 1009 + index)
+            if index == start.stage and start.run:
+                stage.restore(start.run)
             bar = tqdm(
-                total=run.total,
-                initial=run.step,
+                total=stage.total,
+                initial=stage.step,
                 desc=stage.name,
                 disable=None if progress else True,
             )
-            while not run.done:
-                record = run.advance()
+            while not stage.done:
+                record = stage.advance()
                 total += 1
-                log.write(stage.name, run.step, total, record)
+                log.write(stage.name, stage.step, total, record)
                 bar.set_postfix_str(f"loss {record['loss']:.3e}", refresh=False)
                 bar.update()
-                if interruption.requested or run.step % checkpoint_every == 0:
-                    log.flush()
-                    checkpoint.save(
-                        out / CHECKPOINT,
-                        _state(
-                            config,
-                            provenance,
-                            physics_record,
-                            law,
-                            index,
-                            run.state(),
-                            total,
-                            log,
-                            began,
-                        ),
-                    )
+                if interruption.requested or stage.step % checkpoint_every == 0:
+                    store(index, stage.state())
                 if interruption.requested:
                     raise KeyboardInterrupt(
                         f"training stopped in stage {stage.name!r}; continue with resume."
                     )
             bar.close()
-            run.finish()
+            stage.finish()
             record = validation_record(law, data)
-            log.write(stage.name, run.step, total, record)
-            logger.info("%s: %s", stage.name, ", ".join(f"{k} {v:.4g}" for k, v in record.items()))
-            log.flush()
-            checkpoint.save(
-                out / CHECKPOINT,
-                _state(config, provenance, physics_record, law, index + 1, {}, total, log, began),
-            )
+            log.write(stage.name, stage.step, total, record)
+            words = ", ".join(f"{k} {v:.4g}" for k, v in record.items())
+            logger.info("%s (%.0f s): %s", stage.name, time.process_time() - began, words)
+            store(index + 1, {})
 
     verdict = rollout_verdict(law, data)
     if verdict["verdict"] == "fail":
-        logger.warning("training: %s", advice(verdict, config))
+        logger.warning("training: %s", advice(verdict))
     model = TrainedModel.of(
         law,
         config=config,
         data=data,
-        ensemble=ensemble,
+        ensemble=group[0],
+        sizes=law_sizes(config, group[0], data, choice),
         provenance={
             **provenance,
             "versions": versions(),
             "cpu_seconds": time.process_time() - began,
+            "internal_variables": choice.reason,
         },
         verdict=verdict,
     )
@@ -200,17 +201,56 @@ def _train(
     return model
 
 
-def new_law(config: TrainingConfig, data: TrainingSet) -> LearnedLaw:
-    """Return an untrained law with the scales of the data; its weights follow from the seed."""
-    law = build_law(
-        config,
+def recipe(config: TrainingConfig) -> list[Callable[[Material, int], Stage]]:
+    """Return the stages of a training in order; *encode* comes before them."""
+    stages: list[Callable[[Material, int], Stage]] = [Identify]
+    stages += [Refine] if config.expert.refine_steps else []
+    stages += [Polish] if config.expert.polish_steps else []
+    stages += [Density] if config.expert.density_steps else []
+    return stages
+
+
+def new_law(
+    config: TrainingConfig,
+    group: Sequence[TrajectoryEnsemble],
+    data: TrainingSet,
+    physics: Physics,
+    validation: Sequence[int],
+) -> tuple[LearnedLaw, Choice]:
+    """Return an encoded law; its weights follow from the seed, its variables from the data."""
+    features = features_of(config, group, validation)
+    choice = choose_variables(config, features, len(group[0].classes))
+    generator = torch.Generator().manual_seed(config.seed)
+    law = build_law(law_sizes(config, group[0], data, choice), generator)
+    law = law.to(data.scales.strain_scale.device)
+    encode(law, data, features, physics)
+    return law, choice
+
+
+def features_of(
+    config: TrainingConfig, group: Sequence[TrajectoryEnsemble], validation: Sequence[int]
+) -> SlowFeatures:
+    """Return the slow features of the protocols that are trained on."""
+    total = sum(ensemble.protocols for ensemble in group)
+    used = [i for i in range(total) if i not in set(validation)]
+    return slow_features(rows_of(group, used), count=4, seed=config.seed)
+
+
+def law_sizes(
+    config: TrainingConfig, ensemble: TrajectoryEnsemble, data: TrainingSet, choice: Choice
+) -> LawSizes:
+    """Return what decides the shapes of a law's networks."""
+    return LawSizes(
         strain_kind=data.strain_kind,
-        strain_size=data.training[0].strain.shape[-1],
+        strain_size=int(ensemble.strain.shape[-1]),
         microstate_size=data.microstate_size,
-        generator=torch.Generator().manual_seed(config.seed),
-    ).to(data.scales.strain_scale.device)
-    set_scales(law, data)
-    return law
+        variables=choice.variables,
+        strain_basis=tuple(
+            tuple(tuple(float(v) for v in row) for row in rows) for rows in ensemble.strain_basis
+        ),
+        permutations=tuple(tuple(int(c) for c in s.classes) for s in ensemble.symmetry),
+        width=config.expert.width,
+    )
 
 
 def data_hash(ensembles: Sequence[TrajectoryEnsemble]) -> str:
@@ -293,10 +333,7 @@ def _read_checkpoint(
     if content.get("kind") != "checkpoint":
         raise checkpoint.CheckpointError(f"{path}: is not a checkpoint of a training run.")
     recorded, resolved = content["config"], config.resolved()
-    differing = [key for key in resolved if key != "stages" and recorded.get(key) != resolved[key]]
-    begun = content["stage"] + bool(content["run"])  # what lies ahead may change
-    if recorded["stages"][:begun] != resolved["stages"][:begun]:
-        differing.append("stages that have begun")
+    differing = [key for key in resolved if recorded.get(key) != resolved[key]]
     if differing:
         raise checkpoint.CheckpointError(
             f"{path}: was written with another configuration (differs in {differing}). Train into "

@@ -5,133 +5,92 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from ..files.toml_tables import ConfigError as ConfigError
 from ..files.toml_tables import build, plain, read_table, require_plain_name, shown
 
-PARTS = ("encoder", "decoder", "energy", "dissipation")
-"""Parts of a law that a stage may train."""
+KINDS = ("populations", "means")
 
 
 @dataclass(frozen=True)
-class LossWeights:
-    """Weight of each term of the loss; a term of weight 0 is not computed.
+class ExpertConfig:
+    """What an expert may override; every default serves all systems of this project.
 
     Attributes:
-        stress: |∂f/∂ε − σ|²/Var σ.
-        weak_form: Weak form of α̇ = ∂φ/∂g, divided by Var α̇.
-        negative_log_likelihood: −⟨ln q⟩ per replica.
-        free_energy_consistency: Var(f − F_flow)/Var(F_flow).
-        driving_force_consistency: |g − g_flow|²/Var(g_flow) with g_flow = −∂F_flow/∂α.
-        equilibrium: |(∂²f/∂α²)⁻¹g|², the distance from rest in standard deviations of α, and the
-            square error of σ over Var σ, at the relaxed states that the microscopic energy implies
-            over the mean strains of the data.
-        translation_invariance: ⟨ψ'⟩² in the units of α and ε: freezes α under rigid translation
-            (averaged strain).
-        fluctuation: |φ'' − M⟨ψ'ψ'ᵀ⟩Mᵀ/η|², relative: the mobility that the noise of α implies. For
-            controlled strain and a frozen encoder.
-        rollout: Roll-outs from encoded states over windows of the data, in all drive modes.
-        tracking: Roll-outs of α over windows under the measured strain, by implicit steps: for
-            records that are coarse against the relaxation of α.
-    """
-
-    FORMER_KEYS: ClassVar[Mapping[str, str]] = {
-        "weak": "is now called 'weak_form'",
-        "likelihood": "is now called 'negative_log_likelihood'",
-        "tie": "is now called 'free_energy_consistency'",
-        "tie_gradient": "is now called 'driving_force_consistency'",
-        "gauge": "is now called 'translation_invariance'",
-        "internal": "is now the key 'internal_weight' of the stage",
-    }
-
-    stress: float = 1.0
-    weak_form: float = 0.1
-    negative_log_likelihood: float = 0.0
-    free_energy_consistency: float = 0.0
-    driving_force_consistency: float = 0.0
-    equilibrium: float = 0.0
-    translation_invariance: float = 0.0
-    fluctuation: float = 0.0
-    rollout: float = 0.0
-    tracking: float = 0.0
-
-
-@dataclass(frozen=True)
-class StageConfig:
-    """One stage of the training: an optimiser, what it trains and on which loss.
-
-    Attributes:
-        name: Shown in the log.
-        optimiser: "adam" (one-cycle learning rate) or "lbfgs" (strong Wolfe).
-        steps: Adam steps, or L-BFGS iterations.
-        train: Parts that are trained; the others are frozen.
+        width: Units of one class in each of the two hidden layers of f; the networks of ψ and φ are
+            scaled with it, see :func:`~ibvonn_train.training.build_law.build_law`.
+        nodes: Number of nodes on which microstates of one dimension are binned.
+        window: Length of the windows of the stage *identify*, in stored steps.
+        batch: Windows in each of its steps.
+        identify_steps: Adam steps of *identify*.
+        refine_steps: L-BFGS iterations of *refine* at most; 0 leaves the stage out.
+        polish_steps: L-BFGS iterations of *polish* at most; 0 leaves the stage out.
+        density_steps: Adam steps of *density*; 0 leaves the stage out.
         learning_rate: Largest rate of Adam.
-        loss: Weights.
-        trajectories: Trajectories in each Adam step; 0 = all.
-        states: States on which the decoder is evaluated in each Adam step, or throughout L-BFGS.
-        window: Length of the roll-outs, in stored steps; 0 = the whole duration.
-        starts: Random starts of windows in each Adam step; L-BFGS takes all, half a window apart.
-        substeps: Implicit steps between stored instants: for loss.tracking, and for loss.rollout of
-            chains whose records are coarse against the scheme.
-        internal_weight: Weight of the error of α in loss.rollout; strain and stress have 1.
+        tolerance: Error that counts as none beside the sampling error, in standard deviations of
+            the quantity.
+        likelihood: Weight of the decoder's −⟨ln q⟩ in the loss that shapes ψ; 0 trains the decoder
+            afterwards only.
     """
 
-    name: str
-    optimiser: Literal["adam", "lbfgs"]
-    steps: int
-    train: tuple[str, ...] = PARTS
+    width: int = 16
+    nodes: int = 160
+    window: int = 16
+    batch: int = 200
+    identify_steps: int = 800
+    refine_steps: int = 100
+    polish_steps: int = 60
+    density_steps: int = 1500
     learning_rate: float = 1e-2
-    loss: LossWeights = field(default_factory=LossWeights)
-    trajectories: int = 0
-    states: int = 128
-    window: int = 0
-    starts: int = 2
-    substeps: int = 2
-    internal_weight: float = 1.0
+    tolerance: float = 0.005
+    likelihood: float = 1.0
 
     def __post_init__(self) -> None:
-        for part in self.train:
-            if part not in PARTS:
+        least = {"width": 4, "nodes": 8, "window": 2, "batch": 1, "identify_steps": 1}
+        least |= {"refine_steps": 0, "polish_steps": 0, "density_steps": 0}
+        for name, bound in least.items():
+            if getattr(self, name) < bound:
                 raise ConfigError(
-                    f"stage {self.name!r}: train must name parts of {PARTS}; got {part!r}."
+                    f"training.expert.{name}: must be at least {bound}; got {getattr(self, name)}."
                 )
-        if min(self.steps, self.states, self.starts, self.substeps) < 1 or self.window < 0:
+        if not (self.learning_rate > 0 and self.tolerance > 0 and self.likelihood >= 0):
             raise ConfigError(
-                f"stage {self.name!r}: steps, states, starts and substeps must be at least 1, "
-                f"window not negative; got {self.steps}, {self.states}, {self.starts}, "
-                f"{self.substeps}, {self.window}."
+                "training.expert: learning_rate and tolerance must be positive and likelihood not "
+                f"negative; got {self.learning_rate}, {self.tolerance} and {self.likelihood}."
             )
-        if self.loss.driving_force_consistency and "encoder" in self.train:
-            raise ConfigError(
-                f"stage {self.name!r}: loss.driving_force_consistency needs a frozen encoder; "
-                "leave it out of train in this stage, or set the weight to 0."
-            )
+
+
+_STAGES = (
+    'is no longer needed: one recipe serves all systems. Leave it out; internal = "auto", or for '
+    "example { populations = 2 }, says what is learned"
+)
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """What is learned, and how; where and with how many threads are arguments of `train`.
+    """What is learned; where and with how many threads are arguments of `train`.
 
     Attributes:
         name: Name of the model.
         seed: Seed of every random number of the run.
-        internal_size: Number n_α of internal variables. With an averaged strain, all but the first
-            are means of features of x − ⟨x⟩: frozen under rigid translation by construction.
-        width: Units in each of the two hidden layers of f; the networks of ψ and φ are scaled with
-            it, see :func:`~ibvonn_train.training.build.build_law`.
-        decoder: "flow" or "mixture" (of Gaussians, for microstates of one dimension).
-        entropic_barriers: Further units of f at each end of each α, placed where loss.equilibrium
-            first counts: for two-state systems, whose entropy of mixing has infinite slopes there.
-        nodes: Number of nodes on which microstates of one dimension are binned.
-        stages: In order.
+        internal: "auto", or a table: `populations` = number of states of a population, or a list of
+            such numbers, `means` = number of means of unbounded features; each class of elements
+            has them.
+        expert: What is rarely changed.
     """
 
     FORMER_KEYS: ClassVar[Mapping[str, str]] = {
-        "data": "is no longer a table: its 'nodes' is a key of [training], and 'validation' an "
+        "stages": _STAGES,
+        "internal_size": "is now internal, for example { means = 1 } or { populations = 2 }",
+        "entropic_barriers": "is no longer needed: populations have their entropy of mixing exactly",
+        "width": "is now a key of [training.expert]",
+        "nodes": "is now a key of [training.expert]",
+        "decoder": "is no longer a choice: the decoder is a conditional flow",
+        "data": "is no longer a table: 'nodes' is a key of [training.expert], and 'validation' an "
         "argument of train and the option --validation",
-        "model": "is no longer a table: 'internal_size', 'decoder' and 'entropic_barriers' (once "
-        "'walls') are keys of [training], and 'width' sets the sizes of the networks",
+        "model": "is no longer a table: internal says what is learned, and [training.expert] has "
+        "'width'",
         "device": "is now an argument of train and the option --device",
         "threads": "is now an argument of train and the option --threads",
         "checkpoint_every": "is now an argument of train",
@@ -139,12 +98,8 @@ class TrainingConfig:
 
     name: str = "model"
     seed: int = 0
-    internal_size: int = 1
-    width: int = 20
-    decoder: Literal["flow", "mixture"] = "flow"
-    entropic_barriers: int = 0
-    nodes: int = 320
-    stages: tuple[StageConfig, ...] = ()
+    internal: str | dict[str, Any] = "auto"
+    expert: ExpertConfig = field(default_factory=ExpertConfig)
 
     def __post_init__(self) -> None:
         require_plain_name("training.name", self.name)
@@ -152,33 +107,41 @@ class TrainingConfig:
             raise ConfigError(
                 f"training.seed: must lie between 0 and 2^50 - 1; got {shown(self.seed)}."
             )
-        if self.width < 4 or self.nodes < 8 or self.internal_size < 0:
-            raise ConfigError(
-                "training: width must be at least 4, nodes 8, and internal_size not negative; got "
-                f"{self.width}, {self.nodes} and {self.internal_size}."
-            )
-        names = [stage.name for stage in self.stages]
-        if len(set(names)) < len(names):
-            raise ConfigError(f"stages: names must differ; got {names}.")
-        if self.entropic_barriers < 0 or (self.entropic_barriers and not self.internal_size):
-            raise ConfigError(
-                "training.entropic_barriers: must not be negative, and needs internal variables; "
-                f"got {self.entropic_barriers} and internal_size = {self.internal_size}."
-            )
-        if self.entropic_barriers and self.stage_of_barriers is None:
-            raise ConfigError(
-                f"training.entropic_barriers = {self.entropic_barriers}: needs a stage with "
-                "loss.equilibrium, which places them; found none."
-            )
+        if self.internal != "auto":
+            self._require_table()
 
     @property
-    def stage_of_barriers(self) -> int | None:
-        """Index of the stage that begins with placing entropic barrier units.
+    def populations(self) -> tuple[int, ...]:
+        """Numbers of states of the populations that the table names."""
+        states = self._table.get("populations", [])
+        return tuple(states) if isinstance(states, list | tuple) else (states,)
 
-        It is the first stage with loss.equilibrium; None without such units.
-        """
-        with_term = (i for i, stage in enumerate(self.stages) if stage.loss.equilibrium)
-        return next(with_term, None) if self.entropic_barriers else None
+    @property
+    def means(self) -> int:
+        """Number of means that the table names."""
+        number: int = self._table.get("means", 0)
+        return number
+
+    @property
+    def _table(self) -> dict[str, Any]:
+        return self.internal if isinstance(self.internal, dict) else {}
+
+    def _require_table(self) -> None:
+        table = self.internal
+        if not isinstance(table, dict) or not set(table) <= set(KINDS):
+            raise ConfigError(
+                "training.internal: must be \"auto\" or a table with 'populations' (a number of "
+                "states of at least 2, or a list of such numbers) and 'means' (a number); got "
+                f"{shown(table)}."
+            )
+        whole = [*self.populations, self.means]
+        if any(isinstance(n, bool) or not isinstance(n, int) for n in whole) or (
+            any(m < 2 for m in self.populations) or self.means < 0
+        ):
+            raise ConfigError(
+                "training.internal: populations must have at least 2 states and means must be 0 or "
+                f"more, all whole numbers; got {shown(table)}."
+            )
 
     def resolved(self) -> dict[str, Any]:
         """Return every value, defaults included, as plain lists, numbers and text."""

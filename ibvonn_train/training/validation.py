@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from ..law.learned_law import LearnedLaw
-from .block_rollouts import rollouts
+from ..rollouts.drives import Record
+from ..rollouts.material_point import Rollout
 from .dataset import Block, TrainingSet
-from .losses import negative_log_likelihood
-from .training_config import TrainingConfig
+from .likelihood_term import negative_log_likelihood
 
 LARGEST_ERROR = 20.0
 """Of roll-outs on the law's own data, in per cent of the error of a constant."""
@@ -32,7 +32,7 @@ def relative_error(value: Tensor, reference: Tensor) -> float:
 def validation_record(law: LearnedLaw, data: TrainingSet) -> dict[str, float]:
     """Return roll-out errors on training and validation protocols.
 
-    Keys are ``SPLIT/DRIVE/QUANTITY`` with stress, strain (averaged only) and internal.
+    Keys are ``SPLIT/MODE/QUANTITY``.
     """
     record: dict[str, float] = {}
     for split, blocks in (("train", data.training), ("validation", data.validation)):
@@ -44,18 +44,31 @@ def validation_record(law: LearnedLaw, data: TrainingSet) -> dict[str, float]:
 
 @torch.no_grad()
 def rollout_errors(law: LearnedLaw, block: Block) -> dict[str, float]:
-    """Return relative errors of roll-outs from encoded first states, keys ``DRIVE/QUANTITY``."""
-    internal = block.series(law.encoder.normalisation(law.encoder.raw_mean(block.measures)))
-    reference = {"stress": block.stress}
-    if law.internal_size:
-        reference["internal"] = internal
-    if law.strain_kind == "averaged":
-        reference["strain"] = block.strain
+    """Return relative errors of roll-outs from encoded first states, keys ``MODE/QUANTITY``."""
+    internal = block.series(law.encode(block.measures))
+    references = _references(law, block) | {"internal": internal}
     return {
-        f"{drive}/{name}": relative_error(getattr(result, name), series)
-        for drive, result in rollouts(law, block, internal).items()
-        for name, series in reference.items()
+        f"{mode}/{name}": relative_error(getattr(run, name), series)
+        for mode, run in rollouts(law, block, internal).items()
+        for name, series in references.items()
     }
+
+
+def rollouts(law: LearnedLaw, block: Block, internal: Tensor) -> dict[str, Rollout]:
+    """Roll a block out from its first states, by steps that are stable whatever the record."""
+    linearised = law.potentials.linearised_function()
+    if max(block.strides, default=1) == 1:
+        record = Record(block.time, block.strain, block.strides)
+        return block.drive.roll_out(law.potentials.rates_function(), record, internal[:, 0])
+    record = Record(block.time, block.strain)
+    return block.drive.roll_out(
+        law.potentials.rates_function(), record, internal[:, 0], linearised=linearised
+    )
+
+
+def _references(law: LearnedLaw, block: Block) -> dict[str, Tensor]:  # noqa: ARG001
+    given = block.drive.strain_given
+    return {"stress": block.stress} if given else {"stress": block.stress, "strain": block.strain}
 
 
 @torch.no_grad()
@@ -68,15 +81,13 @@ def rollout_verdict(law: LearnedLaw, data: TrainingSet) -> dict[str, Any]:
     """
     errors_of: dict[str, list[float]] = {}
     for block in (*data.training, *data.validation):
-        internal = block.series(law.encoder.normalisation(law.encoder.raw_mean(block.measures)))
-        references = {"stress": block.stress}
-        if law.strain_kind == "averaged":
-            references["strain"] = block.strain
-        for drive, result in rollouts(law, block, internal).items():
+        internal = block.series(law.encode(block.measures))
+        references = _references(law, block)
+        for mode, run in rollouts(law, block, internal).items():
             for name, reference in references.items():
-                away = getattr(result, name) - reference
+                away = getattr(run, name) - reference
                 constant = (reference - reference.mean((0, 1, 2))).norm()
-                errors_of.setdefault(f"{drive} {name}", []).append(
+                errors_of.setdefault(f"{mode} {name}", []).append(
                     100 * float(away.norm() / constant)
                 )
     errors = {key: float(np.max(values)) for key, values in errors_of.items()}  # NaN is the largest
@@ -92,30 +103,21 @@ def rollout_verdict(law: LearnedLaw, data: TrainingSet) -> dict[str, Any]:
     }
 
 
-def advice(verdict: dict[str, Any], config: TrainingConfig) -> str:
+def advice(verdict: dict[str, Any]) -> str:
     """Return what to say of roll-outs that fail."""
-    losses = [stage.loss for stage in config.stages]
-    weak = max((loss.weak_form for loss in losses), default=0.0)
-    options = []
-    if weak < 1.0:
-        options.append(f"raise loss.weak_form (at most {weak:g} here) to 1")
-    if not any(loss.rollout or loss.tracking for loss in losses):
-        options.append("add a stage with loss.rollout")
-    options.append("train longer, from another seed or on more replicas")
     return (
         f"the law's own {ROLLOUTS} must be within {LARGEST_ERROR:g} % of the error of a constant; "
-        f"they fail: {verdict['detail'].split(': ', 1)[1]} %. Do not use this law: "
-        f"{', or '.join(options)}."
+        f"they fail: {verdict['detail'].split(': ', 1)[1]} %. Do not use this law: choose other "
+        "internal variables, for example internal = { populations = 2 }, train on more replicas, "
+        "or store the states more often."
     )
 
 
 @torch.no_grad()
 def decoder_negative_log_likelihood(law: LearnedLaw, block: Block) -> float:
-    """Return −⟨ln q⟩ of the decoder over some states, in nats per replica."""
+    """Return −⟨ln q⟩ of the decoder over some sites, in nats per sample."""
     generator = torch.Generator().manual_seed(5)
-    states = block.pick(torch.randperm(block.states, generator=generator)[:STATES])
-    internal = law.encoder.normalisation(law.encoder.raw_mean(states.measures))
-    averaged = law.strain_kind == "averaged"
-    measure = states.measures.centred if averaged else states.measures.absolute
-    log_density = law.decoder.log_density(measure.positions(), internal)
-    return float(negative_log_likelihood(measure, log_density).mean())
+    count = len(block.measures.absolute.weights)
+    rows = torch.randperm(count, generator=generator)[:STATES].to(block.strain.device)
+    measures = block.measures.select(rows)
+    return float(negative_log_likelihood(law, measures, law.encode(measures)))

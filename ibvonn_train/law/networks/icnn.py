@@ -17,9 +17,6 @@ from .convex import (
 )
 from .mlp import uniform
 
-SILENT = -40.0
-"""Free parameter of a weight of no effect, 4e-18."""
-
 
 class InputConvexNetwork(nn.Module):
     """Function F(x) = l·x + ½ xᵀQx + v·h_L, convex in x for any weights.
@@ -31,7 +28,6 @@ class InputConvexNetwork(nn.Module):
         size: Number of components of x.
         widths: Widths of the hidden layers; empty for a quadratic function.
         generator: Source of the initial weights.
-        reserved: Further units of the last layer, without effect until :meth:`add_barriers`.
 
     References:
         Amos, Xu & Kolter (2017), *Input Convex Neural Networks*, arXiv 1609.07152, section 3.
@@ -43,13 +39,8 @@ class InputConvexNetwork(nn.Module):
         widths: Sequence[int],
         *,
         generator: torch.Generator,
-        reserved: int = 0,
     ) -> None:
         super().__init__()
-        if reserved and not widths:
-            raise ValueError(
-                "InputConvexNetwork: reserved units need a hidden layer; found no widths."
-            )
         self.size = size
         self.linear = nn.Parameter(torch.zeros(size, dtype=torch.float64))
         self.root = nn.Parameter(
@@ -66,35 +57,6 @@ class InputConvexNetwork(nn.Module):
                 self.hidden_raw.append(nn.Parameter(_raw(width, below, generator)))
             below = width
         self.output_raw = nn.Parameter(_raw(1, below, generator)[0])
-        self.reserved = reserved
-        if reserved:
-            self._reserve()
-
-    def _reserve(self) -> None:
-        """Append units of the last layer that see nothing and that nothing sees."""
-
-        def longer(old: Tensor, value: float) -> nn.Parameter:
-            rows = old.new_full((self.reserved, *old.shape[1:]), value)
-            return nn.Parameter(torch.cat([old.detach(), rows]))
-
-        self.skip[-1], self.bias[-1] = longer(self.skip[-1], 0.0), longer(self.bias[-1], 0.0)
-        self.output_raw = longer(self.output_raw, SILENT)
-        if self.hidden_raw:
-            self.hidden_raw[-1] = longer(self.hidden_raw[-1], SILENT)
-
-    @torch.no_grad()
-    def add_barriers(self, skip: Tensor, bias: Tensor, slope: Tensor) -> None:
-        """Give the reserved units a meaning: slope/|S| s(S·x + b), a barrier that rises along S.
-
-        Args:
-            skip: S, shape ``(reserved, size)``.
-            bias: b, shape ``(reserved,)``.
-            slope: Norm of the gradient far up the barrier, ``(reserved,)``.
-        """
-        n = self.reserved
-        self.skip[-1][-n:] = skip
-        self.bias[-1][-n:] = bias
-        self.output_raw[-n:] = inverse_softplus(slope / torch.linalg.vector_norm(skip, dim=1))
 
     def weights(self) -> EnergyWeights:
         """Return the weights of F: Q = RRᵀ, and H_l and v made nonnegative."""

@@ -53,8 +53,8 @@ class ConvexLayers(nn.Module):
                 size = (1.0 + uniform((pairs, width, below), 0.5, generator)) / (classes * below)
                 self.hidden_raw.append(nn.Parameter(inverse_softplus(size)))
             below = width
-        size = output_scale * (1.0 + uniform((kinds, below), 0.5, generator)) / max(
-            classes * below, 1
+        size = (
+            output_scale * (1.0 + uniform((kinds, below), 0.5, generator)) / max(classes * below, 1)
         )
         self.output_raw = nn.Parameter(inverse_softplus(size))
 

@@ -1,0 +1,38 @@
+"""Last stage, *density*: the decoder by its likelihood, ψ and the potentials being held."""
+
+from __future__ import annotations
+
+import torch
+
+from .likelihood_term import negative_log_likelihood
+from .stage import Material, Stage
+
+SITES = 128
+"""Sites of one step."""
+
+
+class Density(Stage):
+    """Adam on −⟨ln q(y | α)⟩ of random sites: the flow follows the encoder, which has moved."""
+
+    name = "density"
+
+    def __init__(self, material: Material, seed: int) -> None:
+        super().__init__(material, [material.law.decoder], seed)
+        self.total = material.expert.density_steps
+        self.optimiser = torch.optim.Adam(self.parameters, lr=material.expert.learning_rate)
+        with torch.no_grad():
+            blocks = material.data.training
+            self.internal = [material.law.encode(block.measures) for block in blocks]
+
+    def advance(self) -> dict[str, float]:
+        """Make one step and return the loss at its start."""
+        number = self.pick_block()
+        block, internal = self.material.data.training[number], self.internal[number]
+        rows = torch.randint(len(internal), (SITES,), generator=self.generator).to(internal.device)
+        nats = negative_log_likelihood(
+            self.material.law, block.measures.select(rows), internal[rows]
+        )
+        record = {"negative_log_likelihood": float(nats.detach()), "loss": float(nats.detach())}
+        self.adam_step(nats, record)
+        self.step += 1
+        return record

@@ -1,0 +1,151 @@
+"""First stage, *encode*: ψ from the slow features of the data, and the scales of a law."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..law.convex_potentials import ConvexPotentials
+from ..law.learned_law import LearnedLaw
+from ..law.population_potentials import PopulationPotentials
+from ..statistical_mechanics.microscopic_energy import Physics
+from .dataset import TrainingSet
+from .slow_features import FloatArray, SlowFeatures, memberships, smooth_values
+
+FIT_ITERATIONS = 300
+RARE = 1e-5
+"""Weight of a cell that is never visited, in the fit of ψ: its features are noise."""
+
+
+def encode(law: LearnedLaw, data: TrainingSet, features: SlowFeatures, physics: Physics) -> None:
+    """Give an untrained law the scales of the data, ψ from its slow features, and a linear stress.
+
+    Args:
+        law: With unit scales; changed in place.
+        data: Training data.
+        features: Slow features of the microstate.
+        physics: What is known of the system.
+    """
+    set_scales(law, data, features, physics)
+    fit_encoder(law, target_of(law, features, data), features)
+    with torch.no_grad():
+        raw = torch.cat([law.encoder.raw_mean(anchor) for anchor in data.anchors])
+        law.encoder.store(law.encoder.normalisation_of(raw))
+    if isinstance(law.potentials, PopulationPotentials):
+        start_from_stress(law.potentials, law, data)
+
+
+@torch.no_grad()
+def set_scales(
+    law: LearnedLaw, data: TrainingSet, features: SlowFeatures, physics: Physics
+) -> None:
+    """Copy the scales of the data into a law."""
+    scales, encoder, potentials = data.scales, law.encoder, law.potentials
+    encoder.input_centre.copy_(scales.microstate_centre)
+    encoder.input_scale.copy_(scales.microstate_scale)
+    encoder.centred_scale.copy_(scales.centred_scale)
+    law.decoder.centre.copy_(scales.decoder_centre)
+    law.decoder.scale.copy_(scales.decoder_scale)
+    potentials.strain_centre.copy_(scales.strain_centre)
+    potentials.strain_scale.copy_(scales.strain_scale)
+    energy = (scales.strain_scale * scales.stress_scale).mean()
+    potentials.energy_scale.copy_(energy)
+    slow = float(features.time_scales[0])
+    if isinstance(potentials, PopulationPotentials):
+        potentials.thermal_energy.fill_(physics.thermal_energy)
+        potentials.time_scale.fill_(slow)
+        potentials.mean_time_scale.fill_(float(features.time_scales[1]))
+    if isinstance(potentials, ConvexPotentials):
+        potentials.dissipation.energy_scale.copy_(energy)
+        potentials.dissipation.time_scale.fill_(slow)
+
+
+def target_of(law: LearnedLaw, features: SlowFeatures, data: TrainingSet) -> FloatArray:
+    """Return what ψ should be on the cells, ``(n_cell, n)``.
+
+    Populations: memberships, state 0 being the one most occupied at the first instants, the others
+    in the order of their mean microstate. Means: the slowest features themselves, of unit variance,
+    rising with the first component of the microstate.
+    """
+    columns, centres = [], features.centres[:, 0]
+    weights = features.occupancy
+    for states in law.variables.populations:
+        members = memberships(features, states)
+        first = _first_membership(members, features, data)
+        middle = (weights * centres) @ members / (weights @ members)
+        rest = [s for s in np.argsort(middle) if s != first]
+        columns += [members[:, s] for s in rest]
+    uncentred = 0 if law.encoder.centred_net is not None else law.variables.means
+    smooth = smooth_values(features, uncentred) if uncentred else features.values
+    for number in range(uncentred):
+        column = smooth[:, number]
+        mean = weights @ column
+        spread = np.sqrt(weights @ (column - mean) ** 2)
+        sign = np.sign(weights @ ((column - mean) * (centres - weights @ centres)))
+        columns.append((sign or 1.0) * (column - mean) / spread)
+    return np.column_stack(columns) if columns else np.zeros((len(centres), 0))
+
+
+def _first_membership(members: FloatArray, features: SlowFeatures, data: TrainingSet) -> int:
+    """Return the state that most elements are in at the first instants."""
+    block = data.training[0]
+    first = block.measures.absolute.select(block.sites[:, 0].reshape(-1))
+    nodes = first.nodes.reshape(-1, first.nodes.shape[-1]).cpu().numpy()
+    cell = ((nodes[:, None, :1] - features.centres[None, :, :1]) ** 2).argmin(1)[:, 0]
+    if nodes.shape[1] > 1:
+        size = features.centres.std(0)
+        distance = ((nodes[:, None] - features.centres[None]) / size) ** 2
+        cell = distance.sum(-1).argmin(1)
+    values = torch.as_tensor(members[cell]).to(first.weights)
+    values = values if first.shared else values.reshape(*first.nodes.shape[:2], -1)
+    return int(first.mean(values).mean(0).argmax())
+
+
+def fit_encoder(law: LearnedLaw, target: FloatArray, features: SlowFeatures) -> None:
+    """Fit the network of ψ to its target on the cells, by least squares."""
+    encoder = law.encoder
+    if encoder.net is None:
+        return
+    device = encoder.shift.device
+    x, y, weight = (
+        torch.as_tensor(array, dtype=torch.float64).to(device)
+        for array in (features.centres, target, features.occupancy + RARE)
+    )
+    optimiser = torch.optim.LBFGS(
+        encoder.net.parameters(),
+        max_iter=FIT_ITERATIONS,
+        history_size=30,
+        tolerance_change=1e-12,
+        line_search_fn="strong_wolfe",
+    )
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        error: Tensor = (weight[:, None] * (encoder.features(x) - y) ** 2).sum()
+        error.backward()
+        return error
+
+    optimiser.step(closure)
+
+
+@torch.no_grad()
+def start_from_stress(potentials: PopulationPotentials, law: LearnedLaw, data: TrainingSet) -> None:
+    """Start the quadratic part of f from a linear fit of the stress to strain and α.
+
+    σ = K ε + C α + s gives M_εε, M_εα and l; M_αα starts where the relaxed modulus vanishes, as for
+    elements that carry one force.
+    """
+    strain, stress, internal = (
+        torch.cat(parts)
+        for parts in zip(
+            *(
+                (b.flat(b.strain), b.flat(b.stress), b.flat(b.series(law.encode(b.measures))))
+                for b in data.training
+            ),
+            strict=True,
+        )
+    )
+    potentials.start_from_stress(strain, internal, stress)

@@ -1,0 +1,94 @@
+"""Second stage, *identify*: all parts of the law on short windows of the data."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .dataset import Windows
+from .follow_windows import follow
+from .likelihood_term import negative_log_likelihood
+from .residuals import robust, scaled, without_constant
+from .stage import Material, Stage
+
+FIRST_TOLERANCE = 10.0
+"""Tolerance at the beginning over that at the end."""
+ANNEALED = 0.6
+"""Part of the steps over which the tolerance shrinks."""
+DENSITY_SITES = 96
+"""Sites of a batch on which the decoder is evaluated."""
+
+
+class Identify(Stage):
+    """Adam on windows: α under the measured strain, σ, −⟨ln q⟩ and, where it is known, F.
+
+    α starts as it is encoded at the beginning of each window and is integrated through it under the
+    measured strain; its error, and that of σ at the encoded states, count in units of their
+    sampling errors. The decoder's negative log-likelihood of the microstates given α is the
+    information bottleneck: it draws ψ to what α has to know. f is compared with the free energy of
+    the measured distributions where the microscopic energy is known. All weights are one.
+    """
+
+    name = "identify"
+
+    def __init__(self, material: Material, seed: int) -> None:
+        law, expert = material.law, material.expert
+        super().__init__(material, [law.encoder, law.decoder, law.potentials], seed)
+        self.total = expert.identify_steps
+        self.optimiser = torch.optim.Adam(self.parameters, lr=expert.learning_rate)
+        with torch.no_grad():
+            blocks = material.data.training
+            states = torch.cat([b.flat(material.internal(b)) for b in blocks])
+        self.internal_scale = states.std(0)
+
+    def advance(self) -> dict[str, float]:
+        """Make one step and return the loss and its terms at its start."""
+        material, number = self.material, self.pick_block()
+        law, block = material.law, material.data.training[number]
+        length = min(material.expert.window + 1, block.instants)
+        windows = Windows.random(block, material.expert.batch, length, self.generator)
+        normalise = self.material.normalisation()
+        raw = law.encoder.raw_mean(windows.measures)
+        internal = windows.series(normalise(raw))
+        variance = law.encoder.raw_variance(windows.measures) @ normalise.matrix.T.square()
+        error = windows.series((variance.detach() / block.samples).sqrt())
+        tolerance = material.expert.tolerance * self._annealing()
+        path = follow(law, block, windows, internal[:, 0])
+        values = law(windows.strain, internal)
+        scale = tolerance * self.internal_scale
+        stress_scale = tolerance * material.data.scales.stress_scale
+        terms = {
+            "internal": robust(scaled((path - internal)[:, 1:], error[:, 1:], scale)),
+            "stress": robust(
+                scaled(values.stress - windows.stress, windows.stress_error, stress_scale)
+            ),
+        }
+        reference = material.energies[number]
+        if reference is not None:
+            difference = without_constant(values.energy - reference[windows.states])
+            terms["free_energy"] = robust(difference / material.energy_unit(tolerance))
+        loss = torch.stack(list(terms.values())).sum()
+        if material.expert.likelihood:
+            nats = self._likelihood(windows, normalise(raw))
+            terms["negative_log_likelihood"] = nats
+            loss = loss + material.expert.likelihood * nats
+        record = {name: float(term.detach()) for name, term in terms.items()}
+        record["loss"] = float(loss.detach())
+        self.adam_step(loss, record)
+        self.step += 1
+        return record
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        """Store the normalisation of the trained encoder."""
+        self.material.law.encoder.store(self.material.normalisation())
+
+    def _annealing(self) -> float:
+        passed = min(1.0, self.step / (ANNEALED * self.total))
+        return float(FIRST_TOLERANCE ** (1.0 - passed))
+
+    def _likelihood(self, windows: Windows, internal: Tensor) -> Tensor:
+        count = min(DENSITY_SITES, len(internal))
+        rows = torch.randperm(len(internal), generator=self.generator)[:count].to(internal.device)
+        measures = windows.measures.select(rows)
+        return negative_log_likelihood(self.material.law, measures, internal[rows])

@@ -1,0 +1,129 @@
+"""Stages by L-BFGS, which keep the best state on the validation protocols."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .stage import Material, Stage
+
+CHUNK = 10
+"""L-BFGS iterations in one step; its history survives from step to step."""
+PATIENCE = 10
+"""Steps without a better validation error after which the stage ends: errors rest on a plateau for
+some sixty iterations before they fall again."""
+LOSS_SCALE = 1e4
+"""torch's L-BFGS drops curvature pairs with y·s below an absolute 1e-10: keep the loss large."""
+DIVERGED = 1e30
+"""Loss that the line search sees where a roll-out has left the numbers: torch's fails on NaN."""
+
+
+FINER = 0.2
+"""Tolerance in parts of that of *identify*: second-order steps get closer."""
+
+
+class QuasiNewton(Stage):
+    """L-BFGS with a strong Wolfe line search on a loss that does not change from step to step.
+
+    Attributes:
+        scales: Errors of stress and α that count as none.
+    """
+
+    def __init__(
+        self, material: Material, trained: Iterable[nn.Module], iterations: int, seed: int
+    ) -> None:
+        super().__init__(material, trained, seed)
+        self.total = math.ceil(iterations / CHUNK)
+        self.optimiser = torch.optim.LBFGS(
+            self.parameters,
+            max_iter=CHUNK,
+            history_size=60,
+            tolerance_grad=1e-12,
+            tolerance_change=1e-15,
+            line_search_fn="strong_wolfe",
+        )
+        data = material.data
+        self.tolerance = FINER * material.expert.tolerance
+        with torch.no_grad():
+            internal = torch.cat([b.flat(material.internal(b)) for b in data.training])
+        self.scales = {
+            "stress": self.tolerance * data.scales.stress_scale,
+            "internal": self.tolerance * internal.std(0),
+        }
+
+    @abstractmethod
+    def terms(self) -> dict[str, Tensor]:
+        """Return the terms of the loss, all of weight one."""
+
+    @abstractmethod
+    def validation_loss(self) -> Tensor:
+        """Return the loss by which the best state is chosen."""
+
+    def begin(self) -> None:
+        """Take the first state as the best one so far."""
+        self.best = self._validated()
+        self.kept = [p.detach().clone() for p in self.parameters]
+        self.waited = 0
+
+    @property
+    def done(self) -> bool:
+        """True after the last step, or without progress."""
+        return self.step >= self.total or self.waited >= PATIENCE
+
+    def advance(self) -> dict[str, float]:
+        """Make one step and return the loss and its terms at its start."""
+        records: list[dict[str, float]] = []
+
+        def closure() -> float:
+            self.optimiser.zero_grad()
+            terms = self.terms()
+            loss = torch.stack(list(terms.values())).sum()
+            record = {name: float(term.detach()) for name, term in terms.items()}
+            records.append({**record, "loss": float(loss.detach())})
+            if not math.isfinite(records[-1]["loss"]):
+                for parameter in self.parameters:
+                    parameter.grad = torch.zeros_like(parameter)
+                return DIVERGED
+            (LOSS_SCALE * loss).backward()  # type: ignore[no-untyped-call]
+            return LOSS_SCALE * records[-1]["loss"]
+
+        before = [parameter.detach().clone() for parameter in self.parameters]
+        self.optimiser.step(closure)
+        self.require_numbers(records[0])
+        if all(map(torch.equal, before, self.parameters)):
+            # Round-off has made the history of a stiff problem point uphill: begin a new one.
+            self.optimiser.state.clear()
+            self.optimiser.step(closure)
+        self.step += 1
+        error = self._validated()
+        self.waited += 1
+        if error < self.best:
+            self.best, self.waited = error, 0
+            self.kept = [p.detach().clone() for p in self.parameters]
+        return {**records[0], "validation": error}
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        """Take the best state."""
+        for parameter, kept in zip(self.parameters, self.kept, strict=True):
+            parameter.copy_(kept)
+
+    def state(self) -> dict[str, Any]:
+        """Return what a resumed run needs, as tensors and plain values."""
+        own = {"best": self.best, "kept": self.kept, "waited": self.waited}
+        return {**super().state(), **own}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from `state`."""
+        super().restore(state)
+        self.best, self.kept, self.waited = state["best"], state["kept"], state["waited"]
+
+    @torch.no_grad()
+    def _validated(self) -> float:
+        value = float(self.validation_loss())
+        return value if math.isfinite(value) else DIVERGED

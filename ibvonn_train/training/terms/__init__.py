@@ -1,1 +1,0 @@
-"""The terms of the loss, each module for the data on which its terms are evaluated."""
