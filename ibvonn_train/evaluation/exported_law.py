@@ -17,7 +17,6 @@ import torch
 from ..export import manifest as manifests
 from ..export.constitutive_law import ConstitutiveLaw
 from ..export.from_training import export_trained
-from ..export.parameters import LawParameters
 from ..export.runtimes.onnx_session import session
 from ..files.model_directory import read_arrays, read_listed
 from ..law.free_energy import MicroscopicEnergy
@@ -121,7 +120,7 @@ class ExportedLaw:
         if "parameters.npz" not in self.manifest["files"]:
             return None
         arrays = read_arrays(self.directory, self.manifest, "parameters.npz")
-        return ConstitutiveLaw.of(LawParameters.of(arrays))
+        return ConstitutiveLaw.of_arrays(arrays)
 
     @property
     def has_potentials(self) -> bool:

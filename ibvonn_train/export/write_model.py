@@ -17,7 +17,7 @@ from .constitutive_law import ConstitutiveLaw
 from .directory import whole_directory
 from .graphs.interfaces import RATES_OUTPUTS
 from .manifest import Description
-from .parameters import FloatArray, LawParameters
+from .potential_parameters import FloatArray, PotentialParameters
 from .reference_points import Arrays, evaluate, graph_arrays, law_reference, relative_difference
 from .runtimes import torchscript
 from .runtimes.onnx_files import Shape, constitutive_model, module_model, rates_model
@@ -53,7 +53,7 @@ class Graph:
 
 def export_law(
     directory: str | Path,
-    law: ConstitutiveLaw | LawParameters,
+    law: ConstitutiveLaw | PotentialParameters,
     about: Description,
     *,
     encoder: nn.Module | None = None,
@@ -64,7 +64,7 @@ def export_law(
 
     Args:
         directory: Where; an exported model that is there is replaced.
-        law: The law, or the parameters of one with convex potentials.
+        law: The law, or the parameters of one.
         about: The words of the manifest.
         encoder: microstate ``(n_state, n_replica, n_x)`` → statev, or (statev, strain) for averaged
             strain.
@@ -79,7 +79,7 @@ def export_law(
         ValueError: If the description does not fit the law, the law is not at rest at zero strain
             and internal variables, or the written graphs do not give the values of torch.
     """
-    law = ConstitutiveLaw.of(law) if isinstance(law, LawParameters) else law
+    law = ConstitutiveLaw.of(law) if isinstance(law, PotentialParameters) else law
     document = manifests.build(law, about)
     metadata = manifests.metadata(document)
     reference = law_reference(law, np.asarray(about.time_step, dtype=np.float64))

@@ -25,7 +25,6 @@ from ...files.model_directory import read_arrays, read_listed
 from .. import manifest as manifests
 from ..constitutive_law import ConstitutiveLaw
 from ..graphs.interfaces import INPUTS, OUTPUTS
-from ..parameters import LawParameters
 from ..reference_points import Arrays, graph_arrays, random_states, relative_difference
 from . import torchscript
 from .c_runtime import c_runtimes, emit_c
@@ -101,9 +100,7 @@ def runtimes_of(directory: Path) -> dict[str, Runtime]:
     manifest, rows = manifests.read(directory), {}
     listed = manifest["files"]
     if "parameters.npz" in listed:
-        law = ConstitutiveLaw.of(
-            LawParameters.of(read_arrays(directory, manifest, "parameters.npz"))
-        )
+        law = ConstitutiveLaw.of_arrays(read_arrays(directory, manifest, "parameters.npz"))
         rows["torch"] = torch_runtime(law.update())
     if "constitutive.pt" in listed:
         content = read_listed(directory, manifest, "constitutive.pt")
