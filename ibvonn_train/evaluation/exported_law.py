@@ -39,7 +39,7 @@ class ExportedLaw:
     what crosses to the finite-element side.
 
     Args:
-        directory: An exported model of format 1.
+        directory: An exported model of format 2.
         energy: e(x, ε) per unit reference length of a system that is not known here.
         training_normalisation: Of α over the training set; a directory does not know it.
 

@@ -1,4 +1,4 @@
-"""Write a law as a directory that finite-element codes read (format 1 of CONVENTIONS.md)."""
+"""Write a law as a directory that finite-element codes read (format 2 of CONVENTIONS.md)."""
 
 from .constitutive_law import ConstitutiveLaw as ConstitutiveLaw
 from .from_training import export_trained as export_trained

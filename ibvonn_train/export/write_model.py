@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 from torch import nn
 
+from ..files.internal_variables import Variables, within_bounds
 from . import manifest as manifests
 from .constitutive_law import ConstitutiveLaw
 from .directory import whole_directory
@@ -60,7 +61,7 @@ def export_law(
     decoder: DecoderGraphs | None = None,
     microstate_size: int = 1,
 ) -> Path:
-    """Write an exported model, format 1, whole or not at all.
+    """Write an exported model, format 2, whole or not at all.
 
     Args:
         directory: Where; an exported model that is there is replaced.
@@ -82,7 +83,8 @@ def export_law(
     law = ConstitutiveLaw.of(law) if isinstance(law, PotentialParameters) else law
     document = manifests.build(law, about)
     metadata = manifests.metadata(document)
-    reference = law_reference(law, np.asarray(about.time_step, dtype=np.float64))
+    variables = document["internal"]["variables"]
+    reference = law_reference(law, np.asarray(about.time_step, dtype=np.float64), variables)
     _require_rest(law, reference)
     models = {
         "constitutive": constitutive_model(law.update(), metadata),
@@ -91,7 +93,7 @@ def export_law(
     averaged = about.strain_kind == "averaged"
     for name, graph in _microscopic_graphs(law, encoder, decoder, microstate_size, averaged):
         models[name] = module_model(graph.module, name, graph.inputs, graph.outputs, metadata)
-        inputs = _microscopic_inputs(graph, law)
+        inputs = _microscopic_inputs(graph, law, variables)
         reference |= evaluate(name, graph.module, inputs, list(graph.outputs))
     with whole_directory(directory) as folder:
         for name, model in models.items():
@@ -141,13 +143,14 @@ def _microscopic_graphs(
     return graphs
 
 
-def _microscopic_inputs(graph: Graph, law: ConstitutiveLaw) -> Arrays:
+def _microscopic_inputs(graph: Graph, law: ConstitutiveLaw, variables: Variables) -> Arrays:
     """Random states of the envelope, with standard normal microstates and noise."""
     generator = np.random.default_rng(1)
     n_states, sizes = 8, {"nstates": 8, "nreplicas": 32, "nsamples": 32}
     low, high = law.envelope.T
     state = low + (high - low) * generator.uniform(size=(n_states, len(low)))
-    states = {"strain": state[:, : law.strain_size], "statev": state[:, law.strain_size :]}
+    statev = within_bounds(variables, state[:, law.strain_size :])
+    states = {"strain": state[:, : law.strain_size], "statev": statev}
     inputs: dict[str, FloatArray] = {}
     for name, shape in graph.inputs.items():
         size = [sizes[s] if isinstance(s, str) else s for s in shape]

@@ -139,11 +139,17 @@ def verify(
     compared = runtimes_of(directory)
     standard = next(iter(compared.values()))
     generator = np.random.default_rng(2)
+
+    def drawn(reach: float) -> Arrays:
+        variables = manifest["internal"]["variables"]
+        steps = *box, ranges["time_step"], n_points, generator
+        return random_states(*steps, reach=reach, variables=variables)
+
     reference = read_arrays(directory, manifest, "reference.npz")
     steps = {
         "reference": graph_arrays(reference, "constitutive", "in"),
-        "inside": random_states(*box, ranges["time_step"], n_points, generator),
-        "beyond": random_states(*box, ranges["time_step"], n_points, generator, reach=BEYOND_REACH),
+        "inside": drawn(1.0),
+        "beyond": drawn(BEYOND_REACH),
     }
     compared |= runtimes or {}
     rows = []
@@ -195,7 +201,7 @@ def verify_all(directory: str | Path, *, n_points: int = 100_000) -> list[Runtim
     directory = Path(directory)
     with tempfile.TemporaryDirectory() as name:
         folder, compiled = Path(name), {}
-        if "parameters.npz" in manifests.read(directory)["files"]:
+        if manifests.read(directory)["family"] == "convex_potentials":
             source = emit_c(directory, folder)
             compiled = c_runtimes(source, folder) if source is not None else {}
         return verify(directory, runtimes=compiled, n_points=n_points)
