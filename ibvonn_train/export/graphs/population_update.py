@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..potential_parameters import FloatArray
-from .newton import CONVERGED, HUGE, SMALLEST_STEP
+from .newton import CONVERGED, HUGE
 from .population_kinetics import PopulationKinetics
 from .populations import ROUND_OFF, TINY
 from .unsymmetric import solve
@@ -22,6 +22,19 @@ from .update import ImplicitUpdate, Verdict, harmless
 
 CLOSE = 1e-6
 """Scaled residual at which a step in α itself is better than α(γ), and a refused one the last."""
+
+
+SMALL = 1e-3
+"""|s|/θ below which W s is the distance to the solution."""
+
+ENOUGH = 0.7
+"""Newton's candidate must bring |s| down to this share of what it was."""
+
+FARTHEST = 0.95
+"""Largest share of the way to a refused candidate that is tried next; the rest is the smallest."""
+
+STILL = 1e-14
+"""Relative change of γ that is none."""
 
 
 class PopulationPrepare(nn.Module):
@@ -47,30 +60,8 @@ class PopulationPrepare(nn.Module):
         return strain, statev, dt, log_rates, context, bad
 
 
-class PopulationStart(nn.Module):
-    """State of the loop before the first pass, which evaluates the law with the force at α_n."""
-
-    def __init__(self, kinetics: PopulationKinetics) -> None:
-        super().__init__()
-        self.kinetics = kinetics
-
-    def forward(
-        self,
-        strain: Tensor,
-        statev: Tensor,
-        dt: Tensor,
-        log_rates: Tensor,  # noqa: ARG002
-        context: Tensor,  # noqa: ARG002
-    ) -> tuple[Tensor, ...]:
-        """Return α, force, direction, step, both measures of the error and the flag."""
-        force = -self.kinetics.energy.internal(strain, statev)[1]
-        one = torch.ones_like(dt)
-        infinite = torch.full_like(one, torch.inf)
-        return statev, force, torch.zeros_like(statev), one, infinite, infinite, one
-
-
-class PopulationPass(nn.Module):
-    """One pass of the loop: evaluate the candidate γ + t d once; accept it, or shorten t.
+class PopulationLoop(nn.Module):
+    """What start and passes of the loop share: the law at a force, and Newton's next candidate.
 
     The unknown is the force γ = −∂F/∂α. At given γ the implicit equation is linear in the
     fractions and explicit in the means; its solution α(γ) has no negative fraction. What remains,
@@ -78,8 +69,8 @@ class PopulationPass(nn.Module):
         s(γ) = γ + ∂F/∂α(ε, α(γ)) = 0,   s' = I + F_αα W,   W = dα/dγ,
 
     has no exponentials that grow with γ, since α(γ) saturates. With two states in every
-    population W is symmetric and W⁻¹ + F_αα positive definite where f is convex in α, so s' is
-    regular everywhere: the largest |s_i| has no minimum but zero along Newton's directions.
+    population W is symmetric and W⁻¹ + F_αα positive definite where f is convex in α: s' is
+    regular everywhere, and there is one solution.
     """
 
     def __init__(self, kinetics: PopulationKinetics, internal_scale: FloatArray) -> None:
@@ -90,46 +81,6 @@ class PopulationPass(nn.Module):
         self.inverse_scale = 1.0 / scale[None, :]
         self.scale_ratio = scale[None, None, :] / scale[None, :, None]
 
-    def forward(
-        self,
-        strain: Tensor,
-        statev: Tensor,
-        dt: Tensor,
-        log_rates: Tensor,
-        context: Tensor,
-        internal: Tensor,
-        force: Tensor,
-        direction: Tensor,
-        step: Tensor,
-        error: Tensor,
-        residual: Tensor,
-        active: Tensor,
-    ) -> tuple[Tensor, ...]:
-        """Return the state of the loop, ``internal`` to ``active``, after the pass.
-
-        ``error`` is the largest |s_i|/θ and ``residual`` that of the scaled W s over the size of
-        the equation's terms. ``active`` is 1 where a point still iterates; the others are left
-        exactly as they are.
-        """
-        trial = force + step * direction
-        t_internal, t_direction, t_error, t_residual = self.linearise(
-            strain, statev, dt, log_rates, context, trial
-        )
-        usable = (active > 0.5) & (t_error <= HUGE)
-        better = usable & (t_error < error)
-        polished = residual <= CONVERGED
-        hopeless = (residual <= CLOSE) | (step <= SMALLEST_STEP)
-        stalled = ~better & (hopeless | (residual > HUGE))
-        grown = torch.minimum(4.0 * step, torch.ones_like(step))
-        step = torch.where(better, grown, 0.25 * step)
-        internal = torch.where(better, t_internal, internal)
-        force = torch.where(better, trial, force)
-        direction = torch.where(better, t_direction, direction)
-        error = torch.where(better, t_error, error)
-        residual = torch.where(better, t_residual, residual)
-        active = torch.where(polished | stalled, 0.0, active)
-        return internal, force, direction, step, error, residual, active
-
     def linearise(
         self,
         strain: Tensor,
@@ -138,8 +89,8 @@ class PopulationPass(nn.Module):
         log_rates: Tensor,
         context: Tensor,
         force: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return α(γ), the direction −s'⁻¹ s and both measures of the error.
+    ) -> tuple[Tensor, ...]:
+        """Return α(γ), ln(p_s/p_0), s, the candidate γ − s'⁻¹ s and both measures of the error.
 
         Where anything is not finite, both are infinite, so that the point is not accepted.
         """
@@ -149,7 +100,6 @@ class PopulationPass(nn.Module):
         s = force + gradient
         jacobian = identity + torch.matmul(stiffness, end.compliance)
         direction = -solve(jacobian, s.unsqueeze(2), self.size)
-        # α(γ) of long steps has the round-off of Δt φ'; one step in α itself takes it off.
         correction = torch.matmul(end.compliance, direction).squeeze(2)
         r = torch.matmul(end.compliance, s.unsqueeze(2)).squeeze(2)
         direction = direction.squeeze(2)
@@ -157,16 +107,121 @@ class PopulationPass(nn.Module):
         error = torch.amax(torch.abs(s), 1, keepdim=True) / kinetics.populations.thermal_energy
         scaled = torch.abs(r) * self.inverse_scale
         residual = torch.amax(scaled, 1, keepdim=True) / size
+        # W s is the distance to a solution only where s is small.
+        residual = torch.where(error <= SMALL, residual, torch.maximum(residual, error))
+        # α(γ) of long steps has the round-off of Δt φ'; one step in α itself takes it off.
         internal = torch.where(residual <= CLOSE, end.internal + correction, end.internal)
         # A sum is not finite where any term is not; a maximum may drop a NaN.
         every = torch.sum(torch.abs(direction) + torch.abs(s) + scaled, 1, keepdim=True)
         finite = every + size <= HUGE
         return (
             torch.where(finite, internal, statev),
-            torch.where(finite, direction, 0.0),
+            kinetics.populations.logits(end.fractions),
+            s,
+            torch.where(finite, force + direction, force),
             torch.where(finite, error, torch.inf),
             torch.where(finite, residual, torch.inf),
         )
+
+
+class PopulationStart(PopulationLoop):
+    """State of the loop before the first pass: at the force that keeps α_n as it is."""
+
+    def forward(
+        self, strain: Tensor, statev: Tensor, dt: Tensor, log_rates: Tensor, context: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Return the state of the loop, as :class:`PopulationPass` has it."""
+        populations = self.kinetics.populations
+        fractions = torch.relu(populations.fractions(statev))
+        force = populations.thermal_energy * populations.logits(fractions)
+        internal, logits, s, candidate, error, residual = self.linearise(
+            strain, statev, dt, log_rates, context, force
+        )
+        one = torch.ones_like(dt)
+        return internal, force, logits, s, candidate, one, error, residual, one
+
+
+class PopulationPass(PopulationLoop):
+    """One pass of the loop: evaluate the candidate γ; accept it, or choose one that lies nearer.
+
+    s may rise steeply between two forces at which the fractions are saturated, and Newton's method
+    then jumps from one to the other. As a function of the fractions it is nearly linear there: the
+    next candidate has the fractions at which the linear interpolation of s is smallest, between
+    those of the last accepted and of the refused candidate.
+    """
+
+    def forward(
+        self,
+        strain: Tensor,
+        statev: Tensor,
+        dt: Tensor,
+        log_rates: Tensor,
+        context: Tensor,
+        internal: Tensor,
+        force: Tensor,
+        logits: Tensor,
+        s: Tensor,
+        candidate: Tensor,
+        first: Tensor,
+        error: Tensor,
+        residual: Tensor,
+        active: Tensor,
+    ) -> tuple[Tensor, ...]:
+        """Return the state of the loop, ``internal`` to ``active``, after the pass.
+
+        ``first`` is 1 where the candidate is Newton's own; ``error`` is the largest |s_i|/θ and
+        ``residual`` that of the scaled W s over the size of the equation's terms. ``active`` is 1
+        where a point still iterates; the others are left exactly as they are.
+        """
+        t_internal, t_logits, t_s, t_candidate, t_error, t_residual = self.linearise(
+            strain, statev, dt, log_rates, context, candidate
+        )
+        usable = (active > 0.5) & (t_error <= HUGE)
+        enough = torch.where(first > 0.5, ENOUGH * error, error)
+        better = usable & (t_error < enough)
+        polished = residual <= CONVERGED
+        moved = torch.amax(torch.abs(candidate - force), 1, keepdim=True)
+        still = moved <= STILL * (torch.amax(torch.abs(force), 1, keepdim=True) + moved)
+        stalled = ~better & ((residual <= CLOSE) | still | (error > HUGE))
+        nearer = self.between(internal, logits, s, force, t_internal, t_logits, t_s, candidate)
+        # Where that does not help either, Newton's direction does if the step is short.
+        usable = (first > 0.5) & (t_error <= HUGE)
+        nearer = torch.where(usable, nearer, force + 0.25 * (candidate - force))
+        candidate_next = torch.where(better, t_candidate, nearer)
+        force = torch.where(better, candidate, force)
+        internal = torch.where(better, t_internal, internal)
+        logits, s = torch.where(better, t_logits, logits), torch.where(better, t_s, s)
+        error = torch.where(better, t_error, error)
+        residual = torch.where(better, t_residual, residual)
+        active = torch.where(polished | stalled, 0.0, active)
+        first = torch.where(better, torch.ones_like(first), 0.0)
+        return internal, force, logits, s, candidate_next, first, error, residual, active
+
+    def between(
+        self,
+        internal: Tensor,
+        logits: Tensor,
+        s: Tensor,
+        force: Tensor,
+        t_internal: Tensor,
+        t_logits: Tensor,
+        t_s: Tensor,
+        t_force: Tensor,
+    ) -> Tensor:
+        """Force at which fractions lie between those of two forces; means move along a line."""
+        populations = self.kinetics.populations
+        share = _along(-s, t_s - s)
+        wanted = populations.fractions(internal + share * (t_internal - internal))
+        way = _along(populations.logits(torch.relu(wanted)) - logits, t_logits - logits)
+        return force + way * (t_force - force)
+
+
+def _along(part: Tensor, whole: Tensor) -> Tensor:
+    """Share of one vector that another is, by least squares and within (0, 1), ``(n, 1)``."""
+    square = torch.sum(torch.square(whole), 1, keepdim=True)
+    share = torch.sum(part * whole, 1, keepdim=True) / (square + TINY)
+    share = torch.maximum(share, torch.full_like(share, 1.0 - FARTHEST))
+    return torch.minimum(share, torch.full_like(share, FARTHEST))
 
 
 def equation_size(compliance: Tensor, stiffness: Tensor, scale_ratio: Tensor) -> Tensor:
@@ -247,7 +302,7 @@ class PopulationUpdate(ImplicitUpdate):
         envelope: Range of each component of (ε, α) in training, ``(d, 2)``.
     """
 
-    vectors = 3
+    vectors = 5
 
     def __init__(
         self,
@@ -259,7 +314,7 @@ class PopulationUpdate(ImplicitUpdate):
     ) -> None:
         super().__init__(
             prepare=PopulationPrepare(kinetics),
-            start=PopulationStart(kinetics),
+            start=PopulationStart(kinetics, internal_scale),
             newton=PopulationPass(kinetics, internal_scale),
             finish=PopulationFinish(kinetics, strain_size, internal_scale, envelope),
             strain_size=strain_size,

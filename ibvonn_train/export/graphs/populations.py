@@ -137,6 +137,11 @@ class Populations:
             fractions, moved = fractions + others, moved + more
         return fractions, torch.unflatten(moved, -1, (self.size, self.size))
 
+    def logits(self, fractions: Tensor) -> Tensor:
+        """Return ln(p_s/p_0) of every component, 0 for means, ``(n, n_α)``."""
+        positive = torch.maximum(fractions, torch.full_like(fractions, TINY))
+        return torch.matmul(torch.log(positive), self.states)
+
     def mixing(self, fractions: Tensor) -> tuple[Tensor, Tensor]:
         """Return θ Σ p ln p, ``(n, 1)``, and its derivative by α, ``(n, n_α)``.
 

@@ -61,11 +61,11 @@ class _PopulationLoop(_Loop):
         self, strain: Tensor, strain_old: Tensor, statev: Tensor, dt: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
         e, a0, h, rates, context, bad = self.prepare(strain, strain_old, statev, dt)
-        a, g, d, t, error, residual, active = self.start(e, a0, h, rates, context)
+        a, g, l, s, c, t, error, residual, active = self.start(e, a0, h, rates, context)
         k = 0
         while k < self.max_passes and bool(torch.any(active > 0.5)):
-            a, g, d, t, error, residual, active = self.newton(
-                e, a0, h, rates, context, a, g, d, t, error, residual, active
+            a, g, l, s, c, t, error, residual, active = self.newton(
+                e, a0, h, rates, context, a, g, l, s, c, t, error, residual, active
             )
             k += 1
         stress, new, tangent, energy, dissipation, verdict, validity = self.finish(
