@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from .constitutive_law import ConstitutiveLaw
-from .parameters import FloatArray, LawParameters
+from .parameters import LawParameters
+from .potential_parameters import FloatArray, PotentialParameters
+
+Parameters = TypeVar("Parameters", bound=PotentialParameters)
 
 
 def fold_scales(
@@ -91,7 +95,7 @@ def _fold_context(
     return tuple(weights), tuple(biases)
 
 
-def with_zero_energy(law: LawParameters) -> LawParameters:
+def with_zero_energy(law: Parameters) -> Parameters:
     """Return the law with the constant of f chosen such that f(0, 0) = 0."""
     _, energy = ConstitutiveLaw.of(law).equilibrium()
     return replace(law, energy_constant=law.energy_constant - energy)
