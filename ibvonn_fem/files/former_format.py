@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .internal_variables import means
+from .state_bounds import means
 
 ADDED: dict[str, tuple[str, ...]] = {
     "": ("classes", "symmetry"),

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ExportedModelError, KernelUnavailableError
-from ..files.internal_variables import missing, within_bounds
+from ..files.state_bounds import missing, within_bounds
 from ..kernels.base import FloatArray, Kernel
 from ..kernels.onnx import Graph
 from .exported_model import KernelName, load_kernel

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from ..files.internal_variables import Variables, bounds_of
 from ..files.model_directory import FORMAT as FORMAT
 from ..files.model_directory import (
     read_arrays,
@@ -20,6 +19,7 @@ from ..files.model_directory import (
     require_consistent,
     require_unaltered,
 )
+from ..files.state_bounds import Variables, bounds_of
 from ..kernels.base import FloatArray
 from ..warning import warn
 

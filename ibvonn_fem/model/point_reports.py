@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import LocalSolveError
-from ..files.internal_variables import ROUND_OFF, missing
+from ..files.state_bounds import ROUND_OFF, missing
 from ..kernels.base import LONGEST_STEP, FloatArray, LocalUpdate
 from .manifest import Manifest
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import ExportedModelError
-from ..files.internal_variables import within_bounds
+from ..files.state_bounds import within_bounds
 from ..kernels.base import FloatArray, Kernel
 from ..kernels.onnx import CONSTITUTIVE_INPUTS, CONSTITUTIVE_OUTPUTS, RATES_OUTPUTS
 from .manifest import Manifest

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ..export.constitutive_law import ConstitutiveLaw
-from ..export.graphs.potentials import NetworkEnergy
+from ..export.graphs.network_potentials import NetworkEnergy
 from ..export.parameters import LawParameters
 from ..export.population_parameters import PopulationParameters
 
@@ -133,6 +133,7 @@ def untrained_populations(
         "rest": rest,
         "rate_weight": tuple(0.5 * rng.normal(size=(b, a)) for a, b in pairwise(columns)),
         "rate_bias": tuple(0.5 * rng.normal(size=b) for b in columns[1:]),
+        "rate_barrier": rng.uniform(1.0, 10.0, size=pairs),
     }
     flat = PopulationParameters(energy_quadratic=quadratic, **common)  # type: ignore[arg-type]
     quadratic[n_strain:, n_strain:] = -concave * flat.entropy_bound()

@@ -9,12 +9,12 @@ from typing import Any
 import numpy.typing as npt
 import torch
 
+from .graphs.activated_potentials import ActivatedDissipation, MixedEnergy, PopulationRates
 from .graphs.interfaces import DissipationGraph, EnergyGraph, RatesGraph
+from .graphs.network_potentials import NetworkEnergy, RidgeDissipation
 from .graphs.population_kinetics import LogRates, PopulationKinetics, RateNetwork
-from .graphs.population_potentials import ActivatedDissipation, MixedEnergy, PopulationRates
 from .graphs.population_update import PopulationUpdate
 from .graphs.populations import Populations
-from .graphs.potentials import NetworkEnergy, RidgeDissipation
 from .graphs.update import ConstitutiveUpdate, ImplicitUpdate
 from .parameters import LawParameters
 from .population_parameters import PopulationParameters, family_of

@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ..files.former_format import ONE_CLASS, as_written, identity, order_of
-from ..files.internal_variables import means, population
 from ..files.model_directory import (
     FORMAT,
     MANIFEST,
@@ -33,6 +32,7 @@ from ..files.model_directory import (
     require_unaltered,
 )
 from ..files.plain_files import locked, read_file, require_plain, write_file
+from ..files.state_bounds import means, population
 from .constitutive_law import ConstitutiveLaw
 from .model_card import markdown
 

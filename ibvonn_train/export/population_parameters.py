@@ -7,15 +7,19 @@ Internal variables are *populations*, each of m ≥ 2 states with m − 1 compon
     f(ε, α) = F(ε, α) + θ Σ_groups Σ_s p_s ln p_s,
     φ(g; x_n) = Σ_groups Σ_{i<j} 4 θ k'_ij √(p_i p_j) [cosh((g_i − g_j)/2θ) − 1] + φ_means,
 
-ln k' being a tanh network of ε, α and (G_i − G_j)/θ of every pair, G = −∂F/∂α. f is convex in α at
-fixed ε where Q_αα + 2θ (I + 11ᵀ), a lower bound of the entropy's second derivative in each
+with G = −∂F/∂α, y_ij = (G_i − G_j)/2θ, s the softplus and, in a step, its state at the start,
+
+    ln k'_ij = net(ε, α, 2y)_ij − s(y_ij − b_ij) − s(−y_ij − b_ij):
+
+the faster of two rates grows no further once the force has removed the barrier b. f is convex in
+α at fixed ε where Q_αα + 2θ (I + 11ᵀ), a lower bound of the entropy's second derivative in each
 population, is positive semidefinite; φ ≥ 0 is convex in g for any weights.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -32,10 +36,12 @@ class PopulationParameters(PotentialParameters):
         thermal_energy: θ, k_BT per reference volume of one element.
         groups: One row [first component, number of states] for each population, ``(G, 2)``; a
             component in no population is a mean.
-        rest: p_rest of every component, 0 for means, ``(n_α,)``.
-        rate_weight: Weights of the network of ln k': the first has n_ε + n_α + n_pair columns, the
-            last n_pair rows. Pairs are ordered (0, 1), (0, 2), …, (m−2, m−1), group by group.
+        rest: p_rest of every component, 0 for means, ``(n_α,)``; 0 for populations, too, where α is
+            the fraction itself.
+        rate_weight: Weights of the tanh network of ln k': the first has n_ε + n_α + n_pair columns,
+            the last n_pair rows. Pairs are ordered (0, 1), (0, 2), …, (m−2, m−1), group by group.
         rate_bias: Its biases.
+        rate_barrier: b of every pair, ``(n_pair,)``; empty for rates without saturation.
     """
 
     family: ClassVar[str] = "populations"
@@ -51,6 +57,7 @@ class PopulationParameters(PotentialParameters):
     rest: FloatArray
     rate_weight: tuple[FloatArray, ...]
     rate_bias: tuple[FloatArray, ...]
+    rate_barrier: FloatArray = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
         given = np.asarray(self.groups)
@@ -79,6 +86,8 @@ class PopulationParameters(PotentialParameters):
         object.__setattr__(self, "groups", groups)
         self._check_populations()
         self._network("rate", self.size + self.pair_count, self.pair_count)
+        if len(self.rate_barrier):
+            self._shape("rate_barrier", self.rate_barrier, (self.pair_count,))
 
     @property
     def mean_size(self) -> int:
@@ -134,10 +143,10 @@ class PopulationParameters(PotentialParameters):
             block = slice(first, first + states - 1)
             means[block] = False
             rest = self.rest[block]
-            if not (np.all(rest > 0.0) and np.sum(rest) < 1.0):
+            if not (np.all(rest >= 0.0) and np.sum(rest) < 1.0):
                 raise self._wrong(
-                    "the populations at rest must be positive in every state, with a sum below 1 "
-                    f"without state 0; got {rest.tolist()} from component {first}."
+                    "the populations at rest must not be negative, with a sum below 1 without "
+                    f"state 0; got {rest.tolist()} from component {first}."
                 )
         if np.any(self.rest[means] != 0.0):
             raise self._wrong(f"rest must be 0 for means; got {self.rest[means].tolist()}.")

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..files.internal_variables import Variables, within_bounds
+from ..files.state_bounds import Variables, within_bounds
 from .constitutive_law import ConstitutiveLaw
 from .graphs.interfaces import OUTPUTS, RATES_OUTPUTS
 from .potential_parameters import FloatArray

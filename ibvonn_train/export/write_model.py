@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from torch import nn
 
-from ..files.internal_variables import Variables, within_bounds
+from ..files.state_bounds import Variables, within_bounds
 from . import manifest as manifests
 from .constitutive_law import ConstitutiveLaw
 from .directory import whole_directory

@@ -26,7 +26,7 @@ import jsonschema
 import numpy as np
 import numpy.typing as npt
 
-from . import internal_variables
+from . import state_bounds
 from .former_format import as_format_2, as_written
 from .former_names import with_former_names, with_names_of_today
 from .graph_metadata import metadata_of
@@ -165,7 +165,7 @@ def problem_of(document: dict[str, Any]) -> str | None:
         return f"at {place}: {message}"
     problem = next(_problems(document), None)
     if problem is None and document["format"] > 1:
-        problem = next(internal_variables.problems(document), None)
+        problem = next(state_bounds.problems(document), None)
     return problem
 
 

@@ -295,6 +295,7 @@ def driven_law(rate):
         energy_linear=np.array([0.0, -drive * theta]),
         rate_weight=(np.zeros((1, 3)),),
         rate_bias=(np.array([np.log(rate) - 0.5 * drive]),),
+        rate_barrier=np.zeros(0),
     )
 
 

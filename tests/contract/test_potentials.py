@@ -5,7 +5,7 @@ import torch
 
 from ibvonn_train.closed_form.random_law import untrained_law
 from ibvonn_train.export import ConstitutiveLaw
-from ibvonn_train.export.graphs.potentials import NetworkEnergy, RidgeDissipation
+from ibvonn_train.export.graphs.network_potentials import NetworkEnergy, RidgeDissipation
 
 SIZES = [(1, 1), (1, 2), (6, 2), (6, 6)]
 EXACT = 1e-12

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ibvonn_fem.files.former_format import MANDEL, ONE_CLASS, identity, one_class
-from ibvonn_fem.files.internal_variables import means
+from ibvonn_fem.files.state_bounds import means
 
 EXPORTED = Path(__file__).parents[2] / "exported_models"
 

@@ -14,11 +14,11 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from ...law.networks.convex import ridge_gradient, ridge_hessian, tanh_layers
+from ...law.networks.convex import ridge_gradient, ridge_hessian, softplus, tanh_layers
 from ..population_parameters import PopulationParameters
 from .interfaces import EnergyGraph
+from .network_potentials import RidgeDissipation
 from .populations import Populations
-from .potentials import RidgeDissipation
 
 
 class LogRates(Protocol):
@@ -29,7 +29,7 @@ class LogRates(Protocol):
 
 
 class RateNetwork(nn.Module):
-    """ln k' = tanh network of (ε, α, (G_i − G_j)/θ)."""
+    """ln k' = net(ε, α, 2y) − s(y − b) − s(−y − b), y = (G_i − G_j)/2θ and s the softplus."""
 
     def __init__(self, law: PopulationParameters) -> None:
         super().__init__()
@@ -37,10 +37,15 @@ class RateNetwork(nn.Module):
             tuple(torch.tensor(array) for array in arrays)
             for arrays in (law.rate_weight, law.rate_bias)
         )
+        self.barrier = torch.tensor(law.rate_barrier) if len(law.rate_barrier) else None
 
     def log_rates(self, strain: Tensor, internal: Tensor, drive: Tensor) -> Tensor:
         """Return ln k' of every pair, ``(n, n_pair)``."""
-        return tanh_layers(torch.cat([strain, internal, drive], 1), *self.layers)
+        value = tanh_layers(torch.cat([strain, internal, drive], 1), *self.layers)
+        if self.barrier is None:
+            return value
+        y = 0.5 * drive
+        return value - softplus(y - self.barrier) - softplus(-y - self.barrier)
 
 
 class Balance(NamedTuple):
