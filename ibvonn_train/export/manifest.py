@@ -300,7 +300,8 @@ def write(manifest: dict[str, Any], directory: Path, names: Iterable[str]) -> No
         content = read_file(directory / name)
         digest = hashlib.sha256(content).hexdigest()
         listed[name] = {"sha256": digest, "bytes": len(content)}
-    _replace({**manifest, "files": listed}, directory)
+    others = {key: value for key, value in manifest.items() if key != "files"}
+    _replace({**others, "files": listed}, directory)
 
 
 def add(directory: Path, **entries: Any) -> None:

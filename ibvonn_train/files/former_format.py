@@ -8,7 +8,7 @@ with that of the graphs, which were written without it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from .state_bounds import means
 
 ADDED: dict[str, tuple[str, ...]] = {
-    "": ("classes", "symmetry"),
+    "": ("classes", "symmetry", "inputs"),
     "strain": ("order",),
     "internal": ("variables",),
 }
@@ -35,6 +35,15 @@ MANDEL = {
 _AXES = re.compile(r"(?:^|[^A-Za-z0-9])([xyz]{2}|[123]{2})$", re.IGNORECASE)
 _LETTERS = str.maketrans("123", "xyz")
 _ENGINEERING = re.compile(r"gamma|γ|engineering", re.IGNORECASE)
+
+
+def novelties(document: Mapping[str, Any]) -> Iterator[str]:
+    """What stands in a manifest of format 1 that only later formats have."""
+    for place, names in ADDED.items():
+        table = document.get(place, {}) if place else document
+        yield from (f"{place}/{name}".lstrip("/") for name in names if name in table)
+    if document.get("family") == "populations":
+        yield "family populations"
 
 
 def as_format_2(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import state_bounds
-from .former_format import as_format_2, as_written
+from .former_format import as_format_2, as_written, novelties
 from .former_names import with_former_names, with_names_of_today
 from .graph_metadata import metadata_of
 from .parsing import parse_arrays, parse_json
@@ -163,6 +163,10 @@ def problem_of(document: dict[str, Any]) -> str | None:
         place = "/".join(str(part) for part in error.absolute_path) or "top level"
         message = error.message if len(error.message) <= 200 else error.message[:197] + "…"
         return f"at {place}: {message}"
+    if document["format"] == 1:
+        novelty = next(novelties(document), None)
+        if novelty is not None:
+            return f"format 1 has no {novelty}"
     problem = next(_problems(document), None)
     if problem is None and document["format"] > 1:
         problem = next(state_bounds.problems(document), None)
