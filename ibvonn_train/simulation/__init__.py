@@ -9,7 +9,6 @@ from .restart import repeat_from_first as repeat_from_first
 from .simulate_ensemble import simulate as simulate
 from .strain_paths import along as along
 from .strain_paths import strain_path as strain_path
-from .strain_paths import strain_walk as strain_walk
 from .systems.bistable_spring import TwoWellSpring as TwoWellSpring
 from .systems.chain_cell import ChainCell as ChainCell
 from .systems.hookean_dumbbell import HookeanDumbbell as HookeanDumbbell

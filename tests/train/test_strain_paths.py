@@ -20,11 +20,14 @@ from ibvonn_train.simulation import (
     repeat_from_first,
     simulate,
     strain_path,
-    strain_walk,
 )
 from ibvonn_train.simulation.protocols import ramp, sinusoid, triangle
 from ibvonn_train.simulation.simulation_config import SimulationConfig
-from ibvonn_train.simulation.strain_paths import strain_test_set, strain_training_set
+from ibvonn_train.simulation.strain_paths import (
+    strain_test_set,
+    strain_training_set,
+    strain_walk,
+)
 from ibvonn_train.simulation.study import build_protocols, run_set
 
 LOW, HIGH = (-0.1, -0.2, 0.0), (0.3, 0.2, 0.1)
