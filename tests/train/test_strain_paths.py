@@ -11,6 +11,7 @@ import torch
 from small_ensembles import small_ensemble
 from torch import Tensor
 
+from ibvonn_train.data import ClassSymmetry, TrajectoryEnsemble
 from ibvonn_train.data.control_rates import require_rate
 from ibvonn_train.files.toml_tables import ConfigError
 from ibvonn_train.simulation import (
@@ -245,3 +246,43 @@ def test_mistakes_in_paths_are_sentences(tmp_path: Path, old: str, new: str, wor
     config = study(tmp_path, TABLE.replace(old, new, 1))
     with pytest.raises(ConfigError, match=words):
         build_protocols(config, config.sets[0])
+
+
+class TwoBonds(Sheared):
+    """The same particle, its two coordinates as bonds of two classes that a mirror exchanges."""
+
+    name = "two_bonds"
+    degree_friction = None
+    classes = ("first", "second")
+    strain_basis = np.array([[[1.0, 0.0]], [[0.0, 1.0]]])
+    symmetry = (
+        ClassSymmetry.identity(2, 2),
+        ClassSymmetry((1, 0), np.array([[0.0, 1.0], [1.0, 0.0]])),
+    )
+
+    def microstate(self, x: Tensor, control: Tensor) -> Tensor:
+        return x[..., None]
+
+
+@pytest.mark.parametrize("record", ["samples", "histogram"])
+def test_like_elements_of_two_classes_are_two_sites(record: str, tmp_path: Path) -> None:
+    path = along(sinusoid(0.3, 2.0), (1.0, -0.5))
+    data = small_ensemble(TwoBonds(), [path], duration=1.0, replicas=200, record=record)
+    assert (data.points, data.sites, data.replicas, data.microstate_size) == (1, 2, 200, 1)
+    mean = data.histogram.mean() if record == "histogram" else data.samples.mean(3, dtype=float)
+    seen = np.einsum(
+        "aqe,pte->ptaq", data.strain_basis, data.strain[:, :, 0] - data.stress[:, :, 0]
+    )
+    np.testing.assert_allclose(mean, seen, atol=1e-6)  # σ = ε − ⟨x⟩, class by class
+    data.save(tmp_path / "two.h5")
+    read = TrajectoryEnsemble.load(tmp_path / "two.h5")
+    assert read.sha256() == data.sha256()
+    assert read.symmetry[1].classes == (1, 0)
+
+
+def test_sites_that_are_no_classes_are_refused_before_the_simulation() -> None:
+    class Nameless(TwoBonds):
+        classes = ("element",)
+
+    with pytest.raises(ValueError, match=r"one site for each of the 1 classes .* found 2"):
+        small_ensemble(Nameless(), [along(ramp(1.0), (1.0, 0.0))], duration=0.1, replicas=4)

@@ -140,24 +140,17 @@ def test_a_record_says_what_drives_its_roll_outs(
     assert drive.end_rate is None
 
 
-def test_windows_of_a_drive_are_cut_like_the_windows_of_a_block(
-    chains: TrajectoryEnsemble,
-) -> None:
-    """From the middle of the record, as if it began there; of one protocol as of both."""
-    drive = drive_of(chains)
-    strain, time = (torch.from_numpy(series) for series in (chains.strain, chains.time))
-    starts, length = [0, 20], 25
-    cut = torch.stack([strain[:, i : i + length] for i in starts], 1).flatten(0, 1)
-    times = torch.stack([time[i : i + length] for i in starts]).repeat(2, 1)
-    internal = torch.zeros(4, 4, 1, dtype=torch.float64)
-    windows = drive.windows(starts, length).roll_out(zener, Record(times, cut), internal)
-    later = chains.select([1], slice(20, 45))
-    alone = drive_of(later).roll_out(
-        zener, Record(torch.from_numpy(later.time), torch.from_numpy(later.strain)), internal[:1]
-    )
-    for mode in drive.modes:
-        torch.testing.assert_close(windows[mode].strain[3:], alone[mode].strain)
-        torch.testing.assert_close(windows[mode].force[3:], alone[mode].force)
-    chosen = drive.select(torch.tensor([1]))
-    assert isinstance(chosen, SpringsInSeries)
-    assert torch.equal(chosen.force, torch.from_numpy(chains.drive.force[1:]))  # type: ignore[union-attr]
+def test_a_protocol_rolls_out_as_it_does_among_others(chains: TrajectoryEnsemble) -> None:
+    """From the middle of the record, as if it began there."""
+    later = chains.select([0, 1], slice(20, 45))
+    path = Record(torch.from_numpy(later.time), torch.from_numpy(later.strain))
+    internal = torch.zeros(2, 4, 1, dtype=torch.float64)
+    both = drive_of(later).roll_out(zener, path, internal)
+    single = chains.select([1], slice(20, 45))
+    own = Record(torch.from_numpy(single.time), torch.from_numpy(single.strain))
+    chosen = drive_of(later).select(torch.tensor([1]))
+    for drive in (drive_of(single), chosen):
+        alone = drive.roll_out(zener, own, internal[:1])
+        for mode in drive.modes:
+            torch.testing.assert_close(both[mode].strain[1:], alone[mode].strain)
+            torch.testing.assert_close(both[mode].force[1:], alone[mode].force)
