@@ -150,7 +150,7 @@ MUTANTS = (
     Mutant(
         "thermal energy not per reference length",
         "ibvonn_train/statistical_mechanics/microscopic_energy.py",
-        "return Physics(energy, thermal / length,",
+        "return Physics(energy, thermal / volume,",
         "return Physics(energy, thermal,",
         ("tests/train/test_audits_chain.py",),
     ),
