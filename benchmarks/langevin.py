@@ -167,7 +167,7 @@ def compare_preparations(replicas: int = 10_000) -> list[dict[str, object]]:
                     ),
                     "end springs' excess strain": float(x[[0, -1]].mean() - x[1:-1].mean()),
                     "its error": float(np.sqrt(x.var() / replicas * (1 / 2 + 1 / 8))),
-                    "mean force": float(data.site_force[0, 0].mean()),
+                    "mean force": float(data.stress[0, 0].mean()),
                 }
             )
     return rows
@@ -192,7 +192,7 @@ def baseline_cases(engine: str) -> dict[str, baselines.Run]:
 def our_forces() -> dict[str, np.ndarray]:
     """Mean forces of the two cases, which the baselines must reproduce."""
     data = {name: run() for name, run, _ in cases("compiled", paper_only=True)}
-    return {TRAP: data[TRAP].force, CHAIN: data[CHAIN].site_force[0, :, -1]}
+    return {TRAP: data[TRAP].stress[..., 0, 0], CHAIN: data[CHAIN].stress[0, :, -1, 0]}
 
 
 def check_force(engine: str, case: str, force: np.ndarray, ours: np.ndarray) -> None:

@@ -71,14 +71,14 @@ def ensembles(springs, replicas):
 def sampling_error(data):
     """Return that of ε and F_ex in %: the difference of two such ensembles over √2."""
     again = repeat_from_first(data, factor=1, seed=data.seed + 1000, progress=False)
-    pairs = ((data.strain, again.strain), (data.force, again.force))
+    pairs = ((data.strain, again.strain), (data.drive.force, again.drive.force))
     return [relative_error(*pair) / np.sqrt(2.0) for pair in pairs]
 
 
 def errors(law, data):
     """Return the errors of ε and F_ex of an end-driven law, in %."""
     start = encoded(law, data)
-    run = roll_out(law, data, start, drives=("end",))["end"]
+    run = roll_out(law, data, start, modes=("end",))["end"]
     zero = law.strain_reference  # errors are relative to the strain of the data
     strain = relative_error(run.strain + zero, start.strain + zero)
     return strain, relative_error(run.force, start.force)

@@ -31,7 +31,7 @@ from records import RESULTS, ROOT, write
 
 from ibvonn_train.data.ensemble import TrajectoryEnsemble
 from ibvonn_train.evaluation.errors import relative_error
-from ibvonn_train.evaluation.noise_free import exact_trap_of
+from ibvonn_train.evaluation.noise_free import exact_trap_moments, exact_trap_of
 from ibvonn_train.law.learned_law import LearnedLaw
 from ibvonn_train.rollouts.material_point import controlled
 from ibvonn_train.simulation import TetheredParticle, simulate, trap_of_paper
@@ -113,20 +113,17 @@ def force_error(law: LearnedLaw, data: TrajectoryEnsemble) -> float:
     """Relative L2 error of F_ex, in per cent, of roll-outs from the encoded first states."""
     with torch.no_grad():
         internal = law.encoder(torch.from_numpy(data.microstate[:, 0, 0]).double())
-        strain = torch.from_numpy(data.control)[:, :, None]
+        strain = torch.from_numpy(data.strain[:, :, 0])
         run = controlled(law.rates_function(), torch.from_numpy(data.time), strain, internal)
-    return relative_error(run.force.numpy(), data.force)
+    return relative_error(run.stress.numpy()[..., 0], data.stress[..., 0, 0])
 
 
 def sampling_error(data: TrajectoryEnsemble) -> float:
     """Error of the exact mean, in per cent: that of a perfect law."""
     exact = exact_trap_of(data)
     assert exact is not None
-    x = data.microstate[:, 0, 0, :, 0].astype(float)
-    mean, _ = exact.discrete_moments(
-        data.time, data.control, data.control_rate, data.time_step, x.mean(-1), x.var(-1)
-    )
-    return relative_error(exact.stress(data.control, mean), data.force)
+    mean, _ = exact_trap_moments(data)
+    return relative_error(exact.stress(data.strain[..., 0, 0], mean), data.stress[..., 0, 0])
 
 
 def evaluate_all(

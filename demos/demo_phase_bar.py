@@ -106,7 +106,7 @@ class Response:
 
 def means(data: TrajectoryEnsemble) -> Response:
     """Mean strains and end force of an ensemble of one protocol."""
-    return Response(data.strain[0, :, :, 0], data.force[0])
+    return Response(data.strain[0, :, :, 0], data.drive.force[0])
 
 
 # ### The bar

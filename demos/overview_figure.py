@@ -50,7 +50,7 @@ def draw_overview(
 
 def draw_trajectories(ax: Axes, data: TrajectoryEnsemble) -> None:
     """Paths x(t) of some replicas in the energy landscape e(x, λ(t))."""
-    control, x = data.control[-1], data.microstate[-1, :, 0, :SHOWN_REPLICAS, 0]
+    control, x = data.strain[-1, :, 0, 0], data.microstate[-1, :, 0, :SHOWN_REPLICAS, 0]
     grid = np.linspace(x.min() - 0.5, x.max() + 0.5, 120)
     energy = 0.5 * (control - grid[:, None]) ** 2 + 0.5 * grid[:, None] ** 2
     above = energy - energy.min(axis=0)  # the valley that the particle follows
@@ -123,10 +123,17 @@ def draw_potentials(ax: Axes, law: ExportedLaw, evaluation: Evaluation) -> None:
 
 def draw_loop(ax: Axes, data: TrajectoryEnsemble, evaluation: Evaluation) -> None:
     """Stress against strain of an unseen protocol: the ensemble and the law alone."""
-    strain, run = data.control[-1], evaluation.predicted["controlled"]
-    ax.plot(strain, evaluation.measured.force[-1], color="C0", lw=5, alpha=0.35, label="ensemble")
-    ax.plot(strain, run.force[-1], "k--", lw=1.5, label="learned law")
-    error = evaluation.errors["controlled/force"]
+    strain, run = data.strain[-1, :, 0, 0], evaluation.predicted["controlled"]
+    ax.plot(
+        strain,
+        evaluation.measured.stress[-1, :, 0, 0],
+        color="C0",
+        lw=5,
+        alpha=0.35,
+        label="ensemble",
+    )
+    ax.plot(strain, run.stress[-1, :, 0, 0], "k--", lw=1.5, label="learned law")
+    error = evaluation.errors["controlled/stress"]
     ax.set(
         title=f"4  Check: stress on loading it has not seen,\nerror {error:.2f} %",
         xlabel="strain ε  [–]",

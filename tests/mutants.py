@@ -52,9 +52,51 @@ MUTANTS = (
     Mutant(
         "noise amplitude without friction",
         "ibvonn_train/simulation/langevin.py",
-        "2 * system.thermal_energy * time_step / system.friction",
-        "2 * system.thermal_energy * time_step",
+        "noise_factor * math.sqrt(variance / drag)",
+        "noise_factor * math.sqrt(variance)",
         SIMULATION + CHAIN,
+    ),
+    Mutant(
+        "noise of a step taken once and not again",
+        "ibvonn_train/simulation/langevin.py",
+        "return self._noise.add_(self._fill(self._next), alpha=0.5)",
+        "return self._noise.add_(self._fill(torch.empty_like(self._next)), alpha=0.5)",
+        ("tests/train/test_chain_cell.py::test_one_well_is_at_the_temperature_of_the_bath",),
+    ),
+    Mutant(
+        "cells dragged by a medium at rest",
+        "ibvonn_train/simulation/langevin_steps.h",
+        "const REAL stretch = (REAL)(control[held ? 0 : step] * c->length);",
+        "const REAL stretch = (REAL)(control[0] * c->length);",
+        ("tests/train/test_chain_cell.py",),
+    ),
+    Mutant(
+        "all degrees with one drag",
+        "ibvonn_train/simulation/langevin.py",
+        "x.add_(force * (time_step / drag))",
+        "x.add_(force * (time_step / system.friction))",
+        ("tests/train/test_strain_paths.py",),
+    ),
+    Mutant(
+        "joint counts with the drift of the mean",
+        "ibvonn_train/simulation/histogram_store.py",
+        "/ samples - means[0].T @ means[1]",
+        "/ samples - 0.0 * means[0].T @ means[1]",
+        ("tests/train/test_histograms.py",),
+    ),
+    Mutant(
+        "springs of a cell taken for independent replicas",
+        "ibvonn_train/simulation/histogram_store.py",
+        "variance[part] = mean.var(1, ddof=1)",
+        "variance[part] = mean.var(1, ddof=1) / per_replica",
+        ("tests/train/test_histograms.py",),
+    ),
+    Mutant(
+        "stress of format 1 taken for the strain",
+        "ibvonn_train/data/format_1.py",
+        'for name in ("control", "control_rate", "force")',
+        'for name in ("force", "control_rate", "control")',
+        ("tests/train/test_data.py",),
     ),
     Mutant(
         "noise amplitude without the 2 (compiled)",
@@ -66,8 +108,8 @@ MUTANTS = (
     Mutant(
         "control of the end of the step",
         "ibvonn_train/simulation/langevin.py",
-        "control[:, index : index + 1]",
-        "control[:, index + 1 : index + 2]",
+        "integrator.step(control[:, index], plan.time_step)",
+        "integrator.step(control[:, index + 1], plan.time_step)",
         SIMULATION + CHAIN,
     ),
     Mutant(
@@ -108,7 +150,7 @@ MUTANTS = (
     Mutant(
         "thermal energy not per reference length",
         "ibvonn_train/statistical_mechanics/microscopic_energy.py",
-        "return Physics(energy, thermal / length,",
+        "return Physics(energy, thermal / volume,",
         "return Physics(energy, thermal,",
         ("tests/train/test_audits_chain.py",),
     ),
@@ -215,8 +257,8 @@ MUTANTS = (
     Mutant(
         "Jarzynski: work with the microstates after the step",
         "ibvonn_train/audits/relaxed_response.py",
-        "slow.microstate[:, :-1, 0]",
-        "slow.microstate[:, 1:, 0]",
+        "slow.samples[:, :-1, 0]",
+        "slow.samples[:, 1:, 0]",
         ("tests/train/test_audits.py::test_work_is_done_on_the_microstate_before_it_moves",),
     ),
     Mutant(

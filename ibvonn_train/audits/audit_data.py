@@ -9,6 +9,7 @@ import numpy as np
 from ..data.ensemble import TrajectoryEnsemble
 from ..evaluation.interface import FloatArray, Law
 from ..evaluation.law_rollouts import Trajectories
+from ..rollouts.drives import drive_of
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,11 @@ class Evidence:
     measured: Trajectories
     slow: TrajectoryEnsemble | None = None
     count: int = 1500
+
+    @property
+    def strain_given(self) -> bool:
+        """Whether the strain is imposed; else it follows, as in a chain moved at its end."""
+        return drive_of(self.data).strain_given
 
     def all_states(self, law: Law) -> tuple[FloatArray, FloatArray]:
         """Return every state as rows, ε ``(n, n_ε)`` and α ``(n, n_α)``."""
@@ -55,8 +61,14 @@ def lacks_flow_energy(law: Law, evidence: Evidence) -> str | None:
 
 def more_than_one(evidence: Evidence) -> str | None:
     """Return why quadrature over microstates is not possible, None where it is."""
-    size = evidence.data.microstate.shape[-1]
+    size = evidence.data.microstate_size
     return None if size == 1 else f"needs microstates of one component; these have {size}"
+
+
+def several_strains(evidence: Evidence) -> str | None:
+    """Return why a search along one strain is not possible, None where it is."""
+    size = evidence.data.strain.shape[-1]
+    return None if size == 1 else f"needs one component of strain; these data have {size}"
 
 
 def lacks_noise(evidence: Evidence) -> str | None:

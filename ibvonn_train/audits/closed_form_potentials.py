@@ -18,7 +18,7 @@ def _trap(law: Law, evidence: Evidence) -> tuple[ExactTrap, FloatArray] | None:
     exact = exact_trap_of(evidence.data)
     if exact is None or law.internal_size != 1:
         return None
-    mean = evidence.data.microstate[:, :, 0, :, 0].mean(-1, dtype=np.float64)
+    mean = evidence.data.samples[:, :, 0, :, 0].mean(-1, dtype=np.float64)
     return exact, mean.reshape(-1)
 
 

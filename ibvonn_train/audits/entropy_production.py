@@ -47,13 +47,14 @@ def entropy_production(law: Law, evidence: Evidence) -> Audit:
 def fluctuation_dissipation(law: Law, evidence: Evidence, states: int = 200) -> Audit:
     r"""Compare the noise of α with its mobility, N Var(dα)/(2 k_BT dt) = ∂²φ/∂g².
 
-    α is a mean over N replicas, so N Var(dα) is the variance over replicas of the increments of
-    one replica's feature. The noise has the nominal k_BT whatever the integrator's step; k_BT of
-    the law is the effective one, and the ratio of the two is that of the data.
+    α is a mean over N elements of independent replicas, so N Var(dα) is the variance over replicas
+    of the increments of one replica's mean feature, times its elements. The noise has the
+    nominal k_BT whatever the integrator's step; k_BT of the law is the effective one, and the ratio
+    of the two is that of the data.
     """
     name, acceptable = "fluctuation-dissipation", acceptance_ranges.FLUCTUATION_DISSIPATION
     data, measured = evidence.data, evidence.measured
-    if law.averaged:
+    if not evidence.strain_given:
         return Audit.not_available(
             name,
             acceptable,
@@ -72,17 +73,17 @@ def fluctuation_dissipation(law: Law, evidence: Evidence, states: int = 200) -> 
     rng = np.random.default_rng(4)
     ratios = []
     for case, step in zip(
-        rng.integers(len(data.control), size=states),
+        rng.integers(data.protocols, size=states),
         rng.integers(len(data.time) - 1, size=states),
         strict=True,
     ):
-        pair = data.microstate[case, step : step + 2, 0].astype(np.float64)
-        _, features = law.encode(pair[:, :, None, :])
+        pair = data.samples[case, step : step + 2, 0].astype(np.float64)
+        _, features = law.encode(pair.reshape(2, data.replicas, data.elements, -1))
         increment = features[1] - features[0]
         # The drift differs from replica to replica; its part linear in the feature is no noise.
         centred = features[0] - features[0].mean(0)
         slope = np.linalg.lstsq(centred, increment - increment.mean(0), rcond=None)[0]
-        noise = np.atleast_2d(np.cov((increment - centred @ slope).T))
+        noise = data.elements * np.atleast_2d(np.cov((increment - centred @ slope).T))
         strain, internal = measured.strain[case, step], measured.internal[case, step]
         force = law.rates(strain, internal).driving_force
         _, mobility = law.dual_dissipation(force, strain, internal)

@@ -113,7 +113,7 @@ def compare_gradients(
     states = everything[pool] / scale
     values = [half.energy - flow_energy(law, half.strain, half.internal) for half in halves]
     split = [np.concatenate([half.strain, half.internal], 1) / scale for half in halves]
-    trajectory = case * data.microstate.shape[2] + site
+    trajectory = case * data.sites + site
     tree = cKDTree(states)
     gradients = []
     for target in np.concatenate([strain, internal], 1) / scale:
@@ -156,7 +156,7 @@ class _Half(NamedTuple):
 
 def _half(law: Law, evidence: Evidence, pool: npt.NDArray[np.int64], start: int) -> _Half:
     """Return F, ε and α of every second replica of the chosen states."""
-    microstate = evidence.data.microstate
+    microstate = evidence.data.samples
     shape = evidence.measured.strain.shape
     strain_of_all = evidence.measured.strain.reshape(-1, shape[-1])
     count = max(1, NUMBERS_AT_ONCE // microstate.shape[3])

@@ -31,11 +31,11 @@ def markov_residual(law: Law, evidence: Evidence) -> Audit:
     """
     name, acceptable = (
         "Markov residual",
-        acceptance_ranges.CHAIN_MARKOV if law.averaged else acceptance_ranges.MARKOV,
+        acceptance_ranges.MARKOV if evidence.strain_given else acceptance_ranges.CHAIN_MARKOV,
     )
     data, measured = evidence.data, evidence.measured
     instants, size = len(data.time), law.internal_size
-    trajectories = len(data.control) * measured.strain.shape[2]
+    trajectories = data.protocols * measured.strain.shape[2]
     if len(set(data.strides)) > 1:
         reason = "needs instants at equal intervals: a window of steps is one length of time"
         return Audit.not_available(name, acceptable, reason)
@@ -108,7 +108,7 @@ def momentum(law: Law, evidence: Evidence) -> Audit | None:
     over an interval is not that of its ends, and the residual of the measured forces takes the
     place of the noise.
     """
-    if not law.averaged or law.physics is None:
+    if evidence.strain_given or law.physics is None:
         return None
     name, acceptable = "momentum residual", acceptance_ranges.MOMENTUM
     lacking = lacks_noise(evidence)
@@ -120,7 +120,7 @@ def momentum(law: Law, evidence: Evidence) -> Audit | None:
     position = length * np.cumsum(measured.strain[..., 0], axis=2)[:, :, :-1]
     drag = friction * np.diff(position, axis=1) / dt
     stress = law.rates(*evidence.all_states(law)).stress.reshape(measured.stress.shape)[..., 0]
-    replicas = data.microstate.shape[3]
+    replicas = data.replicas
     exact = np.sqrt(2 * data.parameters["thermal_energy"] * friction / (dt * replicas))
     of_law, of_data = (
         _root_mean_square((drag - _pull(forces, np.array(data.strides))) / exact)
@@ -160,7 +160,7 @@ def stress_defect(law: Law, evidence: Evidence) -> Audit | None:
     shape = measured.strain.shape[:3]
     pick = np.random.default_rng(6).permutation(int(np.prod(shape)))[:DEFECT_STATES]
     at = np.unravel_index(pick, shape)
-    x = data.microstate[at].astype(np.float64)
+    x = data.samples[at].astype(np.float64)
     step = 1e-2 * float(x.std())
     rates = law.rates(measured.strain[at], measured.internal[at])
     defect = [

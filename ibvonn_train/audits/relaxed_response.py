@@ -14,7 +14,7 @@ from ..statistical_mechanics.boltzmann import Boltzmann
 from ..statistical_mechanics.microscopic_energy import Physics
 from . import acceptance_ranges
 from .audit import Audit
-from .audit_data import NEEDS_ENERGY, Evidence, lacks_noise, more_than_one
+from .audit_data import NEEDS_ENERGY, Evidence, lacks_noise, more_than_one, several_strains
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -58,13 +58,13 @@ def jarzynski(law: Law, evidence: Evidence) -> Audit:
         return Audit.not_available(name, acceptable, "needs a controlled system of known energy")
     if slow is None:
         return Audit.not_available(name, acceptable, "no slow protocols given")
-    lacking = lacks_noise(evidence)
+    lacking = several_strains(evidence) or lacks_noise(evidence)
     if lacking:
         return Audit.not_available(name, acceptable, lacking)
     physics, energy = system
     thermal = physics.thermal_energy
-    x = torch.from_numpy(slow.microstate[:, :-1, 0].astype(np.float64))
-    control = torch.from_numpy(slow.control)
+    x = torch.from_numpy(slow.samples[:, :-1, 0].astype(np.float64))
+    control = torch.from_numpy(slow.strain[:, :, 0, 0])
     before, after = control[:, :-1, None], control[:, 1:, None]
     work = (energy(x, after) - energy(x, before)).sum(1).numpy() / thermal
     variance = work.var(axis=1)
@@ -72,7 +72,7 @@ def jarzynski(law: Law, evidence: Evidence) -> Audit:
     for case, case_work in enumerate(work):
         shift = case_work.min()
         estimate = shift - np.log(np.mean(np.exp(shift - case_work)))
-        ends = [relaxed(law, float(slow.control[case, at]))[0] for at in (0, -1)]
+        ends = [relaxed(law, float(slow.strain[case, at, 0, 0]))[0] for at in (0, -1)]
         differences.append((ends[1] - ends[0]) / thermal - estimate)
     gentle = np.flatnonzero(variance / 2 <= LARGEST_DISSIPATION)
     if not len(gentle):
@@ -97,9 +97,10 @@ def response(law: Law, evidence: Evidence) -> Audit:
     """Compare the relaxed stress, at which g = 0, with statistical mechanics.
 
     Controlled strain: the Boltzmann average of ∂e/∂ε. Averaged strain: the force of a spring in a
-    chain of N springs whose ends are held, by exact convolution; and that of one spring under a
-    constant force (N → ∞). At strains of the data (of the whole chain) where the α that statistical
-    mechanics assigns is one that the law was trained on, whatever the law itself says there.
+    chain of N springs whose mean strain is held, as in a cell, by exact convolution; and that of
+    one spring under a constant force (N → ∞). At strains of the data (of the whole chain) where the
+    α that statistical mechanics assigns is one that the law was trained on, whatever the law itself
+    says there.
     """
     name, system = "equilibrium response", _physics_and_energy(law)
     acceptable = (
@@ -107,7 +108,7 @@ def response(law: Law, evidence: Evidence) -> Audit:
     )
     if system is None or not law.has_decoder:
         return Audit.not_available(name, acceptable, NEEDS_ENERGY)
-    lacking = more_than_one(evidence) or lacks_noise(evidence)
+    lacking = more_than_one(evidence) or several_strains(evidence) or lacks_noise(evidence)
     if lacking:
         return Audit.not_available(name, acceptable, lacking)
     zero = law.strain_reference[0]
@@ -128,7 +129,7 @@ def response(law: Law, evidence: Evidence) -> Audit:
     if not law.averaged:
         exact = boltzmann.controlled_stress(measure)
     else:
-        springs = int(evidence.data.microstate.shape[2])
+        springs = evidence.data.points * evidence.data.elements
         exact = boltzmann.chain_force(measure, springs)
         single = boltzmann.chain_force(measure, None)
         detail += (

@@ -42,7 +42,7 @@ def ensembles(paths: Sequence[Path]) -> dict[str, TrajectoryEnsemble]:
 def _encodable(path: Path) -> TrajectoryEnsemble:
     """Read an ensemble whose microstates are encoded all at once, in double precision."""
     with open_ensemble(path) as stored:
-        shape, width = stored.microstate.shape, stored.microstate.dtype.itemsize
+        shape, width = stored.samples.shape, stored.samples.dtype.itemsize
     require_memory(
         f"{path}: evaluating a law on {' x '.join(map(str, shape))} microstates",
         float(math.prod(shape)) * (width + 16),
@@ -139,7 +139,7 @@ def _own(options: argparse.Namespace, data: TrajectoryEnsemble) -> MicroscopicSy
         return None
     maker = own_system(options.system, Path())
     return system_of_record(
-        maker, data.system, data.parameters, data.drive, f"--system {options.system}"
+        maker, data.system, data.parameters, data.drive.kind, f"--system {options.system}"
     )
 
 
@@ -153,7 +153,7 @@ def normalisation_of(
     for path in training:
         data = _encodable(path)
         _require_of_law(law, str(path), data)
-        states.append(law.encode(data.microstate)[1])
+        states.append(law.encode(data.samples)[1])
     return Normalisation.of(
         np.concatenate([series.reshape(-1, law.internal_size) for series in states])
     )

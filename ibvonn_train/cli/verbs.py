@@ -101,10 +101,7 @@ def simulate(options: argparse.Namespace) -> int:
         path = options.out / f"{protocol_set.name}.h5"
         replaced = ", replaced what was there" if path.exists() else ""
         data.save(path)
-        shape = " x ".join(map(str, data.microstate.shape))
-        _say(
-            options, f"{path}: {data.system}, {shape} (protocol, time, site, replica, x){replaced}"
-        )
+        _say(options, f"{path}: {data.system}, {data.describe()}{replaced}")
     return 0
 
 

@@ -77,13 +77,18 @@ def uniform_nodes(low: float, high: float, count: int) -> Tensor:
     return torch.linspace(low - pad, high + pad, count, dtype=torch.float64)
 
 
-def bin_cubic(samples: npt.NDArray[np.floating], nodes: Tensor) -> Tensor:
+def bin_cubic(
+    samples: npt.NDArray[np.floating],
+    nodes: Tensor,
+    sample_weights: npt.NDArray[np.float64] | None = None,
+) -> Tensor:
     """Bin samples onto equidistant nodes with the weights of four-point Lagrange interpolation.
 
     Args:
         samples: Positions of the replicas, shape ``(n_state, n_replica)``, at least one cell inside
             the nodes' range.
         nodes: Equidistant, shape ``(n_node,)``.
+        sample_weights: Of the samples, summing to one in each state, same shape; equal by default.
 
     Returns:
         Weights of shape ``(n_state, n_node)``: Σ_j w_j p(x_j) is the mean of p over the samples for
@@ -117,6 +122,9 @@ def bin_cubic(samples: npt.NDArray[np.floating], nodes: Tensor) -> Tensor:
         )
         total = np.zeros(count * len(block))
         for offset, weight in enumerate(lagrange):
+            if sample_weights is not None:
+                weight = weight * sample_weights[start : start + chunk]
             total += np.bincount(flat + offset, weight.ravel(), len(total))
-        weights[start : start + chunk] = total.reshape(len(block), count) / n_replica
+        whole = total.reshape(len(block), count)
+        weights[start : start + chunk] = whole if sample_weights is not None else whole / n_replica
     return torch.from_numpy(weights)

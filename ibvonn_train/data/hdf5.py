@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import io
-import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,24 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..files.memory import require_memory
-from ..files.plain_files import replacing, require_regular
-from ..files.toml_tables import shown
+from ..files.plain_files import replacing
 
-FORMAT = 1
-REQUIRED_DATASETS = ("time", "control", "control_rate", "microstate", "force")
-REQUIRED_ATTRIBUTES = (
-    "format",
-    "system",
-    "drive",
-    "strain_kind",
-    "parameters",
-    "time_step",
-    "seed",
-    "units",
-)
 CHUNK_BYTES = 2**20
-TEXT_BYTES = 2**20
-"""Longest attribute that is read."""
 READABLE = (np.dtype(np.float32), np.dtype(np.float64))
 """Types of microstates, in either byte order; float16 has too few digits for the flow."""
 
@@ -168,33 +152,6 @@ def _write_microstate(file: h5py.File, array: Any) -> None:
         stored[case] = array[case]
 
 
-@contextmanager
-def open_fields(path: str | Path, group: str = "/") -> Iterator[dict[str, Any]]:
-    """Open a file and give the fields of its ensemble, the microstates still in the file.
-
-    Args:
-        path: Of the file.
-        group: Group of the file that holds the ensemble.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not such a file; the message names file and dataset.
-    """
-    source = Path(path)
-    if not source.exists():
-        raise FileNotFoundError(f"{source}: no such file. Write one with `ibvonn simulate`.")
-    require_regular(source)
-    with _unreadable(source):
-        file = h5py.File(source, "r")
-    with file:
-        try:
-            with _unreadable(source):
-                fields = _fields(file, group, source)
-        except ValueError as error:
-            raise located(source, error) from error
-        yield fields
-
-
 def located(path: str | Path, error: ValueError) -> ValueError:
     """Return the error with the file's name in front, unless it is there already."""
     text = str(error)
@@ -202,7 +159,7 @@ def located(path: str | Path, error: ValueError) -> ValueError:
 
 
 @contextmanager
-def _unreadable(path: Path) -> Iterator[None]:
+def reading(path: Path) -> Iterator[None]:
     """Turn what HDF5 says of a broken file into a sentence."""
     try:
         yield
@@ -235,136 +192,3 @@ def unreadable(path: str | Path, error: Exception) -> ValueError:
         f"{path}: must be a readable HDF5 file; HDF5 says: {text}. Keep the file, and check that "
         "it is HDF5, that its copy is whole and that no program is writing it."
     )
-
-
-def _fields(file: h5py.File, group: str, path: Path) -> dict[str, Any]:
-    part = _group(file, group)
-    missing = [key for key in REQUIRED_ATTRIBUTES if key not in part.attrs]
-    if missing:
-        groups = [name for name in part if isinstance(part[name], h5py.Group)]
-        hint = f" Name one of the groups {groups}." if groups else ""
-        raise ValueError(
-            f"must have the attributes {', '.join(REQUIRED_ATTRIBUTES)}; missing: {missing}.{hint}"
-        )
-    if _number(part, "format", int) > FORMAT:
-        raise ValueError(
-            f"written in format {int(part.attrs['format'])}, this version reads up to {FORMAT}. "
-            "Update the package."
-        )
-    names = [*REQUIRED_DATASETS, *(["site_force"] if part.get("site_force", getlink=True) else [])]
-    stored = {name: _dataset(part, name) for name in names}
-    absent = [name for name, found in stored.items() if found is None]
-    if absent:
-        raise ValueError(
-            f"must have the datasets {', '.join(REQUIRED_DATASETS)}; missing: {absent}."
-        )
-    microstate: h5py.Dataset = stored["microstate"]
-    small = {name: dataset for name, dataset in stored.items() if dataset and name != "microstate"}
-    instants = math.prod(microstate.shape[:3])
-    for name, dataset in small.items():
-        if dataset.size > max(instants, 1):  # before it is read
-            raise ValueError(
-                f"{name} must match microstate of shape {microstate.shape}; found shape "
-                f"{dataset.shape}."
-            )
-        require_memory(name, 8 * dataset.size, "The shape of the dataset is wrong, or store less.")
-    arrays = {name: np.asarray(dataset[()], np.float64) for name, dataset in small.items()}
-    time_step = _number(part, "time_step", float)
-    if small["time"].dtype.itemsize < 8 and small["time"].dtype.kind == "f":
-        arrays["time"] = _on_steps(arrays["time"], time_step)
-    return {
-        "site_force": None,
-        **arrays,
-        "microstate": StoredMicrostate(microstate, path),
-        "system": _text(part, "system"),
-        "drive": _text(part, "drive"),
-        "strain_kind": _text(part, "strain_kind"),
-        "parameters": _json(part, "parameters"),
-        "time_step": time_step,
-        "seed": _number(part, "seed", int),
-        "units": _json(part, "units"),
-    }
-
-
-def _group(file: h5py.File, name: str) -> h5py.Group:
-    """Return a group of the file itself."""
-    part: Any = file
-    for step in name.strip("/").split("/") if name.strip("/") else []:
-        part = _own(part, step) if isinstance(part, h5py.Group) else None
-    if not isinstance(part, h5py.Group):
-        raise ValueError(f"has no group {name!r}; its entries are {sorted(file)}.")
-    return part
-
-
-def _own(part: h5py.Group, name: str) -> Any:
-    """Return an entry that lies in the file; links may lead into files that are not named."""
-    link = part.get(name, getlink=True)
-    if link is not None and not isinstance(link, h5py.HardLink):
-        raise ValueError(
-            f"{name} must lie in the file itself; found a link to {shown(link.path)}. Copy what it "
-            "leads to into the file."
-        )
-    return None if link is None else part[name]
-
-
-def _dataset(part: h5py.Group, name: str) -> h5py.Dataset | None:
-    """Return a dataset of numbers that lies in the file, not read yet; None where it is missing."""
-    item = _own(part, name)
-    if not isinstance(item, h5py.Dataset):
-        return None
-    if item.is_virtual or item.external:
-        raise ValueError(
-            f"{name} must lie in the file itself; its values are in other files. Copy them into "
-            "the file."
-        )
-    if item.dtype.kind not in "fiu" or item.dtype == np.float16:
-        raise ValueError(
-            f"{name} must hold numbers of at least single precision; found the type {item.dtype}."
-        )
-    if item.shape is None:
-        raise ValueError(f"{name} must hold numbers; found an empty dataset.")
-    packed = [key for key in ("scale_factor", "add_offset") if key in item.attrs]
-    if packed:
-        raise ValueError(
-            f"{name} must hold the values themselves; its attributes {packed} say that they are "
-            "packed. Write them unpacked."
-        )
-    return item
-
-
-def _on_steps(time: npt.NDArray[np.float64], time_step: float) -> npt.NDArray[np.float64]:
-    """Return instants of single precision as the whole numbers of steps that they stand for.
-
-    Instants that are no such numbers within their rounding are returned as they are.
-    """
-    if not (np.isfinite(time).all() and time.size and time_step > 0):
-        return time  # refused later, in words
-    steps = np.round((time - time[0]) / time_step)
-    exact: npt.NDArray[np.float64] = time[0] + steps * time_step
-    rounding = np.finfo(np.float32).eps * np.abs(time).max()
-    return exact if (np.abs(exact - time) <= rounding).all() else time
-
-
-def _text(part: h5py.Group, name: str) -> str:
-    value = part.attrs[name]
-    if isinstance(value, str | bytes) and len(value) > TEXT_BYTES:
-        raise ValueError(f"attribute {name} must be a short text; found {len(value)} characters.")
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _number(part: h5py.Group, name: str, kind: type[int] | type[float]) -> Any:
-    value = part.attrs[name]
-    values = np.asarray(value)  # some programs write a number as an array of one
-    if values.dtype.kind not in "fiu" or values.size != 1 or not np.isfinite(values).all():
-        raise ValueError(f"attribute {name} must be a number; found {shown(value)}.")
-    return kind(values.item())
-
-
-def _json(part: h5py.Group, name: str) -> dict[str, Any]:
-    try:
-        value = json.loads(_text(part, name))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"attribute {name} must be a JSON object ({error}).") from error
-    if not isinstance(value, dict):
-        raise ValueError(f"attribute {name} must be a JSON object; found {shown(value)}.")
-    return value

@@ -42,10 +42,16 @@ def require_alike(ensembles: Sequence[TrajectoryEnsemble], names: Sequence[objec
 def _identity(data: TrajectoryEnsemble) -> dict[str, Any]:
     """Return what ensembles of one law have in common."""
     shared: dict[str, Any] = {
-        key: getattr(data, key) for key in ("system", "drive", "strain_kind", "time_step")
-    }
-    shared["components of a microstate"] = data.microstate.shape[-1]
-    shared["site_force"] = "absent" if data.site_force is None else "there"
+        key: getattr(data, key)
+        for key in (
+            "system", "strain_kind", "time_step", "strain_names", "stress_names", "strain_measure",
+            "classes", "reference_volume",
+        )
+    }  # fmt: skip
+    shared["drive"] = data.drive.kind
+    shared["components of a microstate"] = data.microstate_size
+    shared["strain_basis"] = data.strain_basis.tolist()
+    shared["symmetry"] = [(list(s.classes), s.strain.tolist()) for s in data.symmetry]
     shared |= {f"unit of {key}": unit for key, unit in data.units.items()}
     for key, value in data.parameters.items():
         if key not in DESCRIPTIVE and not isinstance(value, str):

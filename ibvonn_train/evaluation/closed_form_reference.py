@@ -15,7 +15,7 @@ from ..data.ensemble import TrajectoryEnsemble
 from ..law.mixture import mixture_log_density, mixture_quantile
 from ..law.normalisation import Normalisation
 from ..law.rates import Rates
-from ..simulation import SpringChain, system_of
+from ..simulation import ChainCell, SpringChain, system_of
 from ..statistical_mechanics.microscopic_energy import Physics, physics_of
 from .errors import relative_error
 from .interface import FloatArray, Law
@@ -41,7 +41,7 @@ class ClosedFormReference:
 
     def __init__(self, data: TrajectoryEnsemble, friction: float = 0.5) -> None:
         system = system_of(data)
-        if not isinstance(system, SpringChain):
+        if not isinstance(system, SpringChain | ChainCell):
             raise ValueError(
                 f"ClosedFormReference: needs a chain of two-well springs; found {data.system!r}."
             )
@@ -149,7 +149,7 @@ def fitted_reference(training: TrajectoryEnsemble) -> ClosedFormReference:
 
     def error(log_friction: float) -> float:
         reference: Law = ClosedFormReference(training, float(np.exp(log_friction)))
-        run = roll_out(reference, training, measured, drives=("end",))["end"]
+        run = roll_out(reference, training, measured, modes=("end",))["end"]
         return relative_error(run.strain, measured.strain)
 
     minimum = minimize_scalar(error, bounds=(np.log(0.05), np.log(1.0)), options={"xatol": 0.01})

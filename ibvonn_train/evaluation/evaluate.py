@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from ..closed_form.exact_trap import ExactTrap
 from ..data.ensemble import TrajectoryEnsemble
 from ..law.normalisation import Normalisation
+from ..rollouts.drives import drive_of
 from ..simulation import OrderParameter
 from .errors import deviation, relative_error
 from .interface import FloatArray, Law
@@ -17,15 +19,6 @@ from .law_rollouts import Trajectories, encoded, roll_out
 from .likelihood import negative_log_likelihood
 from .noise_free import exact_trap_mean, exact_trap_of, repeated_mean
 from .order_parameters import Agreement, agreement, decoded_mean, order_parameter
-
-QUANTITIES = {
-    "controlled": ("force", "internal"),
-    "end": ("strain", "force", "last_force", "stress", "internal"),
-    "force": ("strain", "stress", "internal"),
-}
-"""What is compared in each drive mode. The external force of a chain with a moved end is that of
-the last spring plus a known drag of its size: the last spring's is given beside it. Where the
-system has an order parameter, what the decoder says of it is compared too."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +32,13 @@ class Evaluation:
         noise_free: Same keys → error in per cent against the noise-free reference.
         potentials: Errors in per cent of f and φ along the data, where closed forms exist.
         measured: The data with the encoder's α.
-        predicted: Drive → roll-outs.
+        predicted: Mode of the drive → roll-outs.
         outside: Fraction of the states outside the law's training range.
         negative_log_likelihood: Of unseen microstates, in nats per replica.
         order_parameter: Learned internal variables against the order parameter, where the system
             has one.
         reference: Noise-free trajectories, where there are some.
+        quantities: Mode of the drive → what is compared in it.
     """
 
     errors: dict[str, float]
@@ -57,6 +51,7 @@ class Evaluation:
     negative_log_likelihood: dict[str, float] = field(default_factory=dict)
     order_parameter: Agreement | None = None
     reference: Trajectories | None = None
+    quantities: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
         """Return the numbers, for JSON."""
@@ -74,12 +69,12 @@ class Evaluation:
         return numbers
 
     def stresses(self) -> dict[str, FloatArray]:
-        """Return "DRIVE/QUANTITY" → predicted stress and external force where the end is moved."""
+        """Return "MODE/QUANTITY" → predicted stress and external force where no force is given."""
         return {
-            f"{drive}/{name}": getattr(run, name)
-            for drive, run in self.predicted.items()
+            f"{mode}/{name}": getattr(run, name)
+            for mode, run in self.predicted.items()
             for name in ("force", "stress")
-            if drive != "force" and name in QUANTITIES[drive]
+            if mode != "force" and name in self.quantities[mode]
         }
 
 
@@ -121,8 +116,9 @@ def evaluate(
     reference, ideal = _reference(law, data, measured, predicted, noise_free)
     zero = law.strain_reference
     errors, sampling_error, exact = {}, {}, {}
+    quantities = drive_of(data).quantities
     for drive, run in predicted.items():
-        names = {name: name for name in QUANTITIES[drive]}
+        names = {name: name for name in quantities[drive]}
         if decoded_order is not None and run.order_parameter is not None:
             names[decoded_order.key] = "order_parameter"
         for label, name in names.items():
@@ -143,6 +139,7 @@ def evaluate(
         negative_log_likelihood(law, data, measured) if law.has_decoder else {},
         _agreement(order, measured),
         reference,
+        quantities,
     )
 
 
@@ -167,8 +164,10 @@ def _reference(
         reference = noise_free
         if not isinstance(reference, Trajectories):
             reference = repeated_mean(law, reference, data)
-        driven = roll_out(law, replace(data, force=reference.force), measured, drives=("force",))
-        return reference, {**predicted, **(driven if law.averaged else {})}
+        if "force" not in predicted:
+            return reference, predicted
+        driven = roll_out(law, data, measured, modes=("force",), force=reference.force)
+        return reference, {**predicted, **driven}
     if exact_trap_of(data) is not None:
         return exact_trap_mean(law, data, measured), predicted
     return None, predicted
@@ -224,7 +223,7 @@ def _trap_potentials(
     law: Law, data: TrajectoryEnsemble, measured: Trajectories, exact: ExactTrap
 ) -> dict[str, float]:
     """Return the errors of f (one constant removed, over sd f) and φ on the states of the data."""
-    mean: FloatArray = data.microstate[:, :, 0, :, 0].mean(-1, dtype=np.float64).reshape(-1)
+    mean: FloatArray = data.samples[:, :, 0, :, 0].mean(-1, dtype=np.float64).reshape(-1)
     strain = measured.strain.reshape(-1, 1)
     internal = measured.internal.reshape(-1, law.internal_size)
     rates = law.rates(strain, internal)

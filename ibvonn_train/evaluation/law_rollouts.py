@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..data.ensemble import TrajectoryEnsemble
-from ..rollouts.drives import Chain, Record, of_chains, under_strain
+from ..rollouts.drives import Record, drive_of
 from ..rollouts.material_point import Rollout
 from .interface import Law
 from .order_parameters import measured_mean, order_parameter
@@ -20,10 +20,12 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class Trajectories(NamedTuple):
-    """Shapes ``(n_protocol, n_time, n_site, n)``; ``force`` ``(n_protocol, n_time)``.
+    """Shapes ``(n_protocol, n_time, n_point, n)``; ``force`` ``(n_protocol, n_time)``.
 
-    ``order_parameter`` ``(n_protocol, n_time, n_site)`` is the order parameter of the system. It is
-    None where the system has none, and in trajectories for which it was not computed.
+    ``force`` is the external force of a chain; under a given strain, where there is none, the first
+    stress of the first point. ``order_parameter`` ``(n_protocol, n_time, n_point)`` is the order
+    parameter of the system. It is None where the system has none, and in trajectories for which it
+    was not computed.
     """
 
     strain: FloatArray
@@ -35,16 +37,20 @@ class Trajectories(NamedTuple):
 
 def encoded(law: Law, data: TrajectoryEnsemble) -> Trajectories:
     """Return what was measured, with α from the encoder."""
-    microstate = data.microstate.astype(np.float64, copy=False)
-    _, internal = law.encode(microstate)
+    _, internal = law.encode(data.samples.astype(np.float64, copy=False))
     order = order_parameter(data)
     return Trajectories(
         strain_of(law, data),
         internal,
         data.stress,
-        data.force,
+        external_force(data),
         None if order is None else measured_mean(order, data),
     )
+
+
+def external_force(data: TrajectoryEnsemble) -> FloatArray:
+    """Return the measured external force, ``(n_protocol, n_time)``: see :class:`Trajectories`."""
+    return data.drive.external_force(data.stress)
 
 
 def strain_of(law: Law, data: TrajectoryEnsemble) -> FloatArray:
@@ -57,18 +63,20 @@ def roll_out(
     law: Law,
     data: TrajectoryEnsemble,
     start: Trajectories,
-    drives: Sequence[str] = ("end", "force"),
+    modes: Sequence[str] | None = None,
+    force: FloatArray | None = None,
 ) -> dict[str, Trajectories]:
-    """Roll every protocol out from its first state, in every drive mode of the system.
+    """Roll every protocol out from its first state, in every mode of the drive.
 
     Args:
         law: The law.
-        data: Supplies the controls and forces.
+        data: Supplies what drives.
         start: States whose first instants are the initial conditions.
-        drives: Drive modes of a chain: its end is moved, or pulled.
+        modes: Some of the modes of the drive; by default all.
+        force: External force in place of the measured one, where one drives.
 
     Returns:
-        "controlled" → trajectories, or "end" and "force" for chains.
+        Mode → trajectories: "controlled" under a strain, "end" and "force" for chains.
     """
     time = torch.from_numpy(data.time)
     eps, alpha = (torch.from_numpy(a) for a in (start.strain, start.internal))
@@ -81,22 +89,12 @@ def roll_out(
         stress = torch.from_numpy(result.stress).reshape(strain.shape)
         return stress, torch.from_numpy(result.rate).reshape(internal.shape)
 
-    record = Record(
-        time,
-        eps,
-        torch.from_numpy(np.asarray(data.force)),
-        torch.from_numpy(np.asarray(data.control_rate)) if data.drive == "end" else None,
-        data.strides,
-    )
-    if not law.averaged:
-        return {"controlled": _arrays(under_strain(rates, record, alpha[:, 0]))}
-    if law.physics is None:
-        raise ValueError(
-            f"{law.name}: a chain's roll-out needs its friction; the manifest has none."
-        )
-    chain = Chain(law.physics.friction, law.physics.reference_length)
-    runs = of_chains(rates, record, alpha[:, 0], chain, drives=drives)
-    return {drive: _arrays(run) for drive, run in runs.items()}
+    drive = drive_of(data)
+    if force is not None:
+        drive = drive.with_force(torch.from_numpy(force))
+    record = Record(time, eps, data.strides)
+    runs = drive.roll_out(rates, record, alpha[:, 0], modes=modes)
+    return {mode: _arrays(run) for mode, run in runs.items()}
 
 
 def _arrays(run: Rollout) -> Trajectories:

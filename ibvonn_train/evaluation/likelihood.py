@@ -7,7 +7,7 @@ import numpy as np
 from ..data.ensemble import TrajectoryEnsemble
 from .interface import FloatArray, Law
 from .law_rollouts import Trajectories
-from .noise_free import exact_trap_of
+from .noise_free import exact_trap_moments
 
 STATES, SEED = 300, 5
 """Number of random states (protocol, time, site), and the seed of their choice."""
@@ -31,21 +31,13 @@ def negative_log_likelihood(
     count = int(np.prod(shape))
     pick = np.random.default_rng(SEED).permutation(count)[:STATES]
     case, at, site = np.unravel_index(pick, shape)
-    x = data.microstate[case, at, site].astype(np.float64)
+    x = data.samples[case, at, site].astype(np.float64)
     strain, internal = measured.strain[case, at, site], measured.internal[case, at, site]
     learned = -law.log_density(x, strain, internal).mean()
     nats = {"negative_log_likelihood": float(learned)}
-    exact = exact_trap_of(data)
-    if exact is not None:
-        start = data.microstate[:, 0, 0, :, 0].astype(np.float64)
-        mean, variance = exact.discrete_moments(
-            data.time,
-            data.control,
-            data.control_rate,
-            data.time_step,
-            start.mean(-1),
-            start.var(-1),
-        )
+    moments = exact_trap_moments(data)
+    if moments is not None:
+        mean, variance = moments
         true = _gaussian(x[..., 0], mean[case, at, None], variance[case, at, None])
         nats["excess_over_true_density"] = float(learned - true)
     return nats

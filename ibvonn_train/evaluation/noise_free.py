@@ -10,7 +10,7 @@ from ..closed_form.exact_trap import ExactTrap
 from ..data.ensemble import TrajectoryEnsemble
 from ..simulation import MicroscopicSystem, TetheredParticle, repeat_from_first
 from ..simulation.systems.registry import known_system
-from .interface import Law
+from .interface import FloatArray, Law
 from .law_rollouts import Trajectories, encoded
 
 NOISE_FREE_SEED = 90_001
@@ -25,6 +25,23 @@ def exact_trap_of(data: TrajectoryEnsemble) -> ExactTrap | None:
     return ExactTrap(system.stiffness, system.friction, system.thermal_energy)
 
 
+def exact_trap_moments(data: TrajectoryEnsemble) -> tuple[FloatArray, FloatArray] | None:
+    """Return mean and variance of the trap's own time-discrete scheme, given the first ensemble.
+
+    Shape ``(n_protocol, n_time)`` each; None for other systems.
+    """
+    exact = exact_trap_of(data)
+    if exact is None:
+        return None
+    control, rate = data.drive.path(data.strain)
+    if rate is None:
+        raise ValueError(f"{data.system}: the exact means need strain_rate; the record has none.")
+    x = data.samples[:, 0, 0, :, 0].astype(np.float64)
+    return exact.discrete_moments(
+        data.time, control[..., 0], rate[..., 0], data.time_step, x.mean(-1), x.var(-1)
+    )
+
+
 def exact_trap_mean(law: Law, data: TrajectoryEnsemble, measured: Trajectories) -> Trajectories:
     """Return the exact mean of the trap's own time-discrete scheme, given the first ensemble.
 
@@ -35,15 +52,12 @@ def exact_trap_mean(law: Law, data: TrajectoryEnsemble, measured: Trajectories) 
         data: An ensemble of the trap, recorded at every step of its integrator or coarser.
         measured: The ensemble with the encoder's α.
     """
-    exact = exact_trap_of(data)
-    if exact is None:
+    exact, moments = exact_trap_of(data), exact_trap_moments(data)
+    if exact is None or moments is None:
         raise ValueError(f"exact_trap_mean: needs data of the trap; these are of {data.system!r}.")
-    x = data.microstate[:, 0, 0, :, 0].astype(np.float64)
-    mean, variance = exact.discrete_moments(
-        data.time, data.control, data.control_rate, data.time_step, x.mean(-1), x.var(-1)
-    )
+    mean, variance = moments
     _, internal = law.encode(exact.ensemble(mean, variance)[:, :, None])
-    force = exact.stress(data.control, mean)
+    force = exact.stress(data.strain[:, :, 0, 0], mean)
     return measured._replace(
         internal=internal,
         stress=force[:, :, None, None],
@@ -63,17 +77,16 @@ def repeated_mean(law: Law, repeated: TrajectoryEnsemble, data: TrajectoryEnsemb
     Raises:
         ValueError: If the two do not belong together.
     """
-    if repeated.control.shape != data.control.shape or not np.allclose(
-        repeated.control, data.control, rtol=1e-6, atol=1e-12
-    ):
+    again, path = (record.drive.path(record.strain)[0] for record in (repeated, data))
+    if again.shape != path.shape or not np.allclose(again, path, rtol=1e-6, atol=1e-12):
         raise ValueError(
             f"noise-free reference: must have the protocols of the ensemble; controls of shape "
-            f"{repeated.control.shape} and {data.control.shape} differ. Make it with "
+            f"{again.shape} and {path.shape} differ. Make it with "
             "simulation.repeat_from_first."
         )
-    first, again = data.microstate[:, 0], repeated.microstate[:, 0]
+    first, repetition = data.samples[:, 0], repeated.samples[:, 0]
     spread = first.std(axis=2)
-    if not np.all(np.abs(first.mean(2) - again.mean(2)) <= 1e-3 * spread + 1e-12):
+    if not np.all(np.abs(first.mean(2) - repetition.mean(2)) <= 1e-3 * spread + 1e-12):
         raise ValueError(
             "noise-free reference: must start from the first microstates of the ensemble; their "
             "means differ. Make it with simulation.repeat_from_first."
@@ -103,7 +116,7 @@ def noise_free_means(
         progress: Show progress bars.
     """
     parts: list[list[Trajectories]] = [[] for _ in laws]
-    for case in range(len(data.control)):
+    for case in range(data.protocols):
         one = data.select([case])
         many = repeat_from_first(
             one, factor=factor, seed=seed + case, system=system, progress=progress

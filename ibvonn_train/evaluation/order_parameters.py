@@ -25,7 +25,7 @@ def order_parameter(data: TrajectoryEnsemble) -> OrderParameter | None:
 
 def measured_mean(order: OrderParameter, data: TrajectoryEnsemble) -> FloatArray:
     """Return ⟨h(x)⟩ over the replicas, ``(n_protocol, n_time, n_site)``."""
-    mean: FloatArray = order.of(data.microstate[..., 0]).mean(-1, dtype=np.float64)
+    mean: FloatArray = order.of(data.samples[..., 0]).mean(-1, dtype=np.float64)
     return mean
 
 

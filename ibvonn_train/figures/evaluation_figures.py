@@ -49,7 +49,7 @@ def report(
     first = next(iter(data))
     if evaluations[first].order_parameter is not None:
         internal_variable(to("internal_variable"), evaluations[first])
-    if law.has_decoder and data[first].microstate.shape[-1] == 1:
+    if law.has_decoder and data[first].microstate_size == 1:
         densities(to("densities"), law, data[first])
     if law.has_potentials:
         potentials(to("potentials"), law, data[first], evaluations[first])

@@ -26,8 +26,8 @@ def densities(
         case: Index of the protocol; by default the middle one.
         times: Number of instants.
     """
-    case = len(data.control) // 2 if case is None else case
-    sites = data.microstate.shape[2]
+    case = data.protocols // 2 if case is None else case
+    sites = data.sites
     columns = min(sites, 5)
     rows = -(-sites // columns)
     instants = np.linspace(0, len(data.time) - 1, times).astype(int)
@@ -38,7 +38,7 @@ def densities(
             axis.axis("off")
         for site, axis in enumerate(axes.flat[:sites]):
             for colour, at in zip(shades(times), instants, strict=True):
-                x = data.microstate[case, at, site].astype(float)
+                x = data.samples[case, at, site].astype(float)
                 _, internal = law.encode(x[None])
                 low, high = x.min() - x.std(), x.max() + x.std()
                 grid = np.linspace(low, high, 400)

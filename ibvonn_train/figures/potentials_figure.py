@@ -51,9 +51,9 @@ def _energy(
     energy = law.rates(strain, internal).energy
     exact = exact_trap_of(data)
     if exact is not None and law.internal_size == 1:
-        mean = data.microstate[:, :, 0, :, 0].mean(-1, dtype=np.float64).reshape(-1)[pick]
+        mean = data.samples[:, :, 0, :, 0].mean(-1, dtype=np.float64).reshape(-1)[pick]
         reference, label = exact.energy(strain[:, 0], mean), "exact f"
-    elif knows_energy(law) and law.has_decoder and data.microstate.shape[-1] == 1:
+    elif knows_energy(law) and law.has_decoder and data.microstate_size == 1:
         reference, label = flow_energy(law, strain, internal), "decoder free energy"
     else:
         axis.axis("off")

@@ -13,6 +13,7 @@ from .canvas import canvas, shades, unit_of
 
 LABELS = {
     "force": "external force F_ex",
+    "stress": "stress σ",
     "strain": "strain ε [–]",
     "internal": "internal variable α [–]",
 }
@@ -38,8 +39,10 @@ def trajectories(
     drive = drive or next(iter(evaluation.predicted))
     run, sites = evaluation.predicted[drive], evaluation.measured.strain.shape[2]
     if cases is None:
-        cases = sorted({0, (len(data.control) - 1) // 2, len(data.control) - 1})
-    rows = ["force", "internal"] if sites == 1 else ["force", "strain", "internal"]
+        cases = sorted({0, (data.protocols - 1) // 2, data.protocols - 1})
+    rows = ["force", "strain", "internal"]
+    if "strain" not in evaluation.quantities[drive]:
+        rows = ["stress", "internal"]
     size = (7.3, 2.2 * len(rows) + 0.4)
     with canvas(path, len(rows), size=size, sharex=True) as (figure, axes):
         for axis, name in zip(axes[:, 0], rows, strict=True):
@@ -62,7 +65,7 @@ def trajectories(
                 bbox_to_anchor=(1, 0.5),
             )
             several = name != "force" and measured.shape[-1] > 1
-            unit = f" [{unit_of(data.units, 'force')}]" if name == "force" else ""
+            unit = f" [{unit_of(data.units, 'force')}]" if name in ("force", "stress") else ""
             axis.set(ylabel=LABELS[name] + unit + (" (first component)" if several else ""))
         axes[-1, 0].set(xlabel=f"time t [{unit_of(data.units, 'time')}]")
         errors = ", ".join(

@@ -1,113 +1,272 @@
-"""Roll-outs of a law under what drove the data, in every drive mode of the system."""
+"""Roll-outs of a law under what drove the data, in every mode of the drive.
+
+A drive is asked for its modes, for what is compared in each, and for the roll-outs themselves;
+whoever asks needs not know whether a strain or the end of a chain is driven.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Protocol, Self
 
 import torch
 from torch import Tensor
 
+from ..data.drive_records import ChainDriven
+from ..data.ensemble import TrajectoryEnsemble
 from ..law.learned_law import Linearised
 from .chain import ChainDrive, explicit_chain, implicit_chain
 from .material_point import RateFunction, Rollout, controlled
 
 
-class Record(NamedTuple):
-    """What drove some protocols, and the strains that were measured.
+class Path(Protocol):
+    """The instants and measured strains of some protocols, such as a block of training data."""
 
-    Attributes:
-        time: Instants, shape ``(n_time,)``, or ``(n_protocol, n_time)`` where each has its own.
-        strain: ε, shape ``(n_protocol, n_time, n_site, n_ε)``.
-        force: External force, shape ``(n_protocol, n_time)``.
-        end_rate: λ̇ of the end of a chain as recorded, same shape; None where the end was pulled.
-        strides: Steps in each interval.
-    """
+    @property
+    def time(self) -> Tensor:
+        """Instants, ``(n_time,)``, or ``(n_protocol, n_time)`` where each has its own."""
+
+    @property
+    def strain(self) -> Tensor:
+        """ε, shape ``(n_protocol, n_time, n_point, n_ε)``."""
+
+    @property
+    def strides(self) -> Sequence[int]:
+        """Steps of the integrator in each interval."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A path of one's own: see :class:`Path`."""
 
     time: Tensor
     strain: Tensor
+    strides: Sequence[int] = ()
+
+
+LinearisedLaw = Callable[[Tensor, Tensor], Linearised]
+
+
+class Drive(Protocol):
+    """What drives the roll-outs of a law."""
+
+    modes: ClassVar[tuple[str, ...]]
+    """Names of the modes."""
+    quantities: ClassVar[Mapping[str, tuple[str, ...]]]
+    """Mode → what is compared with the data in it, in the order of tables."""
+    strain_given: ClassVar[bool]
+    """Whether the strain is imposed in every mode, and so is no result."""
+
+    def select(self, protocols: Tensor) -> Self:
+        """Return the drive of some protocols."""
+
+    def windows(self, starts: Sequence[int], length: int) -> Self:
+        """Return the drive of windows: protocol by protocol, its windows in the order of starts."""
+
+    def with_force(self, force: Tensor) -> Self:
+        """Return the drive with another external force, ``(n_protocol, n_time)``, if it has one."""
+
+    def to(self, device: torch.device) -> Self:
+        """Return the drive on a device."""
+
+    def roll_out(
+        self,
+        rates: RateFunction,
+        path: Path,
+        internal: Tensor,
+        *,
+        modes: Sequence[str] | None = None,
+        linearised: LinearisedLaw | None = None,
+        substeps: int = 1,
+    ) -> dict[str, Rollout]:
+        """Roll every protocol out from its first state.
+
+        Args:
+            rates: The law.
+            path: Instants and strains; a strain that is no result is followed.
+            internal: First α, shape ``(n_protocol, n_point, n_α)``.
+            modes: Some of the modes; by default all, in one batch.
+            linearised: The law with its derivatives, for linearly implicit steps where the strain
+                is a result; None for the data's own forward Euler scheme.
+            substeps: Implicit steps in each interval.
+
+        Returns:
+            Mode → trajectories with axes ``(n_protocol, n_time, n_point, n)``.
+        """
+
+    def stable_strides(
+        self, path: Path, stiffness: Callable[[], Tensor]
+    ) -> tuple[int, ...] | Sequence[int]:
+        """Return the forward Euler steps in each interval: those of the data, or fewer, but stable.
+
+        Args:
+            path: Instants, strains and steps of the data.
+            stiffness: Gives ∂σ/∂ε, ``(n_ε, n_ε)``, where it is needed.
+        """
+
+
+class StrainDrive:
+    """The measured strain drives, at every point."""
+
+    modes: ClassVar[tuple[str, ...]] = ("controlled",)
+    quantities: ClassVar[Mapping[str, tuple[str, ...]]] = {"controlled": ("stress", "internal")}
+    strain_given: ClassVar[bool] = True
+
+    def select(self, protocols: Tensor) -> Self:  # noqa: ARG002
+        """Return itself: what drives is the strain of the path."""
+        return self
+
+    def windows(self, starts: Sequence[int], length: int) -> Self:  # noqa: ARG002
+        """Return itself."""
+        return self
+
+    def with_force(self, force: Tensor) -> Self:  # noqa: ARG002
+        """Return itself: no external force drives."""
+        return self
+
+    def to(self, device: torch.device) -> Self:  # noqa: ARG002
+        """Return itself."""
+        return self
+
+    def roll_out(
+        self,
+        rates: RateFunction,
+        path: Path,
+        internal: Tensor,
+        *,
+        modes: Sequence[str] | None = None,  # noqa: ARG002 (there is one)
+        linearised: LinearisedLaw | None = None,  # noqa: ARG002 (the strain is given)
+        substeps: int = 1,  # noqa: ARG002
+    ) -> dict[str, Rollout]:
+        """Roll out under the measured strain."""
+        run = controlled(rates, path.time, path.strain, internal, strides=path.strides)
+        return {"controlled": run}
+
+    def stable_strides(
+        self,
+        path: Path,
+        stiffness: Callable[[], Tensor],  # noqa: ARG002 (the strain cannot run away)
+    ) -> Sequence[int]:
+        """Return the steps of the data."""
+        return path.strides
+
+
+@dataclass(frozen=True, eq=False)
+class SpringsInSeries:
+    """The end of a chain of springs drives: it is moved, or pulled by the recorded force.
+
+    The external force of a moved end is that of the last spring plus a known drag of its size: the
+    last spring's is compared beside it.
+
+    Attributes:
+        force: External force, ``(n_protocol, n_time)``.
+        end_rate: λ̇ of the end as recorded, same shape; None where the end was pulled in the data.
+        friction: η of a bead.
+        reference_length: L0 of a spring.
+    """
+
+    modes: ClassVar[tuple[str, ...]] = ("end", "force")
+    quantities: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "end": ("strain", "force", "last_force", "stress", "internal"),
+        "force": ("strain", "stress", "internal"),
+    }
+    strain_given: ClassVar[bool] = False
+
     force: Tensor
     end_rate: Tensor | None
-    strides: Sequence[int]
-
-    @property
-    def intervals(self) -> Tensor:
-        """Δt between instants, ``(n_time − 1,)``, or ``(n_protocol, n_time − 1)``."""
-        return torch.diff(self.time)
-
-
-class Chain(NamedTuple):
-    """What a chain of springs between a wall and an end needs besides the law: η and L0."""
-
     friction: float
     reference_length: float
 
+    def _changed(self, change: Callable[[Tensor], Tensor]) -> Self:
+        rate = None if self.end_rate is None else change(self.end_rate)
+        return replace(self, force=change(self.force), end_rate=rate)
 
-def under_strain(rates: RateFunction, record: Record, internal: Tensor) -> Rollout:
-    """Roll out under the measured strain.
+    def select(self, protocols: Tensor) -> Self:
+        """Return the drive of some protocols."""
+        return self._changed(lambda series: series[protocols])
 
-    Args:
-        rates: The law.
-        record: The protocols.
-        internal: First α, shape ``(n_protocol, n_site, n_α)``.
+    def windows(self, starts: Sequence[int], length: int) -> Self:
+        """Return the drive of windows."""
+        return self._changed(
+            lambda series: torch.stack([series[:, i : i + length] for i in starts], 1).flatten(0, 1)
+        )
 
-    Returns:
-        Trajectories with axes ``(n_protocol, n_time, n_site, n)``.
-    """
-    return controlled(rates, record.time, record.strain, internal, strides=record.strides)
+    def with_force(self, force: Tensor) -> Self:
+        """Return the drive with another external force."""
+        return replace(self, force=force)
+
+    def to(self, device: torch.device) -> Self:
+        """Return the drive on a device."""
+        return self._changed(lambda series: series.to(device))
+
+    def roll_out(
+        self,
+        rates: RateFunction,
+        path: Path,
+        internal: Tensor,
+        *,
+        modes: Sequence[str] | None = None,
+        linearised: LinearisedLaw | None = None,
+        substeps: int = 1,
+    ) -> dict[str, Rollout]:
+        """Roll chains out from their first strains, all modes in one batch."""
+        names = self.modes if modes is None else tuple(modes)
+        cases, count = len(path.strain), len(names)
+        # The velocity that the data's own scheme gave to the end; its zero need not be known.
+        end = path.strain[..., 0].sum(-1) * self.reference_length
+        velocity = torch.diff(end, dim=1) / torch.diff(path.time)
+        last = velocity[:, -1:] if self.end_rate is None else self.end_rate[:, -1:]
+        moved = torch.tensor([mode == "end" for mode in names], device=end.device)
+        drive = ChainDrive(
+            moved=moved.repeat_interleave(cases),
+            end_velocity=torch.cat([velocity, last], 1).repeat(count, 1),
+            force=self.force.repeat(count, 1),
+            friction=self.friction,
+            reference_length=self.reference_length,
+        )
+        start = path.strain[:, 0].repeat(count, 1, 1), internal.repeat(count, 1, 1)
+        time = path.time if path.time.ndim == 1 else path.time.repeat(count, 1)
+        if linearised is None:
+            run = explicit_chain(rates, time, *start, drive, strides=path.strides)
+        else:
+            run = implicit_chain(linearised, time, *start, drive, substeps=substeps)
+        results = {}
+        for number, mode in enumerate(names):
+            own = slice(number * cases, (number + 1) * cases)
+            result = Rollout(*(series[own] for series in run))
+            if mode == "end" and self.end_rate is not None:
+                # F = σ_N + η λ̇ with the recorded rate, as in the data.
+                drag = self.friction * self.end_rate
+                result = result._replace(force=result.stress[:, :, -1, 0] + drag)
+            results[mode] = result
+        return results
+
+    def stable_strides(
+        self, path: Path, stiffness: Callable[[], Tensor]
+    ) -> tuple[int, ...] | Sequence[int]:
+        """Return the steps in each stored interval: those of the data, or fewer that are stable.
+
+        The stiffest mode of a chain relaxes at the rate 4 (∂σ/∂ε)/(η L0); forward Euler follows
+        the slow ones well with half of its time constant.
+        """
+        if max(path.strides, default=1) == 1:
+            return path.strides
+        rate = 4.0 * float(stiffness()[0, 0]) / (self.friction * self.reference_length)
+        intervals = torch.diff(path.time).reshape(-1, len(path.strides)).amax(0)
+        stable = torch.ceil(2.0 * intervals * rate).tolist()
+        steps = zip(path.strides, stable, strict=True)
+        return tuple(min(own, max(1, int(n))) for own, n in steps)
 
 
-def of_chains(
-    rates: RateFunction,
-    record: Record,
-    internal: Tensor,
-    chain: Chain,
-    *,
-    drives: Sequence[str] = ("end", "force"),
-    linearised: Callable[[Tensor, Tensor], Linearised] | None = None,
-    substeps: int = 1,
-) -> dict[str, Rollout]:
-    """Roll chains out from their first strains, all drive modes in one batch.
-
-    Args:
-        rates: The law.
-        record: The protocols.
-        internal: First α, shape ``(n_protocol, n_site, n_α)``.
-        chain: Friction and reference length.
-        drives: "end": the end moves as it did in the data; "force": it carries the recorded force.
-        linearised: The law with its derivatives, for linearly implicit steps; None for the data's
-            own forward Euler scheme.
-        substeps: Implicit steps in each interval.
-
-    Returns:
-        Drive → trajectories with axes ``(n_protocol, n_time, n_site, n)``.
-    """
-    cases, modes = len(record.strain), len(drives)
-    # The velocity that the data's own scheme gave to the end; its zero need not be known.
-    end = record.strain[..., 0].sum(-1) * chain.reference_length
-    velocity = torch.diff(end, dim=1) / record.intervals
-    last = velocity[:, -1:] if record.end_rate is None else record.end_rate[:, -1:]
-    moved = torch.tensor([mode == "end" for mode in drives], device=end.device)
-    drive = ChainDrive(
-        moved=moved.repeat_interleave(cases),
-        end_velocity=torch.cat([velocity, last], 1).repeat(modes, 1),
-        force=record.force.repeat(modes, 1),
-        friction=chain.friction,
-        reference_length=chain.reference_length,
+def drive_of(data: TrajectoryEnsemble) -> Drive:
+    """Return what drives the roll-outs of a record."""
+    record = data.drive
+    if not isinstance(record, ChainDriven):
+        return StrainDrive()
+    return SpringsInSeries(
+        torch.from_numpy(record.force),
+        torch.from_numpy(record.control_rate) if record.kind == "end" else None,
+        float(data.parameters["friction"]),
+        float(data.parameters.get("reference_length", 1.0)),
     )
-    start = record.strain[:, 0].repeat(modes, 1, 1), internal.repeat(modes, 1, 1)
-    time = record.time if record.time.ndim == 1 else record.time.repeat(modes, 1)
-    if linearised is None:
-        run = explicit_chain(rates, time, *start, drive, strides=record.strides)
-    else:
-        run = implicit_chain(linearised, time, *start, drive, substeps=substeps)
-    results = {}
-    for number, mode in enumerate(drives):
-        own = slice(number * cases, (number + 1) * cases)
-        result = Rollout(*(series[own] for series in run))
-        if mode == "end" and record.end_rate is not None:
-            # F = σ_N + η λ̇ with the recorded rate, as in the data.
-            drag = chain.friction * record.end_rate
-            result = result._replace(force=result.stress[:, :, -1, 0] + drag)
-        results[mode] = result
-    return results

@@ -1,4 +1,4 @@
-"""Compiled Euler–Maruyama for the trap and for two-well chains: langevin.c through cffi."""
+"""Compiled Langevin dynamics of the trap, of two-well chains and of cells: langevin.c by cffi."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ import torch
 from .compiler import library
 from .plan import Plan
 from .protocols import FloatArray
-from .recorder import Recorder
+from .recorder import Sink
+from .systems.chain_cell import ChainCell
 from .systems.spring_chain import SpringChain
 from .systems.system import MicroscopicSystem
 from .systems.tethered_particle import TetheredParticle
@@ -32,11 +33,11 @@ class Interrupted(Exception):
 
 def can_compile(system: MicroscopicSystem) -> bool:
     """Return whether the library knows the forces of a system; a subclass may have changed them."""
-    return type(system) in (SpringChain, TetheredParticle)
+    return type(system) in (ChainCell, SpringChain, TetheredParticle)
 
 
 def run_compiled(
-    plan: Plan, recorder: Recorder, advance: Callable[[int], object], threads: int
+    plan: Plan, recorder: Sink, advance: Callable[[int], object], threads: int
 ) -> None:
     """Simulate every protocol by itself, ``threads`` of them at a time.
 
@@ -64,11 +65,12 @@ def run_compiled(
 
 
 def _run_case(
-    plan: Plan, case: int, recorder: Recorder, advance: Callable[[int], object], stop: Event
+    plan: Plan, case: int, recorder: Sink, advance: Callable[[int], object], stop: Event
 ) -> None:
     generator = plan.generator(case)
-    chains = CompiledChains(plan, case, generator)
-    λ = plan.control[case]
+    engine = CompiledCells if isinstance(plan.system, ChainCell) else CompiledChains
+    chains = engine(plan, case, generator)
+    λ = plan.control[case, :, 0]
     size = chains.beads * plan.replicas
     block = max(1, CALL_SIZE // size)
 
@@ -78,10 +80,12 @@ def _run_case(
             raise Interrupted
 
     for stage in plan.stages:
+        chains.begin()
         for start in range(0, stage.steps, block):
             count = min(block, stage.steps - start)
             chains.advance(λ[:1], count, stage.time_step, stage.noise_factor)
             told(count)
+    chains.begin()
     here = slice(case, case + 1)
     recorder.take(here, slice(0, 1), torch.from_numpy(chains.positions())[None])
     instants = max(1, min(block // plan.stride, RECORD_SIZE // size))
@@ -125,6 +129,9 @@ class CompiledChains:
             plan.stream(case), self.blocks, self._pointer(self._state, "uint32_t")
         )
 
+    def begin(self) -> None:
+        """Begin a stage: nothing of the steps before it is used again."""
+
     def positions(self) -> npt.NDArray[Any]:
         """Return positions, shape ``(n_degree, n_replica)``."""
         return self._positions.swapaxes(0, 1).reshape(self.beads, -1)[:, : self.replicas]
@@ -155,7 +162,7 @@ class CompiledChains:
         stride: int,
         record: npt.NDArray[Any] | None,
     ) -> None:
-        amplitude = noise_factor * math.sqrt(2 * self.thermal_energy * time_step / self.friction)
+        amplitude = self._amplitude(time_step, noise_factor)
         control = np.ascontiguousarray(control)
         refused = self._advance(
             self._pointer(self._positions, self._real),
@@ -178,12 +185,62 @@ class CompiledChains:
                 "Use engine='torch'."
             )
 
+    def _amplitude(self, time_step: float, noise_factor: float) -> float:
+        return noise_factor * math.sqrt(2 * self.thermal_energy * time_step / self.friction)
+
     def _pointer(self, array: npt.NDArray[Any], kind: str) -> Any:
         return self._ffi.cast(f"{kind} *", self._ffi.from_buffer(array))
 
 
+class CompiledCells(CompiledChains):
+    """Replicas of a periodic chain: positions are those relative to the affine motion.
+
+    Arguments as of :class:`CompiledChains`.
+    """
+
+    def __init__(self, plan: Plan, case: int, generator: torch.Generator) -> None:
+        super().__init__(plan, case, generator)
+        self._advance = getattr(self._library, f"langevin_advance_cell_{self._real}")
+        self._kept = np.empty(self._positions.shape, np.float32)
+        self._fresh = True
+
+    def begin(self) -> None:
+        """Begin a stage: its first step draws noise that no step before it has used."""
+        self._fresh = True
+
+    def _call(
+        self,
+        control: FloatArray,
+        steps: int,
+        time_step: float,
+        noise_factor: float,
+        stride: int,
+        record: npt.NDArray[Any] | None,
+    ) -> None:
+        amplitude = self._amplitude(time_step, noise_factor)
+        control = np.ascontiguousarray(control)
+        self._advance(
+            self._pointer(self._positions, self._real),
+            self.beads,
+            self.blocks,
+            self._chain,
+            self._pointer(control, "double"),
+            int(record is None),
+            steps,
+            time_step / self.friction,
+            amplitude,
+            self._pointer(self._state, "uint32_t"),
+            self._pointer(self._kept, "float"),
+            int(self._fresh),
+            stride,
+            self.replicas,
+            self._ffi.NULL if record is None else self._pointer(record, self._real),
+        )
+        self._fresh = False
+
+
 def _chain(system: MicroscopicSystem) -> dict[str, float]:
-    if isinstance(system, SpringChain):
+    if isinstance(system, SpringChain | ChainCell):
         spring = system.spring
         return {
             "free_end": int(system.drive == "force"),

@@ -14,6 +14,9 @@ _STEPS = """
 int langevin_advance_{real}({real} *x, int beads, int64_t blocks, const struct chain *c,
     const double *control, int held, int64_t steps, double drift, double amplitude,
     uint32_t *state, int64_t stride, int64_t replicas, {real} *record);
+int langevin_advance_cell_{real}({real} *x, int beads, int64_t blocks, const struct chain *c,
+    const double *control, int held, int64_t steps, double drift, double amplitude,
+    uint32_t *state, float *kept, int fresh, int64_t stride, int64_t replicas, {real} *record);
 """
 _DECLARATIONS = (
     """

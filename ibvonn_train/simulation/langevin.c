@@ -1,4 +1,4 @@
-/* Euler-Maruyama for chains of two-well springs, vectorised over replicas.
+/* Langevin dynamics of chains and periodic cells of two-well springs, vectorised over replicas.
  *
  * Bead i of a chain between a wall at 0 and an end obeys
  *     x_i += drift (F_{i+1} - F_i) + amplitude N(0, 1),     drift = dt / friction,

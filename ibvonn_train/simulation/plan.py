@@ -19,7 +19,7 @@ class Plan:
 
     Attributes:
         system: The microscopic system.
-        control: λ at every step, ``(n_protocol, n_step + 1)``.
+        control: λ at every step, ``(n_protocol, n_step + 1, n_control)``.
         time_step: Δt [time].
         stride: Steps between stored instants.
         replicas: Of each protocol.
@@ -59,9 +59,20 @@ class Plan:
         """Return the torch generator of one protocol."""
         return torch.Generator(self.device).manual_seed(self.stream(case))
 
+    @property
+    def elements(self) -> int:
+        """Samples of a site that belong to one replica, as the springs of a cell."""
+        λ = torch.tensor(self.control[:1, 0])
+        return int(self.system.microstate(self.probe(), λ).shape[2]) // 2
+
+    def probe(self) -> Tensor:
+        """Return positions of two replicas before preparation, to look at: always the same."""
+        λ = torch.tensor(self.control[:1, 0])
+        return self.system.start(λ, 2, torch.Generator().manual_seed(0))
+
     def start(self, case: int, generator: torch.Generator) -> Tensor:
         """Return the positions of one protocol before preparation, ``(n_degree, n_replica)``."""
-        λ = torch.tensor(self.control[case : case + 1, :1], dtype=self.dtype, device=self.device)
+        λ = torch.tensor(self.control[case : case + 1, 0], dtype=self.dtype, device=self.device)
         if self.first is None:
             return self.system.start(λ, self.replicas, generator)[0]
         microstate = self.first[case : case + 1].to(λ)

@@ -1,7 +1,9 @@
 r"""Protocols: how the control λ moves in time.
 
-A :class:`Protocol` is a pair of functions of time, λ and λ̇. Sudden steps are not representable (λ̇
-is recorded with the data): a step is a ramp over a short, declared time.
+A :class:`Protocol` is a pair of functions of time, λ and λ̇. λ is a number, or a vector of n_ε
+strain components: then both return ``(n, n_ε)`` for n instants; `strain_paths.py` makes such.
+Sudden steps are not representable (λ̇ is recorded with the data): a step is a ramp over a short,
+declared time.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ class Protocol:
 
     Attributes:
         name: Short text for figures and tables.
-        value: λ(t), vectorised over time.
-        rate: λ̇(t), vectorised over time.
+        value: λ(t), vectorised over time: ``(n,)``, or ``(n, n_ε)``.
+        rate: λ̇(t), same shape.
     """
 
     name: str

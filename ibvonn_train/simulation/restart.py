@@ -8,7 +8,7 @@ therefore an ensemble of many times the replicas that starts from the same micro
 from __future__ import annotations
 
 import numpy as np
-from scipy.interpolate import CubicHermiteSpline
+from scipy.interpolate import CubicHermiteSpline, make_interp_spline
 
 from ..data.ensemble import TrajectoryEnsemble
 from .protocols import FloatArray, Protocol
@@ -18,16 +18,22 @@ from .systems.system import MicroscopicSystem
 
 
 def protocols_of(data: TrajectoryEnsemble) -> list[Protocol]:
-    """Return the recorded protocols: exact at the stored instants, cubic between them."""
+    """Return the recorded protocols: exact at the stored instants, cubic between them.
+
+    Straight lines join the instants of a record without rates.
+    """
+    control, rates = data.drive.path(data.strain)
     return [
-        _recorded(f"recorded {case}", data.time, λ, rate)
-        for case, (λ, rate) in enumerate(zip(data.control, data.control_rate, strict=True))
+        _recorded(f"recorded {case}", data.time, λ, None if rates is None else rates[case])
+        for case, λ in enumerate(control)
     ]
 
 
-def _recorded(name: str, time: FloatArray, λ: FloatArray, rate: FloatArray) -> Protocol:
+def _recorded(name: str, time: FloatArray, λ: FloatArray, rate: FloatArray | None) -> Protocol:
     origin = time - time[0]
-    spline = CubicHermiteSpline(origin, λ, rate)
+    spline = (
+        make_interp_spline(origin, λ, k=1) if rate is None else CubicHermiteSpline(origin, λ, rate)
+    )
     return Protocol(name, spline, spline.derivative())
 
 
@@ -65,15 +71,16 @@ def repeat_from_first(
             f"repeat_from_first: stored instants must be evenly spaced by a multiple of time_step "
             f"{data.time_step:g}; found intervals from {intervals.min():g} to {intervals.max():g}."
         )
-    first = np.asarray(data.microstate[:, 0])
+    first = np.asarray(data.samples[:, 0])
     return simulate(
         system or system_of(data),
         protocols_of(data),
         duration=float(data.time[-1] - data.time[0]),
         time_step=data.time_step,
-        replicas=factor * first.shape[2],
+        replicas=factor * data.replicas,
         seed=seed,
         stride=stride,
         first_microstate=first,
+        record="samples",
         progress=progress,
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from threading import Lock
 from typing import Any, Literal
 
@@ -20,15 +22,17 @@ from ..files.memory import require_memory
 from ..files.toml_tables import shown
 from .compiled import can_compile, run_compiled
 from .compiler import library
+from .histogram_store import FINE, HistogramStore, Pilot
 from .langevin import run_with_torch
 from .plan import Plan
 from .protocols import FloatArray, Protocol
-from .recorder import Recorder
+from .recorder import MicrostateStore, Recorder, SampleStore, sites_of
 from .systems.system import MicroscopicSystem, require_record
 
 logger = logging.getLogger(__name__)
 
 Engine = Literal["auto", "torch", "compiled"]
+Record = Literal["auto", "samples", "histogram"]
 
 
 def simulate(
@@ -44,6 +48,7 @@ def simulate(
     dtype: torch.dtype = torch.float32,
     device: str = "cpu",
     engine: Engine = "auto",
+    record: Record = "auto",
     progress: bool = True,
 ) -> TrajectoryEnsemble:
     r"""Simulate every protocol with independent replicas.
@@ -65,6 +70,8 @@ def simulate(
         device: Device of the torch engine.
         engine: "compiled" runs two-well chains and the trap in C on the CPU, protocols shared among
             ``torch.get_num_threads()`` threads; "auto" takes it where it can.
+        record: "samples" keeps every microstate, "histogram" their weights on nodes; "auto" keeps
+            samples while they are few.
         progress: Show a progress bar on stderr.
 
     Returns:
@@ -89,8 +96,9 @@ def simulate(
     effective = system.effective_thermal_energy(time_step)
     stored = slice(None, None, stride)
     control, control_rate = plan.control[:, stored].copy(), control_rate[:, stored].copy()
-    recorder = Recorder(plan, control, control_rate)
     compiled = _use_compiled(engine, system, device)
+    store = _store(plan, record, (*control.shape[:2], *sites_of(plan)), compiled)
+    recorder = Recorder(plan, control, control_rate, store)
     total = plan.steps * (len(control) if compiled else 1)
     lock = Lock()
     with tqdm(
@@ -105,21 +113,73 @@ def simulate(
             run_compiled(plan, recorder, advance, torch.get_num_threads())
         else:
             run_with_torch(plan, recorder, advance)
+    samples, histogram = store.result()
+    basis = {} if system.strain_basis is None else {"strain_basis": np.array(system.strain_basis)}
     return TrajectoryEnsemble(
         time=fine[stored].copy(),
-        control=control,
-        control_rate=control_rate,
-        microstate=recorder.microstate,
-        force=recorder.force,
-        site_force=recorder.site_force,
+        strain=recorder.strain,
+        stress=recorder.stress,
+        microstate=samples,
+        histogram=histogram,
         system=system.name,
-        drive=system.drive,
         strain_kind=system.strain_kind,
         parameters={**system.parameters(), "effective_thermal_energy": effective},
         time_step=time_step,
         seed=seed,
         units=dict(system.units),
+        drive=recorder.drive(),
+        samples_per_replica=plan.elements if samples is not None else 1,
+        energy=recorder.energy,
+        stress_variance=recorder.stress_variance,
+        strain_names=tuple(system.strain_names),
+        stress_names=tuple(system.stress_names),
+        strain_measure=system.strain_measure,
+        classes=tuple(system.classes),
+        symmetry=tuple(system.symmetry),
+        reference_volume=system.reference_volume,
+        **basis,
     )
+
+
+SMALL = 2.0**31
+"""Bytes of samples that are kept unless histograms are asked for."""
+SMALL_OF_CELLS = 2.0**25
+"""The same where a replica has many like elements, each of which is a sample."""
+
+
+def _store(plan: Plan, record: Record, shape: tuple[int, ...], compiled: bool) -> MicrostateStore:
+    """Return where the microstates go."""
+    if record not in ("auto", "samples", "histogram"):
+        raise ValueError(f"simulate: record must be auto, samples or histogram; found {record!r}.")
+    size = float(np.prod([float(n) for n in shape])) * (8 if plan.dtype == torch.float64 else 4)
+    cell = shape[3] > plan.replicas
+    fits = shape[4] <= max(FINE) and plan.system.thermal_energy > 0
+    if record == "samples" or (
+        record == "auto" and (not fits or size <= (SMALL_OF_CELLS if cell else SMALL))
+    ):
+        return SampleStore(shape, plan.dtype)
+    instant = (shape[0], *shape[2:])
+    require_memory(
+        f"simulate: microstates of shape {instant} of one instant",
+        4 * size / shape[1],
+        "Take fewer replicas.",
+    )
+    few = replace(
+        plan,
+        control=plan.control[:1, :1],
+        replicas=min(plan.replicas, PILOT),
+        first=None if plan.first is None else plan.first[:1, :, : PILOT * plan.elements],
+    )
+    if few.first is not None:
+        few = replace(few, replicas=few.first.shape[2] // plan.elements)
+    pilot = Pilot(few)
+    run = partial(run_compiled, threads=1) if compiled else run_with_torch
+    run(few, pilot, lambda _: None)
+    return HistogramStore(shape, plan.replicas, pilot.mean, pilot.spread)
+
+
+PILOT = 64
+"""Replicas of the first protocol by whose spread the nodes of histograms are placed."""
 
 
 def _plan(
@@ -151,23 +211,41 @@ def _plan(
     if dtype not in (torch.float32, torch.float64):
         raise ValueError(f"simulate: dtype must be float32 or float64; found {dtype}.")
     fine: FloatArray = np.arange(steps * stride + 1, dtype=np.float64) * np.float64(time_step)
-    control = np.stack([protocol.value(fine) for protocol in protocols])
-    control_rate = np.stack([protocol.rate(fine) for protocol in protocols])
-    for what, values in (("λ(t)", control), ("its rate", control_rate)):
-        for protocol, row in zip(protocols, values, strict=True):
-            if row.shape != fine.shape or not np.isfinite(row).all():
-                raise ValueError(
-                    f"simulate: {what} of protocol {protocol.name!r} must be one finite number for "
-                    "each instant; it is not."
-                )
+    series = {
+        what: [_series(protocol, what, fine) for protocol in protocols]
+        for what in ("value", "rate")
+    }
+    sizes = {each.shape[1] for values in series.values() for each in values}
+    if len(sizes) > 1:
+        raise ValueError(
+            "simulate: the protocols of one set, and their rates, must be of one number of "
+            f"components; found {sorted(sizes)}."
+        )
+    control, control_rate = (np.stack(values) for values in series.values())
     for protocol, λ, rate in zip(protocols, control, control_rate, strict=True):
         for step in {1, stride}:  # also as it will be stored
-            place = f"simulate: the rate of protocol {protocol.name!r}"
-            require_rate(place, fine[::step], λ[::step], rate[::step])
+            for component in range(λ.shape[1]):
+                place = f"simulate: the rate of protocol {protocol.name!r}"
+                at = (slice(None, None, step), component)
+                require_rate(place, fine[::step], λ[at], rate[at])
     require_record(system)
-    first = _first(first_microstate, len(protocols), replicas)
-    plan = Plan(system, control, time_step, stride, replicas, seed, first, dtype, device)
+    plan = Plan(system, control, time_step, stride, replicas, seed, None, dtype, device)
+    if first_microstate is not None:
+        plan = replace(plan, first=_first(first_microstate, plan))
     return plan, fine, control_rate
+
+
+def _series(protocol: Protocol, what: str, fine: FloatArray) -> FloatArray:
+    """Return λ or its rate at all instants, ``(n_time, n_control)``."""
+    values = np.asarray(getattr(protocol, what)(fine), np.float64)
+    whole = values[:, None] if values.ndim == 1 else values
+    if whole.ndim != 2 or len(whole) != len(fine) or not np.isfinite(whole).all():
+        raise ValueError(
+            f"simulate: {'λ(t)' if what == 'value' else 'its rate'} of protocol "
+            f"{protocol.name!r} must be one finite number, or one for each component of the "
+            "strain, for each instant; it is not."
+        )
+    return whole
 
 
 def _whole_steps(duration: float, time_step: float, stride: int) -> int:
@@ -186,16 +264,16 @@ def _whole_steps(duration: float, time_step: float, stride: int) -> int:
     return steps
 
 
-def _first(
-    microstate: npt.NDArray[np.floating[Any]] | None, cases: int, replicas: int
-) -> Tensor | None:
-    if microstate is None:
-        return None
-    shape = np.shape(microstate)
-    if len(shape) != 4 or shape[0] != cases or shape[2] == 0 or replicas % shape[2]:
+def _first(microstate: npt.NDArray[np.floating[Any]], plan: Plan) -> Tensor:
+    """Check first microstates."""
+    shape, cases, replicas = np.shape(microstate), len(plan.control), plan.replicas
+    elements = plan.elements
+    count = shape[2] // elements if len(shape) == 4 and shape[2] % elements == 0 else 0
+    if len(shape) != 4 or shape[0] != cases or count == 0 or replicas % count:
+        each = f", each with {elements} samples" if elements > 1 else ""
         raise ValueError(
             "simulate: first_microstate must have shape (n_protocol, n_site, n, n_x) with "
-            f"{cases} protocols and n a divisor of {replicas} replicas; found {shape}."
+            f"{cases} protocols and n a divisor of {replicas} replicas{each}; found {shape}."
         )
     return torch.from_numpy(np.array(microstate))
 
@@ -206,7 +284,8 @@ def _use_compiled(engine: Engine, system: MicroscopicSystem, device: str) -> boo
     compilable = can_compile(system) and torch.device(device).type == "cpu"
     if engine == "compiled" and not compilable:
         raise ValueError(
-            "simulate: the compiled engine runs SpringChain and TetheredParticle on the CPU; found "
+            "simulate: the compiled engine runs SpringChain, ChainCell and TetheredParticle on the "
+            "CPU; found "
             f"{type(system).__name__} on {device}. Use engine='torch'."
         )
     if engine == "torch" or not compilable:

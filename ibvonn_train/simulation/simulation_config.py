@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from ..files.toml_tables import ConfigError, build, read_table, require_plain_name
 
@@ -38,6 +38,8 @@ class SetConfig:
         protocols: Tables with `kind` and the arguments of that protocol, or `kind = "paper"` with
             `part` train, test or extrapolation, or `kind = "training_set"` or "test_set".
         stride: Integrator steps between stored instants.
+        record: "samples" keeps every microstate, "histogram" their weights on nodes, made while
+            simulating; "auto" keeps samples while they are few.
     """
 
     FORMER_KEYS: ClassVar[Mapping[str, str]] = {
@@ -49,6 +51,7 @@ class SetConfig:
     duration: float
     protocols: tuple[dict[str, Any], ...]
     stride: int = 1
+    record: Literal["auto", "samples", "histogram"] = "auto"
 
     def __post_init__(self) -> None:
         require_plain_name("simulation.sets.name", self.name)

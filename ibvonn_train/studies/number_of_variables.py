@@ -17,7 +17,7 @@ from ..data.ensemble import TrajectoryEnsemble
 from ..data.same_system import require_alike
 from ..evaluation import open_law
 from ..evaluation.law_rollouts import encoded
-from ..statistical_mechanics.microscopic_energy import Physics, physics_of
+from ..statistical_mechanics.microscopic_energy import physics_of
 from ..training import TrainedModel, TrainingConfig, train
 from ..training.dataset import prepare
 from ..training.validation import decoder_negative_log_likelihood, rollout_errors
@@ -83,7 +83,7 @@ def scan(
         )  # fmt: skip
         logger.info("evaluating the law with %d internal variables", size)
         first = entries[0].negative_log_likelihood if entries else None
-        entries.append(_entry(model, folder, unseen, physics, first))
+        entries.append(_entry(model, folder, unseen, first))
     return entries
 
 
@@ -130,7 +130,6 @@ def _entry(
     model: TrainedModel,
     folder: Path,
     unseen: TrajectoryEnsemble,
-    physics: Physics,
     without: float | None,
 ) -> ScanEntry:
     config = model.config
@@ -142,7 +141,7 @@ def _entry(
     if size:
         law = open_law(folder)
         markov = markov_residual(law, Evidence(unseen, encoded(law, unseen))).value
-    errors = rollout_errors(model.law, block, physics)
+    errors = rollout_errors(model.law, block)
     provenance: dict[str, Any] = model.record["provenance"]
     return ScanEntry(
         internal_size=size,

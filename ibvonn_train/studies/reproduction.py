@@ -54,8 +54,8 @@ class Quantity:
 
 QUANTITIES: dict[Example, tuple[Quantity, ...]] = {
     "trap": (
-        Quantity("F_ex, test", "test", "controlled/force", "force/test", 0.09),
-        Quantity("F_ex, linear protocol", "linear", "controlled/force", "force/linear", 0.15),
+        Quantity("F_ex, test", "test", "controlled/stress", "force/test", 0.09),
+        Quantity("F_ex, linear protocol", "linear", "controlled/stress", "force/linear", 0.15),
         Quantity("α, test", "test", "controlled/internal", "internal/test", 0.32),
         Quantity("α, linear protocol", "linear", "controlled/internal", "internal/linear", 0.25),
         Quantity("mean position, test", "test", "controlled/mean_position", "", np.nan),
@@ -271,22 +271,22 @@ def _require_set(
     """Refuse data in the folder that an earlier configuration simulated."""
     system = build_system(study, folder)
     require_system(system, data.system, data.parameters, str(path))
-    count, instants, _, replicas, _ = data.microstate.shape
+    instants = len(data.time)
     protocols = build_protocols(study, chosen)
     interval = np.float64(study.time_step * chosen.stride)
     time: FloatArray = np.arange(instants, dtype=np.float64) * interval
     expected = {
         "seed": (data.seed, chosen.seed),
         "time_step": (data.time_step, study.time_step),
-        "replicas": (replicas, study.replicas),
-        "protocols": (count, len(protocols)),
+        "replicas": (data.replicas, study.replicas),
+        "protocols": (data.protocols, len(protocols)),
         "duration": (float(data.time[-1]), chosen.duration),
     }
     differing = [f"{key} {here} and not {there}" for key, (here, there) in expected.items()
                  if not math.isclose(here, there, rel_tol=1e-6)]  # fmt: skip
     if not differing and not all(
-        np.allclose(protocol.value(time), λ, rtol=1e-6, atol=1e-9)
-        for protocol, λ in zip(protocols, data.control, strict=True)
+        np.allclose(protocol.value(time).reshape(λ.shape), λ, rtol=1e-6, atol=1e-9)
+        for protocol, λ in zip(protocols, data.drive.path(data.strain)[0], strict=True)
     ):
         differing = ["other protocols"]
     if differing:

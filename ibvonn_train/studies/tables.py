@@ -61,7 +61,9 @@ def _label(key: str) -> str:
     if "/" not in key:
         return f"{key.replace('_', ' ')}, along the data"
     drive, quantity = key.split("/")
-    return QUANTITIES[quantity] + ("" if drive == "controlled" else f", {drive}-driven")
+    if drive == "controlled":
+        return "stress" if quantity == "stress" else QUANTITIES[quantity]
+    return f"{QUANTITIES[quantity]}, {drive}-driven"
 
 
 def errors_entry(evaluations: Mapping[str, Evaluation]) -> list[dict[str, Any]]:

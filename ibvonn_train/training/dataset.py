@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.binned_microstates import EmpiricalMeasure, Measures, bin_cubic, uniform_nodes
-from ..data.ensemble import FloatArray, TrajectoryEnsemble
+from ..data.binned_microstates import EmpiricalMeasure, Measures, uniform_nodes
+from ..data.ensemble import TrajectoryEnsemble
+from ..data.state_measures import measure_of, span_of
 from ..law.learned_law import StrainKind
+from ..rollouts.drives import Drive, drive_of
 from .training_config import ConfigError
 
 ANCHOR_INSTANTS = 60
@@ -34,7 +36,7 @@ class Block:
         time: Shape ``(n_time,)``; ``(n_protocol, n_time)`` where protocols have their own.
         strain, stress: Shape ``(n_protocol, n_time, n_site, n_ε)``.
         measures: Of each of the n_state = n_protocol · n_time · n_site states.
-        control_rate, force: Shape ``(n_protocol, n_time)``; None where states were picked.
+        drive: What drives roll-outs of the protocols; None where states were picked.
         strides: Steps of the integrator in each interval between stored instants; where
             protocols have their own instants, of the longest.
         duration_ratio: Duration over that of the shortest block; rates of α shrink by about as
@@ -45,8 +47,7 @@ class Block:
     strain: Tensor
     stress: Tensor
     measures: Measures
-    control_rate: Tensor | None = None
-    force: Tensor | None = None
+    drive: Drive | None = None
     strides: tuple[int, ...] = ()
     duration_ratio: float = 1.0
 
@@ -127,15 +128,11 @@ class Block:
             """(n_protocol, n_time, …) → (n_protocol · n_start, length, …)."""
             return torch.stack([series[:, i : i + length] for i in starts], 1).flatten(0, 1)
 
-        def cut_if_there(series: Tensor | None) -> Tensor | None:
-            return None if series is None else cut(series)
-
         rows = [self.strides[i : i + length - 1] for i in starts]
         return self.of_states(
             cut(self.numbers),
             time=cut(self.time.expand(len(self.strain), -1)),
-            control_rate=cut_if_there(self.control_rate),
-            force=cut_if_there(self.force),
+            drive=None if self.drive is None else self.drive.windows(starts, length),
             strides=tuple(map(max, zip(*rows, strict=True))),
         )
 
@@ -212,7 +209,7 @@ def prepare(
             f"found {sorted(kinds)}."
         )
     kind: StrainKind = "controlled" if kinds == {"controlled"} else "averaged"
-    total = sum(np.shape(ensemble.control)[0] for ensemble in ensembles)
+    total = sum(ensemble.protocols for ensemble in ensembles)
     for index in validation:
         if not 0 <= index < total:
             raise ConfigError(
@@ -222,17 +219,22 @@ def prepare(
     if not train:
         raise ConfigError("validation: every protocol is held out; leave some to train on.")
     grid = None
-    if np.shape(ensembles[0].microstate)[-1] == 1:
+    if ensembles[0].microstate_size == 1:
         used = [*train, *validation]
-        spans = np.array([_span(e, rows) for e, rows in _split(ensembles, used)])
-        low, high = spans[:, ::2].min(0), spans[:, 1::2].max(0)
-        grid = (uniform_nodes(low[0], high[0], nodes), uniform_nodes(low[1], high[1], nodes))
+        parts = _split(ensembles, used)
+        grid = tuple(
+            uniform_nodes(float(span[:, 0].min()), float(span[:, 1].max()), nodes)
+            for span in (
+                np.stack([span_of(e, rows, centred=centred)[:, 0] for e, rows in parts])
+                for centred in (False, True)
+            )
+        )
     generator = np.random.default_rng(seed)
     shortest = min(_duration(ensemble) for ensemble in ensembles)
     blocks = [
         tuple(
             replace(
-                _block(ensemble, rows, kind, grid, generator, device),
+                _block(ensemble, rows, grid, generator, device),
                 duration_ratio=_duration(ensemble) / shortest if shortest else 1.0,
             )
             for ensemble, rows in _split(ensembles, part)
@@ -259,7 +261,7 @@ def _split(
     parts = []
     first = 0
     for ensemble in ensembles:
-        count = np.shape(ensemble.control)[0]
+        count = ensemble.protocols
         rows = [i - first for i in indices if first <= i < first + count]
         if rows:
             parts.append((ensemble, rows))
@@ -267,63 +269,34 @@ def _split(
     return parts
 
 
-def _span(ensemble: TrajectoryEnsemble, rows: list[int]) -> list[float]:
-    """Return the ranges of x and of x − ⟨x⟩."""
-    ranges = []
-    for row in rows:
-        x = np.asarray(ensemble.microstate[row])
-        centred = x - x.mean(2, keepdims=True, dtype=np.float64)
-        ranges.append([x.min(), x.max(), centred.min(), centred.max()])
-    low, high = np.min(ranges, 0), np.max(ranges, 0)
-    return [float(v) for v in (low[0], high[1], low[2], high[3])]
-
-
 def _block(
     ensemble: TrajectoryEnsemble,
     rows: list[int],
-    kind: StrainKind,
-    nodes: tuple[Tensor, Tensor] | None,
+    grid: tuple[Tensor, ...] | None,
     generator: np.random.Generator,
     device: torch.device,
 ) -> Block:
     def tensor(array: Any) -> Tensor:
         return torch.as_tensor(np.asarray(array, dtype=np.float64)).to(device)
 
-    strains: list[FloatArray] = []
-    parts: tuple[list[Tensor], list[Tensor]] = ([], [])
-    for row in rows:  # one protocol at a time: files may be larger than memory
-        x = np.asarray(ensemble.microstate[row])  # time, site, replica, n_x
-        n_time, sites, n_replica, n_x = x.shape
-        mean = x.mean(2, keepdims=True, dtype=np.float64)
-        strains.append(mean[:, :, 0])
-        keep = generator.permutation(n_replica)[:SAMPLES]
-        for part, which, values in zip(parts, (0, 1), (x, x - mean), strict=True):
-            flat = values.reshape(n_time * sites, n_replica, n_x)
-            if nodes is not None:
-                part.append(bin_cubic(flat[..., 0], nodes[which]))
-            else:
-                part.append(torch.as_tensor(flat[:, keep].astype(np.float64)))
-    control, force = tensor(ensemble.control)[rows], tensor(ensemble.force)[rows]
-    if kind == "averaged":
-        strain, stress = tensor(np.stack(strains)), tensor(ensemble.site_force)[rows].unsqueeze(-1)
-    else:
-        strain, stress = control[:, :, None, None], force[:, :, None, None]
-    measures = []
-    for which, part in enumerate(parts):
-        if nodes is not None:
-            by_node = torch.cat([weights.T for weights in part], 1).to(device)
-            measures.append(EmpiricalMeasure(nodes[which][:, None].to(device), by_node.T))
-        else:
-            samples_of_states = torch.cat(part).to(device)
-            equal = samples_of_states.new_full(samples_of_states.shape[:2], 1.0 / len(keep))
-            measures.append(EmpiricalMeasure(samples_of_states, equal))
+    measures = [
+        measure_of(
+            ensemble,
+            rows,
+            centred=bool(which),
+            nodes=None if grid is None else grid[which],
+            samples=SAMPLES,
+            generator=generator,
+        )
+        for which in (0, 1)
+    ]
+    moved = [EmpiricalMeasure(m.nodes.to(device), m.weights.to(device)) for m in measures]
     return Block(
         time=tensor(ensemble.time),
-        strain=strain,
-        stress=stress,
-        measures=Measures(*measures),
-        control_rate=tensor(ensemble.control_rate)[rows],
-        force=force,
+        strain=tensor(ensemble.strain)[rows],
+        stress=tensor(ensemble.stress)[rows],
+        measures=Measures(*moved),
+        drive=drive_of(ensemble).select(torch.tensor(rows)).to(device),
         strides=ensemble.strides,
     )
 

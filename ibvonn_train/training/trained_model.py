@@ -64,7 +64,7 @@ class TrainedModel:
         nodes, shared = measure.nodes, measure.shared
         record = {
             "system": str(ensemble.system),
-            "drive": str(ensemble.drive),
+            "drive": ensemble.drive.kind,
             "strain_kind": data.strain_kind,
             "strain_size": law.strain_size,
             "microstate_size": data.microstate_size,

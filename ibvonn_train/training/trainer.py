@@ -172,7 +172,7 @@ def _train(
                     )
             bar.close()
             run.finish()
-            record = validation_record(law, data, physics)
+            record = validation_record(law, data)
             log.write(stage.name, run.step, total, record)
             logger.info("%s: %s", stage.name, ", ".join(f"{k} {v:.4g}" for k, v in record.items()))
             log.flush()
@@ -181,7 +181,7 @@ def _train(
                 _state(config, provenance, physics_record, law, index + 1, {}, total, log, began),
             )
 
-    verdict = rollout_verdict(law, data, physics)
+    verdict = rollout_verdict(law, data)
     if verdict["verdict"] == "fail":
         logger.warning("training: %s", advice(verdict, config))
     model = TrainedModel.of(

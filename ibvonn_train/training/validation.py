@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from ..law.learned_law import LearnedLaw
-from ..statistical_mechanics.microscopic_energy import Physics
 from .block_rollouts import rollouts
 from .dataset import Block, TrainingSet
 from .losses import negative_log_likelihood
@@ -30,7 +29,7 @@ def relative_error(value: Tensor, reference: Tensor) -> float:
 
 
 @torch.no_grad()
-def validation_record(law: LearnedLaw, data: TrainingSet, physics: Physics) -> dict[str, float]:
+def validation_record(law: LearnedLaw, data: TrainingSet) -> dict[str, float]:
     """Return roll-out errors on training and validation protocols.
 
     Keys are ``SPLIT/DRIVE/QUANTITY`` with stress, strain (averaged only) and internal.
@@ -39,12 +38,12 @@ def validation_record(law: LearnedLaw, data: TrainingSet, physics: Physics) -> d
     for split, blocks in (("train", data.training), ("validation", data.validation)):
         for number, block in enumerate(blocks):
             name = split if len(blocks) == 1 else f"{split}{number}"
-            record |= {f"{name}/{key}": v for key, v in rollout_errors(law, block, physics).items()}
+            record |= {f"{name}/{key}": v for key, v in rollout_errors(law, block).items()}
     return record
 
 
 @torch.no_grad()
-def rollout_errors(law: LearnedLaw, block: Block, physics: Physics) -> dict[str, float]:
+def rollout_errors(law: LearnedLaw, block: Block) -> dict[str, float]:
     """Return relative errors of roll-outs from encoded first states, keys ``DRIVE/QUANTITY``."""
     internal = block.series(law.encoder.normalisation(law.encoder.raw_mean(block.measures)))
     reference = {"stress": block.stress}
@@ -54,13 +53,13 @@ def rollout_errors(law: LearnedLaw, block: Block, physics: Physics) -> dict[str,
         reference["strain"] = block.strain
     return {
         f"{drive}/{name}": relative_error(getattr(result, name), series)
-        for drive, result in rollouts(law, block, internal, physics).items()
+        for drive, result in rollouts(law, block, internal).items()
         for name, series in reference.items()
     }
 
 
 @torch.no_grad()
-def rollout_verdict(law: LearnedLaw, data: TrainingSet, physics: Physics) -> dict[str, Any]:
+def rollout_verdict(law: LearnedLaw, data: TrainingSet) -> dict[str, Any]:
     """Return an audit of the roll-outs on the data that the law was trained and chosen on.
 
     The error of stress and averaged strain is given in per cent of what their mean alone would
@@ -73,7 +72,7 @@ def rollout_verdict(law: LearnedLaw, data: TrainingSet, physics: Physics) -> dic
         references = {"stress": block.stress}
         if law.strain_kind == "averaged":
             references["strain"] = block.strain
-        for drive, result in rollouts(law, block, internal, physics).items():
+        for drive, result in rollouts(law, block, internal).items():
             for name, reference in references.items():
                 away = getattr(result, name) - reference
                 constant = (reference - reference.mean((0, 1, 2))).norm()

@@ -120,7 +120,7 @@ def result(directory, seed, *, name=None, sha256="a" * 64, trained_on=None, **en
 
 
 def errors_of(value):
-    return {"errors_percent": {"controlled/force": value}, "potentials_percent": {}}
+    return {"errors_percent": {"controlled/stress": value}, "potentials_percent": {}}
 
 
 @pytest.mark.parametrize(
@@ -165,8 +165,8 @@ def test_card_verb_draws_adds_seeds_and_leaves_a_model_that_loads(tmp_path):
     results = []
     for seed, error in enumerate((0.5, 0.25, 0.75)):
         # Mean 4 and standard deviation 0.08 at each of two instants: 2 %.
-        stress = {"controlled/force": [[4.0 + 0.08 * (seed - 1)], [4.0 - 0.08 * (seed - 1)]]}
-        numbers = {"errors_percent": {"controlled/force": error}, "potentials_percent": {}}
+        stress = {"controlled/stress": [[4.0 + 0.08 * (seed - 1)], [4.0 - 0.08 * (seed - 1)]]}
+        numbers = {"errors_percent": {"controlled/stress": error}, "potentials_percent": {}}
         numbers["predicted_stress"] = stress
         results.append(tmp_path / f"{seed}.json")
         results[-1].write_text(json.dumps(result(directory, seed, test=numbers)))
@@ -174,7 +174,7 @@ def test_card_verb_draws_adds_seeds_and_leaves_a_model_that_loads(tmp_path):
     after = read(directory)
     (row,) = after.pop("seeds")
     assert row.pop("spread") == pytest.approx(2.0)
-    assert row == {**SEED, "quantity": "external force"}
+    assert row == {**SEED, "quantity": "stress"}
     assert after == before
     assert 5_000 < (directory / "response.png").stat().st_size < 150_000
     card = (directory / "README.md").read_text(encoding="utf-8")
@@ -185,7 +185,7 @@ def test_card_verb_draws_adds_seeds_and_leaves_a_model_that_loads(tmp_path):
 
 def test_seeds_of_one_law_or_of_other_ensembles_are_refused(tmp_path, capsys):
     directory = export_trap(tmp_path / "trap")
-    numbers = {"errors_percent": {"controlled/force": 1.0}, "potentials_percent": {}}
+    numbers = {"errors_percent": {"controlled/stress": 1.0}, "potentials_percent": {}}
     paths = []
     for seed, name in enumerate(("test", "linear")):
         paths.append(tmp_path / f"{name}.json")

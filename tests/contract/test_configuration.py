@@ -26,7 +26,7 @@ TABLES: dict[str, Any] = {
     "[[training.stages]]": StageConfig,
     "[training.stages.loss]": LossWeights,
 }
-MOST_KEYS = 40
+MOST_KEYS = 41
 STAGE = {"name": "a", "optimiser": "adam", "steps": 3}
 
 
@@ -41,7 +41,7 @@ def default(item: Any) -> str:
     return "required" if item.default is MISSING else f"`{json.dumps(item.default)}`"
 
 
-def test_there_are_at_most_forty_keys() -> None:
+def test_there_are_at_most_forty_one_keys() -> None:
     count = {name: len(fields(table)) for name, table in TABLES.items()}
     assert sum(count.values()) <= MOST_KEYS, count
 

@@ -34,7 +34,7 @@ def test_a_step_is_that_of_the_beads_in_the_medium():
     expected = x[0, :-1] + np.diff(force) * dt / chain.friction + medium
     np.testing.assert_allclose(x[1, :-1], expected, rtol=1e-12)
     np.testing.assert_allclose(x[1, -1], 0.21 + rate * dt, rtol=1e-12)
-    np.testing.assert_allclose(record.force[0, 0], force.mean(), rtol=1e-12)
+    np.testing.assert_allclose(record.drive.force[0, 0], force.mean(), rtol=1e-12)
 
 
 def _uneven():

@@ -44,12 +44,7 @@ def unseen() -> TrajectoryEnsemble:
 
 def every(data: TrajectoryEnsemble, stride: int) -> TrajectoryEnsemble:
     """Return a record of every ``stride``-th instant."""
-    site_force = None if data.site_force is None else data.site_force[:, ::stride]
-    return replace(
-        data, time=data.time[::stride], control=data.control[:, ::stride],
-        control_rate=data.control_rate[:, ::stride], microstate=data.microstate[:, ::stride],
-        force=data.force[:, ::stride], site_force=site_force,
-    )  # fmt: skip
+    return data.select(slice(None), slice(None, None, stride))
 
 
 @pytest.fixture(scope="module")
@@ -422,7 +417,7 @@ def test_work_is_done_on_the_microstate_before_it_moves(
     x = rng.normal(0.02, 0.05, (1, 3, 1, 500, 1))
     x[:, -1] = 100.0
     control = np.array([[0.0, 0.1, 0.2]])
-    record: Any = SimpleNamespace(microstate=x, control=control)
+    record: Any = SimpleNamespace(samples=x, strain=control[:, :, None, None])
     found = equilibrium.jarzynski(exact, replace(evidence, slow=record))
     stiffness = evidence.data.parameters["stiffness"]
     thermal = exact.physics.thermal_energy

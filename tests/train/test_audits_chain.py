@@ -75,12 +75,7 @@ def test_coarse_record_is_judged_against_its_own_measured_forces(
 ) -> None:
     """At 20 steps an interval even exact forces miss the noise: their mean is not their ends'."""
     data = evidence.data
-    assert data.site_force is not None
-    data = replace(
-        data, time=data.time[::20], control=data.control[:, ::20],
-        control_rate=data.control_rate[:, ::20], microstate=data.microstate[:, ::20],
-        force=data.force[:, ::20], site_force=data.site_force[:, ::20],
-    )  # fmt: skip
+    data = data.select(slice(None), slice(None, None, 20))
     coarse = Evidence(data, encoded(reference, data))
     found = kinetics.momentum(reference, coarse)
     assert found is not None

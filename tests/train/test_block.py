@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ibvonn_train.data.ensemble import TrajectoryEnsemble
 from ibvonn_train.simulation import SpringChain, chain_of_paper
-from ibvonn_train.statistical_mechanics.microscopic_energy import physics_of
 from ibvonn_train.training.block_rollouts import rollouts
 from ibvonn_train.training.build import build_law
 from ibvonn_train.training.dataset import Block, prepare
@@ -77,4 +76,4 @@ def test_states_that_were_picked_are_not_rolled_out(
     )  # fmt: skip
     some = block.pick(torch.tensor([0, 1]))
     with pytest.raises(ValueError, match="whole protocols"):
-        rollouts(law, some, some.strain, physics_of(chain.system, chain.parameters))
+        rollouts(law, some, some.strain)

@@ -101,7 +101,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_simulate_writes_one_file_for_each_set(study: Path) -> None:
     files = {path.stem: TrajectoryEnsemble.load(path) for path in (study / "data").glob("*.h5")}
-    assert {name: len(data.control) for name, data in files.items()} == {
+    assert {name: data.protocols for name, data in files.items()} == {
         "train": 4, "test": 2, "slow": 1,
     }  # fmt: skip
     assert {data.seed for data in files.values()} == {1, 2, 3}
@@ -157,15 +157,15 @@ def test_evaluate_prints_tables_and_writes_json_and_figures(
     )  # fmt: skip
     assert code == 0
     shown = capsys.readouterr().out
-    for words in ("external force", "sampling error", "f against F_flow", "Markov residual"):
+    for words in ("stress", "sampling error", "f against F_flow", "Markov residual"):
         assert words in shown
     record = json.loads((tmp_path / "result.json").read_text())
     assert record["normalisation_of_internal_variables"] == "training set"
     errors = record["ensembles"]["test"]
     assert set(errors["errors_percent"]) == {
-        "controlled/force", "controlled/internal", "controlled/mean_position"
+        "controlled/stress", "controlled/internal", "controlled/mean_position"
     }  # fmt: skip
-    assert errors["sampling_error_percent"]["controlled/force"] > 0
+    assert errors["sampling_error_percent"]["controlled/stress"] > 0
     assert (
         record["ensembles"]["test"]["sha256"] == TrajectoryEnsemble.load(data / "test.h5").sha256()
     )
@@ -264,7 +264,7 @@ def test_export_carries_the_certificate(study: Path, tmp_path: Path) -> None:
     assert len(manifest["certificate"]) > 10
     verdicts = {each["audit"]: each["verdict"] for each in manifest["certificate"]}
     assert verdicts["Jarzynski equality"] == "not available"
-    assert {"external force", "internal variables"} <= {e["quantity"] for e in manifest["errors"]}
+    assert {"stress", "internal variables"} <= {e["quantity"] for e in manifest["errors"]}
     assert "## Errors of trajectories" in (law / "README.md").read_text(encoding="utf-8")
     assert (law / "response.png").is_file()
 

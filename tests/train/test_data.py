@@ -12,6 +12,7 @@ import pytest
 import torch
 from small_ensembles import small_ensemble
 
+from ibvonn_train.data import ChainDriven, ClassSymmetry, StrainDriven
 from ibvonn_train.data.ensemble import TrajectoryEnsemble, open_ensemble
 from ibvonn_train.data.same_system import require_alike
 from ibvonn_train.files.plain_files import replacing
@@ -24,6 +25,7 @@ from ibvonn_train.simulation.protocols import (
     step_and_hold,
     triangle,
 )
+from ibvonn_train.statistical_mechanics.microscopic_energy import physics_of
 
 
 def record(system, protocols):
@@ -44,8 +46,9 @@ def file(data, tmp_path):
 
 def test_a_file_returns_what_was_saved(data, file):
     read = TrajectoryEnsemble.load(file)
-    for name in ("time", "control", "control_rate", "microstate", "force"):
+    for name in ("time", "strain", "stress", "microstate", "energy", "stress_variance"):
         assert np.array_equal(getattr(read, name), getattr(data, name))
+    assert np.array_equal(read.drive.strain_rate, data.drive.strain_rate)
     assert read.parameters == data.parameters
     assert read.sha256() == data.sha256()
 
@@ -94,7 +97,7 @@ def test_an_averaged_strain_of_an_opened_file_is_the_replica_mean(tmp_path):
 def test_a_value_that_is_not_finite_is_named_when_it_is_reached(file):
     with h5py.File(file, "r+") as handle:
         handle["microstate"][2, 1, 0, 4, 0] = np.inf
-    assert len(TrajectoryEnsemble.load(file, slice(0, 2)).control) == 2
+    assert TrajectoryEnsemble.load(file, slice(0, 2)).protocols == 2
     with open_ensemble(file) as stored, pytest.raises(ValueError, match=r"finite.*\(1, 0, 4, 0\)"):
         stored.microstate[2]
 
@@ -126,12 +129,16 @@ def test_parameters_of_a_system_of_ones_own_are_kept(data):
 
 
 def test_strain_and_stress_follow_the_kind_of_strain(data):
-    assert np.array_equal(data.strain[..., 0, 0], data.control)
-    assert np.array_equal(data.stress[..., 0, 0], data.force)
+    rates = [data.drive.strain_rate[case, 0, 0, 0] for case in range(3)]
+    assert rates == [0.5, 1.0, 2.0]
+    np.testing.assert_allclose(data.strain[:, -1, 0, 0], 0.2 * np.array(rates), rtol=1e-12)
+    mean = data.microstate[:, :, 0].mean(2, dtype=float)
+    np.testing.assert_allclose(data.stress[:, :, 0], data.strain[:, :, 0] - mean, atol=1e-7)
     chain = record(SpringChain(preparation=(Preparation(10, 0.01),)), [smooth_pull(0.05, 0.2)])
     total = (chain.strain[0, :, :, 0] + 1).sum(-1) * 0.01
-    np.testing.assert_allclose(total, chain.control[0], rtol=1e-5)  # strains are single precision
-    assert np.array_equal(chain.stress[..., 0], chain.site_force)
+    control = chain.drive.control[0]
+    np.testing.assert_allclose(total, control, rtol=1e-5)  # strains are single precision
+    assert np.array_equal(chain.strain, chain.microstate.mean(3, dtype=float))
 
 
 def test_an_interrupted_write_leaves_the_old_file(data, file, monkeypatch):
@@ -160,7 +167,7 @@ def test_a_damaged_block_is_refused(data, file):
     with file.open("r+b") as raw:
         raw.seek(block.byte_offset)
         raw.write(b"\xff" * block.size)
-    assert len(TrajectoryEnsemble.load(file, [0]).control) == 1
+    assert TrajectoryEnsemble.load(file, [0]).protocols == 1
     with pytest.raises(ValueError, match="microstate: must be a readable HDF5") as caught:
         TrajectoryEnsemble.load(file)
     assert file.name in str(caught.value)
@@ -183,7 +190,7 @@ def perturb_dataset(name, change):
 
 
 def with_nan(values):
-    values[(1,) * values.ndim if values.ndim == 2 else (1, 2, 0, 3, 0)] = np.nan
+    values[(1, 2, 0, 0) if values.ndim == 4 else (1, 2, 0, 3, 0)] = np.nan
     return values
 
 
@@ -198,12 +205,12 @@ def perturb_parameters(**wrong):
     ("perturb", "words"),
     [
         (perturb_dataset("microstate", with_nan), r"microstate must be finite.*\(1, 2, 0, 3, 0\)"),
-        (perturb_dataset("force", with_nan), "force must be finite"),
-        (perturb_dataset("force", lambda v: v[:, :-1]), "force must have shape"),
+        (perturb_dataset("stress", with_nan), "stress must be finite"),
+        (perturb_dataset("stress", lambda v: v[:, :-1]), "stress must have shape"),
         (perturb_dataset("microstate", lambda v: v[..., 0]), "must have the axes"),
         (perturb_dataset("time", lambda v: v[::-1]), "strictly increasing"),
-        (perturb_dataset("control", lambda _: None), "missing: \\['control'\\]"),
-        (perturb_dataset("control", lambda v: v.astype("S")), "control must hold numbers"),
+        (perturb_dataset("strain", lambda _: None), "missing: \\['strain'\\]"),
+        (perturb_dataset("strain", lambda v: v.astype("S")), "strain must hold numbers"),
         (perturb_dataset("microstate", lambda v: v.astype(int)), "type float32 or float64"),
         (perturb_dataset("microstate", lambda v: v[:, :, :, :0]), "none of them empty"),
         (perturb_parameters(friction=-1.0), "friction must be a number that is positive.*-1.0"),
@@ -217,7 +224,19 @@ def perturb_parameters(**wrong):
         (lambda f: f.attrs.__delitem__("drive"), "missing: \\['drive'\\]"),
         (lambda f: f.attrs.__setitem__("drive", "side"), "drive must be one of"),
         (lambda f: f.attrs.__setitem__("parameters", "{"), "must be a JSON object"),
-        (lambda f: f.attrs.__setitem__("format", 2), "written in format 2"),
+        (lambda f: f.attrs.__setitem__("format", 3), "written in format 3"),
+        (lambda f: f.attrs.__setitem__("drive", "end"), "must have the datasets control"),
+        (
+            lambda f: f.attrs.__setitem__("strain_names", '["a", "b"]'),
+            "strain_names must name the 1",
+        ),
+        (
+            lambda f: f.attrs.__setitem__("classes", '["a", "b"]'),
+            "1 points of strain times 2 classes; found 1 sites",
+        ),
+        (lambda f: f.attrs.__setitem__("symmetry", "[1]"), "symmetry must be a list of objects"),
+        (lambda f: f.attrs.__setitem__("reference_volume", -1.0), "reference_volume must be pos"),
+        (lambda f: f.attrs.__setitem__("samples_per_replica", 7), "must divide the 20 samples"),
         (lambda f: f.attrs.__setitem__("time_step", 0.0), "time_step must be positive"),
         (lambda f: f.attrs.__setitem__("seed", "one"), "seed must be a number; found 'one'"),
     ],
@@ -244,7 +263,8 @@ def with_parameters(data, **changed):
         (lambda d: replace(d, units={**d.units, "length": "m"}), "unit of length is 'm' here"),
         (lambda d: replace(d, units={}), "unit of energy is None here"),
         (lambda d: replace(d, system="another"), "system is 'another' here"),
-        (lambda d: replace(d, drive="force"), "drive is 'force' here"),
+        (lambda d: replace(d, reference_volume=2.0), "reference_volume is 2.0 here"),
+        (lambda d: replace(d, strain_measure="log"), "strain_measure is 'log' here"),
         (lambda d: replace(d, time_step=0.005), "time_step is 0.005 here and 0.01 there"),
         (
             lambda d: replace(d, microstate=np.repeat(d.microstate, 2, axis=4)),
@@ -259,9 +279,7 @@ def test_ensembles_of_another_system_or_unit_do_not_belong_together(data, change
 
 def test_ensembles_may_differ_in_protocols_duration_seed_and_start(data):
     shorter = replace(
-        data.select([1]),
-        **{name: getattr(data, name)[1:2, :11] for name in ("control", "control_rate", "force")},
-        time=data.time[:11],
+        data.select([1], slice(11)),
         microstate=data.microstate[1:2, :11, :, :10],
         seed=7,
     )
@@ -283,7 +301,7 @@ def rewritten(file, **arrays):
 
 @pytest.mark.parametrize("kind", [">f4", ">f8", "<f4"])
 def test_either_byte_order_gives_the_same_numbers_and_hash(data, file, kind):
-    arrays = ("time", "control", "control_rate", "force")
+    arrays = ("time", "strain", "stress", "energy")
     changed = {name: getattr(data, name).astype(kind.replace("4", "8")) for name in arrays}
     rewritten(file, microstate=data.microstate.astype(kind), **changed)
     read = TrajectoryEnsemble.load(file)
@@ -305,9 +323,9 @@ def long_record(control, rate, step=0.01, stride=1):
     """An ensemble with the given control, and replicas that do not matter here."""
     count = len(control)
     return TrajectoryEnsemble(
-        time=step * stride * np.arange(count), control=control[None], control_rate=rate[None],
-        microstate=np.zeros((1, count, 1, 2, 1)), force=np.zeros((1, count)), site_force=None,
-        system="mine", drive="end", strain_kind="controlled",
+        time=step * stride * np.arange(count), strain=control[None, :, None, None],
+        stress=np.zeros((1, count, 1, 1)), microstate=np.zeros((1, count, 1, 2, 1)),
+        system="mine", strain_kind="controlled", drive=StrainDriven(rate[None, :, None, None]),
         parameters={"friction": 1.0, "thermal_energy": 1.0}, time_step=step, seed=0,
     )  # fmt: skip
 
@@ -328,7 +346,7 @@ def test_a_rate_that_is_not_the_slope_of_its_control_is_refused(wrong):
     time = 0.01 * np.arange(101)
     control, rate = pull.value(time), pull.rate(time)
     long_record(control, rate)
-    with pytest.raises(ValueError, match="control_rate of protocol 0 must be the slope"):
+    with pytest.raises(ValueError, match=r"strain_rate of protocol 0, .* must be the slope"):
         long_record(control, wrong(rate, 0.01))
 
 
@@ -352,20 +370,160 @@ def test_rates_by_differences_are_accepted(slope):
 @pytest.mark.parametrize(("factor", "step"), [(1e-9, 1.0), (1.0, 100.0), (1.5, 1.0)])
 def test_instants_that_are_no_whole_steps_are_refused(data, factor, step):
     """Time in seconds and the step in nanoseconds, a step above the interval, one and a half."""
-    times = {"time": data.time * factor, "control_rate": data.control_rate / factor}
+    times = {"time": data.time * factor, "drive": StrainDriven(data.drive.strain_rate / factor)}
     with pytest.raises(ValueError, match="time must be stored every whole number of steps"):
         replace(data, **times, time_step=data.time_step * step)
 
 
-def test_what_has_no_place_in_strain_and_stress_of_one_component_is_refused(data):
+def test_sites_that_are_no_classes_and_means_that_are_not_the_strain_are_refused(data):
     many = replace(data, microstate=np.repeat(data.microstate, 3, axis=4))
-    assert many.microstate.shape[-1] == 3  # of controlled strain it may have several
-    with pytest.raises(ValueError, match="averaged strain must have one component; found 3"):
-        replace(many, strain_kind="averaged", site_force=data.force[..., None])
-    with pytest.raises(ValueError, match="controlled strain must have one site; found 2"):
+    assert many.microstate_size == 3  # of controlled strain it may have several
+    with pytest.raises(ValueError, match=r"averaged strain is the mean .* found .* 3 components"):
+        replace(many, strain_kind="averaged")
+    with pytest.raises(ValueError, match=r"must be the mean of the microstate; .* differ by"):
+        replace(data, strain_kind="averaged")
+    with pytest.raises(ValueError, match="1 points of strain times 1 classes; found 2 sites"):
         replace(data, microstate=np.repeat(data.microstate, 2, axis=2))
     with pytest.raises(ValueError, match="at least 2 replicas"):
         replace(data, microstate=data.microstate[:, :, :, :1])
+    path, rate = data.drive.path(data.strain)
+    chain = ChainDriven("end", path[..., 0], rate[..., 0], data.stress[..., 0, 0])
+    with pytest.raises(ValueError, match="a chain must have averaged strain"):
+        replace(data, drive=chain)
+
+
+HEXAGON = np.array([[np.cos(a), np.sin(a)] for a in np.pi / 3 * np.arange(3)])
+"""Directions of the bonds of a triangular lattice."""
+
+
+def in_mandel_order(directions):
+    """Rows that give the elongation n·ε n of small strain in Mandel order."""
+    x, y = directions.T
+    return np.stack([x * x, y * y, np.sqrt(2.0) * x * y], 1)[:, None]
+
+
+def turned(angle):
+    """Matrix of a rotation on strain in Mandel order."""
+    c, s = np.cos(angle), np.sin(angle)
+    r2 = np.sqrt(2.0)
+    return np.array(
+        [
+            [c * c, s * s, -r2 * c * s],
+            [s * s, c * c, r2 * c * s],
+            [r2 * c * s, -r2 * c * s, c * c - s * s],
+        ]
+    )
+
+
+def lattice(**changed):
+    """A record of three components of strain, three classes and their symmetry."""
+    random = np.random.default_rng(0)
+    strain = np.cumsum(0.01 * random.normal(size=(2, 6, 1, 3)), 1)
+    fields = dict(
+        time=0.1 * np.arange(6), strain=strain, stress=2.0 * strain,
+        microstate=random.normal(size=(2, 6, 3, 8, 2)), samples_per_replica=4,
+        system="lattice", strain_kind="controlled",
+        parameters={"friction": 1.0, "thermal_energy": 1.0}, time_step=0.1, seed=0,
+        strain_names=("11", "22", "√2 12"), stress_names=("11", "22", "√2 12"),
+        strain_measure="small strain in Mandel order", classes=("0°", "60°", "120°"),
+        strain_basis=in_mandel_order(HEXAGON), reference_volume=np.sqrt(3) / 2,
+        symmetry=(
+            ClassSymmetry.identity(3, 3), ClassSymmetry((1, 2, 0), turned(np.pi / 3)),
+            ClassSymmetry((2, 0, 1), turned(2 * np.pi / 3)),
+        ),
+        energy=random.normal(size=(2, 6, 1)), stress_variance=strain**2,
+    )  # fmt: skip
+    return TrajectoryEnsemble(**(fields | changed))
+
+
+def test_a_record_of_several_components_and_classes_comes_back(tmp_path):
+    data = lattice()
+    data.save(tmp_path / "lattice.h5")
+    read = TrajectoryEnsemble.load(tmp_path / "lattice.h5")
+    assert (read.points, read.sites, read.replicas, read.elements) == (1, 3, 2, 4)
+    for name in ("strain_names", "strain_measure", "classes", "reference_volume"):
+        assert getattr(read, name) == getattr(data, name)
+    assert [s.classes for s in read.symmetry] == [s.classes for s in data.symmetry]
+    assert np.array_equal(read.strain_basis, data.strain_basis)
+    assert read.sha256() == data.sha256()
+    assert read.parameters["reference_volume"] == np.sqrt(3) / 2  # exported laws have it from here
+    assert physics_of("lattice", read.parameters).thermal_energy == pytest.approx(2 / np.sqrt(3))
+    with pytest.raises(ValueError, match="reference_volume must be that of the parameters"):
+        replace(read, reference_volume=2.0)
+    assert read.drive.strain_rate is None
+    assert read.select([1], slice(0, 4)).strain.shape == (1, 4, 1, 3)
+
+
+def test_a_symmetry_must_be_one_of_the_strain_basis():
+    """A rotation by 60° with the classes of the other sense of rotation."""
+    wrong = (ClassSymmetry.identity(3, 3), ClassSymmetry((2, 0, 1), turned(np.pi / 3)))
+    with pytest.raises(ValueError, match=r"symmetry\[1\]: A of class"):
+        lattice(symmetry=wrong)
+    with pytest.raises(ValueError, match="strain_basis must be given for 3 classes"):
+        lattice(strain_basis=np.empty((0, 0, 0)))
+
+
+def as_format_1(data, path):
+    """Write a record as version 1 of the format had it."""
+    chain = isinstance(data.drive, ChainDriven)
+    control, rate = (series[..., 0] for series in data.drive.path(data.strain))
+    with h5py.File(path, "w") as file:
+        file["time"], file["control"], file["control_rate"] = data.time, control, rate
+        file["microstate"] = data.microstate
+        file["force"] = data.drive.external_force(data.stress)
+        if chain:
+            file["site_force"] = data.stress[..., 0]
+        file.attrs["format"] = 1
+        file.attrs["drive"] = data.drive.kind if chain else "end"
+        for name in ("system", "strain_kind", "time_step", "seed"):
+            file.attrs[name] = getattr(data, name)
+        for name in ("parameters", "units"):
+            file.attrs[name] = json.dumps(getattr(data, name), sort_keys=True)
+
+
+@pytest.mark.parametrize(
+    "drive", [None, "end", "force"], ids=["trap", "chain by its end", "chain by a force"]
+)
+def test_a_file_of_format_1_is_read_as_the_same_record(drive, tmp_path):
+    if drive is None:
+        data = record(TetheredParticle(), [ramp(0.5), ramp(1.0)])
+    else:
+        pull = smooth_pull(0.05, 0.2) if drive == "end" else ramp(1e-3)
+        data = record(SpringChain(drive=drive, preparation=()), [pull, pull])
+    as_format_1(data, tmp_path / "old.h5")
+    read = TrajectoryEnsemble.load(tmp_path / "old.h5")
+    for name in ("time", "strain", "stress", "microstate"):
+        assert np.array_equal(getattr(read, name), getattr(data, name))
+    for name, series in data.drive.datasets().items():
+        assert np.array_equal(getattr(read.drive, name), series)
+    assert read.sha256() == data.sha256()
+    read.save(tmp_path / "new.h5")
+    with h5py.File(tmp_path / "new.h5") as file:
+        assert file.attrs["format"] == 2
+    assert TrajectoryEnsemble.load(tmp_path / "new.h5").sha256() == data.sha256()
+
+
+def test_the_hash_of_a_record_that_format_1_holds_is_the_one_it_always_had():
+    """Exported models name their training data by it. Two rows, written out by hand."""
+    data = long_record(np.array([0.0, 0.1]), np.array([10.0, 10.0]))
+    assert data.sha256() == "86813822112f43a9fc60b0d0d6fd88955d31b84770b50e0a9f3bd00eebb2a5b8"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda f: f.attrs.__setitem__("drive", "side"), "drive must be one of"),
+        (lambda f: f.__delitem__("control"), "missing: \\['control'\\]"),
+        (lambda f: f.attrs.__setitem__("strain_kind", "averaged"), "needs site_force"),
+        (lambda f: f.attrs.__setitem__("strain_kind", "other"), "strain_kind must be one of"),
+    ],
+)
+def test_a_malformed_file_of_format_1_is_refused(data, tmp_path, spoil, words):
+    as_format_1(data, tmp_path / "old.h5")
+    with h5py.File(tmp_path / "old.h5", "r+") as file:
+        spoil(file)
+    with pytest.raises(ValueError, match=words):
+        TrajectoryEnsemble.load(tmp_path / "old.h5")
 
 
 WRITER = """
@@ -398,36 +556,36 @@ def test_no_message_about_a_file_asks_for_its_replacement(file):
         assert "rite the file again" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["microstate", "control", "site_force"])
+@pytest.mark.parametrize("name", ["microstate", "strain", "energy"])
 @pytest.mark.parametrize("kind", ["soft", "external", "storage", "virtual"])
 def test_values_outside_the_file_are_refused(file, tmp_path, name, kind):
     other = tmp_path / "secret.h5"
     other.write_bytes(file.read_bytes())
     with h5py.File(file, "r+") as handle:
-        shape = handle["control"].shape
+        shape = handle["strain"].shape
         if name in handle:
             shape = handle[name].shape
             del handle[name]
         if kind == "soft":
-            handle[name] = h5py.SoftLink("/force")
+            handle[name] = h5py.SoftLink("/stress")
         elif kind == "external":
-            handle[name] = h5py.ExternalLink(str(other), "/force")
+            handle[name] = h5py.ExternalLink(str(other), "/stress")
         elif kind == "storage":
             size = 8 * int(np.prod(shape))
             handle.create_dataset(name, shape, "f8", external=[(str(other), 0, size)])
         else:
             layout = h5py.VirtualLayout(shape, "f4")
-            layout[...] = h5py.VirtualSource(str(other), "force", shape)
+            layout[...] = h5py.VirtualSource(str(other), "stress", shape)
             handle.create_virtual_dataset(name, layout)
     with pytest.raises(ValueError, match=f"{name} must lie in the file itself"):
         TrajectoryEnsemble.load(file)
 
 
 def test_packed_numbers_are_not_taken_for_values(data, file):
-    rewritten(file, control=np.round(data.control / 1e-3).astype(np.int16))
+    rewritten(file, stress=np.round(data.stress / 1e-3).astype(np.int16))
     with h5py.File(file, "r+") as handle:
-        handle["control"].attrs["scale_factor"] = 1e-3
-    with pytest.raises(ValueError, match=r"control must hold the values .*'scale_factor'"):
+        handle["stress"].attrs["scale_factor"] = 1e-3
+    with pytest.raises(ValueError, match=r"stress must hold the values .*'scale_factor'"):
         TrajectoryEnsemble.load(file)
 
 
@@ -440,7 +598,7 @@ def test_what_is_no_file_is_not_read(tmp_path):
 
 def test_data_larger_than_the_memory_are_refused_before_they_are_read(data, file):
     """The file has a few kB: no value of these 2 TB was ever written."""
-    count, instants = data.control.shape
+    count, instants = data.strain.shape[:2]
     with h5py.File(file, "r+") as handle:
         del handle["microstate"]
         shape = (count, instants, 1, 2 * 10**9, 4)

@@ -11,6 +11,7 @@ from small_ensembles import small_ensemble
 
 from ibvonn_train.closed_form.exact_models import export_trap
 from ibvonn_train.closed_form.exact_trap import ExactTrap
+from ibvonn_train.data import StrainDriven
 from ibvonn_train.data.ensemble import TrajectoryEnsemble
 from ibvonn_train.evaluation import ExportedLaw, Normalisation, Rates, evaluate, open_law
 from ibvonn_train.evaluation.errors import deviation, relative_error
@@ -83,7 +84,7 @@ def test_exact_law_has_no_error_but_the_noise_of_the_ensemble(
     exact: ExportedLaw, pulls: TrajectoryEnsemble
 ) -> None:
     found = evaluate(exact, pulls)
-    for key in ("controlled/force", "controlled/internal"):
+    for key in ("controlled/stress", "controlled/internal"):
         assert found.noise_free[key] < 1e-10
         assert found.errors[key] == pytest.approx(found.sampling_error[key], rel=1e-9)
     assert found.potentials["free_energy"] < 1e-10
@@ -109,8 +110,8 @@ def test_five_per_cent_error_in_friction_is_seen(
 ) -> None:
     """Guards the tests above."""
     found = evaluate(SpoiledFriction(exact, 1.05), pulls)
-    assert found.noise_free["controlled/force"] > 0.5
-    assert found.errors["controlled/force"] > 5 * found.sampling_error["controlled/force"]
+    assert found.noise_free["controlled/stress"] > 0.5
+    assert found.errors["controlled/stress"] > 5 * found.sampling_error["controlled/stress"]
 
 
 @pytest.mark.parametrize("stride", [1, 4])
@@ -123,7 +124,7 @@ def test_moments_of_the_scheme_are_exact(stride: int) -> None:
     )  # fmt: skip
     law = ExactTrap()
     mean, variance = law.discrete_moments(
-        cold.time, cold.control, cold.control_rate, cold.time_step,
+        cold.time, cold.strain[..., 0, 0], cold.drive.strain_rate[..., 0, 0], cold.time_step,
         np.zeros(1), np.full(1, 0.04),
     )  # fmt: skip
     # float32; λ of a coarse record is a cubic: off by interval⁴/384 times its fourth derivative.
@@ -137,7 +138,8 @@ def test_moments_of_the_scheme_are_exact(stride: int) -> None:
 def test_law_and_data_must_have_one_kind_of_strain(
     exact: ExportedLaw, pulls: TrajectoryEnsemble
 ) -> None:
-    other = replace(pulls, strain_kind="averaged", site_force=pulls.force[:, :, None])
+    mean = pulls.microstate.mean(3, dtype=np.float64)
+    other = replace(pulls, strain_kind="averaged", strain=mean, drive=StrainDriven())
     with pytest.raises(ValueError, match="needs controlled strain"):
         evaluate(exact, other)
 
@@ -197,7 +199,9 @@ def chains() -> TrajectoryEnsemble:
 def test_chain_rolls_out_as_its_beads_move(chains: TrajectoryEnsemble) -> None:
     """Against the beads' own forward Euler in positions; both drives."""
     law = ElasticChain()
-    start = Trajectories(chains.strain, np.zeros_like(chains.strain), chains.stress, chains.force)
+    start = Trajectories(
+        chains.strain, np.zeros_like(chains.strain), chains.stress, chains.drive.force
+    )
     runs = roll_out(law, chains, start)  # type: ignore[arg-type]
     length, friction, dt = 0.01, 0.1, 0.01
     for case in range(2):
@@ -211,12 +215,12 @@ def test_chain_rolls_out_as_its_beads_move(chains: TrajectoryEnsemble) -> None:
                 tension = 0.01 * strain
                 place[1:-1] += dt / friction * np.diff(tension)
                 if drive == "force":
-                    place[-1] += dt / friction * (chains.force[case, n] - tension[-1])
+                    place[-1] += dt / friction * (chains.drive.force[case, n] - tension[-1])
                     continue
-                outer = tension[-1] + friction * chains.control_rate[case, n]
+                outer = tension[-1] + friction * chains.drive.control_rate[case, n]
                 assert runs["end"].force[case, n] == pytest.approx(outer, abs=1e-8)
                 if n + 1 < len(chains.time):
-                    place[-1] = chains.control[case, n + 1]
+                    place[-1] = chains.drive.control[case, n + 1]
 
 
 def test_noise_free_truth_of_a_chain_lowers_the_error_of_the_mean(

@@ -424,7 +424,7 @@ def test_floors_of_controlled_strain_come_from_a_repetition_too(folder: Path) ->
     for more in ([], ["--repeat", "1"], ["--repeat", "40"]):
         assert main([*command, *more, "--json", str(folder / "result.json")]) == 0
         found = json.loads((folder / "result.json").read_text())["ensembles"]["pull"]
-        floors.append(found["sampling_error_percent"]["controlled/force"])
+        floors.append(found["sampling_error_percent"]["controlled/stress"])
     exact, once, often = floors
     assert often == pytest.approx(exact, rel=0.2)
     assert once > 1.1 * exact

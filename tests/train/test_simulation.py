@@ -49,7 +49,7 @@ def run_trap(engine, system=TRAP, protocol=None, seed=5):
 def z_scores(data, shift=0):
     """Deviations of mean, variance and lag-one covariance from those of the discrete chain."""
     x = data.microstate[0, :, 0, :, 0].astype(float)
-    λ = np.roll(data.control[0], -shift)
+    λ = np.roll(data.strain[0, :, 0, 0], -shift)
     mean, variance = [0.0], [TRAP.thermal_energy / 2]
     for n in range(len(data.time) - 1):
         mean.append(mean[-1] + DT * (λ[n] - 2 * mean[-1]))
@@ -126,9 +126,9 @@ def test_the_momentum_balance_of_a_chain_holds_to_sampling_noise(engine, drive):
         engine=engine,
     )
     position = np.cumsum(data.strain[0, :, :, 0] + 1, axis=1) * chain.reference_length
-    force = data.site_force[0]
+    force = data.stress[0, ..., 0]
     if drive == "force":
-        force = np.concatenate([force, data.control[0][:, None]], axis=1)
+        force = np.concatenate([force, data.drive.control[0][:, None]], axis=1)
     else:
         position = position[:, :-1]
     residual = chain.friction * np.diff(position, axis=0) / DT - np.diff(force, axis=1)[:-1]
@@ -183,7 +183,7 @@ def test_the_force_of_a_system_of_ones_own_follows_from_its_energy():
         WashboardParticle(), [sinusoid(1.0, 2.0)], duration=0.5, time_step=DT, replicas=50, seed=0
     )
     x_mean = data.microstate[0, :, 0, :, 0].mean(-1)
-    np.testing.assert_allclose(data.force[0], data.control[0] - x_mean, atol=1e-6)
+    np.testing.assert_allclose(data.stress[0, :, 0, 0], data.strain[0, :, 0, 0] - x_mean, atol=1e-6)
 
 
 @pytest.mark.parametrize("system", [TRAP, SpringChain(), SpringChain(drive="force")])

@@ -168,7 +168,7 @@ def test_without_noise_the_engines_agree_to_round_off(chain):
         for engine in ("torch", "compiled")
     ]
     np.testing.assert_allclose(runs[0].microstate, runs[1].microstate, rtol=0, atol=1e-12)
-    np.testing.assert_allclose(runs[0].force, runs[1].force, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(runs[0].stress, runs[1].stress, rtol=0, atol=1e-13)
 
 
 def test_the_trap_repeated_from_its_first_microstates_follows_the_conditional_mean():
@@ -183,8 +183,8 @@ def test_the_trap_repeated_from_its_first_microstates_follows_the_conditional_me
     )
     again = repeat_from_first(data, factor=40, seed=2, progress=False)
     assert again.microstate.shape == (2, 201, 1, 2000, 1)
-    np.testing.assert_allclose(again.control, data.control, rtol=0, atol=1e-12)
-    np.testing.assert_allclose(again.control_rate, data.control_rate, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(again.strain, data.strain, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(again.drive.strain_rate, data.drive.strain_rate, rtol=0, atol=1e-9)
     np.testing.assert_allclose(
         again.microstate[:, 0].reshape(2, 40, 50),
         data.microstate[:, 0, :, :, 0].repeat(40, 1),
@@ -193,9 +193,9 @@ def test_the_trap_repeated_from_its_first_microstates_follows_the_conditional_me
     )
     for case in range(2):
         mean, variance = data.microstate[case, 0, 0].mean(), 0.0
-        unconditional, worst, wrong = 0.5 * data.control[case, 0], 0.0, 0.0
+        unconditional, worst, wrong = 0.5 * data.strain[case, 0, 0, 0], 0.0, 0.0
         for n in range(200):
-            λ = data.control[case, n]
+            λ = data.strain[case, n, 0, 0]
             mean += 0.01 * (λ - 2 * mean)
             unconditional += 0.01 * (λ - 2 * unconditional)
             variance = variance * 0.98**2 + 2e-4
@@ -219,9 +219,9 @@ def test_a_chain_starts_again_where_it_was(drive):
     np.testing.assert_allclose(
         again.microstate[0, 0, :, :20], data.microstate[0, 0], rtol=0, atol=1e-5
     )
-    np.testing.assert_allclose(again.force[0, 0], data.force[0, 0], rtol=0, atol=1e-8)
+    np.testing.assert_allclose(again.drive.force[0, 0], data.drive.force[0, 0], rtol=0, atol=1e-8)
     np.testing.assert_allclose(again.time, data.time)
-    np.testing.assert_allclose(again.control, data.control, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(again.drive.control, data.drive.control, rtol=0, atol=1e-12)
     assert system_of(again).drive == drive
     with pytest.raises(ValueError, match="seed must differ"):
         repeat_from_first(data, seed=1)
@@ -257,16 +257,19 @@ def test_the_force_on_the_end_is_that_of_the_last_spring_and_the_known_drag():
     pull = smooth_pull(0.05, 0.04)
     arguments = {"duration": 0.3, "replicas": 20}
     ended = small_ensemble(SpringChain(springs=4, preparation=()), [pull], **arguments)
-    drag = 0.1 * ended.control_rate
+    drag = 0.1 * ended.drive.control_rate
     assert drag[0, -1] > 1e-3
-    np.testing.assert_allclose(ended.force, ended.site_force[..., -1] + drag, rtol=0, atol=1e-15)
+    last = ended.stress[..., -1, 0]
+    np.testing.assert_allclose(ended.drive.force, last + drag, rtol=0, atol=1e-15)
     forced = small_ensemble(
         SpringChain(springs=4, preparation=(), drive="force"), [ramp(1e-3)], **arguments
     )
-    assert np.array_equal(forced.force, forced.control)
+    assert np.array_equal(forced.drive.force, forced.drive.control)
     trap = small_ensemble(TetheredParticle(), [pull], **arguments)
     mean = trap.microstate[..., 0].mean((2, 3), dtype=float)
-    np.testing.assert_allclose(trap.force, trap.control - mean, rtol=0, atol=1e-7)
+    np.testing.assert_allclose(
+        trap.stress[..., 0, 0], trap.strain[..., 0, 0] - mean, rtol=0, atol=1e-7
+    )
 
 
 @pytest.mark.parametrize("drive", ["end", "force"])
@@ -281,7 +284,7 @@ def test_the_unfolding_chain_rests_folded_and_without_stress(drive):
     assert opened < 3 * share < 0.005
     spread = np.sqrt(chain.thermal_energy * chain.spring.stiffness)
     # Its few unfolded springs hang the others by u_h · share at fixed length.
-    assert abs(data.site_force.mean()) < 4.5 * spread / np.sqrt(400 * 20) + 0.3 * 3 * share
+    assert abs(data.stress.mean()) < 4.5 * spread / np.sqrt(400 * 20) + 0.3 * 3 * share
     barriers = [
         0.5 * (chain.spring.crossing - centre) ** 2 / chain.thermal_energy for centre in (0, 0.3)
     ]

@@ -246,7 +246,7 @@ def test_exported_law_is_the_trained_one(
     directory = export_trained(model, tmp_path / "law", initial_strain=initial)
     zero = model.equilibrium(np.full(1, initial))
     microstate = np.asarray(ensemble.microstate[0, ::50, 0], dtype=np.float64)
-    strain = ensemble.control[0, ::50, None]
+    strain = ensemble.strain[0, ::50, 0]
     internal = model.encode(microstate)
     statev = run_onnx(directory / "encoder.onnx", {"microstate": microstate})["statev"]
     assert np.abs(statev - (internal - zero)).max() < 1e-12

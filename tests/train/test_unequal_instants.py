@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -30,11 +29,7 @@ def record() -> TrajectoryEnsemble:
 
 
 def thinned(data: TrajectoryEnsemble, instants: np.ndarray) -> TrajectoryEnsemble:
-    series = {
-        name: getattr(data, name)[:, instants]
-        for name in ("control", "control_rate", "microstate", "force")
-    }
-    return replace(data, time=data.time[instants], **series)
+    return data.select(slice(None), instants)
 
 
 def windows(data: TrajectoryEnsemble, starts: Sequence[int], length: int) -> Block:

@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from ibvonn_train.audits import certify
+from ibvonn_train.data import StrainDriven
 from ibvonn_train.data.ensemble import TrajectoryEnsemble
 from ibvonn_train.evaluation import evaluate, open_law
 from ibvonn_train.export import export_trained
@@ -48,11 +49,7 @@ def run(data: TrajectoryEnsemble, out: Path, config: TrainingConfig = CONFIG, **
 
 
 def instants(data: TrajectoryEnsemble, count: int) -> TrajectoryEnsemble:
-    series = {
-        name: getattr(data, name)[:, :count]
-        for name in ("control", "control_rate", "microstate", "force")
-    }
-    return dataclasses.replace(data, time=data.time[:count], **series)
+    return data.select(slice(None), slice(count))
 
 
 @pytest.fixture(scope="module")
@@ -127,8 +124,8 @@ def test_one_instant_teaches_and_judges_nothing(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"control": 0.1, "control_rate": 0.0}, "the strain must vary"),
-        ({"force": 0.3}, "the stress must vary"),
+        ({"strain": 0.1}, "the strain must vary"),
+        ({"stress": 0.3}, "the stress must vary"),
         ({"microstate": 0.2}, "the microstate must vary"),
     ],
 )
@@ -139,7 +136,7 @@ def test_what_never_varies_is_refused(
         name: np.full_like(getattr(ensemble, name), value) for name, value in change.items()
     }
     with pytest.raises(ValueError, match=words):
-        run(dataclasses.replace(ensemble, **constant), tmp_path)
+        run(dataclasses.replace(ensemble, drive=StrainDriven(), **constant), tmp_path)
 
 
 def test_replicas_that_are_all_alike_are_refused(
@@ -276,10 +273,9 @@ def test_roll_outs_are_measured_by_what_a_constant_would_show(
     ensemble: TrajectoryEnsemble, factor: float, verdict: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An error of a part of the deviation from the mean is that part in per cent."""
-    shifted = dataclasses.replace(ensemble, force=ensemble.force + 50.0)  # a mean hides nothing
+    shifted = dataclasses.replace(ensemble, stress=ensemble.stress + 50.0)  # a mean hides nothing
     data = prepare([shifted], torch.device("cpu"), 0, nodes=CONFIG.nodes)
     law = new_law(CONFIG, data)
-    physics = physics_of(ensemble.system, ensemble.parameters)
     own = validating.rollouts
 
     def perturbed(*arguments: Any) -> Any:
@@ -289,7 +285,7 @@ def test_roll_outs_are_measured_by_what_a_constant_would_show(
         return {k: v._replace(stress=stress) for k, v in own(*arguments).items()}
 
     monkeypatch.setattr(validating, "rollouts", perturbed)
-    found = validating.rollout_verdict(law, data, physics)
+    found = validating.rollout_verdict(law, data)
     assert found["verdict"] == verdict
     if np.isfinite(factor):
         assert found["value"] == pytest.approx(100 * factor)

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 from ...data.ensemble import TrajectoryEnsemble
 from ..families import Split, chain_of_paper, trap_of_paper
+from .chain_cell import ChainCell
+from .hookean_dumbbell import HookeanDumbbell
 from .spring_chain import SpringChain, spring_chain, unfolding_chain
 from .system import MicroscopicSystem
 from .tethered_particle import TetheredParticle
@@ -23,17 +25,21 @@ class Registered(NamedTuple):
         kind: Its class, which reads what a file records.
         make: Makes it of the keys of ``[simulation.parameters]``.
         paper: The paper's protocols for it, where there are any.
+        microstate_size: n_x.
     """
 
     kind: type[MicroscopicSystem]
     make: Callable[..., MicroscopicSystem]
     paper: Callable[[], Split] | None = None
+    microstate_size: int = 1
 
 
 SYSTEMS: dict[str, Registered] = {
     "tethered_particle": Registered(TetheredParticle, TetheredParticle, trap_of_paper),
     "double_well_chain": Registered(SpringChain, spring_chain, chain_of_paper),
     "unfolding_chain": Registered(SpringChain, unfolding_chain),
+    "chain_cell": Registered(ChainCell, ChainCell),
+    "hookean_dumbbell": Registered(HookeanDumbbell, HookeanDumbbell, microstate_size=2),
 }
 
 
@@ -66,9 +72,9 @@ def known_system(data: TrajectoryEnsemble) -> MicroscopicSystem | None:
     Raises:
         ValueError: If the record is not that of a system of this name.
     """
-    if data.microstate.shape[-1] != 1:
-        return None  # the systems here have microstates of one component
-    system = recorded_system(data.system, data.parameters, data.drive)
+    if data.system in SYSTEMS and data.microstate_size != SYSTEMS[data.system].microstate_size:
+        return None  # somebody's own system of that name
+    system = recorded_system(data.system, data.parameters, data.drive.kind)
     if system is not None and system.strain_kind != data.strain_kind:
         raise ValueError(
             f"{data.system}: must have {system.strain_kind} strain; found {data.strain_kind} in "

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from .bistable_spring import TwoWellSpring, sample_at_force, sample_at_length
 from .system import (
-    Drive,
     MicroscopicSystem,
     OrderParameter,
     Preparation,
@@ -26,6 +25,7 @@ PAPER_PREPARATION = (Preparation(10_000, 0.02, 4.0), Preparation(40_000, 0.01))
 """Hot stage, stage at temperature: part of the published data."""
 
 Initial = Literal["uniform", "equilibrium"]
+End = Literal["end", "force"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class SpringChain(MicroscopicSystem):
     reference_length: float = 0.01
     friction: float = 0.1
     thermal_energy: float = 5e-6
-    drive: Drive = "end"
+    drive: End = "end"
     preparation: Sequence[Preparation] = PAPER_PREPARATION
     initial: Initial = "uniform"
     name: str = "double_well_chain"
@@ -140,6 +140,10 @@ class SpringChain(MicroscopicSystem):
         """Return ⟨F_i⟩."""
         return self.spring.force(self.elongations(x, control)).mean(-1)
 
+    def stress_of_replicas(self, x: Tensor, control: Tensor) -> Tensor:
+        """Return F_i of each replica."""
+        return self.spring.force(self.elongations(x, control))[..., None]
+
     def external_force(self, x: Tensor, control: Tensor, control_rate: Tensor) -> Tensor:
         """Return ⟨F_N⟩ + η λ̇ for a moved end, λ for a pulled one."""
         if self.drive == "force":
@@ -148,13 +152,11 @@ class SpringChain(MicroscopicSystem):
 
     def microscopic_energy(self, microstate: Tensor, strain: Tensor) -> Tensor:  # noqa: ARG002
         """Return the energy of one spring over L0; the mean strain of the springs is not in it."""
-        u = self.reference_length * microstate[..., 0]
-        return self.spring.energy(u) / self.reference_length
+        return self.spring.energy_per_length(microstate[..., 0], self.reference_length)
 
     def order_parameter(self) -> OrderParameter:
         """Return the fraction of springs beyond the crossing of their wells."""
-        limit = self.spring.crossing / self.reference_length
-        return OrderParameter("open fraction", lambda x: (x > limit).astype(x.dtype))
+        return self.spring.open_fraction(self.reference_length)
 
     def effective_thermal_energy(self, time_step: float) -> float:
         """Return k_BT · mean_k 1/(1 − Δt μ_k/2η), μ_k the stiffnesses of the modes in a well."""
@@ -222,7 +224,7 @@ def spring_chain(
     reference_length: float = SpringChain.reference_length,
     friction: float = SpringChain.friction,
     thermal_energy: float = SpringChain.thermal_energy,
-    drive: Drive = "end",
+    drive: End = "end",
     preparation: Sequence[Preparation] = PAPER_PREPARATION,
     initial: Initial = "uniform",
 ) -> SpringChain:
@@ -239,7 +241,7 @@ def spring_chain(
     )
 
 
-def unfolding_chain(drive: Drive = "end", springs: int = 20) -> SpringChain:
+def unfolding_chain(drive: End = "end", springs: int = 20) -> SpringChain:
     """Return a chain that is stress-free at rest: folded well, unfolded well at strain 0.3.
 
     Barriers of 10 and 3 k_BT; unfolded springs lie 7 k_BT above folded ones, so that a chain at

@@ -1,8 +1,9 @@
 r"""What a microscopic system is: an energy, a start, and what is observed of it.
 
 Positions have shape ``(n_case, n_degree, n_replica)``: replicas last, so that every operation runs
-over contiguous memory. The control λ has shape ``(n_case, 1)`` and broadcasts over replicas. A case
-is a protocol while the ensemble moves, and an instant where several are observed at once.
+over contiguous memory. The control λ has shape ``(n_case, n_control)``, one number for most
+systems; ``(n_case, 1)`` broadcasts over replicas. A case is a protocol while the ensemble moves,
+and an instant where several are observed at once.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ...data.element_classes import ClassSymmetry
 from ...data.same_system import DESCRIPTIVE, same
 from ...files.toml_tables import shown
 
-Drive = Literal["end", "force"]
+DriveKind = Literal["strain", "end", "force"]
+Scheme = Literal["euler_maruyama", "leimkuhler_matthews"]
 StrainKind = Literal["controlled", "averaged"]
 
 
@@ -79,8 +82,20 @@ class MicroscopicSystem(ABC):
         name: Name written to files.
         friction: Drag coefficient η [force · time / length], not divided by a mass.
         thermal_energy: k_BT [energy].
-        strain_kind: "controlled" (λ enters the energy and is the strain) or "averaged".
-        drive: What the control is: a position ("end") or a force ("force").
+        strain_kind: "controlled" (the decoder describes x) or "averaged" (ε is the mean of the
+            microstates and the decoder describes x − ε).
+        drive: What the control is: the strain ε itself ("strain"), or the position of the end of a
+            chain of springs in series ("end"), or the force on it ("force").
+        degree_friction: Drag coefficient of each degree of freedom, where they differ; ``friction``
+            is then a typical one.
+        scheme: Integrator: "euler_maruyama", or "leimkuhler_matthews", whose wells are at k_BT
+            whatever the step.
+        reference_volume: Volume (area, length) of one element, that energies are per unit of.
+        strain_names, stress_names: Of the components; numbered where they are empty.
+        strain_measure: In words: order, factors and reference of the components.
+        classes: Classes of like elements of the material point: the sites of a strain-driven
+            system, in their order.
+        symmetry, strain_basis: As in :class:`~ibvonn_train.data.TrajectoryEnsemble`.
         preparation: Stages that bring :meth:`start` to the state at time zero.
         units: Name of the unit of each quantity.
         sentence: What the system is, in words that go on from "ensembles of"; or None.
@@ -93,7 +108,15 @@ class MicroscopicSystem(ABC):
     friction: float
     thermal_energy: float
     strain_kind: StrainKind = "controlled"
-    drive: Drive = "end"
+    drive: DriveKind = "strain"
+    degree_friction: Sequence[float] | None = None
+    scheme: Scheme = "euler_maruyama"
+    strain_names: Sequence[str] = ()
+    stress_names: Sequence[str] = ()
+    strain_measure: str = ""
+    classes: Sequence[str] = ("element",)
+    symmetry: Sequence[ClassSymmetry] = ()
+    strain_basis: npt.NDArray[np.float64] | None = None
     preparation: Sequence[Preparation] = ()
     units: dict[str, str] = {  # noqa: RUF012 (an override replaces it whole)
         "length": "1",
@@ -103,6 +126,11 @@ class MicroscopicSystem(ABC):
     }
     sentence: str | None = None
     microscopic_energy: Callable[[Tensor, Tensor], Tensor] | None = None
+
+    @property
+    def reference_volume(self) -> float:
+        """``reference_length`` among the parameters where it is there, else 1."""
+        return float(self.parameters().get("reference_length", 1.0))
 
     @abstractmethod
     def energy(self, x: Tensor, control: Tensor) -> Tensor:
@@ -114,7 +142,11 @@ class MicroscopicSystem(ABC):
 
     @abstractmethod
     def microstate(self, x: Tensor, control: Tensor) -> Tensor:
-        """Return dimensionless microstates, shape ``(n_case, n_site, n_replica, n_x)``."""
+        """Return dimensionless microstates, shape ``(n_case, n_site, n_sample, n_x)``.
+
+        There are as many samples as replicas, or a whole multiple: the like elements of one replica
+        (the springs of a cell), side by side.
+        """
 
     def positions(
         self,
@@ -139,15 +171,33 @@ class MicroscopicSystem(ABC):
         return -slope
 
     def external_force(self, x: Tensor, control: Tensor, control_rate: Tensor) -> Tensor:  # noqa: ARG002
-        """Return the mean external force, shape ``(n_case,)``: ⟨∂e/∂λ⟩ unless overridden."""
+        """Return the mean external force, the stress of a system that is driven by the strain.
+
+        Shape ``(n_case, n_control)``, or ``(n_case,)`` of one control: ⟨∂e/∂λ⟩ unless overridden.
+        """
         with torch.enable_grad():
             λ = control.detach().requires_grad_()
             (slope,) = torch.autograd.grad(self.energy(x, λ).mean(-1).sum(), λ)
-        return slope[:, 0]
+        return slope
 
     def site_force(self, x: Tensor, control: Tensor) -> Tensor | None:  # noqa: ARG002
         """Return mean spring forces, shape ``(n_case, n_site)``, where there are springs."""
         return None
+
+    def stress_of_replicas(self, x: Tensor, control: Tensor) -> Tensor | None:
+        """Return the stress of each replica, ``(n_case, n_point, n_replica, n_control)``, or None.
+
+        Its variance is recorded. By default ∂e/∂λ of a controlled strain.
+        """
+        if self.strain_kind != "controlled" or self.drive != "strain":
+            return None
+        cases, degrees, replicas = x.shape
+        # One case for each replica: the slope of the sum is that of each.
+        single = x.transpose(1, 2).reshape(cases * replicas, degrees, 1)
+        with torch.enable_grad():
+            λ = control.detach().repeat_interleave(replicas, 0).requires_grad_()
+            (slope,) = torch.autograd.grad(self.energy(single, λ).sum(), λ)
+        return slope.reshape(cases, 1, replicas, -1)
 
     def effective_thermal_energy(self, time_step: float) -> float:  # noqa: ARG002
         """Return the thermal energy at which the integrator samples with this step."""
@@ -171,6 +221,7 @@ class MicroscopicSystem(ABC):
             for key, parameter in inspect.signature(cls).parameters.items()
             if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
             and key not in _ELSEWHERE
+            and not (key in _OPTIONAL and key not in parameters)
         ]
         unknown = [key for key in arguments if key not in parameters]
         if unknown:
@@ -202,6 +253,10 @@ class MicroscopicSystem(ABC):
 
 _ELSEWHERE = (*DESCRIPTIVE, "name", "drive", "units")
 """Arguments of a system that are no parameters of its file, or say nothing of what it is."""
+
+
+_OPTIONAL = ("scheme",)
+"""Arguments of which the class knows the usual value: a law's manifest does not record them."""
 
 
 def require_positive(place: str, **values: float) -> None:

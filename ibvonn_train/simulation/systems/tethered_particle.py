@@ -77,6 +77,10 @@ class TetheredParticle(MicroscopicSystem):
         """Return k(λ − ⟨x⟩)."""
         return self.stiffness * (control[:, 0] - x[:, 0].mean(-1))
 
+    def stress_of_replicas(self, x: Tensor, control: Tensor) -> Tensor:
+        """Return k(λ − x)."""
+        return (self.stiffness * (control[:, None] - x))[..., None]
+
     def effective_thermal_energy(self, time_step: float) -> float:
         """Return k_BT / (1 − k Δt/η): the stationary variance of the scheme times 2k."""
         rates = torch.tensor([2 * self.stiffness / self.friction])

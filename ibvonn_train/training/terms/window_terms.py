@@ -34,7 +34,7 @@ def rollout_term(context: TermContext, block: Block, alpha: Tensor) -> Tensor:
     error = alpha.new_zeros(())
     # Where every step of the scheme is stored the scheme itself is affordable, and exact.
     steps = stage.substeps if max(block.strides, default=1) > 1 else 0
-    results = rollouts(context.law, block, alpha, context.physics, implicit_steps=steps)
+    results = rollouts(context.law, block, alpha, implicit_steps=steps)
     for result in results.values():
         error = error + stage.internal_weight * (result.internal - alpha).square().mean()
         error = error + losses.normalised_square(result.stress, block.stress, scales.stress_scale)
