@@ -24,7 +24,7 @@ from ..kinematics import Kinematics
 from ..kinematics.evaluation import strains_of_law
 from ..model.exported_model import ExportedModel
 from ..model.microstates import equilibrium_state
-from ..model.point_reports import RangeReport
+from ..model.point_reports import RangeReport, check_states
 from .argument_checks import check_law, mesh_of, require_one_model, time_step
 from .eigenstrain import Eigenstrain
 from .element_rank import warn_of_poor_rule
@@ -277,10 +277,12 @@ class InternalVariableLaw:
                 microstates :func:`ibvonn_fem.model.microstates.encode` gives them.
 
         Raises:
-            ValueError: If the shape does not fit or a value is not finite.
+            ValueError: If the shape does not fit, a value is not finite or a fraction is outside
+                its bounds.
         """
         with on_all_ranks(self.comm):
             internal = checked_statev(self.name, statev, self._state.shape)
+            check_states(internal.reshape(-1, self.model.internal_size), self.model.manifest)
         self._state.start_from(internal)
         self.update(0.0)
         self.commit()

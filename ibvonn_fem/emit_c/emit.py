@@ -23,8 +23,9 @@ from ..files.plain_files import write_file
 from ..kernels.base import FloatArray
 from ..kernels.compiler import SOURCES
 from ..kernels.packing import PackedLaw, pack
-from ..model.mandel import measure_of, misplaced
-from ..model.manifest import FORMAT, Manifest, read_manifest
+from ..model.exported_model import C_FAMILY
+from ..model.mandel import not_mandel
+from ..model.manifest import Manifest, read_manifest
 
 logger = logging.getLogger(__name__)
 
@@ -57,9 +58,9 @@ def emit_c(
     """
     manifest = read_manifest(model)
     manifest.verify_files()
-    if manifest.family != "convex_potentials":
+    if manifest.family != C_FAMILY:
         raise ExportedModelError(
-            f"{manifest.directory}: only models of family 'convex_potentials' can be written in C; "
+            f"{manifest.directory}: only models of family '{C_FAMILY}' can be written in C; "
             f"this one is of family '{manifest.family}'. Use its constitutive.onnx."
         )
     law = pack(manifest.read_arrays("parameters.npz"), f"{manifest.directory}/parameters.npz")
@@ -129,7 +130,7 @@ class _Emission:
         """Why the law cannot be a solid of other codes; empty if it can."""
         if self.law.strain_size not in SOLID_STRAINS:
             return f"they need a law of 1, 4 or 6 strains, and this one has {self.law.strain_size}"
-        wrong = misplaced(self.manifest.strain_components, measure_of(self.manifest))
+        wrong = not_mandel(self.manifest)
         return f"they need strains in Mandel order, and {wrong}" if wrong else ""
 
     @property
@@ -160,7 +161,7 @@ class _Emission:
             "STRAINS": str(self.law.strain_size),
             "INTERNALS": str(self.law.internal_size),
             "HASH": self.hash,
-            "FORMAT": str(FORMAT),
+            "FORMAT": str(m.raw["format"]),
             **more,
         }
         return re.sub(r"@([A-Z]+)@", lambda match: values[match.group(1)], text)
@@ -197,7 +198,7 @@ class _Emission:
             + "\n   ".join(textwrap.wrap(about, 92))
             + f"""
 
-   parameters.npz sha256 {self.hash}, format {FORMAT}, licence {_ascii(m.raw["licence"])}.
+   parameters.npz sha256 {self.hash}, format {m.raw["format"]}, licence {_ascii(m.raw["licence"])}.
    Written by `ibvonn-fem emit-c`. One C99 file, nothing but libm:
 
        cc -O3 -march=native -fno-math-errno -fno-trapping-math -c constitutive.c

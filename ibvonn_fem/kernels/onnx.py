@@ -72,6 +72,12 @@ class Graph:
 
     def require(self, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> None:
         """Raise unless the graph has exactly these inputs and at least these outputs."""
+        further = [name for name in self.inputs if name not in inputs]
+        if further:
+            raise ExportedModelError(
+                f"{self.name}: takes the further inputs {', '.join(further)}, which this version "
+                "of ibvonn_fem cannot give it. Update it, or export the law without them."
+            )
         if set(self.inputs) != set(inputs) or not set(outputs) <= set(self.outputs):
             raise ExportedModelError(
                 f"{self.name}: must map {', '.join(inputs)} to {', '.join(outputs)}; it maps "

@@ -9,7 +9,7 @@ import numpy as np
 import ufl
 
 from ..kernels.base import FloatArray, LocalUpdate
-from ..model.mandel import ORDERS, measure_of, misplaced
+from ..model.mandel import ORDERS, not_mandel
 from ..model.manifest import Manifest
 from .green_lagrange import GreenLagrange
 from .interface import Kinematics
@@ -77,12 +77,12 @@ class Solid(Kinematics):
                 f"({', '.join(manifest.strain_components)}). Laws with one strain go into "
                 "Microsphere or Microcircle, others into FullStrain."
             )
-        wrong = misplaced(manifest.strain_components, measure_of(manifest))
+        wrong = not_mandel(manifest)
         if wrong:
             raise ValueError(
                 f"{type(self).__name__}: needs strains in Mandel order "
                 f"({', '.join(ORDERS[expected])}, factor √2 on shear); of {manifest.name}, {wrong}"
-                ". Export the law with its strains in this order."
+                ". Export the law with its strains in this order, and say so (strain_order)."
             )
 
     def measure(self, u: Any) -> Any:

@@ -1,8 +1,9 @@
 """Checks of ``ibvonn-fem check``: files and reference values, tangent and dissipation.
 
 Files and reference values show that a directory is unaltered and that a kernel gives the numbers of
-the training side; the other checks are properties of every law of this kind: a consistent,
-symmetric tangent and a dissipation that is never negative.
+the training side; the other checks are properties of every law of this kind: a consistent tangent,
+symmetric but for populations of three states or more, fractions within their bounds, and a
+dissipation that is never negative.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ExportedModelError, KernelUnavailableError
+from ..files.state_bounds import missing, within_bounds
 from ..kernels.base import FloatArray, Kernel
 from ..kernels.onnx import Graph
 from .exported_model import KernelName, load_kernel
@@ -79,8 +81,8 @@ def check_model(
         Check(
             "manifest",
             passed=True,
-            detail=f"{manifest.name}: format 1, schema holds, {manifest.strain_size} strain, "
-            f"{manifest.internal_size} internal",
+            detail=f"{manifest.name}: format {manifest.raw['format']}, schema holds, "
+            f"{manifest.strain_size} strain, {manifest.internal_size} internal",
         )
     )
     checks.append(_guard("files", lambda: _check_files(manifest)))
@@ -159,6 +161,7 @@ def sample_steps(manifest: Manifest) -> tuple[FloatArray, FloatArray, FloatArray
         return low + (high - low) * generator.random((SAMPLES, len(box)))
 
     strain_old, statev = inside(envelope.strain), inside(envelope.statev)
+    statev = within_bounds(manifest.variables, statev)
     strain = strain_old + 0.1 * (inside(envelope.strain) - strain_old)
     longest = envelope.time_step[1] if envelope.time_step[1] > 0.0 else 1.0
     dt = longest * 10.0 ** generator.uniform(-2.0, 2.0, SAMPLES)
@@ -201,11 +204,11 @@ def _check_properties(
             detail="against fourth-order differences of the stress",
         )
     )
-    asymmetry = np.abs(update.tangent - update.tangent.swapaxes(1, 2))[converged]
-    value = float(np.max(asymmetry)) / largest
-    checks.append(
-        Check(f"{label}: symmetric tangent", value <= SYMMETRY_TOLERANCE, value, SYMMETRY_TOLERANCE)
-    )
+    if manifest.symmetric:
+        asymmetry = np.abs(update.tangent - update.tangent.swapaxes(1, 2))[converged]
+        value, bound = float(np.max(asymmetry)) / largest, SYMMETRY_TOLERANCE
+        checks.append(Check(f"{label}: symmetric tangent", value <= bound, value, bound))
+    checks += _check_bounds(label, manifest, update.statev_new[converged])
     dissipation = update.dissipation[converged]
     scale = max(float(np.max(np.abs(update.energy[converged]))), np.finfo(np.float64).tiny)
     value = max(0.0, -float(np.min(dissipation))) / scale
@@ -219,6 +222,15 @@ def _check_properties(
         )
     )
     return checks
+
+
+def _check_bounds(label: str, manifest: Manifest, statev: FloatArray) -> list[Check]:
+    """Whether fractions stay fractions; nothing where the law has none."""
+    if not np.isfinite(manifest.bounds).any():
+        return []
+    value, bound = float(np.max(missing(manifest.variables, statev), initial=0.0)), 1e-14
+    detail = "largest negative fraction of a population"
+    return [Check(f"{label}: bounds", value <= bound, value, bound, detail)]
 
 
 def _tangent_by_differences(

@@ -21,6 +21,7 @@ from .point_reports import (
     RangeReport,
     check_inputs,
     check_points,
+    check_states,
     find_excursions,
     find_failures,
     watch_time,
@@ -126,7 +127,7 @@ class ExportedModel:
             The converged update of every point.
 
         Raises:
-            ValueError: If a shape does not fit, an input is not finite, or Δt < 0.
+            ValueError: If a shape does not fit, an input is not finite or no state, or Δt < 0.
             LocalSolveError: If a point did not converge.
             EnvelopeError: If a point is outside the training range and ``strict_range`` is set
                 (else an :class:`EnvelopeWarning` is issued).
@@ -153,10 +154,11 @@ class ExportedModel:
             statev: α, shape ``(n, n_α)``.
 
         Raises:
-            ValueError: If a shape does not fit or an input is not finite.
+            ValueError: If a shape does not fit, an input is not finite, or a fraction is outside
+                its bounds.
         """
         checked = check_points(strain, "strain", self.strain_size)
-        state = check_points(statev, "statev", self.internal_size, len(checked))
+        state = check_states(statev, self.manifest, len(checked))
         return self.kernel.rates(checked, state)
 
     def report_range(self, report: RangeReport, comm: Any = None) -> None:
@@ -189,7 +191,7 @@ def load_model(
     """Load an exported law. Runs no code from the directory.
 
     Args:
-        directory: An exported model in format 1.
+        directory: An exported model in format 2, or 1.
         kernel: ``"c"`` (compiled once per machine, fastest), ``"onnx"`` (onnxruntime, runs every
             model), or ``"auto"``: C where a compiler is found and the model allows it, else ONNX.
         strict_range: Refuse points outside the range of the training data instead of warning.

@@ -1,25 +1,28 @@
-"""Order and kind of strain components, as far as their names show them."""
+"""Order and kind of strain components: what the manifest declares, and what its names show."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
+from ..files.former_format import MANDEL, axes_of, names_engineering_strain
 from .manifest import Manifest
 
-ORDER = ("xx", "yy", "zz", "xy", "xz", "yz")
-"""Mandel components of a strain in space, with factor √2 on shear."""
-
-ORDERS = {6: ORDER, 4: ORDER[:4], 3: ("xx", "yy", "xy")}
+ORDERS = MANDEL
 """Components by their number: space, plane strain, the plane."""
 
-_AXES = re.compile(r"(?:^|[^A-Za-z0-9])([xyzXYZ]{2}|[123]{2})$")
-_ENGINEERING = re.compile(r"gamma|γ|engineering", re.IGNORECASE)
 
+def not_mandel(manifest: Manifest) -> str:
+    """Why a law's strain is not one in Mandel order, in words; empty if it is.
 
-def measure_of(manifest: Manifest) -> str:
-    """The manifest's description of the strain; empty where there is none."""
-    return str(manifest.raw.get("strain", {}).get("measure", ""))
+    Manifests of format 1 do not declare an order: of them, names without axes (``strain_0``) are
+    taken for Mandel's.
+    """
+    strain = manifest.raw.get("strain", {})
+    wrong = misplaced(manifest.strain_components, str(strain.get("measure", "")))
+    declared = manifest.raw.get("format", 1) > 1 and manifest.strain_size in ORDERS
+    if not wrong and declared and manifest.strain_order != "mandel":
+        return f"its manifest declares the order {manifest.strain_order!r} of its strains"
+    return wrong
 
 
 def misplaced(names: Sequence[str], measure: str = "") -> str:
@@ -38,12 +41,10 @@ def misplaced(names: Sequence[str], measure: str = "") -> str:
     if expected is None:
         return ""
     for position, name in enumerate(names):
-        match = _AXES.search(name)
-        axes = "" if match is None else match[1].lower().translate(str.maketrans("123", "xyz"))
-        if axes and "".join(sorted(axes)) != expected[position]:
+        if axes_of(name) not in ("", expected[position]):
             return f"component {position} must be {expected[position]} and is {name}"
-        if _ENGINEERING.search(name):
+        if names_engineering_strain(name):
             return f"{name} names an engineering shear strain"
-    if _ENGINEERING.search(measure):
+    if names_engineering_strain(measure):
         return f"its strain is described as {measure!r}"
     return ""

@@ -19,6 +19,7 @@ from ..files.model_directory import (
     require_consistent,
     require_unaltered,
 )
+from ..files.state_bounds import Variables, bounds_of
 from ..kernels.base import FloatArray
 from ..warning import warn
 
@@ -39,9 +40,9 @@ class InitialState:
 
     Attributes:
         strain: ε₀, shape ``(n_ε,)``.
-        statev: α₀, shape ``(n_α,)``; zero in format 1.
+        statev: α₀, shape ``(n_α,)``; zero in exports.
         stress: σ₀, shape ``(n_ε,)``.
-        energy: f(ε₀, α₀); zero in format 1.
+        energy: f(ε₀, α₀); zero in exports.
     """
 
     strain: FloatArray
@@ -52,13 +53,13 @@ class InitialState:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Contents of ``manifest.json`` (format 1) of one exported directory.
+    """Contents of ``manifest.json`` of one exported directory.
 
     Attributes:
         directory: The exported directory.
         name: Name of the model.
         description: One or two sentences.
-        family: ``"convex_potentials"`` (any kernel) or ``"graph"`` (ONNX only).
+        family: ``"convex_potentials"`` (any kernel), ``"populations"`` or ``"graph"`` (ONNX only).
         strain_components: Names of the strain components, in array order.
         stress_components: Names of the stress components, in array order.
         internal_components: Names of the internal variables, in array order.
@@ -97,6 +98,29 @@ class Manifest:
     def internal_size(self) -> int:
         """Number of internal variables n_α."""
         return len(self.internal_components)
+
+    @property
+    def variables(self) -> Variables:
+        """Populations and means that the internal variables are; nothing in laws made in Python."""
+        listed: Variables = self.raw.get("internal", {}).get("variables", ())
+        return listed
+
+    @property
+    def bounds(self) -> FloatArray:
+        """Lowest and highest value of every internal variable, ``(n_α, 2)``; infinite for means."""
+        if not self.variables:
+            return np.tile([-np.inf, np.inf], (self.internal_size, 1))
+        return bounds_of(self.variables)
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether the tangent is symmetric: not where a population has more than two states."""
+        return all(variable.get("states", 2) == 2 for variable in self.variables)
+
+    @property
+    def strain_order(self) -> str:
+        """Order of the strain components: "scalar", "mandel" or "other"."""
+        return str(self.raw.get("strain", {}).get("order", "other"))
 
     def read(self, name: str, *, verify: bool = True) -> bytes:
         """Read one listed file, checking its sha256 on the very bytes that are returned.

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import LocalSolveError
+from ..files.state_bounds import ROUND_OFF, missing
 from ..kernels.base import LONGEST_STEP, FloatArray, LocalUpdate
 from .manifest import Manifest
 
@@ -229,12 +230,13 @@ def check_inputs(
         manifest: Gives n_ε and n_α.
 
     Raises:
-        ValueError: If a shape does not fit, a value is not finite, or Δt is not in [0, 1e100].
+        ValueError: If a shape does not fit, a value is not finite, a fraction is outside its
+            bounds, or Δt is not in [0, 1e100].
     """
     checked = check_points(strain, "strain", manifest.strain_size)
     n_points = len(checked)
     old = check_points(strain_old, "strain_old", manifest.strain_size, n_points)
-    state = check_points(statev, "statev", manifest.internal_size, n_points)
+    state = check_states(statev, manifest, n_points)
     increment = np.asarray(dt, dtype=np.float64)
     if increment.ndim > 1 or (increment.ndim == 1 and len(increment) != n_points):
         raise ValueError(
@@ -248,6 +250,27 @@ def check_inputs(
             "strain use microstates.equilibrium_state."
         )
     return checked, old, state, increment
+
+
+def check_states(values: object, manifest: Manifest, n_points: int | None = None) -> FloatArray:
+    """Turn ``values`` into internal variables, shape ``(n_points, n_α)``, within their bounds.
+
+    Raises:
+        ValueError: If a shape does not fit, a value is not finite, or a fraction of a population is
+            negative by more than round-off.
+    """
+    state = check_points(values, "statev", manifest.internal_size, n_points)
+    beyond = missing(manifest.variables, state)
+    if np.max(beyond, initial=0.0) > ROUND_OFF:
+        point = int(np.argmax(beyond))
+        names = ", ".join(manifest.internal_components)
+        low, high = manifest.bounds.T.tolist()
+        raise ValueError(
+            f"update: statev ({names}) must leave every fraction between 0 and 1, so be from {low} "
+            f"to {high} with fractions of one population that add up to 1 at most; found "
+            f"{state[point].tolist()} at point {point}."
+        )
+    return state
 
 
 def check_points(values: object, name: str, size: int, n_points: int | None = None) -> FloatArray:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import ExportedModelError
+from ..files.state_bounds import within_bounds
 from ..kernels.base import FloatArray, Kernel
 from ..kernels.onnx import CONSTITUTIVE_INPUTS, CONSTITUTIVE_OUTPUTS, RATES_OUTPUTS
 from .manifest import Manifest
@@ -199,7 +200,7 @@ def typical_states(manifest: Manifest, count: int = 64) -> tuple[FloatArray, Flo
     boxes = (manifest.envelope.strain, manifest.envelope.statev)
     drawn = (box[:, 0] + np.ptp(box, axis=1) * generator.random((count, len(box))) for box in boxes)
     strain, statev = drawn
-    return strain, statev
+    return strain, within_bounds(manifest.variables, statev)
 
 
 def require_equilibrium(kernel: Kernel, manifest: Manifest) -> None:

@@ -9,10 +9,8 @@ import argparse
 import math
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -183,8 +181,6 @@ def _export_kramers(
         strain_range=strain_range,
     )
     open_fraction = -float(law.envelope[1, 0])
-    # Where all springs are open, p passes 1 by less than this: the entropy goes on as a parabola.
-    law = replace(law, envelope=law.envelope + np.array([[0.0, 0.0], [-1e-6, 1e-6]]))
     about = Description(
         name=name,
         text=text,

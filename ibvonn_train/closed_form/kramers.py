@@ -9,7 +9,9 @@ so the stress k v is the mean spring force whatever p is; the kinetics are
 
     ṗ = k₁₂ (1−p) − k₂₁ p = ∂φ/∂g,   φ(g) = (4 k_BT κ / L0) [cosh(L0 g / 2 k_BT) − 1],
 
-κ = √(k₁₂ k₂₁ p (1−p)) at the frozen state: convex in g and far from quadratic. With the distances
+κ = √(k₁₂ k₂₁ p (1−p)): convex in g and far from quadratic. In a time step the host freezes
+√(k₁₂ k₂₁), as :mod:`ibvonn_train.export.graphs.population_update` does, and not √(p (1−p)), with
+which a nearly empty well would fill late. With the distances
 z₁, z₂ of the two minima from the crossing in thermal units under the mean force,
 
     k₁₂ = (k/γ) λ(z₁) min(1, z₂/(z₁+z₂)) for k₁₂ ≥ k₂₁,   k₁₂/k₂₁ = exp((z₂²−z₁²)/2),
@@ -34,12 +36,12 @@ from scipy.special import pbdv
 from torch import Tensor, nn
 
 from ..export.constitutive_law import ConstitutiveLaw
-from ..export.parameters import FloatArray
+from ..export.graphs.populations import Populations
+from ..export.potential_parameters import FloatArray
 from ..simulation.systems.bistable_spring import TwoWellSpring
 
-GUARD = 1e-8
-"""Entropy is continued as a parabola for p nearer to 0 or 1: every trial state has an energy, and
-Newton's method does not creep towards a logarithmic pole."""
+LEAST_FRACTION = 1e-8
+"""Open fraction of a reference state must be this far from 0 and 1."""
 
 HIGHEST_BARRIER = 6.0
 """Largest z for which the root of the parabolic cylinder function is found to 1e-7."""
@@ -104,15 +106,15 @@ def rate_table(half_distance: float, largest: float) -> tuple[FloatArray, FloatA
     return points[:-1], np.asarray(coefficients, dtype=np.float64)
 
 
-class TwoStateEnergy(nn.Module):
-    """f(ε, p) of the reference model, shifted to f = 0 at the reference state.
+class SpringEnergy(nn.Module):
+    """F(ε, p) = [k v²/2 + D p]/L0 + constant: f of the reference model without its entropy.
 
     Args:
         spring: The spring.
         reference_length: L0.
-        thermal_energy: k_BT.
         strain: ε at the reference state.
         open_fraction: p at the reference state.
+        energy: F at the reference state.
     """
 
     def __init__(
@@ -120,90 +122,82 @@ class TwoStateEnergy(nn.Module):
         spring: TwoWellSpring,
         *,
         reference_length: float,
-        thermal_energy: float,
         strain: float,
         open_fraction: float,
+        energy: float,
     ) -> None:
         super().__init__()
         self.k, self.u_h, self.offset = spring.stiffness, spring.well_distance, spring.offset
-        self.length, self.thermal_energy = reference_length, thermal_energy
-        self.strain, self.open_fraction = strain, open_fraction
+        self.length, self.strain, self.open_fraction = reference_length, strain, open_fraction
         self.constant = 0.0
         zero = torch.zeros(1, 1, dtype=torch.float64)
-        self.constant = -float(self.value(zero, zero))
+        self.constant = energy - float(self.value(zero, zero))
+
+    def elongation(self, strain: Tensor, internal: Tensor) -> Tensor:
+        """Return v = L0 ε − u_h p, by which both wells are pulled out."""
+        p = internal + self.open_fraction
+        return self.length * (strain + self.strain) - self.u_h * p
 
     def value(self, strain: Tensor, internal: Tensor) -> Tensor:
-        """Return f, ``(n, 1)``."""
-        return self._terms(strain, internal)[0]
+        """Return F, ``(n, 1)``."""
+        v, p = self.elongation(strain, internal), internal + self.open_fraction
+        return (0.5 * self.k * v * v + self.offset * p) / self.length + self.constant
 
     def gradient(self, strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor]:
-        """Return f and ∂f/∂(ε, p)."""
-        value, stress, force, _ = self._terms(strain, internal)
-        return value, torch.cat([stress, force], 1)
+        """Return F and ∂F/∂(ε, p)."""
+        stress = self.k * self.elongation(strain, internal)
+        force = (self.offset - self.u_h * stress) / self.length
+        return self.value(strain, internal), torch.cat([stress, force], 1)
 
     def internal(self, strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return f, ∂f/∂p and ∂²f/∂p²."""
-        value, _, force, stiffness = self._terms(strain, internal)
-        return value, force, stiffness.unsqueeze(2)
+        """Return F, ∂F/∂p and ∂²F/∂p²."""
+        value, gradient = self.gradient(strain, internal)
+        bend = torch.full_like(value, self.k * self.u_h * self.u_h / self.length)
+        return value, gradient[:, 1:], bend.unsqueeze(2)
 
     def derivatives(self, strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return f, ∂f/∂(ε, p) and the second derivative."""
-        value, stress, force, stiffness = self._terms(strain, internal)
-        elastic = torch.full_like(value, self.k * self.length)
+        """Return F, ∂F/∂(ε, p) and the second derivative."""
+        value, gradient = self.gradient(strain, internal)
         mixed = torch.full_like(value, -self.k * self.u_h)
-        rows = torch.cat([elastic, mixed, mixed, stiffness], 1).reshape(-1, 2, 2)
-        return value, torch.cat([stress, force], 1), rows
-
-    def _terms(self, strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        p = internal + self.open_fraction
-        v = self.length * (strain + self.strain) - self.u_h * p
-        inside = inner(p)
-        rest = p - inside
-        logarithm, complement = torch.log(inside), torch.log(1.0 - inside)
-        bend = 1.0 / (inside * (1.0 - inside))
-        entropy = inside * logarithm + (1.0 - inside) * complement
-        tilt = logarithm - complement
-        entropy = entropy + rest * (tilt + 0.5 * bend * rest)
-        energy = 0.5 * self.k * v * v + self.offset * p + self.thermal_energy * entropy
-        force = self.offset - self.k * self.u_h * v + self.thermal_energy * (tilt + bend * rest)
-        stiffness = self.k * self.u_h * self.u_h + self.thermal_energy * bend
-        value = energy / self.length + self.constant
-        return value, self.k * v, force / self.length, stiffness / self.length
+        elastic = torch.full_like(value, self.k * self.length)
+        bend = torch.full_like(value, self.k * self.u_h * self.u_h / self.length)
+        rows = torch.cat([elastic, mixed, mixed, bend], 1).reshape(-1, 2, 2)
+        return value, gradient, rows
 
 
-class KramersDissipation(nn.Module):
-    """φ(g; ε_n, p_n) of the reference model.
+class KramersRates(nn.Module):
+    """ln √(k₁₂k₂₁) of the reference model at the mean force of a state.
 
     Args:
-        energy: Gives spring, temperature and reference state.
+        energy: Gives spring and reference state.
         crossing: u_c.
         friction: γ, the drag on one spring's elongation.
+        thermal_energy: k_BT of one spring.
     """
 
     left: Tensor
     coefficients: Tensor
 
-    def __init__(self, energy: TwoStateEnergy, *, crossing: float, friction: float) -> None:
+    def __init__(
+        self, energy: SpringEnergy, *, crossing: float, friction: float, thermal_energy: float
+    ) -> None:
         super().__init__()
         self.energy, self.crossing = energy, crossing
-        self.rate = energy.k / friction
-        self.inverse_width = math.sqrt(energy.k / energy.thermal_energy)
-        self.scale = energy.length / (2.0 * energy.thermal_energy)
+        self.relaxation = energy.k / friction
+        self.inverse_width = math.sqrt(energy.k / thermal_energy)
         z0 = 0.5 * energy.u_h * self.inverse_width
         self.last = LAST * z0
         left, coefficients = rate_table(z0, self.last)
         self.register_buffer("left", torch.tensor(left[None, :]))
         self.register_buffer("coefficients", torch.tensor(coefficients))
 
-    def prepare(self, strain_old: Tensor, internal_old: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ln √(k₁₂k₂₁) and √(p(1−p)) of the frozen state, each ``(n, 1)``."""
-        p = internal_old + self.energy.open_fraction
-        v = self.energy.length * (strain_old + self.energy.strain) - self.energy.u_h * p
+    def log_rates(self, strain: Tensor, internal: Tensor, drive: Tensor) -> Tensor:  # noqa: ARG002
+        """Return ln √(k₁₂k₂₁), ``(n, 1)``."""
+        v = self.energy.elongation(strain, internal)
         delta = (0.5 * self.energy.u_h - self.crossing + v) * self.inverse_width
-        inside = inner(p)
-        return self.log_rate(torch.abs(delta)), torch.sqrt(inside * (1.0 - inside))
+        return self.tabulated(torch.abs(delta))
 
-    def log_rate(self, delta: Tensor) -> Tensor:
+    def tabulated(self, delta: Tensor) -> Tensor:
         """Evaluate ln √(k₁₂k₂₁) at δ ≥ 0, shape ``(n, 1)``, from the table."""
         within = torch.minimum(delta, torch.full_like(delta, self.last))
         reached = torch.where(within >= self.left, torch.ones_like(self.left), 0.0)
@@ -214,28 +208,7 @@ class KramersDissipation(nn.Module):
         )
         slope = c1 + t * (2.0 * c2 + 3.0 * t * c3)
         value = c0 + t * (c1 + t * (c2 + t * c3)) + slope * (delta - within)
-        return math.log(self.rate) + value
-
-    def derivatives(
-        self, force: Tensor, log_rate: Tensor, spread: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return φ, ∂φ/∂g and ∂²φ/∂g² at g = ``force``."""
-        y = self.scale * force
-        # exp(ln κ ± y) overflows later than κ cosh y, whose factors may both be extreme.
-        forward, backward = torch.exp(log_rate + y), torch.exp(log_rate - y)
-        value = spread * (forward + backward - 2.0 * torch.exp(log_rate)) / self.scale
-        curvature = spread * (forward + backward) * self.scale
-        return value, spread * (forward - backward), curvature.unsqueeze(2)
-
-    def magnitude(self, force: Tensor, log_rate: Tensor, spread: Tensor) -> Tensor:  # noqa: ARG002
-        """Bound the terms that cancel in φ where g is small, ``(n, 1)``."""
-        return 4.0 * spread * torch.exp(log_rate) / self.scale
-
-
-def inner(p: Tensor) -> Tensor:
-    """Clip p to [GUARD, 1 − GUARD]."""
-    low = torch.maximum(p, torch.full_like(p, GUARD))
-    return torch.minimum(low, torch.full_like(p, 1.0 - GUARD))
+        return math.log(self.relaxation) + value
 
 
 def equilibrium_fraction(
@@ -248,13 +221,13 @@ def equilibrium_fraction(
         drive = (spring.stiffness * spring.well_distance * v - spring.offset) / thermal_energy
         return math.log(p / (1.0 - p)) - drive
 
-    if not imbalance(GUARD) < 0.0 < imbalance(1.0 - GUARD):
+    if not imbalance(LEAST_FRACTION) < 0.0 < imbalance(1.0 - LEAST_FRACTION):
         raise ValueError(
-            f"equilibrium_fraction: at strain {strain} all springs are in one well to {GUARD:.0e}; "
-            "choose a reference strain between the two wells."
+            f"equilibrium_fraction: at strain {strain} all springs are in one well to "
+            f"{LEAST_FRACTION:.0e}; choose a reference strain between the two wells."
         )
     # The logarithm grows with p, the drive falls.
-    return float(brentq(imbalance, GUARD, 1.0 - GUARD, xtol=1e-15, rtol=1e-14))
+    return float(brentq(imbalance, LEAST_FRACTION, 1.0 - LEAST_FRACTION, xtol=1e-15, rtol=1e-14))
 
 
 def kramers_law(
@@ -282,16 +255,22 @@ def kramers_law(
         reference_length=reference_length,
         thermal_energy=thermal_energy,
     )
-    energy = TwoStateEnergy(
+    populations = Populations([[0, 2]], np.array([p0]), thermal_energy / reference_length)
+    entropy, _ = populations.mixing(populations.rest)
+    energy = SpringEnergy(
         spring,
         reference_length=reference_length,
-        thermal_energy=thermal_energy,
         strain=reference_strain,
         open_fraction=p0,
+        energy=-float(entropy),
     )
-    return ConstitutiveLaw(
-        energy=energy,
-        dissipation=KramersDissipation(energy, crossing=spring.crossing, friction=friction),
+    rates = KramersRates(
+        energy, crossing=spring.crossing, friction=friction, thermal_energy=thermal_energy
+    )
+    return ConstitutiveLaw.with_populations(
+        populations,
+        energy,
+        rates,
         strain_size=1,
         internal_scale=np.array([1.0]),
         envelope=np.array([strain_range, (-p0, 1.0 - p0)]),

@@ -175,13 +175,17 @@ def _take_defaults(data: TrajectoryEnsemble) -> None:
     size = data.strain.shape[-1] if data.strain.ndim else 0
     classes = len(data.classes)
     length = data.parameters.get("reference_length", 1.0)
+    volume = data.parameters.get("reference_volume", length)
+    if data.reference_volume not in (0.0, volume):  # laws are exported with the parameters
+        extended = {"reference_volume": data.reference_volume, **data.parameters}
+        object.__setattr__(data, "parameters", extended)
     measure = "elongation over the reference length" if size == 1 else "small strain"
     defaults = {
         "strain_names": component_names("strain", size),
         "stress_names": component_names("stress", size),
         "strain_measure": measure,
         "symmetry": (ClassSymmetry.identity(classes, size),),
-        "reference_volume": length if isinstance(length, int | float) else 1.0,
+        "reference_volume": volume if isinstance(volume, int | float) else 1.0,
     }
     if not data.strain_basis.size:
         object.__setattr__(data, "strain_basis", default_basis(classes, size))

@@ -22,6 +22,7 @@ PARAMETER_KEYS = (
     "thermal_energy",
     "effective_thermal_energy",
     "reference_length",
+    "reference_volume",
     "well_distance",
     "offset",
     "crossing",
@@ -30,7 +31,7 @@ PARAMETER_KEYS = (
     "preparation",
 )
 """Parameters with a meaning here; others are kept, unless they look like one of these misspelt."""
-_POSITIVE = ("friction", "stiffness", "reference_length", "well_distance")
+_POSITIVE = ("friction", "stiffness", "reference_length", "reference_volume", "well_distance")
 _NOT_NEGATIVE = ("thermal_energy", "effective_thermal_energy")
 
 
@@ -130,6 +131,12 @@ def _check_attributes(data: EnsembleFields) -> None:
         if not (value > 0 and math.isfinite(value)):
             raise ValueError(f"{name} must be positive; found {value}.")
     _check_parameters(data.parameters)
+    recorded = data.parameters.get("reference_volume", data.reference_volume)
+    if not math.isclose(recorded, data.reference_volume, rel_tol=1e-9):
+        raise ValueError(
+            f"reference_volume must be that of the parameters, {recorded:g}; found "
+            f"{data.reference_volume:g}."
+        )
 
 
 def _check_parameters(parameters: dict[str, Any]) -> None:

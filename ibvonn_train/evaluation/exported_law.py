@@ -17,7 +17,6 @@ import torch
 from ..export import manifest as manifests
 from ..export.constitutive_law import ConstitutiveLaw
 from ..export.from_training import export_trained
-from ..export.parameters import LawParameters
 from ..export.runtimes.onnx_session import session
 from ..files.model_directory import read_arrays, read_listed
 from ..law.free_energy import MicroscopicEnergy
@@ -40,7 +39,7 @@ class ExportedLaw:
     what crosses to the finite-element side.
 
     Args:
-        directory: An exported model of format 1.
+        directory: An exported model of format 2.
         energy: e(x, ε) per unit reference length of a system that is not known here.
         training_normalisation: Of α over the training set; a directory does not know it.
 
@@ -121,7 +120,7 @@ class ExportedLaw:
         if "parameters.npz" not in self.manifest["files"]:
             return None
         arrays = read_arrays(self.directory, self.manifest, "parameters.npz")
-        return ConstitutiveLaw.of(LawParameters.of(arrays))
+        return ConstitutiveLaw.of_arrays(arrays)
 
     @property
     def has_potentials(self) -> bool:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import numpy.typing as npt
 import torch
 
+from .graphs.activated_potentials import ActivatedDissipation, MixedEnergy, PopulationRates
 from .graphs.interfaces import DissipationGraph, EnergyGraph, RatesGraph
-from .graphs.potentials import ConvexEnergy, RidgeDissipation
-from .graphs.update import ConstitutiveUpdate
-from .parameters import FloatArray, LawParameters
+from .graphs.network_potentials import NetworkEnergy, RidgeDissipation
+from .graphs.population_kinetics import LogRates, PopulationKinetics, RateNetwork
+from .graphs.population_update import PopulationUpdate
+from .graphs.populations import Populations
+from .graphs.update import ConstitutiveUpdate, ImplicitUpdate
+from .parameters import LawParameters
+from .population_parameters import PopulationParameters, family_of
+from .potential_parameters import FloatArray, PotentialParameters
 
 
 @dataclass(frozen=True)
@@ -24,6 +33,8 @@ class ConstitutiveLaw:
         envelope: Range of each component of (ε, α) in training, ``(d, 2)``.
         residual_tolerance: A point has converged where its residual is at most this.
         parameters: The arrays of ``parameters.npz``; None for a law that only its graphs describe.
+        kinetics: Rates of a law with populations, in which the logarithms of f cancel; None for a
+            law of means.
     """
 
     energy: EnergyGraph
@@ -32,20 +43,61 @@ class ConstitutiveLaw:
     internal_scale: FloatArray
     envelope: FloatArray
     residual_tolerance: float = 1e-10
-    parameters: LawParameters | None = None
+    parameters: PotentialParameters | None = None
+    kinetics: PopulationKinetics | None = None
 
     @classmethod
-    def of(cls, parameters: LawParameters) -> ConstitutiveLaw:
-        """The law with convex potentials that these parameters describe."""
-        return cls(
-            ConvexEnergy(parameters),
-            RidgeDissipation(parameters),
-            parameters.strain_size,
-            parameters.internal_scale,
-            parameters.envelope,
-            parameters.residual_tolerance,
-            parameters,
-        )
+    def of(cls, parameters: PotentialParameters) -> ConstitutiveLaw:
+        """The law that these parameters describe."""
+        common: dict[str, Any] = {
+            "strain_size": parameters.strain_size,
+            "internal_scale": parameters.internal_scale,
+            "envelope": parameters.envelope,
+            "residual_tolerance": parameters.residual_tolerance,
+            "parameters": parameters,
+        }
+        ridges = RidgeDissipation(parameters) if parameters.mean_size else None
+        if isinstance(parameters, PopulationParameters):
+            populations = Populations(
+                parameters.groups.tolist(), parameters.rest, parameters.thermal_energy
+            )
+            smooth, rates = NetworkEnergy(parameters), RateNetwork(parameters)
+            return cls.with_populations(populations, smooth, rates, ridges, **common)
+        assert ridges is not None  # noqa: S101 (every internal variable is a mean)
+        return cls(NetworkEnergy(parameters), ridges, **common)
+
+    @classmethod
+    def with_populations(
+        cls,
+        populations: Populations,
+        smooth: EnergyGraph,
+        rates: LogRates,
+        ridges: RidgeDissipation | None = None,
+        **others: Any,
+    ) -> ConstitutiveLaw:
+        """The law of populations with a given smooth energy F and ln k'.
+
+        Args:
+            populations: Which components of α are populations, and θ.
+            smooth: F.
+            rates: ln k'.
+            ridges: φ of the means; None where there are none.
+            **others: Sizes, ranges and parameters: further attributes of this class.
+        """
+        kinetics = PopulationKinetics(populations, smooth, rates, ridges)
+        energy, dissipation = MixedEnergy(smooth, populations), ActivatedDissipation(kinetics)
+        return cls(energy, dissipation, kinetics=kinetics, **others)
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> ConstitutiveLaw:
+        """The law that the arrays of a ``parameters.npz`` describe, of either family.
+
+        Raises:
+            ValueError: If an array is missing, or is not as required.
+        """
+        with_populations = family_of(arrays) == PopulationParameters.family
+        kind = PopulationParameters if with_populations else LawParameters
+        return cls.of(kind.of(arrays))
 
     @property
     def internal_size(self) -> int:
@@ -55,21 +107,25 @@ class ConstitutiveLaw:
     @property
     def family(self) -> str:
         """Entry of the manifest: which kernels can run the law."""
-        return "graph" if self.parameters is None else "convex_potentials"
+        return "graph" if self.parameters is None else self.parameters.family
 
-    def update(self) -> ConstitutiveUpdate:
+    def update(self) -> ImplicitUpdate:
         """The implicit update of one step."""
+        ranges: dict[str, Any] = {
+            "strain_size": self.strain_size,
+            "internal_scale": self.internal_scale,
+            "envelope": self.envelope,
+        }
+        if self.kinetics is not None:
+            return PopulationUpdate(self.kinetics, **ranges)
         return ConstitutiveUpdate(
-            self.energy,
-            self.dissipation,
-            strain_size=self.strain_size,
-            internal_scale=self.internal_scale,
-            envelope=self.envelope,
-            residual_tolerance=self.residual_tolerance,
+            self.energy, self.dissipation, residual_tolerance=self.residual_tolerance, **ranges
         )
 
     def rates(self) -> RatesGraph:
-        """The law in continuous time."""
+        """The law in continuous time: (ε, α) → f, σ, g, α̇."""
+        if self.kinetics is not None and isinstance(self.energy, MixedEnergy):
+            return PopulationRates(self.energy, self.kinetics, self.strain_size)
         return RatesGraph(self.energy, self.dissipation, self.strain_size)
 
     def equilibrium(self) -> tuple[FloatArray, float]:

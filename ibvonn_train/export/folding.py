@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from .constitutive_law import ConstitutiveLaw
-from .parameters import FloatArray, LawParameters
+from .parameters import LawParameters
+from .population_parameters import PopulationParameters
+from .potential_parameters import FloatArray, PotentialParameters
+
+Parameters = TypeVar("Parameters", bound=PotentialParameters)
 
 
 def fold_scales(
@@ -91,7 +96,40 @@ def _fold_context(
     return tuple(weights), tuple(biases)
 
 
-def with_zero_energy(law: LawParameters) -> LawParameters:
+def shifted(law: Parameters, shift: npt.ArrayLike) -> Parameters:
+    """Return the law of x − ``shift`` where ``law`` is the law of x: its zero moves to ``shift``.
+
+    Args:
+        law: A law of either family; one of populations may have the fractions themselves in x.
+        shift: ε and α that become zero, shape ``(d,)``.
+    """
+    s0 = np.array(np.broadcast_to(shift, (law.size,)), dtype=np.float64)
+    q = law.energy_quadratic
+    changes: dict[str, Any] = {
+        "energy_constant": law.energy_constant + float(law.energy_linear @ s0 + 0.5 * s0 @ q @ s0),
+        "energy_linear": law.energy_linear + q @ s0,
+        "energy_bias": tuple(
+            bias + skip @ s0 for skip, bias in zip(law.energy_skip, law.energy_bias, strict=True)
+        ),
+        "context_bias": _shifted_bias(law.context_weight, law.context_bias, s0),
+        "envelope": law.envelope - s0[:, None],
+    }
+    if isinstance(law, PopulationParameters):
+        populations = law.entropy_bound().diagonal() > 0.0
+        changes["rest"] = law.rest + np.where(populations, s0[law.strain_size :], 0.0)
+        changes["rate_bias"] = _shifted_bias(law.rate_weight, law.rate_bias, s0)
+    return replace(law, **changes)
+
+
+def _shifted_bias(
+    weights: tuple[FloatArray, ...], biases: tuple[FloatArray, ...], shift: FloatArray
+) -> tuple[FloatArray, ...]:
+    if not weights:
+        return biases
+    return (biases[0] + weights[0][:, : len(shift)] @ shift, *biases[1:])
+
+
+def with_zero_energy(law: Parameters) -> Parameters:
     """Return the law with the constant of f chosen such that f(0, 0) = 0."""
     _, energy = ConstitutiveLaw.of(law).equilibrium()
     return replace(law, energy_constant=law.energy_constant - energy)

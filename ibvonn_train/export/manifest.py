@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from ..files.former_format import ONE_CLASS, as_written, identity, order_of
 from ..files.model_directory import (
     FORMAT,
     MANIFEST,
@@ -30,6 +32,7 @@ from ..files.model_directory import (
     require_unaltered,
 )
 from ..files.plain_files import locked, read_file, require_plain, write_file
+from ..files.state_bounds import means, population
 from .constitutive_law import ConstitutiveLaw
 from .model_card import markdown
 
@@ -56,6 +59,15 @@ class Description:
         strain_measure: What the strain is, in words.
         strain_reference: Strain of the data, in their own measure, that the law calls zero; by
             default zero.
+        strain_order: "mandel" for a symmetric tensor in Mandel order, "other" for anything else;
+            by default as the names of the components show it.
+        classes: Names of the classes of elements.
+        strain_basis: A of every class, e = A ε being the strain that its elements see, ``(C, q,
+            n_ε)``; by default the identity.
+        symmetry: Permutations of the classes, each with the matrix that acts on ε beside it: list
+            of ``classes`` and ``strain``; by default the identity alone.
+        internal_classes: Class of every population and mean, as its place in ``classes``; by
+            default the classes one after the other have equally many.
         stress: Names of the stress components.
         stress_measure: What the stress is, in words.
         internal: Names of the internal variables.
@@ -88,6 +100,11 @@ class Description:
     strain_rate: Sequence[Sequence[float]]
     time_step: Sequence[float]
     strain_reference: Sequence[float] | None = None
+    strain_order: str | None = None
+    classes: Sequence[str] = (ONE_CLASS,)
+    strain_basis: npt.ArrayLike | None = None
+    symmetry: Sequence[dict[str, Any]] | None = None
+    internal_classes: Sequence[int] | None = None
     licence: str = "MIT"
     microscopic: dict[str, Any] | None = None
     certificate: list[dict[str, Any]] | None = None
@@ -134,6 +151,9 @@ def build(law: ConstitutiveLaw, about: Description) -> dict[str, Any]:
             f"Description: strain_reference must have {m} entries, one per component of the law; "
             f"got {list(reference)}."
         )
+    order = order_of(about.strain, about.strain_measure)
+    if about.strain_order is not None and order != "scalar":
+        order = about.strain_order
     stress, energy = law.equilibrium()
     ranges = np.asarray(law.envelope).tolist()
     return {
@@ -142,10 +162,21 @@ def build(law: ConstitutiveLaw, about: Description) -> dict[str, Any]:
         "description": about.text,
         "licence": about.licence,
         "family": law.family,
+        "classes": _classes(about, m),
+        "symmetry": identity(m, len(about.classes))
+        if about.symmetry is None
+        else [
+            {
+                "classes": [int(k) for k in element["classes"]],
+                "strain": np.asarray(element["strain"], dtype=np.float64).tolist(),
+            }
+            for element in about.symmetry
+        ],
         "strain": {
             "kind": about.strain_kind,
             "components": list(about.strain),
             "measure": about.strain_measure,
+            "order": order,
             "reference": [float(value) for value in reference],
         },
         "stress": {"components": list(about.stress), "measure": about.stress_measure},
@@ -153,6 +184,7 @@ def build(law: ConstitutiveLaw, about: Description) -> dict[str, Any]:
             "components": list(about.internal),
             "scale": law.internal_scale.tolist(),
             "meaning": about.internal_meaning,
+            "variables": _variables(law, about),
         },
         "units": dict(about.units),
         "initial_state": {
@@ -181,13 +213,56 @@ def build(law: ConstitutiveLaw, about: Description) -> dict[str, Any]:
     }
 
 
+def _classes(about: Description, size: int) -> list[dict[str, Any]]:
+    if about.strain_basis is None:
+        basis = np.tile(np.eye(size), (len(about.classes), 1, 1))
+    else:
+        basis = np.asarray(about.strain_basis, dtype=np.float64)
+    if basis.ndim != 3 or len(basis) != len(about.classes) or basis.shape[2] != size:
+        raise ValueError(
+            f"Description: strain_basis must have shape ({len(about.classes)}, q, {size}), a "
+            f"matrix for each class; got {basis.shape}."
+        )
+    return [
+        {"name": name, "strain_basis": matrix.tolist()}
+        for name, matrix in zip(about.classes, basis, strict=True)
+    ]
+
+
+def _variables(law: ConstitutiveLaw, about: Description) -> list[dict[str, Any]]:
+    """The internal variables in the order of α: populations as the law has them, and means."""
+    groups = {} if law.kinetics is None else dict(law.kinetics.populations.groups)
+    sizes, at = [], 0
+    while at < law.internal_size:
+        sizes.append(groups.get(at, 2) - 1)
+        at += sizes[-1]
+    classes = about.internal_classes
+    if classes is None:
+        classes = [i * len(about.classes) // len(sizes) for i in range(len(sizes))]
+    if len(classes) != len(sizes):
+        raise ValueError(
+            f"Description: internal_classes must have {len(sizes)} entries, one for each "
+            f"population and mean; got {list(classes)}."
+        )
+    found, at = [], 0
+    for size, number in zip(sizes, classes, strict=True):
+        names, of_class = list(about.internal[at : at + size]), about.classes[number]
+        if at in groups and law.kinetics is not None:
+            rest = -law.kinetics.populations.bounds[at : at + size, 0]
+            found.append(population(names, of_class, rest.tolist()))
+        else:
+            found += means(names, of_class)
+        at += size
+    return found
+
+
 def check(manifest: dict[str, Any]) -> None:
     """Compare a manifest with the schema, and its entries with each other.
 
     Raises:
         ValueError: If something is wrong.
     """
-    problem = problem_of(manifest)
+    problem = problem_of(as_written(manifest))
     if problem is not None:
         raise ValueError(f"manifest: {problem}.")
 
@@ -225,7 +300,8 @@ def write(manifest: dict[str, Any], directory: Path, names: Iterable[str]) -> No
         content = read_file(directory / name)
         digest = hashlib.sha256(content).hexdigest()
         listed[name] = {"sha256": digest, "bytes": len(content)}
-    _replace({**manifest, "files": listed}, directory)
+    others = {key: value for key, value in manifest.items() if key != "files"}
+    _replace({**others, "files": listed}, directory)
 
 
 def add(directory: Path, **entries: Any) -> None:
@@ -251,8 +327,9 @@ def add(directory: Path, **entries: Any) -> None:
 def _replace(document: dict[str, Any], directory: Path) -> None:
     """Write a complete manifest in place of the one that is there, and the model card after it."""
     check(document)
+    shown, document = document, as_written(document)
     for name in (MANIFEST, CARD, RESPONSE):
         require_plain(directory / name)
-    card = markdown(document, RESPONSE if (directory / RESPONSE).is_file() else None)
+    card = markdown(shown, RESPONSE if (directory / RESPONSE).is_file() else None)
     write_file(directory / MANIFEST, text(document))
     write_file(directory / CARD, card)

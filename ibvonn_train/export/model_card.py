@@ -22,7 +22,7 @@ def markdown(manifest: Mapping[str, Any], figure: str | None = None) -> str:
     """Return the card of a model.
 
     Args:
-        manifest: ``manifest.json`` of format 1, with or without its optional entries.
+        manifest: ``manifest.json`` of format 2, with or without its optional entries.
         figure: Name of the figure of the response in the same directory, or None.
 
     Returns:

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..files.state_bounds import Variables, within_bounds
 from .constitutive_law import ConstitutiveLaw
 from .graphs.interfaces import OUTPUTS, RATES_OUTPUTS
-from .parameters import FloatArray
+from .potential_parameters import FloatArray
 
 Arrays = dict[str, FloatArray]
 
@@ -30,6 +31,7 @@ def random_states(
     generator: np.random.Generator,
     *,
     reach: float = 1.0,
+    variables: Variables = (),
 ) -> Arrays:
     """Draw inputs of the update: states uniform in the envelope, every eighth step of zero length.
 
@@ -41,6 +43,7 @@ def random_states(
         n_points: Number of points.
         generator: Source of randomness.
         reach: Half width of the box in units of the envelope's.
+        variables: ``internal.variables`` of the manifest: fractions are kept within their bounds.
     """
     low, high = envelope.T
     middle, half = 0.5 * (low + high), 0.5 * (high - low) * reach
@@ -50,15 +53,16 @@ def random_states(
     shortest, longest = np.log(time_step * np.array([1e-2, 1e2]))
     dt = np.exp(generator.uniform(shortest, longest, size=(n_points, 1)))
     dt[::8] = 0.0
-    return {"strain": strain, "strain_old": old[:, :m], "statev": old[:, m:], "dt": dt}
+    statev = within_bounds(variables, old[:, m:])
+    return {"strain": strain, "strain_old": old[:, :m], "statev": statev, "dt": dt}
 
 
-def law_reference(law: ConstitutiveLaw, time_step: FloatArray) -> Arrays:
+def law_reference(law: ConstitutiveLaw, time_step: FloatArray, variables: Variables = ()) -> Arrays:
     """Values of ``constitutive`` and ``rates`` at 64 points, half of them beyond the envelope."""
     generator = np.random.default_rng(0)
     box = law.envelope, law.strain_size, time_step
-    inside = random_states(*box, 32, generator)
-    outside = random_states(*box, 32, generator, reach=BEYOND)
+    inside = random_states(*box, 32, generator, variables=variables)
+    outside = random_states(*box, 32, generator, reach=BEYOND, variables=variables)
     inputs = {key: np.concatenate([inside[key], outside[key]]) for key in inside}
     steps = evaluate("constitutive", law.update(), inputs, OUTPUTS)
     points = {key: inputs[key] for key in ("strain", "statev")}

@@ -15,6 +15,7 @@ import sys
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import onnx
 
@@ -28,13 +29,14 @@ from .runtimes.onnx_writer import inputs_of
 def stamp(directory: str | Path) -> None:
     """Make graphs and table of files agree with ``manifest.json`` as it stands.
 
-    Sizes and checksums that the manifest lists are not compared with the files, but replaced.
+    Sizes and checksums that the manifest lists are not compared with the files, but replaced. A
+    manifest of an older format becomes one of today's.
 
     Raises:
         ExportedModelError: If the manifest does not follow the schema, or a listed file is missing.
     """
     with changed_directory(directory) as folder:
-        manifest = model_directory.read_document(folder)
+        manifest = _of_today(directory, model_directory.read_document(folder))
         listed = list(manifest["files"])
         metadata = manifests.metadata(
             {k: v for k, v in manifest.items() if k not in model_directory.ADDED_LATER}
@@ -46,6 +48,16 @@ def stamp(directory: str | Path) -> None:
             elif name.endswith(".pt"):
                 write_file(folder / name, _stamped_archive(content, metadata))
         manifests.write(manifest, folder, listed)
+
+
+def _of_today(directory: str | Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Return a manifest in the newest format; what it did not say has been filled in by reading."""
+    if "reference" not in manifest["strain"]:
+        raise ValueError(
+            f"{directory}: its manifest has no strain.reference, which an older export left to the "
+            "encoder. Write it into manifest.json (0 for controlled strain), or export again."
+        )
+    return {**manifest, "format": model_directory.FORMAT}
 
 
 def _stamped_onnx(content: bytes, metadata: dict[str, str]) -> bytes:

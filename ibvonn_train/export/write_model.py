@@ -12,12 +12,13 @@ import numpy as np
 import onnx
 from torch import nn
 
+from ..files.state_bounds import Variables, within_bounds
 from . import manifest as manifests
 from .constitutive_law import ConstitutiveLaw
 from .directory import whole_directory
 from .graphs.interfaces import RATES_OUTPUTS
 from .manifest import Description
-from .parameters import FloatArray, LawParameters
+from .potential_parameters import FloatArray, PotentialParameters
 from .reference_points import Arrays, evaluate, graph_arrays, law_reference, relative_difference
 from .runtimes import torchscript
 from .runtimes.onnx_files import Shape, constitutive_model, module_model, rates_model
@@ -53,18 +54,18 @@ class Graph:
 
 def export_law(
     directory: str | Path,
-    law: ConstitutiveLaw | LawParameters,
+    law: ConstitutiveLaw | PotentialParameters,
     about: Description,
     *,
     encoder: nn.Module | None = None,
     decoder: DecoderGraphs | None = None,
     microstate_size: int = 1,
 ) -> Path:
-    """Write an exported model, format 1, whole or not at all.
+    """Write an exported model, format 2, whole or not at all.
 
     Args:
         directory: Where; an exported model that is there is replaced.
-        law: The law, or the parameters of one with convex potentials.
+        law: The law, or the parameters of one.
         about: The words of the manifest.
         encoder: microstate ``(n_state, n_replica, n_x)`` → statev, or (statev, strain) for averaged
             strain.
@@ -79,10 +80,11 @@ def export_law(
         ValueError: If the description does not fit the law, the law is not at rest at zero strain
             and internal variables, or the written graphs do not give the values of torch.
     """
-    law = ConstitutiveLaw.of(law) if isinstance(law, LawParameters) else law
+    law = ConstitutiveLaw.of(law) if isinstance(law, PotentialParameters) else law
     document = manifests.build(law, about)
     metadata = manifests.metadata(document)
-    reference = law_reference(law, np.asarray(about.time_step, dtype=np.float64))
+    variables = document["internal"]["variables"]
+    reference = law_reference(law, np.asarray(about.time_step, dtype=np.float64), variables)
     _require_rest(law, reference)
     models = {
         "constitutive": constitutive_model(law.update(), metadata),
@@ -91,7 +93,7 @@ def export_law(
     averaged = about.strain_kind == "averaged"
     for name, graph in _microscopic_graphs(law, encoder, decoder, microstate_size, averaged):
         models[name] = module_model(graph.module, name, graph.inputs, graph.outputs, metadata)
-        inputs = _microscopic_inputs(graph, law)
+        inputs = _microscopic_inputs(graph, law, variables)
         reference |= evaluate(name, graph.module, inputs, list(graph.outputs))
     with whole_directory(directory) as folder:
         for name, model in models.items():
@@ -141,13 +143,14 @@ def _microscopic_graphs(
     return graphs
 
 
-def _microscopic_inputs(graph: Graph, law: ConstitutiveLaw) -> Arrays:
+def _microscopic_inputs(graph: Graph, law: ConstitutiveLaw, variables: Variables) -> Arrays:
     """Random states of the envelope, with standard normal microstates and noise."""
     generator = np.random.default_rng(1)
     n_states, sizes = 8, {"nstates": 8, "nreplicas": 32, "nsamples": 32}
     low, high = law.envelope.T
     state = low + (high - low) * generator.uniform(size=(n_states, len(low)))
-    states = {"strain": state[:, : law.strain_size], "statev": state[:, law.strain_size :]}
+    statev = within_bounds(variables, state[:, law.strain_size :])
+    states = {"strain": state[:, : law.strain_size], "statev": statev}
     inputs: dict[str, FloatArray] = {}
     for name, shape in graph.inputs.items():
         size = [sizes[s] if isinstance(s, str) else s for s in shape]

@@ -26,12 +26,14 @@ import jsonschema
 import numpy as np
 import numpy.typing as npt
 
+from . import state_bounds
+from .former_format import as_format_2, as_written, novelties
 from .former_names import with_former_names, with_names_of_today
 from .graph_metadata import metadata_of
 from .parsing import parse_arrays, parse_json
 from .plain_files import read_file
 
-FORMAT = 1
+FORMAT = 2
 """Newest format of an exported directory that this package reads."""
 
 MANIFEST = "manifest.json"
@@ -99,7 +101,19 @@ def read_document(
             f"{directory}/{MANIFEST}: has names of an older export, which are read as those of "
             "today. `python -m ibvonn_train.export.stamp DIRECTORY` writes them anew."
         )
-    return document
+    _require_known_inputs(directory, document)
+    return as_format_2(document)
+
+
+def _require_known_inputs(directory: Path, document: Mapping[str, Any]) -> None:
+    """Refuse a law that takes more than strain, state and time step, such as a temperature."""
+    names = [entry["name"] for entry in document.get("inputs", [])]
+    if names:
+        raise ExportedModelError(
+            f"{directory}/{MANIFEST}: the law takes the further inputs {', '.join(names)}, which "
+            f"this version of {__package__.partition('.')[0]} cannot give it. Update it, or export "
+            "the law without them."
+        )
 
 
 def _parse(directory: Path) -> dict[str, Any]:
@@ -149,7 +163,14 @@ def problem_of(document: dict[str, Any]) -> str | None:
         place = "/".join(str(part) for part in error.absolute_path) or "top level"
         message = error.message if len(error.message) <= 200 else error.message[:197] + "…"
         return f"at {place}: {message}"
-    return next(_problems(document), None)
+    if document["format"] == 1:
+        novelty = next(novelties(document), None)
+        if novelty is not None:
+            return f"format 1 has no {novelty}"
+    problem = next(_problems(document), None)
+    if problem is None and document["format"] > 1:
+        problem = next(state_bounds.problems(document), None)
+    return problem
 
 
 def _problems(document: dict[str, Any]) -> Iterator[str]:
@@ -249,7 +270,7 @@ def read_listed(
 
 def manifest_hash(document: Mapping[str, Any], *, former_names: bool = False) -> str:
     """Hash of all that the export itself says of a model, as canonical JSON."""
-    content = {key: value for key, value in document.items() if key not in ADDED_LATER}
+    content = {k: v for k, v in as_written(document).items() if k not in ADDED_LATER}
     content = with_former_names(content) if former_names else content
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -299,6 +320,9 @@ def require_consistent(
         "envelope": [*envelope["strain"], *envelope["statev"]],
         "residual_tolerance": document["tolerances"]["residual"],
     }
+    if document["family"] == "populations":
+        variables = document["internal"]["variables"]
+        entries["rest"] = [value for variable in variables for value in variable["rest"]]
     for name, value in entries.items():
         if name not in arrays:
             raise ExportedModelError(

@@ -162,7 +162,7 @@ class CompiledChains:
         stride: int,
         record: npt.NDArray[Any] | None,
     ) -> None:
-        amplitude = noise_factor * math.sqrt(2 * self.thermal_energy * time_step / self.friction)
+        amplitude = self._amplitude(time_step, noise_factor)
         control = np.ascontiguousarray(control)
         refused = self._advance(
             self._pointer(self._positions, self._real),
@@ -184,6 +184,9 @@ class CompiledChains:
                 f"simulate: the compiled engine runs up to 128 beads; found {self.beads}. "
                 "Use engine='torch'."
             )
+
+    def _amplitude(self, time_step: float, noise_factor: float) -> float:
+        return noise_factor * math.sqrt(2 * self.thermal_energy * time_step / self.friction)
 
     def _pointer(self, array: npt.NDArray[Any], kind: str) -> Any:
         return self._ffi.cast(f"{kind} *", self._ffi.from_buffer(array))
@@ -214,7 +217,7 @@ class CompiledCells(CompiledChains):
         stride: int,
         record: npt.NDArray[Any] | None,
     ) -> None:
-        amplitude = noise_factor * math.sqrt(2 * self.thermal_energy * time_step / self.friction)
+        amplitude = self._amplitude(time_step, noise_factor)
         control = np.ascontiguousarray(control)
         self._advance(
             self._pointer(self._positions, self._real),

@@ -192,7 +192,8 @@ def sites_of(plan: Plan) -> tuple[int, int, int]:
         raise ValueError(
             f"{system.name}: microstate must have one site for each of the "
             f"{len(system.classes)} classes of the point whose strain is imposed; found {sites}. "
-            "Like elements are samples: put them on the axis of the replicas, side by side."
+            "Like elements are samples: put them on the axis of the replicas, side by side. "
+            "Springs in series say drive = 'end' or 'force'."
         )
     if plan.first is not None and plan.first.shape[1] != sites:
         raise ValueError(

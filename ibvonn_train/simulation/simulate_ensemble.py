@@ -211,10 +211,17 @@ def _plan(
     if dtype not in (torch.float32, torch.float64):
         raise ValueError(f"simulate: dtype must be float32 or float64; found {dtype}.")
     fine: FloatArray = np.arange(steps * stride + 1, dtype=np.float64) * np.float64(time_step)
-    control, control_rate = (
-        np.stack([_series(protocol, what, fine) for protocol in protocols])
+    series = {
+        what: [_series(protocol, what, fine) for protocol in protocols]
         for what in ("value", "rate")
-    )
+    }
+    sizes = {each.shape[1] for values in series.values() for each in values}
+    if len(sizes) > 1:
+        raise ValueError(
+            "simulate: the protocols of one set, and their rates, must be of one number of "
+            f"components; found {sorted(sizes)}."
+        )
+    control, control_rate = (np.stack(values) for values in series.values())
     for protocol, λ, rate in zip(protocols, control, control_rate, strict=True):
         for step in {1, stride}:  # also as it will be stored
             for component in range(λ.shape[1]):
@@ -222,8 +229,9 @@ def _plan(
                 at = (slice(None, None, step), component)
                 require_rate(place, fine[::step], λ[at], rate[at])
     require_record(system)
-    first = _first(first_microstate, len(protocols), replicas)
-    plan = Plan(system, control, time_step, stride, replicas, seed, first, dtype, device)
+    plan = Plan(system, control, time_step, stride, replicas, seed, None, dtype, device)
+    if first_microstate is not None:
+        plan = replace(plan, first=_first(first_microstate, plan))
     return plan, fine, control_rate
 
 
@@ -256,16 +264,16 @@ def _whole_steps(duration: float, time_step: float, stride: int) -> int:
     return steps
 
 
-def _first(
-    microstate: npt.NDArray[np.floating[Any]] | None, cases: int, replicas: int
-) -> Tensor | None:
-    if microstate is None:
-        return None
-    shape = np.shape(microstate)
-    if len(shape) != 4 or shape[0] != cases or shape[2] == 0 or replicas % shape[2]:
+def _first(microstate: npt.NDArray[np.floating[Any]], plan: Plan) -> Tensor:
+    """Check first microstates."""
+    shape, cases, replicas = np.shape(microstate), len(plan.control), plan.replicas
+    elements = plan.elements
+    count = shape[2] // elements if len(shape) == 4 and shape[2] % elements == 0 else 0
+    if len(shape) != 4 or shape[0] != cases or count == 0 or replicas % count:
+        each = f", each with {elements} samples" if elements > 1 else ""
         raise ValueError(
             "simulate: first_microstate must have shape (n_protocol, n_site, n, n_x) with "
-            f"{cases} protocols and n a divisor of {replicas} replicas; found {shape}."
+            f"{cases} protocols and n a divisor of {replicas} replicas{each}; found {shape}."
         )
     return torch.from_numpy(np.array(microstate))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from ..data.ensemble import TrajectoryEnsemble
-from ..files.toml_tables import ConfigError, build, shown
-from . import families, protocols
+from ..files.toml_tables import ConfigError, build, convert, shown
+from . import families, protocols, strain_paths
 from .protocols import Protocol
 from .simulate_ensemble import Engine, simulate
 from .simulation_config import SetConfig, SimulationConfig
@@ -32,9 +32,16 @@ KINDS: dict[str, Callable[..., Protocol]] = {
     "random_walk": protocols.random_walk,
     "smooth_pull": protocols.smooth_pull,
 }
+PATHS: dict[str, Callable[..., Protocol]] = {
+    "strain_path": strain_paths.strain_path,
+    "strain_walk": strain_paths.strain_walk,
+}
+"""Kinds whose strains are lists of one number for each component, and no lists of protocols."""
 FAMILIES: dict[str, Callable[..., tuple[Protocol, ...]]] = {
     "training_set": families.protocols_for_training,
     "test_set": families.protocols_for_testing,
+    "strain_training_set": strain_paths.strain_training_set,
+    "strain_test_set": strain_paths.strain_test_set,
 }
 """Kinds that stand for several protocols; their duration is that of the set."""
 FORMER_KINDS = {"rich_family": "training_set", "unseen_family": "test_set"}
@@ -195,13 +202,19 @@ def build_protocols(config: SimulationConfig, chosen: SetConfig) -> list[Protoco
         elif kind in FAMILIES:
             protocols += build(FAMILIES[kind], {"duration": chosen.duration, **arguments}, place)
         elif kind in KINDS:
-            protocols += [
+            direction, origin = arguments.pop("direction", None), arguments.pop("origin", None)
+            scalars = [
                 build(KINDS[kind], table, place) for table in _expanded(kind, arguments, place)
             ]
+            protocols += _directed(scalars, direction, origin, place)
+        elif kind in PATHS:
+            seeds = arguments.get("seed")
+            each = [{**arguments, "seed": s} for s in seeds] if isinstance(seeds, list) else None
+            protocols += [build(PATHS[kind], table, place) for table in each or [arguments]]
         elif kind in FORMER_KINDS:
             raise ConfigError(f"{place}: kind {kind!r} is now called {FORMER_KINDS[kind]!r}.")
         else:
-            kinds = ["paper", *FAMILIES, *KINDS]
+            kinds = ["paper", *FAMILIES, *KINDS, *PATHS]
             raise ConfigError(f"{place}: kind must be one of {kinds}; got {kind!r}.")
     return protocols
 
@@ -216,6 +229,22 @@ def _paper(system: str, arguments: dict[str, Any], place: str) -> tuple[Protocol
         )
     split: tuple[Protocol, ...] = getattr(papers[system](), arguments["part"])
     return split
+
+
+def _directed(
+    scalars: list[Protocol], direction: object, origin: object, place: str
+) -> list[Protocol]:
+    """Return protocols of a number along a direction in the space of strains, if there is one."""
+    if direction is None:
+        if origin is not None:
+            raise ConfigError(f"{place}: origin goes with a direction; there is none.")
+        return scalars
+    towards = convert(Sequence[float], direction, f"{place}.direction")
+    start = None if origin is None else convert(Sequence[float], origin, f"{place}.origin")
+    try:
+        return [strain_paths.along(scalar, towards, start) for scalar in scalars]
+    except ValueError as error:
+        raise ConfigError(f"{place}: {error}") from error
 
 
 def _expanded(kind: str, arguments: dict[str, Any], place: str) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ class Physics:
 
     Attributes:
         energy: e(x, ε) per unit reference length, or None where it is unknown.
-        thermal_energy: k_BT per unit reference length, the effective one of the integrator's step.
+        thermal_energy: k_BT per unit reference volume (length), effective at the integrator's step.
         friction: η, needed for roll-outs of chains.
         reference_length: L0, needed for roll-outs of chains.
     """
@@ -34,7 +34,7 @@ def physics_of(
     Args:
         system: Name in the data.
         parameters: Parameters in the data: `friction`, `thermal_energy` and, where they differ from
-            1 or from it, `reference_length` and `effective_thermal_energy`.
+            1 or from it, `reference_length`, `reference_volume` and `effective_thermal_energy`.
         energy: e(x, ε) per unit reference length of a system that is not registered.
 
     Raises:
@@ -50,4 +50,5 @@ def physics_of(
     if energy is None:
         recorded = recorded_system(system, parameters)
         energy = None if recorded is None else recorded.microscopic_energy
-    return Physics(energy, thermal / length, float(parameters["friction"]), length)
+    volume = float(parameters.get("reference_volume", length))
+    return Physics(energy, thermal / volume, float(parameters["friction"]), length)

@@ -76,7 +76,7 @@ def test_table_of_rates_is_within_a_millionth():
         math.log(escape_rate(z0 - d)) + min(0.0, math.log((z0 + d) / (2.0 * z0))) - z0 * d
         for d in delta
     ]
-    found = law.dissipation.log_rate(torch.tensor(delta[:, None]))[:, 0] - math.log(1.0 / 0.05)
+    found = law.kinetics.rates.tabulated(torch.tensor(delta[:, None]))[:, 0] - math.log(1.0 / 0.05)
     assert np.max(np.abs(found.numpy() - exact)) < 1e-6
 
 
@@ -92,7 +92,7 @@ def test_stress_is_the_mean_spring_force_for_any_open_fraction(case):
     spring, scales, _ = SPRINGS[case]
     strain, internal = states(law)
     _, stress, _, _ = law.rates()(strain, internal)
-    p = internal + law.energy.open_fraction
+    p = internal + law.kinetics.energy.open_fraction
     force = spring.stiffness * (scales["reference_length"] * strain - spring.well_distance * p)
     assert torch.allclose(stress, force, rtol=1e-13, atol=1e-18)
 
@@ -106,7 +106,7 @@ def test_rate_is_that_of_the_two_state_master_equation(case):
     _, stress, _, rate = law.rates()(strain, internal)
     width = math.sqrt(spring.stiffness / scales["thermal_energy"])
     for force, alpha, found in zip(stress, internal, rate, strict=True):
-        u, p = float(force) / spring.stiffness, float(alpha) + law.energy.open_fraction
+        u, p = float(force) / spring.stiffness, float(alpha) + law.kinetics.energy.open_fraction
         z1, z2 = (spring.crossing - u) * width, (spring.well_distance + u - spring.crossing) * width
         near, far = min(z1, z2), max(z1, z2)
         fast = spring.stiffness / friction * escape_rate(near) * min(1.0, far / (near + far))
@@ -123,7 +123,7 @@ def test_law_is_at_rest_where_the_fraction_is_in_equilibrium(case):
     spring, scales, _ = SPRINGS[case]
     for strain in np.linspace(0.0, [2.0, 0.3][case], 7):
         p = equilibrium_fraction(spring, strain=strain, **scales)
-        point = np.array([[[strain]], [[p - law.energy.open_fraction]]])
+        point = np.array([[[strain]], [[p - law.kinetics.energy.open_fraction]]])
         _, _, force, _ = law.rates()(*torch.tensor(point))
         assert abs(float(force)) * scales["reference_length"] < 1e-9 * scales["thermal_energy"]
 
@@ -159,7 +159,7 @@ def test_steps_of_the_reference_model_converge_from_any_fraction(case):
     width = SPRINGS[case][0].well_distance / SPRINGS[case][1]["reference_length"]
     strain = old + 0.05 * width * rng.normal(size=old.shape)
     dt = 10.0 ** rng.uniform(-4.0, 2.0, size=old.shape)
-    inputs = (strain, old, p - law.energy.open_fraction, dt)
+    inputs = (strain, old, p - law.kinetics.energy.open_fraction, dt)
     with torch.no_grad():
         out = law.update()(*(torch.tensor(x) for x in inputs))
     assert bool((out[5] <= 1e-10).all())

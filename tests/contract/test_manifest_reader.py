@@ -102,8 +102,8 @@ def test_a_manifest_that_is_not_text_is_refused(copy):
 
 
 def test_a_newer_format_asks_for_an_update(copy):
-    edit_manifest(copy, lambda document: document.update(format=2, novelty="unknown to us"))
-    message = r"written in format 2; .* reads formats up to 1. Update ibvonn_fem"
+    edit_manifest(copy, lambda document: document.update(format=3, novelty="unknown to us"))
+    message = r"written in format 3; .* reads formats up to 2. Update ibvonn_fem"
     with pytest.raises(ExportedModelError, match=message):
         load_model(copy)
 

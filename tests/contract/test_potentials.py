@@ -5,7 +5,7 @@ import torch
 
 from ibvonn_train.closed_form.random_law import untrained_law
 from ibvonn_train.export import ConstitutiveLaw
-from ibvonn_train.export.graphs.potentials import ConvexEnergy, RidgeDissipation
+from ibvonn_train.export.graphs.network_potentials import NetworkEnergy, RidgeDissipation
 
 SIZES = [(1, 1), (1, 2), (6, 2), (6, 6)]
 EXACT = 1e-12
@@ -36,7 +36,7 @@ def hessian_by_autograd(function, x):
 @pytest.mark.parametrize("widths", [(), (9,), (20, 20), (7, 6, 5)])
 @pytest.mark.parametrize(("m", "n"), SIZES)
 def test_energy_derivatives_are_those_of_automatic_differentiation(m, n, widths):
-    energy = ConvexEnergy(untrained_law(m, n, widths=widths))
+    energy = NetworkEnergy(untrained_law(m, n, widths=widths))
     strain, internal = states(m, n)
     value, gradient, hessian = energy.derivatives(strain, internal)
     x = torch.cat([strain, internal], 1)
@@ -65,7 +65,7 @@ def test_dissipation_derivatives_are_those_of_automatic_differentiation(m, n, ri
 @pytest.mark.parametrize(("m", "n"), SIZES)
 def test_energy_is_convex_along_random_chords_for_any_weights(m, n):
     for seed in range(3):
-        energy = ConvexEnergy(untrained_law(m, n, seed=seed))
+        energy = NetworkEnergy(untrained_law(m, n, seed=seed))
         a, b = states(m, n, 500, 5.0, 1), states(m, n, 500, 5.0, 2)
         middle = energy.value(0.5 * (a[0] + b[0]), 0.5 * (a[1] + b[1]))
         chord = 0.5 * (energy.value(*a) + energy.value(*b))

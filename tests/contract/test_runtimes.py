@@ -18,7 +18,7 @@ import ibvonn_train
 from ibvonn_train.cli.parser import main
 from ibvonn_train.closed_form.exact_models import export_kramers_chain, export_trap
 from ibvonn_train.closed_form.random_law import untrained_law
-from ibvonn_train.export import ConstitutiveLaw, export_law, manifest
+from ibvonn_train.export import ConstitutiveLaw, LawParameters, export_law, manifest
 from ibvonn_train.export.graphs.interfaces import INPUTS, OUTPUTS
 from ibvonn_train.export.reference_points import evaluate, graph_arrays, random_states
 from ibvonn_train.export.runtimes import agreement as verify
@@ -133,7 +133,7 @@ def perturbed(law, output, change):
 )
 def test_runtime_that_differs_does_not_agree(exported, output, change):
     """Guards the test above; a runtime that refuses what torch accepts differs too."""
-    law = ConstitutiveLaw.of(verify.LawParameters.load(exported / "parameters.npz"))
+    law = ConstitutiveLaw.of(LawParameters.load(exported / "parameters.npz"))
     rows = verify.verify(exported, n_points=200, runtimes={"bad": perturbed(law, output, change)})
     assert not any(row.agrees for row in rows if row.runtime == "bad")
 

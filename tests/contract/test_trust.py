@@ -84,12 +84,14 @@ def refused(directory):
     "name",
     [
         "c_compiler.py",
+        "former_format.py",
         "former_names.py",
         "graph_metadata.py",
         "library_cache.py",
         "model_directory.py",
         "parsing.py",
         "plain_files.py",
+        "state_bounds.py",
     ],
 )
 def test_both_packages_have_the_same_rule(name):

@@ -348,7 +348,7 @@ def test_files_carry_hash_format_and_exact_weights(emitted):
     text = (folder / "constitutive.c").read_text()
     for path in folder.glob("constitutive.*"):
         assert digest in path.read_text()
-    assert f"sha256 {digest}, format 1" in text
+    assert f"sha256 {digest}, format 2" in text
     listed = re.search(r"law_weights\[\] = \{(.*?)\};", text, re.DOTALL).group(1)
     value = np.array([float(item) for item in listed.split(",")])
     assert np.array_equal(value, pack(RANDOM).weights)

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ibvonn_fem.files.former_format import MANDEL, ONE_CLASS, identity, one_class
+from ibvonn_fem.files.state_bounds import means
+
 EXPORTED = Path(__file__).parents[2] / "exported_models"
 
 
@@ -31,6 +34,10 @@ def write_model(folder: Path, law: dict, *, strain=None, stress=None, **changes)
     document["stress"]["components"] = [f"stress_{i}" for i in range(n_strain)]
     document["internal"]["components"] = [f"internal_{i}" for i in range(n_internal)]
     document["strain"]["reference"] = [0.0] * n_strain
+    order = "scalar" if n_strain == 1 else "mandel" if n_strain in MANDEL else "other"
+    document["strain"]["order"] = order
+    document["classes"], document["symmetry"] = one_class(n_strain), identity(n_strain)
+    document["internal"]["variables"] = means(document["internal"]["components"], ONE_CLASS)
     document["internal"]["scale"] = [float(s) for s in law["internal_scale"]]
     document["initial_state"] = {
         "strain": [0.0] * n_strain if strain is None else list(strain),

@@ -12,7 +12,10 @@ ROOT = Path(__file__).resolve().parents[2]
 STAGE = {"name": "a", "optimiser": "adam", "steps": 3}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.toml")), ids=lambda p: p.stem)
+STUDIES = [p for p in sorted((ROOT / "configs").glob("*.toml")) if "[training]" in p.read_text()]
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)
 def test_shipped_configurations_are_valid(path: Path) -> None:
     config = TrainingConfig.from_toml(path)
     assert config.stages

@@ -25,6 +25,7 @@ from ibvonn_train.simulation.protocols import (
     step_and_hold,
     triangle,
 )
+from ibvonn_train.statistical_mechanics.microscopic_energy import physics_of
 
 
 def record(system, protocols):
@@ -445,6 +446,10 @@ def test_a_record_of_several_components_and_classes_comes_back(tmp_path):
     assert [s.classes for s in read.symmetry] == [s.classes for s in data.symmetry]
     assert np.array_equal(read.strain_basis, data.strain_basis)
     assert read.sha256() == data.sha256()
+    assert read.parameters["reference_volume"] == np.sqrt(3) / 2  # exported laws have it from here
+    assert physics_of("lattice", read.parameters).thermal_energy == pytest.approx(2 / np.sqrt(3))
+    with pytest.raises(ValueError, match="reference_volume must be that of the parameters"):
+        replace(read, reference_volume=2.0)
     assert read.drive.strain_rate is None
     assert read.select([1], slice(0, 4)).strain.shape == (1, 4, 1, 3)
 

@@ -21,7 +21,7 @@ RATES_OUTPUTS = ("energy", "stress", "driving_force", "rate")
 
 
 class EnergyGraph(Protocol):
-    """What the update needs of a free energy; :class:`ConvexEnergy` is one."""
+    """What the update needs of a free energy; :class:`NetworkEnergy` is one."""
 
     constant: float
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..parameters import FloatArray
+from ..potential_parameters import FloatArray
 from .interfaces import DissipationGraph, EnergyGraph
 from .symmetric import cholesky, lower_matrix, solve_lower, solve_upper
 
@@ -183,6 +183,13 @@ def initial_state(statev: Tensor) -> tuple[Tensor, ...]:
 class InitialState(nn.Module):
     """The same as a module, for graphs."""
 
-    def forward(self, statev: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        self,
+        strain: Tensor,  # noqa: ARG002
+        statev: Tensor,
+        dt: Tensor,  # noqa: ARG002
+        mobility: Tensor,  # noqa: ARG002
+        amplitude: Tensor,  # noqa: ARG002
+    ) -> tuple[Tensor, ...]:
         """Return the state of the loop before the first pass."""
         return initial_state(statev)

@@ -25,7 +25,6 @@ from ...files.model_directory import read_arrays, read_listed
 from .. import manifest as manifests
 from ..constitutive_law import ConstitutiveLaw
 from ..graphs.interfaces import INPUTS, OUTPUTS
-from ..parameters import LawParameters
 from ..reference_points import Arrays, graph_arrays, random_states, relative_difference
 from . import torchscript
 from .c_runtime import c_runtimes, emit_c
@@ -101,9 +100,7 @@ def runtimes_of(directory: Path) -> dict[str, Runtime]:
     manifest, rows = manifests.read(directory), {}
     listed = manifest["files"]
     if "parameters.npz" in listed:
-        law = ConstitutiveLaw.of(
-            LawParameters.of(read_arrays(directory, manifest, "parameters.npz"))
-        )
+        law = ConstitutiveLaw.of_arrays(read_arrays(directory, manifest, "parameters.npz"))
         rows["torch"] = torch_runtime(law.update())
     if "constitutive.pt" in listed:
         content = read_listed(directory, manifest, "constitutive.pt")
@@ -142,11 +139,17 @@ def verify(
     compared = runtimes_of(directory)
     standard = next(iter(compared.values()))
     generator = np.random.default_rng(2)
+
+    def drawn(reach: float) -> Arrays:
+        variables = manifest["internal"]["variables"]
+        steps = *box, ranges["time_step"], n_points, generator
+        return random_states(*steps, reach=reach, variables=variables)
+
     reference = read_arrays(directory, manifest, "reference.npz")
     steps = {
         "reference": graph_arrays(reference, "constitutive", "in"),
-        "inside": random_states(*box, ranges["time_step"], n_points, generator),
-        "beyond": random_states(*box, ranges["time_step"], n_points, generator, reach=BEYOND_REACH),
+        "inside": drawn(1.0),
+        "beyond": drawn(BEYOND_REACH),
     }
     compared |= runtimes or {}
     rows = []
@@ -198,7 +201,7 @@ def verify_all(directory: str | Path, *, n_points: int = 100_000) -> list[Runtim
     directory = Path(directory)
     with tempfile.TemporaryDirectory() as name:
         folder, compiled = Path(name), {}
-        if "parameters.npz" in manifests.read(directory)["files"]:
+        if manifests.read(directory)["family"] == "convex_potentials":
             source = emit_c(directory, folder)
             compiled = c_runtimes(source, folder) if source is not None else {}
         return verify(directory, runtimes=compiled, n_points=n_points)

@@ -8,15 +8,15 @@ import onnx
 from torch import nn
 
 from ..graphs.interfaces import INPUTS, OUTPUTS, RATES_OUTPUTS, RatesGraph
-from ..graphs.newton import MAX_PASSES, InitialState
-from ..graphs.update import ConstitutiveUpdate
+from ..graphs.newton import MAX_PASSES
+from ..graphs.update import ImplicitUpdate
 from .onnx_writer import OnnxWriter
 
 Shape = Sequence[int | str]
 
 
 def constitutive_model(
-    update: ConstitutiveUpdate, metadata: dict[str, str] | None = None
+    update: ImplicitUpdate, metadata: dict[str, str] | None = None
 ) -> onnx.ModelProto:
     """``constitutive.onnx``: the update with Newton's iteration as a Loop.
 
@@ -26,17 +26,18 @@ def constitutive_model(
     """
     m, n = update.strain_size, update.internal_size
     writer = OnnxWriter()
-    strain, start, dt, mobility, amplitude, bad = writer.module(update.prepare, INPUTS)
-    fixed = [strain, start, dt, mobility, amplitude]
-    state = writer.module(InitialState(), [start])
+    prepared = writer.module(update.prepare, INPUTS)
+    state = writer.module(update.start, prepared[:-1])
 
     def newton_pass(names: list[str]) -> list[str]:
-        return writer.module(update.newton, [*fixed, *names])
+        return writer.module(update.newton, [*prepared[:-1], *names])
 
     column: Shape = ("npoints", 1)
-    shapes: list[Shape] = [("npoints", n)] * 2 + [column] * (len(state) - 2)
+    shapes: list[Shape] = [("npoints", n)] * update.vectors + [column] * (
+        len(state) - update.vectors
+    )
     state = writer.loop(newton_pass, state, shapes, MAX_PASSES)
-    values = writer.module(update.finish, [*fixed, bad, state[0], state[-2]])
+    values = writer.module(update.finish, [*prepared, state[0], state[-2]])
     widths: dict[str, Shape] = {"stress": [m], "statev_new": [n], "tangent": [m, m]}
     return writer.model(
         "constitutive",

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from ...files.plain_files import replacing
-from ..graphs.newton import MAX_PASSES, InitialState, initial_state
-from ..graphs.update import ConstitutiveUpdate
+from ..graphs.newton import MAX_PASSES
+from ..graphs.population_update import PopulationUpdate
+from ..graphs.update import ImplicitUpdate
 
 DEPRECATION = r"`torch\.jit\."
 """How torch's warnings begin: DeprecationWarning up to 2.13, FutureWarning from 2.14 on."""
@@ -32,11 +33,15 @@ class _Loop(nn.Module):
         self.start, self.prepare, self.newton, self.finish = start, prepare, newton, finish
         self.max_passes = MAX_PASSES
 
+
+class _ConvexLoop(_Loop):
+    """With the state of the loop of convex potentials."""
+
     def forward(
         self, strain: Tensor, strain_old: Tensor, statev: Tensor, dt: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
         e, a0, h, m, amp, bad = self.prepare(strain, strain_old, statev, dt)
-        a, d, t, dual, slope, terms, error, residual, active = self.start(a0)
+        a, d, t, dual, slope, terms, error, residual, active = self.start(e, a0, h, m, amp)
         k = 0
         while k < self.max_passes and bool(torch.any(active > 0.5)):
             a, d, t, dual, slope, terms, error, residual, active = self.newton(
@@ -49,32 +54,51 @@ class _Loop(nn.Module):
         return stress, new, tangent, energy, dissipation, verdict, validity
 
 
-def script(update: ConstitutiveUpdate) -> torch.jit.ScriptModule:
+class _PopulationLoop(_Loop):
+    """With the state of the loop of populations."""
+
+    def forward(
+        self, strain: Tensor, strain_old: Tensor, statev: Tensor, dt: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        e, a0, h, rates, context, bad = self.prepare(strain, strain_old, statev, dt)
+        a, g, l, s, c, t, error, residual, active = self.start(e, a0, h, rates, context)
+        k = 0
+        while k < self.max_passes and bool(torch.any(active > 0.5)):
+            a, g, l, s, c, t, error, residual, active = self.newton(
+                e, a0, h, rates, context, a, g, l, s, c, t, error, residual, active
+            )
+            k += 1
+        stress, new, tangent, energy, dissipation, verdict, validity = self.finish(
+            e, a0, h, rates, context, bad, a, residual
+        )
+        return stress, new, tangent, energy, dissipation, verdict, validity
+
+
+def script(update: ImplicitUpdate) -> torch.jit.ScriptModule:
     """Compile the update; inputs and outputs as in :mod:`ibvonn_train.export.graphs.interfaces`."""
     m, n = update.strain_size, update.internal_size
-    sizes = (m, m, n, 1)
-    # Any finite values serve: the parts hold no branches that depend on them.
-    inputs = tuple(torch.full((2, size), 0.1, dtype=torch.float64) for size in sizes)
+    # Any finite values serve that are a state: the parts hold no branches that depend on them.
+    inputs = tuple(torch.zeros((2, size), dtype=torch.float64) for size in (m, m, n, 1))
+    loop = _PopulationLoop if isinstance(update, PopulationUpdate) else _ConvexLoop
     with torch.no_grad(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", DEPRECATION)
         prepared = update.prepare(*inputs)
-        state = initial_state(prepared[1])
-        solved = update.newton(*prepared[:5], *state)
+        state = update.start(*prepared[:-1])
+        solved = update.newton(*prepared[:-1], *state)
         traced = [
             torch.jit.trace(module, arguments, check_trace=False)  # type: ignore[no-untyped-call]
             for module, arguments in (
-                (InitialState(), (prepared[1],)),
+                (update.start, prepared[:-1]),
                 (update.prepare, inputs),
-                (update.newton, (*prepared[:5], *state)),
+                (update.newton, (*prepared[:-1], *state)),
                 (update.finish, (*prepared, solved[0], solved[-2])),
             )
         ]
-        loop = _Loop(*traced)
-        compiled: torch.jit.ScriptModule = torch.jit.script(loop.eval())
+        compiled: torch.jit.ScriptModule = torch.jit.script(loop(*traced).eval())
     return compiled
 
 
-def save(update: ConstitutiveUpdate, path: Path, metadata: dict[str, str] | None = None) -> None:
+def save(update: ImplicitUpdate, path: Path, metadata: dict[str, str] | None = None) -> None:
     """Write ``constitutive.pt``; the metadata become extra files of the archive."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", DEPRECATION)

@@ -15,7 +15,6 @@ from .system import (
     OrderParameter,
     Preparation,
     Scheme,
-    StrainKind,
     require_positive,
     require_thermal_energy,
     stationary_factor,
@@ -50,9 +49,9 @@ class ChainCell(MicroscopicSystem):
     thermal_energy: float = 0.0019
     preparation: Sequence[Preparation] = (Preparation(500, 0.1),)
     name: str = "chain_cell"
-    strain_kind: StrainKind = "averaged"
     scheme: Scheme = "leimkuhler_matthews"
 
+    strain_kind = "averaged"
     sentence = "a periodic chain of springs with two wells each, whose mean strain is imposed"
 
     def __post_init__(self) -> None:
@@ -133,4 +132,5 @@ class ChainCell(MicroscopicSystem):
             "crossing": self.spring.crossing,
             "friction": self.friction,
             "thermal_energy": self.thermal_energy,
+            "scheme": self.scheme,
         }

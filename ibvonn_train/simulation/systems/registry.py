@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from ...data.ensemble import TrajectoryEnsemble
 from ..families import Split, chain_of_paper, trap_of_paper
 from .chain_cell import ChainCell
+from .hookean_dumbbell import HookeanDumbbell
 from .spring_chain import SpringChain, spring_chain, unfolding_chain
 from .system import MicroscopicSystem
 from .tethered_particle import TetheredParticle
@@ -38,6 +39,7 @@ SYSTEMS: dict[str, Registered] = {
     "double_well_chain": Registered(SpringChain, spring_chain, chain_of_paper),
     "unfolding_chain": Registered(SpringChain, unfolding_chain),
     "chain_cell": Registered(ChainCell, ChainCell),
+    "hookean_dumbbell": Registered(HookeanDumbbell, HookeanDumbbell, microstate_size=2),
 }
 
 

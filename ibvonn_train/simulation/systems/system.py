@@ -205,7 +205,13 @@ class MicroscopicSystem(ABC):
 
     def parameters(self) -> dict[str, Any]:
         """Return what a file records of the system."""
-        return {"friction": self.friction, "thermal_energy": self.thermal_energy}
+        recorded: dict[str, Any] = {
+            "friction": self.friction,
+            "thermal_energy": self.thermal_energy,
+        }
+        if self.degree_friction is not None:
+            recorded["degree_friction"] = [float(drag) for drag in self.degree_friction]
+        return recorded
 
     @classmethod
     def of_record(cls, name: str, parameters: Mapping[str, Any], drive: str) -> Self:  # noqa: ARG003
@@ -221,6 +227,7 @@ class MicroscopicSystem(ABC):
             for key, parameter in inspect.signature(cls).parameters.items()
             if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
             and key not in _ELSEWHERE
+            and not (key in _OPTIONAL and key not in parameters)
         ]
         unknown = [key for key in arguments if key not in parameters]
         if unknown:
@@ -252,6 +259,10 @@ class MicroscopicSystem(ABC):
 
 _ELSEWHERE = (*DESCRIPTIVE, "name", "drive", "units")
 """Arguments of a system that are no parameters of its file, or say nothing of what it is."""
+
+
+_OPTIONAL = ("scheme",)
+"""Arguments of which the class knows the usual value: a law's manifest does not record them."""
 
 
 def require_positive(place: str, **values: float) -> None:

@@ -1,4 +1,4 @@
-"""Free energy and dual dissipation potential of an exported law, from plain arrays.
+"""Smooth energy and ridges of an exported law, from plain arrays.
 
 The functions are those that were trained, :mod:`ibvonn_train.law.networks.convex`.
 """
@@ -26,13 +26,13 @@ from ...law.networks.convex import (
     tanh_layers,
     triangle_places,
 )
-from ..parameters import FloatArray, LawParameters
+from ..potential_parameters import FloatArray, PotentialParameters
 
 
-class ConvexEnergy(nn.Module):
-    """f(x) = c + l·x + ½ xᵀQx + v·h_L(x), jointly convex in x = (ε, α)."""
+class NetworkEnergy(nn.Module):
+    """F(x) = c + l·x + ½ xᵀQx + v·h_L(x) of x = (ε, α), jointly convex where Q allows it."""
 
-    def __init__(self, law: LawParameters) -> None:
+    def __init__(self, law: PotentialParameters) -> None:
         super().__init__()
         self.strain_size = law.strain_size
         self.constant = float(law.energy_constant)
@@ -77,19 +77,26 @@ class ConvexEnergy(nn.Module):
 class RidgeDissipation(nn.Module):
     """φ(g; x_n) = ½ |Λᵀg|² + Σ_j A_j [s(u_j + β_j) − s(β_j) − σ(β_j) u_j], u = W g."""
 
-    def __init__(self, law: LawParameters) -> None:
+    def __init__(self, law: PotentialParameters) -> None:
         super().__init__()
-        self.internal_size = law.internal_size
+        self.size = law.mean_size
         self.weights = RidgeWeights(
-            _tensor(law.ridge_weight), _tensor(law.ridge_bias), law.ridge_count, law.internal_size
+            _tensor(law.ridge_weight), _tensor(law.ridge_bias), law.ridge_count, law.mean_size
         )
         self.context = _tensors(law.context_weight), _tensors(law.context_bias)
-        self.diagonal, self.places = triangle_places(law.internal_size)
+        self.diagonal, self.places = triangle_places(law.mean_size)
 
     def prepare(self, strain_old: Tensor, internal_old: Tensor) -> tuple[Tensor, Tensor]:
         """Evaluate what depends on the frozen state: Λ Λᵀ ``(n, n_α, n_α)`` and A ``(n, K)``."""
-        output = tanh_layers(torch.cat([strain_old, internal_old], 1), *self.context)
-        return ridge_coefficients(output, self.diagonal, self.places, self.internal_size)
+        return self.coefficients(self.output(strain_old, internal_old))
+
+    def output(self, strain: Tensor, internal: Tensor) -> Tensor:
+        """Return what the context network says of a state: Λ with ln on its diagonal, ln A."""
+        return tanh_layers(torch.cat([strain, internal], 1), *self.context)
+
+    def coefficients(self, output: Tensor) -> tuple[Tensor, Tensor]:
+        """Return Λ Λᵀ and A of the output of the context network."""
+        return ridge_coefficients(output, self.diagonal, self.places, self.size)
 
     def derivatives(
         self, force: Tensor, mobility: Tensor, amplitude: Tensor
