@@ -4,7 +4,7 @@ With z = (ε, α), the fractions p_s of the states of every population, θ = k_B
 and the smooth part F of f,
 
     f = F(z) + θ Σ_populations Σ_s p_s ln p_s,        G = −∂F/∂α,
-    φ = Σ_populations Σ_{i<j} 4 θ k_ij √(p_i p_j) [cosh(g_ij/2θ) − 1] + φ_means,    g_ij = g_i − g_j.
+    φ = Σ_populations Σ_{i<j} 4 θ k_ij √(p_i p_j) [cosh(g_ij/2θ) − 1] + φ_means,   g_ij = g_i − g_j.
 
 The logarithms of g cancel in the rate, the net flux from state j to i being
 
@@ -180,8 +180,9 @@ class PopulationPotentials(Potentials):
         what their state adds to the strain: f does not change where both change together.
 
         Args:
-            strain, internal, stress: Of states of the data, shapes ``(n, n_ε)``, ``(n, n_α)`` and
-                ``(n, n_ε)``.
+            strain: ε of states of the data, shape ``(n, n_ε)``.
+            internal: Their α, shape ``(n, n_α)``.
+            stress: Their σ, shape ``(n, n_ε)``.
         """
         m, (features, offset) = self.strain_size, self.feature_map()
         x = torch.cat([strain, internal], 1) @ features.T + offset
@@ -403,7 +404,7 @@ class PopulationPotentials(Potentials):
         return weights, 2.0 * torch.exp(log_rate) * torch.sqrt(first * second), half
 
     def _log_rate(self, weights: Prepared, z: Tensor, smooth: Tensor) -> Tensor:
-        pairs = smooth @ self.jump_incidence.T / self.thermal_energy
+        pairs = smooth @ self.jumps.incidence.T / self.thermal_energy
         log_rate = tanh_layers(torch.cat([z, pairs], -1), *weights.rate)
         return log_rate - saturation(0.5 * pairs, weights.barrier)
 
@@ -422,13 +423,14 @@ class PopulationPotentials(Potentials):
 
     def _rate(self, weights: Prepared, z: Tensor, smooth: Tensor, internal: Tensor) -> Tensor:
         forward, backward, first, second = self._jump_rates(weights, z, smooth, internal)
-        rate = (forward * second - backward * first) @ self.jump_incidence
+        rate = (forward * second - backward * first) @ self.jumps.incidence
         if self.variables.means:
             rate = rate + self._mean_rate(weights, self._mean_coefficients(weights, z), smooth)
         return rate
 
     def _mean_coefficients(self, weights: Prepared, z: Tensor) -> tuple[Tensor, Tensor]:
-        output = tanh_layers(z, *weights.context).unflatten(-1, (self.variables.classes, -1))
+        output = tanh_layers(z, *weights.context)
+        output = output.reshape(*output.shape[:-1], self.variables.classes, -1)
         return ridge_coefficients(output, self.diagonal, self.places, self.variables.means)
 
     def _mean_rate(
@@ -456,7 +458,7 @@ class PopulationPotentials(Potentials):
         return matrix
 
     def _by_class(self, of_means: Tensor) -> Tensor:
-        return of_means.unflatten(-1, (self.variables.classes, self.variables.means))
+        return of_means.reshape(*of_means.shape[:-1], self.variables.classes, self.variables.means)
 
 
 def saturation(half: Tensor, barrier: Tensor) -> Tensor:

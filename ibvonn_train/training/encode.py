@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -125,10 +123,10 @@ def fit_encoder(law: LearnedLaw, target: FloatArray, features: SlowFeatures) -> 
     def closure() -> Tensor:
         optimiser.zero_grad()
         error: Tensor = (weight[:, None] * (encoder.features(x) - y) ** 2).sum()
-        error.backward()
+        error.backward()  # type: ignore[no-untyped-call]
         return error
 
-    optimiser.step(closure)
+    optimiser.step(closure)  # type: ignore[no-untyped-call]
 
 
 @torch.no_grad()

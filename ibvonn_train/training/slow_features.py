@@ -113,7 +113,8 @@ class Cells:
         if microstate.shape[-1] == 1:
             return np.searchsorted(self._edges, microstate[..., 0]).astype(np.int64)
         flat = microstate.reshape(-1, microstate.shape[-1]) / self._scale
-        return self._tree.query(flat)[1].reshape(microstate.shape[:-1]).astype(np.int64)
+        found = self._tree.query(flat)[1]
+        return np.asarray(found, dtype=np.int64).reshape(microstate.shape[:-1])
 
 
 def covariances(
@@ -212,7 +213,13 @@ def _of_samples(
 
 def _of_histogram(ensemble: TrajectoryEnsemble, rows: Sequence[int], count: int) -> SlowFeatures:
     histogram = ensemble.histogram
-    if histogram is None or histogram.joint_counts is None or histogram.lags is None:
+    coarse = None if histogram is None else histogram.coarse_nodes
+    if (
+        histogram is None
+        or coarse is None
+        or histogram.joint_counts is None
+        or histogram.lags is None
+    ):
         raise ValueError(
             "training data: a record of histograms must have joint_counts at some lags, from which "
             "slow features follow; found none. Simulate it again, or store samples."
@@ -221,7 +228,6 @@ def _of_histogram(ensemble: TrajectoryEnsemble, rows: Sequence[int], count: int)
     order = np.argsort(histogram.lags)
     lags, totals = histogram.lags[order], totals[order]
     totals = 0.5 * (totals + np.swapaxes(totals, 1, 2))
-    coarse = histogram.coarse_nodes
     weights = histogram.weights[list(rows)].reshape(-1, len(histogram.nodes))
     nearest = KDTree(coarse).query(histogram.nodes)[1]
     fractions = np.zeros((len(weights), len(coarse)))
@@ -245,8 +251,8 @@ def _slow_place(totals: FloatArray, count: int) -> int:
     for place, covariance in enumerate(totals[1:]):
         _, memory = features_at(covariance, totals[0], count)
         if memory[1] < FAST:
-            break
-    return place
+            return place
+    return len(totals) - 2
 
 
 def _at_lag(

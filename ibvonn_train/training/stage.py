@@ -59,7 +59,7 @@ class Material:
         )
 
     def internal(self, block: Block) -> Tensor:
-        """Return α of a block with the stored normalisation, ``(n_protocol, n_time, n_point, n)``."""
+        """Return α of a block as normalised, ``(n_protocol, n_time, n_point, n_α)``."""
         return block.series(self.law.encode(block.measures))
 
     def internal_error(self, block: Block) -> Tensor:
@@ -116,7 +116,7 @@ class Stage(ABC):
     def advance(self) -> dict[str, float]:
         """Make one step and return the loss and its terms at its start."""
 
-    def finish(self) -> None:
+    def finish(self) -> None:  # noqa: B027
         """Leave the law as the next stage takes it."""
 
     def state(self) -> dict[str, Any]:
@@ -148,7 +148,7 @@ class Stage(ABC):
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.require_numbers(record)
         self.optimiser.step()
 

@@ -55,7 +55,7 @@ def dense(shared: Tensor, orbits: Tensor) -> Tensor:
 
 
 def repeated(shared: Tensor, orbits: Tensor) -> Tensor:
-    """Return a vector, ``(classes · n,)``, from one entry ``(n_orbit, n)`` for each orbit of classes.
+    """Return a vector, ``(classes · n,)``, from one entry ``(n_orbit, n)`` of each class orbit.
 
     Classes that a permutation maps on each other share their entry: that of the orbit of the pair
     (a, a).
@@ -65,5 +65,5 @@ def repeated(shared: Tensor, orbits: Tensor) -> Tensor:
 
 def class_orbits(orbits: Tensor) -> Tensor:
     """Return the number of the orbit of each class, shape ``(classes,)``."""
-    _, number = torch.unique(torch.diagonal(orbits), return_inverse=True)
+    number: Tensor = torch.unique(torch.diagonal(orbits), return_inverse=True)[1]
     return number
