@@ -122,7 +122,7 @@ def export_trained(
     record, averaged = model.record, model.record["strain_kind"] == "averaged"
     verdict = record.get("rollouts")
     if verdict is not None and verdict["verdict"] == "fail":
-        logger.warning("export: %s", advice(verdict, model.config))
+        logger.warning("export: %s", advice(verdict))
         certificate = [verdict, *(certificate or [])]
     strain_words, stress_words = MEASURES[record["strain_kind"]]
     physics, held_out = model.physics(), record["provenance"].get("validation", [])
