@@ -42,7 +42,7 @@ from .networks.convex import (
     triangle_places,
 )
 from .networks.mlp import uniform
-from .networks.tied import class_orbits, dense, repeated
+from .networks.tied import averaged, class_orbits, dense, repeated
 from .networks.tied_networks import ConvexLayers, TiedTanhNetwork
 from .potentials import Linearised, LinearisedFunction, Potentials, RateFunction
 from .rates import Rates
@@ -211,15 +211,18 @@ class PopulationPotentials(Potentials):
         self.layers.output_raw.fill_(SILENT)
 
     def feature_map(self) -> tuple[Tensor, Tensor]:
-        """Return Z and x_0 of the features x = Z z + x_0 of all classes."""
+        """Return Z and x_0 of the features x = Z z + x_0 of all classes.
+
+        Classes that a permutation maps on each other share scale and centre.
+        """
         classes, q, _ = self.basis.shape
         n, m = self.variables.per_class, self.strain_size
-        size = (self.basis.abs() @ self.strain_scale).clamp(min=1e-300)  # of each feature
+        size = averaged(self.basis.abs() @ self.strain_scale, self.orbits).clamp(min=1e-300)
         strain = self.basis / size.unsqueeze(-1)
         rows = self.basis.new_zeros(classes, q + n, m + self.internal_size)
         offset = self.basis.new_zeros(classes, q + n)
         rows[:, :q, :m] = strain
-        offset[:, :q] = -strain @ self.strain_centre
+        offset[:, :q] = -averaged(strain @ self.strain_centre, self.orbits)
         for a in range(classes):
             own = torch.arange(n)
             rows[a, q + own, m + a * n + own] = self.unit[a * n : (a + 1) * n]

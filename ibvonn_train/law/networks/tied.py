@@ -67,3 +67,10 @@ def class_orbits(orbits: Tensor) -> Tensor:
     """Return the number of the orbit of each class, shape ``(classes,)``."""
     number: Tensor = torch.unique(torch.diagonal(orbits), return_inverse=True)[1]
     return number
+
+
+def averaged(of_class: Tensor, orbits: Tensor) -> Tensor:
+    """Return values of classes, ``(classes, n)``, averaged over the classes of each orbit."""
+    member = torch.nn.functional.one_hot(class_orbits(orbits)).to(of_class)
+    mean: Tensor = member @ (member.T @ of_class / member.sum(0).unsqueeze(-1))
+    return mean
