@@ -45,7 +45,7 @@ class Identify(Stage):
         """Make one step and return the loss and its terms at its start."""
         material, number = self.material, self.pick_block()
         law, block = material.law, material.data.training[number]
-        length = min(material.expert.window + 1, block.instants)
+        length = material.window(block) + 1
         windows = Windows.random(block, material.expert.batch, length, self.generator)
         normalise = self.material.normalisation()
         raw = law.encoder.raw_mean(windows.measures)

@@ -97,7 +97,7 @@ class Part:
         """Collect it."""
         windows = []
         for block in blocks:
-            pieces = cover(block, material.expert.window)
+            pieces = cover(block, material.window(block))
             error = sampling_error(material.law, pieces.measures, block.samples)
             windows.append((block, pieces, pieces.series(error)))
         pairs = zip(blocks, energies, strict=True)
@@ -106,7 +106,7 @@ class Part:
 
 def cover(block: Block, window: int) -> Windows:
     """Return windows that begin half a window apart, over all protocols and points."""
-    length = min(window + 1, block.instants)
+    length = window + 1
     starts = torch.arange(0, block.instants - length + 1, max(1, length // 2))
     cases, _, points = block.strain.shape[:3]
     every = torch.cartesian_prod(torch.arange(cases), starts, torch.arange(points))

@@ -126,7 +126,7 @@ def _train(
     tensorboard: bool,
 ) -> TrainedModel:
     began = time.process_time()
-    law, choice = new_law(config, group, data, physics, provenance["validation"])
+    law, choice, slow_time = new_law(config, group, data, physics, provenance["validation"])
     logger.info("internal variables: %s", choice.reason)
     physics_record = _physics_record(physics, data)
     start = _Start()
@@ -137,7 +137,7 @@ def _train(
 
     began -= start.seconds
     total = start.total
-    material = Material.of(law, data, physics, config.expert)
+    material = Material.of(law, data, physics, config.expert, slow_time)
     with (
         closing(RunLog(out, tensorboard=tensorboard, rows=start.rows)) as log,
         Interruption() as interruption,
@@ -216,15 +216,18 @@ def new_law(
     data: TrainingSet,
     physics: Physics,
     validation: Sequence[int],
-) -> tuple[LearnedLaw, Choice]:
-    """Return an encoded law; its weights follow from the seed, its variables from the data."""
+) -> tuple[LearnedLaw, Choice, float]:
+    """Return an encoded law, its variables, and the time scale of the slowest feature.
+
+    Its weights follow from the seed, its variables from the data.
+    """
     features = features_of(config, group, validation)
     choice = choose_variables(config, features, len(group[0].classes))
     generator = torch.Generator().manual_seed(config.seed)
     law = build_law(law_sizes(config, group[0], data, choice), generator)
     law = law.to(data.scales.strain_scale.device)
     encode(law, data, features, physics)
-    return law, choice
+    return law, choice, float(features.time_scales[0])
 
 
 def features_of(

@@ -67,3 +67,19 @@ def class_orbits(orbits: Tensor) -> Tensor:
     """Return the number of the orbit of each class, shape ``(classes,)``."""
     _, number = torch.unique(torch.diagonal(orbits), return_inverse=True)
     return number
+
+
+def shared_blocks(matrix: Tensor, orbits: Tensor, rows: int, columns: int) -> Tensor:
+    """Return the blocks of the orbits of pairs in a matrix, averaged over each orbit.
+
+    The inverse of :func:`dense` for a matrix that commutes with the permutations.
+
+    Args:
+        matrix: Shape ``(classes · rows, classes · columns)``.
+        orbits: From :func:`pair_orbits`.
+        rows, columns: Of a block.
+    """
+    classes = len(orbits)
+    blocks = matrix.reshape(classes, rows, classes, columns).transpose(1, 2)
+    count = int(orbits.max()) + 1
+    return torch.stack([blocks[orbits == number].mean(0) for number in range(count)])
