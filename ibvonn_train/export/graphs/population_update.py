@@ -183,7 +183,9 @@ class PopulationPass(PopulationLoop):
         moved = torch.amax(torch.abs(candidate - force), 1, keepdim=True)
         still = moved <= STILL * (torch.amax(torch.abs(force), 1, keepdim=True) + moved)
         stalled = ~better & ((residual <= CLOSE) | still | (error > HUGE))
-        nearer = self.between(internal, logits, s, force, t_internal, t_logits, t_s, candidate)
+        nearer = self.between(
+            statev, internal, logits, s, force, t_internal, t_logits, t_s, candidate
+        )
         # Where that does not help either, Newton's direction does if the step is short.
         usable = (first > 0.5) & (t_error <= HUGE)
         nearer = torch.where(usable, nearer, force + 0.25 * (candidate - force))
@@ -199,6 +201,7 @@ class PopulationPass(PopulationLoop):
 
     def between(
         self,
+        statev: Tensor,
         internal: Tensor,
         logits: Tensor,
         s: Tensor,
@@ -210,16 +213,29 @@ class PopulationPass(PopulationLoop):
     ) -> Tensor:
         """Force at which fractions lie between those of two forces; means move along a line."""
         populations = self.kinetics.populations
-        share = _along(-s, t_s - s)
+        share = _share(-s, t_s - s)
         wanted = populations.fractions(internal + share * (t_internal - internal))
-        way = _along(populations.logits(torch.relu(wanted)) - logits, t_logits - logits)
+        span = t_logits - logits
+        way = _share(populations.logits(torch.relu(wanted)) - logits, span)
+        # ln(p_s/p_0) changes by γ/2θ or faster where the fractions move at all: where it changes
+        # less in all, it does so at the force at which more of the elements have moved.
+        moving = 2.0 * populations.thermal_energy * _length(span)
+        moving = moving / (_length(torch.matmul(t_force - force, populations.active)) + TINY)
+        moving = torch.minimum(moving, torch.ones_like(moving))
+        at_start = populations.logits(torch.relu(populations.fractions(statev)))
+        ahead = _length(t_logits - at_start) > _length(logits - at_start)
+        way = torch.where(ahead, 1.0 - moving * (1.0 - way), moving * way)
         return force + way * (t_force - force)
 
 
-def _along(part: Tensor, whole: Tensor) -> Tensor:
+def _length(vector: Tensor) -> Tensor:
+    return torch.sqrt(torch.sum(torch.square(vector), 1, keepdim=True))
+
+
+def _share(part: Tensor, whole: Tensor) -> Tensor:
     """Share of one vector that another is, by least squares and within (0, 1), ``(n, 1)``."""
-    square = torch.sum(torch.square(whole), 1, keepdim=True)
-    share = torch.sum(part * whole, 1, keepdim=True) / (square + TINY)
+    share = torch.sum(part * whole, 1, keepdim=True)
+    share = share / (torch.sum(torch.square(whole), 1, keepdim=True) + TINY)
     share = torch.maximum(share, torch.full_like(share, 1.0 - FARTHEST))
     return torch.minimum(share, torch.full_like(share, FARTHEST))
 

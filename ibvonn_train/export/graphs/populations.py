@@ -44,6 +44,7 @@ class Populations:
         components: Where the component of each state stands in α, ``(n_state, n_α)``; a row of
             zeros for state 0.
         means: Components that are means, ``(n_mean, n_α)``.
+        active: Matrix that leaves the components of populations and sets means to zero.
         alike: The populations by their number of states.
         bounds: Lowest and highest value of each component, ``(n_α, 2)``; infinite for means.
     """
@@ -77,6 +78,7 @@ class Populations:
         self.components = _tensor(np.array(components))
         self.pairs = self.components[begin] - self.components[end]
         self.means = _tensor(identity[means])
+        self.active = _tensor(np.diag(np.where(means, 0.0, 1.0)))
         self.alike = self._alike(len(states), len(ends))
         self._is_mean = torch.tensor(means[None, :])
         self._same_group = _tensor(np.equal.outer(group, group).astype(np.float64))
