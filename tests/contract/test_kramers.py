@@ -1,11 +1,13 @@
 """The closed-form reference model of the chain: rates, thermodynamics, export without npz."""
 
 import math
+from dataclasses import replace
 
 import mpmath
 import numpy as np
 import pytest
 import torch
+from scipy.integrate import solve_ivp
 
 from ibvonn_fem.model.exported_model import load_model
 from ibvonn_train.closed_form.exact_models import export_kramers_chain, export_kramers_unfolding
@@ -164,6 +166,37 @@ def test_steps_of_the_reference_model_converge_from_any_fraction(case):
         out = law.update()(*(torch.tensor(x) for x in inputs))
     assert bool((out[5] <= 1e-10).all())
     assert bool((out[4] >= 0.0).all())
+
+
+@pytest.mark.parametrize("case", [0, 1])
+def test_hosts_steps_nucleate_in_time(case):
+    """From p = 1e-3 at a strain that opens all, five steps per half a time constant.
+
+    Backward Euler is 4 % behind the law in continuous time; with √(p (1−p)) of the start of each
+    step, as the negative control has it, the same steps are 30 % behind.
+    """
+    law = reference(case)
+    start = torch.tensor([[1e-3 - law.kinetics.energy.open_fraction]], dtype=torch.float64)
+    strain = law.envelope[0, 1] * torch.ones(1, 1, dtype=torch.float64)
+    rates = law.rates()
+    with torch.no_grad():
+        opening = float(rates(strain, start)[3])
+
+        def slope(_, alpha):
+            return rates(strain, torch.tensor(alpha[None]))[3].numpy()[0]
+
+        dt = torch.full((1, 1), 0.1 / opening, dtype=torch.float64)
+        exact = solve_ivp(slope, (0.0, 5.0 * float(dt)), start.numpy()[0], rtol=1e-10, atol=1e-12)
+        opened = float(exact.y[0, -1]) - float(start)
+        frozen = replace(law, kinetics=None)
+        found = {}
+        for name, each in (("host", law), ("frozen", frozen)):
+            state, update = start, each.update()
+            for _ in range(5):
+                state = update(strain, strain, state, dt)[1]
+            found[name] = (float(state) - float(start)) / opened
+    assert 0.94 < found["host"] < 1.0
+    assert found["frozen"] < 0.8
 
 
 def test_exported_reference_model_loads_as_any_other_model(tmp_path):
