@@ -162,22 +162,23 @@ class PopulationPass(PopulationLoop):
         logits: Tensor,
         s: Tensor,
         candidate: Tensor,
-        first: Tensor,
+        origin: Tensor,
         error: Tensor,
         residual: Tensor,
         active: Tensor,
     ) -> tuple[Tensor, ...]:
         """Return the state of the loop, ``internal`` to ``active``, after the pass.
 
-        ``first`` is 1 where the candidate is Newton's own; ``error`` is the largest |s_i|/θ and
-        ``residual`` that of the scaled W s over the size of the equation's terms. ``active`` is 1
-        where a point still iterates; the others are left exactly as they are.
+        ``origin`` is 0 where the candidate is a shorter step, 1 where it is Newton's own and 2
+        where it is so after a shorter step; ``error`` is the largest |s_i|/θ and ``residual`` that
+        of the scaled W s over the size of the equation's terms. ``active`` is 1 where a point
+        still iterates; the others are left exactly as they are.
         """
         t_internal, t_logits, t_s, t_candidate, t_error, t_residual = self.linearise(
             strain, statev, dt, log_rates, context, candidate
         )
         usable = (active > 0.5) & (t_error <= HUGE)
-        enough = torch.where(first > 0.5, ENOUGH * error, error)
+        enough = torch.where(origin > 0.5, ENOUGH * error, error)
         better = usable & (t_error < enough)
         polished = residual <= CONVERGED
         moved = torch.amax(torch.abs(candidate - force), 1, keepdim=True)
@@ -186,9 +187,11 @@ class PopulationPass(PopulationLoop):
         nearer = self.between(
             statev, internal, logits, s, force, t_internal, t_logits, t_s, candidate
         )
-        # Where that does not help either, Newton's direction does if the step is short.
-        usable = (first > 0.5) & (t_error <= HUGE)
-        nearer = torch.where(usable, nearer, force + 0.25 * (candidate - force))
+        # The second refusal in a row of two candidates of Newton's halves the way; a refused
+        # shorter step is quartered, since Newton's direction helps if the step is short enough.
+        shorter = torch.where(origin > 1.5, 0.5, 0.25) * (candidate - force)
+        estimate = (torch.abs(origin - 1.0) < 0.5) & (t_error <= HUGE)
+        nearer = torch.where(estimate, nearer, force + shorter)
         candidate_next = torch.where(better, t_candidate, nearer)
         force = torch.where(better, candidate, force)
         internal = torch.where(better, t_internal, internal)
@@ -196,8 +199,9 @@ class PopulationPass(PopulationLoop):
         error = torch.where(better, t_error, error)
         residual = torch.where(better, t_residual, residual)
         active = torch.where(polished | stalled, 0.0, active)
-        first = torch.where(better, torch.ones_like(first), 0.0)
-        return internal, force, logits, s, candidate_next, first, error, residual, active
+        newton = torch.where(origin > 0.5, torch.ones_like(origin), 2.0)
+        origin = torch.where(better, newton, 0.0)
+        return internal, force, logits, s, candidate_next, origin, error, residual, active
 
     def between(
         self,
