@@ -1,6 +1,6 @@
-"""The exported update of a law with populations: backward Euler with k' frozen, √(p_i p_j) not.
+"""The exported update of a law with populations: backward Euler, of φ only ln k' frozen in part.
 
-    r(α) = α − α_n − Δt α̇(α, G(ε, α); k'_n) = 0,   G = −∂F/∂α,
+    r(α) = α − α_n − Δt α̇(α, G(ε, α); frozen_n) = 0,   G = −∂F/∂α,
     C = F_εε − F_εα (I + W F_αα)⁻¹ W F_αε,   W = (I − Δt ∂α̇/∂α)⁻¹ Δt ∂α̇/∂G.
 
 f convex in α gives f(α_n) ≥ f(α⁺) + g⁺·(α⁺ − α_n), and every flow has the sign of its force: in
