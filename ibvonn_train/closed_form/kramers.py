@@ -9,10 +9,10 @@ so the stress k v is the mean spring force whatever p is; the kinetics are
 
     ṗ = k₁₂ (1−p) − k₂₁ p = ∂φ/∂g,   φ(g) = (4 k_BT κ / L0) [cosh(L0 g / 2 k_BT) − 1],
 
-κ = √(k₁₂ k₂₁ p (1−p)): convex in g and far from quadratic. In a time step of the host nothing of it
-is frozen, since k₁₂ and k₂₁ are functions of g without its entropy: the step is backward Euler of
-the kinetics, and a nearly empty well fills in time. With the distances z₁, z₂ of the two minima
-from the crossing in thermal units under the mean force,
+κ = √(k₁₂ k₂₁ p (1−p)): convex in g and far from quadratic. k₁₂ and k₂₁ are functions of g without
+its entropy. In a time step the host freezes of them only what is not smooth, and nothing of
+√(p (1−p)), with which a nearly empty well would fill late. With the distances z₁, z₂ of the two
+minima from the crossing in thermal units under the mean force,
 
     k₁₂ = (k/γ) λ(z₁) min(1, z₂/(z₁+z₂)) for k₁₂ ≥ k₂₁,   k₁₂/k₂₁ = exp((z₂²−z₁²)/2),
 
@@ -190,16 +190,23 @@ class KramersRates(nn.Module):
         self.register_buffer("coefficients", torch.tensor(coefficients))
 
     def frozen(self, strain: Tensor, internal: Tensor, drive: Tensor) -> Tensor:  # noqa: ARG002
-        """Return ln(k/γ), ``(n, 1)``: nothing else has to be frozen."""
-        return torch.full_like(drive, math.log(self.relaxation))
+        """Return ln √(k₁₂k₂₁) less :meth:`implicit`, at the start of a step."""
+        y = 0.5 * drive
+        value = self.tabulated(torch.abs(y) * (1.0 / self.z0))
+        return math.log(self.relaxation) + value - self.implicit(y)[0]
 
     def implicit(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ln √(k₁₂k₂₁) γ/k and its derivative by y."""
-        value, slope = self.tabulated(torch.abs(y) * (1.0 / self.z0))
-        return value, torch.where(y >= 0.0, slope, -slope) * (1.0 / self.z0)
+        """Return b − √(y² + b²), b = z₀², and its derivative.
 
-    def tabulated(self, delta: Tensor) -> tuple[Tensor, Tensor]:
-        """Evaluate ln √(k₁₂k₂₁) γ/k and its slope at δ ≥ 0, each ``(n, 1)``, from the table."""
+        The table has kinks, which the stress would inherit. This smooth function follows it: the
+        barrier's −y²/2b where there is one, and −|y| where the faster rate grows no further.
+        """
+        barrier = self.z0 * self.z0
+        root = torch.sqrt(torch.square(y) + barrier * barrier)
+        return barrier - root, -y / root
+
+    def tabulated(self, delta: Tensor) -> Tensor:
+        """Evaluate ln √(k₁₂k₂₁) γ/k at δ ≥ 0, shape ``(n, 1)``, from the table."""
         within = torch.minimum(delta, torch.full_like(delta, self.last))
         reached = torch.where(within >= self.left, torch.ones_like(self.left), 0.0)
         chosen = reached - torch.cat([reached[:, 1:], torch.zeros_like(reached[:, :1])], 1)
@@ -208,7 +215,7 @@ class KramersRates(nn.Module):
             torch.sum(chosen * self.coefficients[i], 1, keepdim=True) for i in range(4)
         )
         slope = c1 + t * (2.0 * c2 + 3.0 * t * c3)
-        return c0 + t * (c1 + t * (c2 + t * c3)) + slope * (delta - within), slope
+        return c0 + t * (c1 + t * (c2 + t * c3)) + slope * (delta - within)
 
 
 def equilibrium_fraction(

@@ -78,7 +78,7 @@ def test_table_of_rates_is_within_a_millionth():
         math.log(escape_rate(z0 - d)) + min(0.0, math.log((z0 + d) / (2.0 * z0))) - z0 * d
         for d in delta
     ]
-    found = law.kinetics.rates.tabulated(torch.tensor(delta[:, None]))[0][:, 0]
+    found = law.kinetics.rates.tabulated(torch.tensor(delta[:, None]))[:, 0]
     assert np.max(np.abs(found.numpy() - exact)) < 1e-6
 
 
@@ -172,8 +172,8 @@ def test_steps_of_the_reference_model_converge_from_any_fraction(case):
 def test_hosts_steps_nucleate_in_time(case):
     """From p = 1e-3 at a strain that opens all, five steps per half a time constant.
 
-    Backward Euler is 4 % behind the law in continuous time; with √(p (1−p)) of the start of each
-    step, as the negative control has it, the same steps are 30 % behind.
+    The host is 4 to 7 % behind the law in continuous time, backward Euler 4 %; with all of the
+    state of φ frozen, as the negative control has it, more than half of the way is missing.
     """
     law = reference(case)
     start = torch.tensor([[1e-3 - law.kinetics.energy.open_fraction]], dtype=torch.float64)
@@ -195,8 +195,8 @@ def test_hosts_steps_nucleate_in_time(case):
             for _ in range(5):
                 state = update(strain, strain, state, dt)[1]
             found[name] = (float(state) - float(start)) / opened
-    assert 0.94 < found["host"] < 1.0
-    assert found["frozen"] < 0.8
+    assert 0.92 < found["host"] < 1.0
+    assert found["frozen"] < 0.6
 
 
 def test_exported_reference_model_loads_as_any_other_model(tmp_path):
