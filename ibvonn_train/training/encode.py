@@ -61,7 +61,8 @@ def set_scales(
     if isinstance(potentials, PopulationPotentials):
         potentials.thermal_energy.fill_(physics.thermal_energy)
         potentials.time_scale.fill_(slow)
-        potentials.means.time_scale.fill_(float(features.time_scales[1]))
+        if potentials.means is not None:
+            potentials.means.time_scale.fill_(float(features.time_scales[1]))
     if isinstance(potentials, ConvexPotentials):
         potentials.dissipation.energy_scale.copy_(energy)
         potentials.dissipation.time_scale.fill_(slow)
@@ -152,7 +153,7 @@ def fit(
         error.backward()  # type: ignore[no-untyped-call]
         return error
 
-    optimiser.step(closure)
+    optimiser.step(closure)  # type: ignore[no-untyped-call]
 
 
 def fit_centred_encoder(law: LearnedLaw, data: TrainingSet) -> None:
@@ -197,4 +198,4 @@ def start_from_stress(potentials: PopulationPotentials, law: LearnedLaw, data: T
             strict=True,
         )
     )
-    potentials.start_from_stress(strain, internal, stress)
+    potentials.smooth.start_from_stress(strain, internal, stress)

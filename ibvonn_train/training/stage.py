@@ -73,7 +73,7 @@ class Material:
         )
 
     def internal(self, block: Block) -> Tensor:
-        """Return α of a block with the stored normalisation, ``(n_protocol, n_time, n_point, n)``."""
+        """Return α of a block, stored normalisation, ``(n_protocol, n_time, n_point, n_α)``."""
         return block.series(self.law.encode(block.measures))
 
     def internal_error(self, block: Block) -> Tensor:
@@ -130,7 +130,7 @@ class Stage(ABC):
     def advance(self) -> dict[str, float]:
         """Make one step and return the loss and its terms at its start."""
 
-    def finish(self) -> None:
+    def finish(self) -> None:  # noqa: B027 (a stage may have nothing to do)
         """Leave the law as the next stage takes it."""
 
     def state(self) -> dict[str, Any]:
@@ -162,7 +162,7 @@ class Stage(ABC):
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.require_numbers(record)
         self.optimiser.step()
 

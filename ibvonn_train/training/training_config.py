@@ -84,7 +84,7 @@ class TrainingConfig:
     FORMER_KEYS: ClassVar[Mapping[str, str]] = {
         "stages": _STAGES,
         "internal_size": "is now internal, for example { means = 1 } or { populations = 2 }",
-        "entropic_barriers": "is no longer needed: populations have their entropy of mixing exactly",
+        "entropic_barriers": "is no longer needed: populations have their mixing entropy exactly",
         "width": "is now a key of [training.expert]",
         "nodes": "is now a key of [training.expert]",
         "decoder": "is no longer a choice: the decoder is a conditional flow",

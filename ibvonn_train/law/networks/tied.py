@@ -55,7 +55,7 @@ def dense(shared: Tensor, orbits: Tensor) -> Tensor:
 
 
 def repeated(shared: Tensor, orbits: Tensor) -> Tensor:
-    """Return a vector, ``(classes · n,)``, from one entry ``(n_orbit, n)`` for each orbit of classes.
+    """Return a vector ``(classes · n,)`` of one entry ``(n_orbit, n)`` for each orbit of classes.
 
     Classes that a permutation maps on each other share their entry: that of the orbit of the pair
     (a, a).
