@@ -83,7 +83,8 @@ class MeanDissipation(nn.Module):
         self, context: tuple[Sequence[Tensor], Sequence[Tensor]], z: Tensor
     ) -> Coefficients:
         """Return what depends on the state z."""
-        output = tanh_layers(z, *context).unflatten(-1, (self.classes, -1))
+        output = tanh_layers(z, *context)
+        output = output.reshape(*output.shape[:-1], self.classes, -1)
         return Coefficients(*ridge_coefficients(output, self.diagonal, self.places, self.size))
 
     def value(self, coefficients: Coefficients, force: Tensor, energy_scale: Tensor) -> Tensor:
@@ -111,4 +112,4 @@ class MeanDissipation(nn.Module):
 
     def _scaled(self, force: Tensor, energy_scale: Tensor) -> Tensor:
         of_means = force.index_select(-1, self.components) / energy_scale
-        return of_means.unflatten(-1, (self.classes, self.size))
+        return of_means.reshape(*of_means.shape[:-1], self.classes, self.size)

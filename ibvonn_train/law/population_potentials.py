@@ -4,7 +4,7 @@ With z = (ε, α), the fractions p_s of the states of every population, θ = k_B
 and the smooth part F of f,
 
     f = F(z) + θ Σ_populations Σ_s p_s ln p_s,        G = −∂F/∂α,
-    φ = Σ_populations Σ_{i<j} 4 θ k_ij √(p_i p_j) [cosh(g_ij/2θ) − 1] + φ_means,    g_ij = g_i − g_j.
+    φ = Σ_populations Σ_{i<j} 4 θ k_ij √(p_i p_j) [cosh(g_ij/2θ) − 1] + φ_means,  g_ij = g_i − g_j.
 
 The logarithms of g cancel in the rate, the net flux from state j to i being
 

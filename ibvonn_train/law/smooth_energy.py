@@ -91,8 +91,9 @@ class SmoothEnergy(nn.Module):
         what their state adds to the strain: f does not change where both change together.
 
         Args:
-            strain, internal, stress: Of states of the data, shapes ``(n, n_ε)``, ``(n, n_α)`` and
-                ``(n, n_ε)``.
+            strain: Of states of the data, ``(n, n_ε)``.
+            internal: Their α, ``(n, n_α)``.
+            stress: Their σ, ``(n, n_ε)``.
         """
         (classes, q, m), (features, offset) = self.features.basis.shape, self.features.map()
         n = self.features.variables.per_class

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from ..data.drive_records import ChainDriven
 from ..data.ensemble import TrajectoryEnsemble
-from ..law.potentials import LinearisedFunction
+from ..law.potentials import LinearisedFunction, RateFunction
 from .chain import ChainDrive, explicit_chain, implicit_chain
-from .material_point import RateFunction, Rollout, controlled, exponential
+from .material_point import Rollout, controlled, exponential
 
 
 class Path(Protocol):

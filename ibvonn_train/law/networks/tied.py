@@ -60,7 +60,8 @@ def repeated(shared: Tensor, orbits: Tensor) -> Tensor:
     Classes that a permutation maps on each other share their entry: that of the orbit of the pair
     (a, a).
     """
-    return shared[class_orbits(orbits)].reshape(-1)
+    vector: Tensor = shared[class_orbits(orbits)].reshape(-1)
+    return vector
 
 
 def class_orbits(orbits: Tensor) -> Tensor:
@@ -77,7 +78,8 @@ def shared_blocks(matrix: Tensor, orbits: Tensor, rows: int, columns: int) -> Te
     Args:
         matrix: Shape ``(classes · rows, classes · columns)``.
         orbits: From :func:`pair_orbits`.
-        rows, columns: Of a block.
+        rows: Of a block.
+        columns: Of a block.
     """
     classes = len(orbits)
     blocks = matrix.reshape(classes, rows, classes, columns).transpose(1, 2)
