@@ -114,7 +114,8 @@ class Cells:
             numbers: npt.NDArray[np.int64] = np.searchsorted(self._edges, microstate[..., 0])
             return numbers
         flat = microstate.reshape(-1, microstate.shape[-1]) / self._scale
-        return self._tree.query(flat)[1].reshape(microstate.shape[:-1]).astype(np.int64)
+        nearest: npt.NDArray[np.int64] = self._tree.query(flat)[1].astype(np.int64)
+        return nearest.reshape(microstate.shape[:-1])
 
 
 def covariances(

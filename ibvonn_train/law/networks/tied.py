@@ -66,7 +66,7 @@ def repeated(shared: Tensor, orbits: Tensor) -> Tensor:
 
 def class_orbits(orbits: Tensor) -> Tensor:
     """Return the number of the orbit of each class, shape ``(classes,)``."""
-    _, number = torch.unique(torch.diagonal(orbits), return_inverse=True)
+    number: Tensor = torch.unique(torch.diagonal(orbits), return_inverse=True)[1]
     return number
 
 
