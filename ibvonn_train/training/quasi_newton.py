@@ -14,7 +14,7 @@ from .stage import Material, Stage
 
 CHUNK = 10
 """L-BFGS iterations in one step; its history survives from step to step."""
-PATIENCE = 10
+PATIENCE = 6
 """Steps without a better validation error after which the stage ends: errors rest on a plateau for
 some sixty iterations before they fall again."""
 LOSS_SCALE = 1e4

@@ -16,7 +16,7 @@ from .residuals import scaled
 from .stage import Material, sampling_error
 from .state_terms import StateTerms, state_terms
 
-LARGEST = 400
+LARGEST = 160
 """Windows of one block: evenly spaced ones where there are more."""
 
 

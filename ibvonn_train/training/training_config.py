@@ -40,9 +40,9 @@ class ExpertConfig:
     longest_window: int = 32
     batch: int = 200
     identify_steps: int = 600
-    refine_steps: int = 600
+    refine_steps: int = 400
     polish_steps: int = 60
-    density_steps: int = 1500
+    density_steps: int = 1000
     learning_rate: float = 1e-2
     tolerance: float = 0.005
     likelihood: float = 1.0
