@@ -30,8 +30,8 @@ from .encode import encode
 from .identify import Identify
 from .interrupt import Interruption
 from .log import RunLog, alone, write_json
-from .polish import Polish
-from .refine import Refine
+from .polish_drive import PolishDrive
+from .polish_windows import PolishWindows
 from .slow_features import SlowFeatures, slow_features
 from .stage import Material, Stage
 from .trained_model import TrainedModel
@@ -137,6 +137,7 @@ def _train(
 
     began -= start.seconds
     total = start.total
+    stages = recipe(config, strain_given=data.training[0].drive.strain_given)
     material = Material.of(law, data, physics, config.expert, slow_time)
     with (
         closing(RunLog(out, tensorboard=tensorboard, rows=start.rows)) as log,
@@ -148,7 +149,7 @@ def _train(
             content = _state(config, provenance, physics_record, law, index, run, total, log, began)
             checkpoint.save(out / CHECKPOINT, content)
 
-        for index, make in enumerate(recipe(config)):
+        for index, make in enumerate(stages):
             if index < start.stage:
                 continue
             stage = make(material, config.seed * 1009 + index)
@@ -201,11 +202,16 @@ def _train(
     return model
 
 
-def recipe(config: TrainingConfig) -> list[Callable[[Material, int], Stage]]:
-    """Return the stages of a training in order; *encode* comes before them."""
+def recipe(config: TrainingConfig, *, strain_given: bool) -> list[Callable[[Material, int], Stage]]:
+    """Return the stages of a training in order; *encode* comes before them.
+
+    Args:
+        config: The run.
+        strain_given: Whether the drive of the data imposes the strain.
+    """
     stages: list[Callable[[Material, int], Stage]] = [Identify]
-    stages += [Refine] if config.expert.refine_steps else []
-    stages += [Polish] if config.expert.polish_steps else []
+    if config.expert.polish_steps:
+        stages.append(PolishWindows if strain_given else PolishDrive)
     stages += [Density] if config.expert.density_steps else []
     return stages
 

@@ -25,7 +25,6 @@ class ExpertConfig:
             of the slowest feature.
         batch: Windows in each of its steps.
         identify_steps: Adam steps of *identify*.
-        refine_steps: L-BFGS iterations of *refine* at most; 0 leaves the stage out.
         polish_steps: L-BFGS iterations of *polish* at most; 0 leaves the stage out.
         density_steps: Adam steps of *density*; 0 leaves the stage out.
         learning_rate: Largest rate of Adam.
@@ -40,8 +39,7 @@ class ExpertConfig:
     longest_window: int = 32
     batch: int = 200
     identify_steps: int = 600
-    refine_steps: int = 400
-    polish_steps: int = 60
+    polish_steps: int = 400
     density_steps: int = 1000
     learning_rate: float = 1e-2
     tolerance: float = 0.005
@@ -49,7 +47,7 @@ class ExpertConfig:
 
     def __post_init__(self) -> None:
         least = {"width": 4, "nodes": 8, "longest_window": 2, "batch": 1, "identify_steps": 1}
-        least |= {"refine_steps": 0, "polish_steps": 0, "density_steps": 0}
+        least |= {"polish_steps": 0, "density_steps": 0}
         for name, bound in least.items():
             if getattr(self, name) < bound:
                 raise ConfigError(

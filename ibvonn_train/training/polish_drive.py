@@ -1,4 +1,4 @@
-"""Fourth stage, *polish*: the law on roll-outs of whole protocols, in all drive modes."""
+"""Third stage, *polish*, where the strain is a result: roll-outs of whole protocols, by L-BFGS."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from ..rollouts.drives import Drive, Record
 from ..rollouts.material_point import Rollout
 from .dataset import Block
+from .follow_windows import is_explicit
 from .quasi_newton import QuasiNewton
 from .residuals import scaled
 from .stage import Material
@@ -37,23 +38,19 @@ class Batch:
     explicit: bool
 
 
-class Polish(QuasiNewton):
-    """L-BFGS on the roll-outs of whole protocols.
+class PolishDrive(QuasiNewton):
+    """L-BFGS on the roll-outs of whole protocols, in all modes of their drive.
 
     The loss of a protocol, mode and quantity is ln(1 + χ²), χ² the mean square of the errors of
     strain, stress or α in units of their sampling errors: none decides alone, and none is given up.
-    Stress and free energy at the encoded states stay in the loss. Populations are held; the encoder
-    of means is trained along, as what closes best over a whole protocol is one's choice. The best
-    state on the validation protocols is kept; without such protocols, on those of the training.
+    Stress and free energy at the encoded states stay in the loss. The best state on the validation
+    protocols is kept; without such protocols, on those of the training.
     """
 
     name = "polish"
 
     def __init__(self, material: Material, seed: int) -> None:
-        law = material.law
-        self.encodes = law.variables.means > 0
-        trained = [law.encoder, law.potentials] if self.encodes else [law.potentials]
-        super().__init__(material, trained, material.expert.polish_steps, seed)
+        super().__init__(material, material.expert.polish_steps, seed)
         with torch.no_grad():
             data = material.data
             self.scales["strain"] = self.tolerance * data.scales.strain_scale
@@ -67,33 +64,19 @@ class Polish(QuasiNewton):
 
     def terms(self) -> dict[str, Tensor]:
         """Return the terms of the loss."""
-        if self.encodes:
-            normalise, encoder = self.material.normalisation(), self.material.law.encoder
-            for part in self.local:
-                part.internal = part.of_sites(normalise(encoder.raw_mean(part.measures)))
+        self.encode(self.local, self.material.normalisation())
         return {"rollout": self._rollout_loss(self.training)} | state_terms(self.local, self.scales)
 
     def validation_loss(self) -> Tensor:
         """Return the loss of the roll-outs of the validation protocols."""
         return self._rollout_loss(self.validation or self.training)
 
-    @torch.no_grad()
-    def finish(self) -> None:
-        """Take the best state and store its normalisation."""
-        super().finish()
-        self.material.law.encoder.store(self.material.normalisation())
-
     def _batches(self, blocks: Sequence[Block]) -> list[Batch]:
         """Return the blocks, those of one number of instants together."""
-        lengths = sorted({(b.instants, max(b.strides, default=1) == 1) for b in blocks})
         batches = []
-        for length, explicit in lengths:
-            alike = [
-                b
-                for b in blocks
-                if (b.instants, max(b.strides, default=1) == 1) == (length, explicit)
-            ]
-            batches.append(self._joined(alike, explicit))
+        for key in sorted({(block.instants, is_explicit(block)) for block in blocks}):
+            alike = [block for block in blocks if (block.instants, is_explicit(block)) == key]
+            batches.append(self._joined(alike, key[1]))
         return batches
 
     def _joined(self, blocks: Sequence[Block], explicit: bool) -> Batch:
