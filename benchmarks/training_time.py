@@ -41,7 +41,7 @@ from ibvonn_train.studies.tables import text_table
 from ibvonn_train.training import TrainingConfig, checkpoint, train
 from ibvonn_train.training.dataset import prepare
 from ibvonn_train.training.stage import Material
-from ibvonn_train.training.trainer import CHECKPOINT, MODEL, new_law, recipe
+from ibvonn_train.training.trainer import CHECKPOINT, MODEL, new_law
 
 CONFIG = ROOT / "configs" / "trap.toml"
 EVERY = 5
@@ -59,7 +59,7 @@ def configuration(quick: bool) -> TrainingConfig:
     config = TrainingConfig.from_toml(CONFIG)
     if quick:
         short = dataclasses.replace(
-            config.expert, identify_steps=60, refine_steps=0, polish_steps=0, density_steps=0
+            config.expert, identify_steps=60, polish_steps=0, density_steps=0
         )
         config = dataclasses.replace(config, expert=short)
     return config
@@ -140,9 +140,9 @@ def evaluate_all(
     nodes = config.expert.nodes
     data = prepare([training], torch.device("cpu"), config.seed, nodes=nodes, validation=held_out)
     physics = physics_of(str(training.system), dict(training.parameters))
-    law, _ = new_law(config, [training], data, physics, held_out)
-    material = Material.of(law, data, physics, config.expert)
-    names = [stage.name for stage in recipe(config)]
+    law, _, slow_time = new_law(config, [training], data, physics, held_out)
+    material = Material.of(law, data, physics, config.expert, slow_time)
+    names = ["identify", "polish", "density"]
     history = []
     for path in paths:
         state = checkpoint.load(path)

@@ -85,7 +85,7 @@ class Encoder(nn.Module):
             return self.normalisation
         of_means = Normalisation.of(raw[:, n:])
         matrix = torch.eye(self.size, dtype=raw.dtype, device=raw.device)
-        matrix[n:, n:] = of_means.matrix
+        matrix = torch.cat([matrix[:n], nn.functional.pad(of_means.matrix, (n, 0))])
         return Normalisation(torch.cat([raw.new_zeros(n), of_means.shift]), matrix)
 
     def features(self, microstate: Tensor) -> Tensor:

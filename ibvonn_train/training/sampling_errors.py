@@ -24,8 +24,8 @@ def stress_error(
     within each ensemble is that of one replica. What the regression leaves counts as error too.
 
     Args:
-        strain: ε, shape ``(n_protocol, n_time, n_point, n_ε)``.
-        stress: σ, the same shape.
+        strain: Shape ``(n_protocol, n_time, n_point, n_ε)``.
+        stress: Same shape.
         measure: Of the sites, class by class.
         replicas: Their number.
 

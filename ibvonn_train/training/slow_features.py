@@ -111,10 +111,11 @@ class Cells:
     def number(self, microstate: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.int64]:
         """Return the cell of each microstate ``(..., n_x)``, shape ``(...)``."""
         if microstate.shape[-1] == 1:
-            return np.searchsorted(self._edges, microstate[..., 0]).astype(np.int64)
+            numbers: npt.NDArray[np.int64] = np.searchsorted(self._edges, microstate[..., 0])
+            return numbers
         flat = microstate.reshape(-1, microstate.shape[-1]) / self._scale
-        found = self._tree.query(flat)[1]
-        return np.asarray(found, dtype=np.int64).reshape(microstate.shape[:-1])
+        nearest: npt.NDArray[np.int64] = self._tree.query(flat)[1].astype(np.int64)
+        return nearest.reshape(microstate.shape[:-1])
 
 
 def covariances(
@@ -213,12 +214,11 @@ def _of_samples(
 
 def _of_histogram(ensemble: TrajectoryEnsemble, rows: Sequence[int], count: int) -> SlowFeatures:
     histogram = ensemble.histogram
-    coarse = None if histogram is None else histogram.coarse_nodes
     if (
         histogram is None
-        or coarse is None
         or histogram.joint_counts is None
         or histogram.lags is None
+        or histogram.coarse_nodes is None
     ):
         raise ValueError(
             "training data: a record of histograms must have joint_counts at some lags, from which "
@@ -228,6 +228,7 @@ def _of_histogram(ensemble: TrajectoryEnsemble, rows: Sequence[int], count: int)
     order = np.argsort(histogram.lags)
     lags, totals = histogram.lags[order], totals[order]
     totals = 0.5 * (totals + np.swapaxes(totals, 1, 2))
+    coarse = histogram.coarse_nodes
     weights = histogram.weights[list(rows)].reshape(-1, len(histogram.nodes))
     nearest = KDTree(coarse).query(histogram.nodes)[1]
     fractions = np.zeros((len(weights), len(coarse)))
@@ -248,11 +249,9 @@ def _slow_place(totals: FloatArray, count: int) -> int:
         totals: Variances, then the covariances at each lag.
         count: Number of features.
     """
-    for place, covariance in enumerate(totals[1:]):
-        _, memory = features_at(covariance, totals[0], count)
-        if memory[1] < FAST:
-            return place
-    return len(totals) - 2
+    memories = [features_at(covariance, totals[0], count)[1] for covariance in totals[1:]]
+    fast = (place for place, memory in enumerate(memories) if memory[1] < FAST)
+    return next(fast, len(memories) - 1)
 
 
 def _at_lag(

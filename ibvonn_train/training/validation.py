@@ -15,7 +15,7 @@ from ..rollouts.drives import Record
 from ..rollouts.material_point import Rollout
 from .dataset import Block, TrainingSet
 from .likelihood_term import negative_log_likelihood
-from .polish import strain_error
+from .polish_drive import strain_error
 
 LARGEST_ERROR = 20.0
 """Of roll-outs on the law's own data, in per cent of the error of a constant."""

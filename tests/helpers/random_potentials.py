@@ -38,10 +38,11 @@ def random_potentials(
     for parameter in law.parameters():
         noise = torch.randn(parameter.shape, dtype=torch.float64, generator=generator)
         parameter.data.add_(strength * noise)
-    law.energy_scale.fill_(0.7)
+    law.smooth.energy_scale.fill_(0.7)
     law.thermal_energy.fill_(0.2)
     law.time_scale.fill_(3.0)
-    law.mean_time_scale.fill_(0.4)
+    if law.means is not None:
+        law.means.time_scale.fill_(0.4)
     if basis.abs().sum(-1).max() == 1.0 and variables.classes == 1:
         law.strain_centre.copy_(0.1 + 0.2 * torch.arange(strain_size))
         law.strain_scale.copy_(0.5 + 0.3 * torch.arange(strain_size))

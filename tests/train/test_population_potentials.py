@@ -10,7 +10,7 @@ from random_potentials import random_potentials, random_states
 from torch import Tensor
 
 from ibvonn_train.law.internal_variables import InternalVariables
-from ibvonn_train.law.population_potentials import PopulationPotentials
+from ibvonn_train.law.population_potentials import PopulationPotentials, log_rate
 from ibvonn_train.rollouts.material_point import exponential
 
 KINDS = [
@@ -81,13 +81,14 @@ def test_linearised_law_has_the_derivatives_of_the_rate_with_frozen_prefactors(
         forces = smooth_force(law, at_strain, at_internal)
         pairs = forces @ law.jumps.incidence.T / law.thermal_energy
         old = smooth_force(law, strain, internal)
-        k = torch.exp(law._log_rate(frozen, z, old))
+        k = torch.exp(log_rate(frozen, z, old @ law.jumps.incidence.T / law.thermal_energy))
         p = at_internal @ law.jumps.first.T + law.jumps.first_offset
         q = at_internal @ law.jumps.second.T + law.jumps.second_offset
         flux = k * (torch.exp(0.5 * pairs) * q - torch.exp(-0.5 * pairs) * p)
         value = flux @ law.jumps.incidence
-        if variables.means:
-            value = value + law._mean_rate(frozen, law._mean_coefficients(frozen, z), forces)
+        if law.means is not None:
+            coefficients = law.means.coefficients(frozen.context, z)
+            value = value + law.means.rate(coefficients, forces, law.energy_scale)
         return value
 
     h = 1e-6
@@ -140,8 +141,8 @@ def test_free_energy_is_convex_in_the_internal_variables_for_any_weights(
     variables: InternalVariables, strain_size: int, seed: int
 ) -> None:
     law = random_potentials(variables, strain_size=strain_size, seed=seed, strength=1.0)
-    law.concavity.fill_(8.0)  # as concave as the smooth part can be
-    law.internal_root.mul_(0.0)
+    law.smooth.concavity.fill_(8.0)  # as concave as the smooth part can be
+    law.smooth.internal_root.mul_(0.0)
     state = random_states(variables, strain_size, 100, seed=seed)
     hessian = law.energy_hessian(*state)[:, strain_size:, strain_size:]
     for first, states in variables.groups:
@@ -154,9 +155,9 @@ def test_the_smooth_part_alone_is_concave_there() -> None:
     """Guards the test above: what makes f convex is the mixing entropy."""
     variables, strain_size = KINDS[0]
     law = random_potentials(variables, strain_size=strain_size)
-    law.concavity.fill_(8.0)
-    law.internal_root.mul_(0.0)
-    law.layers.output_raw.fill_(-40.0)
+    law.smooth.concavity.fill_(8.0)
+    law.smooth.internal_root.mul_(0.0)
+    law.smooth.layers.output_raw.fill_(-40.0)
     strain, _ = random_states(variables, strain_size, 20)
     half = torch.full((20, 1), 0.5, dtype=torch.float64)
     curvature = law.energy_hessian(strain, half)[:, 1, 1]
@@ -233,8 +234,8 @@ def test_a_linear_stress_is_the_start_of_the_energy() -> None:
     stiffness = torch.tensor([[2.0, 0.3], [0.3, 1.1]], dtype=torch.float64)
     coupling = torch.tensor([[-0.7, 0.2], [0.4, -0.5]], dtype=torch.float64)
     stress = strain @ stiffness + internal @ coupling.T + torch.tensor([0.2, -0.1])
-    law.start_from_stress(strain, internal, stress)
-    law.layers.output_raw.fill_(-40.0)
+    law.smooth.start_from_stress(strain, internal, stress)
+    law.smooth.layers.output_raw.fill_(-40.0)
     torch.testing.assert_close(law(strain, internal).stress, stress, rtol=1e-9, atol=1e-9)
     relaxed = law.energy_hessian(strain[:1], internal[:1])[0]
     torch.testing.assert_close(relaxed[:2, :2], stiffness, rtol=1e-9, atol=1e-9)
