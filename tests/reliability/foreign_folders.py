@@ -22,8 +22,8 @@ from ibvonn_train.training import TrainingConfig, train
 from .bodies import MODEL, pulled_bar
 
 TABLE = {
-    "nodes": 64,
-    "stages": [{"name": "né", "optimiser": "adam", "steps": 2, "states": 16}],
+    "internal": {"means": 1},
+    "expert": {"nodes": 64, "identify_steps": 2, "polish_steps": 10, "density_steps": 2},
 }
 NOBODY = 65534
 

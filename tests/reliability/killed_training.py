@@ -15,12 +15,14 @@ from .kill import kill_runs
 
 CONFIG = TrainingConfig.from_dict(
     {
-        "nodes": 64,
-        "width": 8,
-        "stages": [
-            {"name": "adam", "optimiser": "adam", "steps": 60, "states": 16, "trajectories": 2},
-            {"name": "lbfgs", "optimiser": "lbfgs", "steps": 40, "train": ["energy"]},
-        ],
+        "internal": {"means": 1},
+        "expert": {
+            "nodes": 64,
+            "width": 8,
+            "identify_steps": 60,
+            "polish_steps": 40,
+            "density_steps": 60,
+        },
     }
 )
 KILLS = 4

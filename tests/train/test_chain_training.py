@@ -11,23 +11,15 @@ from small_ensembles import small_ensemble
 
 from ibvonn_train.data.ensemble import TrajectoryEnsemble
 from ibvonn_train.law.encoder import Encoder
+from ibvonn_train.law.internal_variables import InternalVariables
 from ibvonn_train.simulation import SpringChain, chain_of_paper
 from ibvonn_train.training import TrainedModel, TrainingConfig, train
 
-WITHOUT_DENSITY = {"stress": 1.0, "weak_form": 0.1, "translation_invariance": 0.1}
 CONFIG = TrainingConfig.from_dict({
     "name": "chain_reduced",
-    "width": 12,
-    "nodes": 128,
-    "stages": [
-        {"name": "joint", "optimiser": "adam", "steps": 500, "trajectories": 16, "states": 64,
-         "loss": {**WITHOUT_DENSITY, "negative_log_likelihood": 1e-2,
-                  "free_energy_consistency": 1e-2}},
-        {"name": "law", "optimiser": "lbfgs", "steps": 100,
-         "train": ["encoder", "energy", "dissipation"], "loss": WITHOUT_DENSITY},
-        {"name": "flow", "optimiser": "lbfgs", "steps": 40, "train": ["decoder"], "states": 200,
-         "loss": {"stress": 0.0, "weak_form": 0.0, "negative_log_likelihood": 1.0}},
-    ],
+    "internal": {"populations": 2},
+    "expert": {"width": 12, "nodes": 128, "identify_steps": 200, "polish_steps": 60,
+               "density_steps": 20},
 })  # fmt: skip
 
 
@@ -78,7 +70,11 @@ def test_untrained_internal_variable_tells_little_beyond_the_strain(
 ) -> None:
     """Guards the test above."""
     encoder = Encoder(
-        1, 1, widths=(10, 10), first_gain=3.0, generator=torch.Generator().manual_seed(0)
+        1,
+        InternalVariables((2,)),
+        widths=(10, 10),
+        first_gain=3.0,
+        generator=torch.Generator().manual_seed(0),
     )
     strain, fraction = ensemble.strain[..., 0], open_fraction(ensemble)
     with torch.no_grad():

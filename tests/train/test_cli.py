@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from short_training import EXPERT_TOML
 from small_ensembles import small_ensemble
 
 from ibvonn_train.cli import main
@@ -24,7 +25,8 @@ from ibvonn_train.simulation.study import build_protocols, build_system
 from ibvonn_train.training import TrainedModel, TrainingConfig
 
 ROOT = Path(__file__).parents[2]
-STUDY = """
+STUDY = (
+    """
 [simulation]
 system = "tethered_particle"
 time_step = 0.01
@@ -56,22 +58,10 @@ protocols = [{ kind = "ramp", rate = 0.1 }]
 
 [training]
 name = "small"
-width = 8
-nodes = 64
-
-[[training.stages]]
-name = "adam"
-optimiser = "adam"
-steps = 30
-states = 16
-loss = { negative_log_likelihood = 1e-2, free_energy_consistency = 1e-2 }
-
-[[training.stages]]
-name = "lbfgs"
-optimiser = "lbfgs"
-steps = 20
-train = ["encoder", "energy", "dissipation"]
+internal = { means = 1 }
 """
+    + EXPERT_TOML
+)
 
 
 @pytest.fixture(scope="module")
@@ -355,7 +345,7 @@ def test_templates_are_valid_studies(template: str, tmp_path: Path) -> None:
     assert build_system(config, tmp_path).friction > 0
     for each in config.sets:
         assert build_protocols(config, each)
-    assert TrainingConfig.from_toml(path).stages
+    assert TrainingConfig.from_toml(path).expert == TrainingConfig().expert
     assert set(tomllib.loads(path.read_text())) == {"simulation", "training"}
 
 
@@ -382,9 +372,7 @@ def test_system_of_ones_own_is_simulated_and_its_energy_known(tmp_path: Path) ->
     path = tmp_path / "own.toml"
     text = path.read_text().replace("replicas = 1000", "replicas = 60")
     text = text.replace("duration = 3.0\n", "duration = 3.0\nstride = 5\n")
-    text = text.replace("internal_size = 1", "internal_size = 1\nnodes = 48")
-    text = text.replace("steps = 1000", "steps = 3").replace("steps = 300", "steps = 1")
-    text = text.replace("steps = 100\n", "steps = 1\n").replace("steps = 200", "steps = 1")
+    text += EXPERT_TOML
     path.write_text(text)
     data, run = tmp_path / "data", tmp_path / "run"
     assert main(["simulate", str(path), "--out", str(data), "-q"]) == 0
@@ -425,3 +413,57 @@ def test_wrong_arguments_exit_with_two() -> None:
     with pytest.raises(SystemExit) as stop:
         main(["train", "a.toml"])
     assert stop.value.code == 2
+
+
+@pytest.mark.parametrize("more", [[], ["--internal", "populations=2,means=1", "--seed", "3"]])
+def test_a_record_is_trained_on_without_a_toml(
+    study: Path, tmp_path: Path, more: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ibvonn_train.cli import verbs
+
+    seen = []
+
+    def not_trained(config: TrainingConfig, *_: object, **__: object) -> None:
+        seen.append(config)
+        raise RuntimeError("enough")
+
+    monkeypatch.setattr(verbs, "train_law", not_trained)
+    data = str(study / "data" / "train.h5")
+    assert main(["train", data, "--out", str(tmp_path / "run"), *more]) == 1
+    (config,) = seen
+    assert config.name == "train"
+    expected = ("auto", 0) if not more else ({"populations": [2], "means": 1}, 3)
+    assert (config.internal, config.seed) == expected
+
+
+@pytest.mark.parametrize("text", ["modes=1", "populations", "means=x", "populations=1", ""])
+def test_internal_variables_that_are_none_are_refused(
+    study: Path, tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = str(study / "data" / "train.h5")
+    assert main(["train", data, "--out", str(tmp_path / "run"), "--internal", text]) == 1
+    assert "internal" in capsys.readouterr().err
+
+
+def test_a_toml_alone_is_no_data(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", str(study / "small.toml")]) == 1
+    assert "needs data" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("verdict", "code"), [("pass", 0), ("fail", 1)])
+def test_strict_training_fails_where_the_law_cannot_be_trusted(
+    study: Path, tmp_path: Path, verdict: str, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ibvonn_train.cli import verbs
+
+    class Trained:
+        record = {  # noqa: RUF012
+            "provenance": {"cpu_seconds": 1.0},
+            "rollouts": {"verdict": verdict, "detail": "said"},
+        }
+
+    monkeypatch.setattr(verbs, "train_law", lambda *_, **__: Trained)
+    data = str(study / "data" / "train.h5")
+    command = ["train", data, "--out", str(tmp_path / "run")]
+    assert main(command) == 0
+    assert main([*command, "--strict"]) == code

@@ -45,10 +45,11 @@ protocols = [{ kind = "ramp", rate = [0.5, 1.0] }]
 [training]
 name = "small"
 
-[[training.stages]]
-name = "adam"
-optimiser = "adam"
-steps = 2
+[training.expert]
+nodes = 32
+identify_steps = 2
+polish_steps = 0
+density_steps = 0
 """
 OWN = """
 import torch
@@ -393,8 +394,7 @@ def test_lists_of_values_still_make_several_protocols(folder: Path) -> None:
 def test_a_training_holds_one_protocol_at_a_time(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = STUDY.replace("[training]", "[training]\nnodes = 32")
-    assert simulated(folder, text.replace("[0.5, 1.0]", "[0.5, 0.7, 1.0]"), capsys)[0] == 0
+    assert simulated(folder, STUDY.replace("[0.5, 1.0]", "[0.5, 0.7, 1.0]"), capsys)[0] == 0
     sizes, read = [], h5py.Dataset.__getitem__
 
     def count(dataset: h5py.Dataset, *arguments: object) -> object:
