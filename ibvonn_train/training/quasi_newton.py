@@ -141,13 +141,13 @@ class QuasiNewton(Stage):
         """Return the terms; an infinite one where a roll-out has left what can be solved."""
         try:
             return self.terms()
-        except torch.linalg.LinAlgError:
+        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
             return {"loss": torch.tensor(math.inf, dtype=torch.float64)}
 
     @torch.no_grad()
     def _validated(self) -> float:
         try:
             value = float(self.validation_loss())
-        except torch.linalg.LinAlgError:
+        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
             return DIVERGED
         return value if math.isfinite(value) else DIVERGED
