@@ -94,7 +94,8 @@ def minimiser(
             step, forward = 0.5 * step, 0.5 * forward
             following = force(alpha + step)
         before, alpha, g = alpha, alpha + step, following
-        unchanged = np.abs(matrix @ (alpha - before)) <= ROUND_OFF * p + 2e-16
+        # b is 1 for what the other states leave of 1, which has no digits below.
+        unchanged = np.abs(matrix @ (alpha - before)) <= ROUND_OFF * p + 2e-16 * offset
         if unchanged.all() and np.all(np.abs(alpha - before) <= ROUND_OFF):
             return Equilibrium(alpha, g, converged=bool(np.isfinite(g).all()))
     return Equilibrium(alpha, g, converged=False)
