@@ -153,8 +153,9 @@ def _ridges(
         bias[entry] = factor * last_bias[a, place] + added
     weight[len(rows) :] = last_weight[:, triangle:].reshape(classes * ridges, -1)
     bias[len(rows) :] = last_bias[:, triangle:].reshape(-1) + np.log(energy / time)
+    ridge_weight: FloatArray = np.kron(np.eye(classes), _array(weights.ridge.weight) / energy)
     return (
-        np.kron(np.eye(classes), _array(weights.ridge.weight) / energy),
+        ridge_weight,
         np.tile(_array(weights.ridge.bias), classes),
         (*context_weight[:-1], weight),
         (*context_bias[:-1], bias),
