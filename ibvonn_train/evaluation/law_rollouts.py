@@ -13,7 +13,7 @@ from torch import Tensor
 from ..data.ensemble import TrajectoryEnsemble
 from ..rollouts.drives import Record, drive_of
 from ..rollouts.material_point import Rollout
-from .encoded_records import encode_record
+from .encoded_records import encode_record, within_bounds_of
 from .implicit_rollout import Implicit, implicit
 from .interface import Law
 from .order_parameters import measured_mean, order_parameter
@@ -22,6 +22,8 @@ FloatArray = npt.NDArray[np.float64]
 
 MOST_STEPS = 4000
 """Forward Euler steps over a record that are taken; longer records are rolled out implicitly."""
+ROUND_OFF = 1e-9
+"""Of fractions."""
 
 
 class Trajectories(NamedTuple):
@@ -105,12 +107,19 @@ def roll_out(
     replaceable = drive.strain_given and isinstance(law, Implicit)
     if not replaceable or sum(data.strides) <= MOST_STEPS:
         runs = drive.roll_out(rates, record, alpha[:, 0], modes=modes)
-        if not replaceable or all(bool(run.stress.isfinite().all()) for run in runs.values()):
-            return {mode: _arrays(run) for mode, run in runs.items()}
+        found = {mode: _arrays(run) for mode, run in runs.items()}
+        if not replaceable or all(_stable(law, run) for run in found.values()):
+            return found
     assert isinstance(law, Implicit)  # noqa: S101 (that is what makes them replaceable)
     internal = implicit(law, data.time, start.strain, start.internal[:, 0])
     stress = rates(eps, torch.from_numpy(internal))[0].numpy()
     return {"controlled": Trajectories(start.strain, internal, stress, stress[:, :, 0, 0])}
+
+
+def _stable(law: Law, run: Trajectories) -> bool:
+    """Whether a roll-out has kept the law's bounds, as short steps do."""
+    moved = within_bounds_of(law, run.internal) - run.internal
+    return bool(np.isfinite(run.stress).all() and np.abs(moved).max(initial=0.0) <= ROUND_OFF)
 
 
 def _arrays(run: Rollout) -> Trajectories:

@@ -153,9 +153,9 @@ def _ridges(
         bias[entry] = factor * last_bias[a, place] + added
     weight[len(rows) :] = last_weight[:, triangle:].reshape(classes * ridges, -1)
     bias[len(rows) :] = last_bias[:, triangle:].reshape(-1) + np.log(energy / time)
-    ridge_weight: FloatArray = np.kron(np.eye(classes), _array(weights.ridge.weight) / energy)
+    of_class = _array(weights.ridge.weight) / energy
     return (
-        ridge_weight,
+        np.asarray(np.kron(np.eye(classes), of_class), dtype=np.float64),
         np.tile(_array(weights.ridge.bias), classes),
         (*context_weight[:-1], weight),
         (*context_bias[:-1], bias),
