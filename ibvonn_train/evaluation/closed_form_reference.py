@@ -10,9 +10,9 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
+from ..closed_form.gaussian_mixture import mixture_log_density, mixture_quantile
 from ..closed_form.kramers import kramers_law
 from ..data.ensemble import TrajectoryEnsemble
-from ..law.mixture import mixture_log_density, mixture_quantile
 from ..law.normalisation import Normalisation
 from ..law.rates import Rates
 from ..simulation import ChainCell, SpringChain, system_of
