@@ -8,7 +8,6 @@ from .audit import AcceptanceRange
 
 DISSIPATION_SIGN: AcceptanceRange = (0.0, None)
 CONVEXITY: AcceptanceRange = (0.0, None)
-CURVATURE: AcceptanceRange = (0.0, None)
 AT_REST: AcceptanceRange = (0.0, 1e-12)
 
 STRESS: AcceptanceRange = (0.0, 0.5)
@@ -22,6 +21,7 @@ NOT_IDENTIFIABLE = 20.0
 EXACT_ENERGY: AcceptanceRange = (0.0, 0.5)
 EXACT_FORCE: AcceptanceRange = (0.0, 3.0)
 EXACT_MOBILITY: AcceptanceRange = (0.0, 5.0)
+DISSIPATED_WORK: AcceptanceRange = (-3.0, 3.0)
 ENTROPY_PRODUCTION: AcceptanceRange = (-3.0, 3.0)
 FLUCTUATION_DISSIPATION: AcceptanceRange = (0.95, 1.05)
 EQUILIBRIUM: AcceptanceRange = (0.0, 2.0)
@@ -31,10 +31,12 @@ JARZYNSKI: AcceptanceRange = (-1.0, 1.0)
 MARKOV: AcceptanceRange = (0.0, 10.0)
 
 # Averaged strain: chains, whose states fill a thin set and whose kinetics are activated.
-CHAIN_STRESS: AcceptanceRange = (0.0, 2.0)
-CHAIN_FLOW_ENERGY: AcceptanceRange = (0.0, 3.0)
-CHAIN_FLOW_FORCE: AcceptanceRange = (0.0, 15.0)
+CHAIN_STRESS: AcceptanceRange = (0.0, 1.0)
+CHAIN_FLOW_ENERGY: AcceptanceRange = (0.0, 6.0)
+CHAIN_FLOW_FORCE: AcceptanceRange = (0.0, 20.0)
+CHAIN_EXACT_ENERGY: AcceptanceRange = (0.0, 6.0)
+CHAIN_EXACT_FORCE: AcceptanceRange = (0.0, 10.0)
 CHAIN_EQUILIBRIUM: AcceptanceRange = (0.0, 10.0)
 MOMENTUM: AcceptanceRange = (0.95, 1.5)
-STRESS_DEFECT: AcceptanceRange = (0.0, 1.0)
+STRESS_DEFECT: AcceptanceRange = (0.0, 8.0)
 CHAIN_MARKOV: AcceptanceRange = (0.0, 20.0)
