@@ -252,8 +252,8 @@ MUTANTS = (
     Mutant(
         "decoder's free energy: sign of the entropy",
         "ibvonn_train/audits/decoder_free_energy.py",
-        "energy.numpy() + k_bt * log_q",
-        "energy.numpy() - k_bt * log_q",
+        "energy(x, eps) + k_bt * log_q",
+        "energy(x, eps) - k_bt * log_q",
         ("tests/train/test_audits.py::test_decoders_free_energy_holds_energy_and_entropy",),
     ),
     Mutant(

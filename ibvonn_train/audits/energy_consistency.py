@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..evaluation.decoder_mean import decoder_mean
 from ..evaluation.errors import deviation, relative_error
 from ..evaluation.interface import FloatArray, Law
 from . import acceptance_ranges
 from .audit import Audit
-from .audit_data import Evidence, lacks_flow_energy
+from .audit_data import Evidence, lacks_flow_energy, lacks_noise
 from .closed_forms import OCCUPIED, closed_form_at_states
+from .decoder_free_energy import NODES, flow_force, microscopic_energy
 from .decoder_free_energy import flow_energy as flow_energy
-from .decoder_free_energy import flow_force
 from .force_consistency import compare_gradients
 
 
@@ -23,6 +24,41 @@ def stress(law: Law, evidence: Evidence) -> Audit:
         relative_error(predicted, evidence.measured.stress.reshape(predicted.shape)),
         acceptance_ranges.CHAIN_STRESS if law.averaged else acceptance_ranges.STRESS,
         "relative L2 error of ∂f/∂ε in %, states of unseen data",
+    )
+
+
+def decoder_energy(law: Law, evidence: Evidence) -> Audit:
+    """Compare the energy of the spread, ⟨e⟩ − e(⟨x⟩), of the decoder with the measured one.
+
+    F_flow hardly sees the width of the decoder: at the right one it is stationary. ⟨e⟩ is not.
+    """
+    name = "energy of the decoder"
+    acceptable = (
+        acceptance_ranges.CHAIN_DECODER_ENERGY if law.averaged else acceptance_ranges.DECODER_ENERGY
+    )
+    lacking = lacks_flow_energy(law, evidence) or lacks_noise(evidence)
+    if lacking:
+        return Audit.not_available(name, acceptable, lacking)
+    strain, internal = evidence.all_states(law)
+    chosen = evidence.choice(np.ones(len(strain), dtype=bool))
+    strain, internal = strain[chosen], internal[chosen]
+    physics, energy = law.physics, microscopic_energy(law)
+    assert physics is not None  # noqa: S101 (the energy is known)
+    shape = evidence.measured.strain.shape[:3]
+    microstate = evidence.data.microstate[np.unravel_index(chosen, shape)][..., 0]
+    microstate = microstate.astype(np.float64)
+    middle = decoder_mean(law, strain, internal, lambda x, _log_q, _eps: x, NODES)
+    mean = decoder_mean(law, strain, internal, lambda x, _log_q, eps: energy(x, eps), NODES)
+    of_decoder = mean - energy(middle[:, None], strain)[:, 0]
+    at_mean = energy(microstate.mean(1, keepdims=True), strain)[:, 0]
+    of_data = energy(microstate, strain).mean(1) - at_mean
+    difference = (of_decoder - of_data) / physics.thermal_energy
+    return Audit.compare(
+        name,
+        float(np.sqrt(np.mean(difference**2))),
+        acceptable,
+        f"rms of ⟨e⟩ − e(⟨x⟩) of the decoder less that of the measured microstates in k_BT, "
+        f"{len(strain)} states of unseen data; mean difference {difference.mean():.3g} k_BT",
     )
 
 

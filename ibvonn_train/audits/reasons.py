@@ -18,12 +18,14 @@ REASONS = {
     "force: states of one α carry different stresses, or f is not fitted.",
     "frame indifference": "The internal variables change when all microstates move together, so "
     "that ∂f/∂ε is not the whole mean force.",
+    "energy of the decoder": "The decoder spreads the microstates of a state too far or too "
+    "little, or one α stands for different distributions.",
     "f against F_flow": "f is not the free energy of the microstates that the decoder gives to its "
     "states; errors of f and φ may compensate each other in roll-outs.",
     "g against F_flow": "The slope of f by α is not that of the decoder's free energy: the barrier "
     "to the force is carried by φ in part, which holds at the trained rates only.",
-    "f against the exact f": "f misses the free energy of mixing or the energy of the wells: states "
-    "of one α are mixtures of different order parameters, or were rare in training.",
+    "f against the exact f": "f misses the free energy of mixing or the energy of the wells: "
+    "states of one α are mixtures of different order parameters, or were rare in training.",
     "g against the exact g": "The slope of f is wrong where hardly any element has changed its "
     "well, because there the free energy of mixing is steep and data are rare.",
     "mobility against 1/η": "φ has another mobility than the friction of the particle gives.",

@@ -42,7 +42,7 @@ def relaxed(law: Law, strain: float) -> tuple[float, float]:
     if bounds is None:
         options: dict[str, Any] = {"method": "BFGS", "options": {"gtol": 1e-9}}
     else:
-        lowest, highest = (bounds + [INSIDE, -INSIDE]).T
+        lowest, highest = (bounds + np.array([INSIDE, -INSIDE])).T
         options = {
             "method": "SLSQP",
             "bounds": np.stack([lowest / scale, highest / scale], 1),

@@ -114,7 +114,7 @@ def curvature(law: Law, evidence: Evidence) -> Audit:  # noqa: ARG001
 
 
 def _where(lost: npt.NDArray[np.bool_], strain: FloatArray, internal: FloatArray) -> str:
-    """Say in which part of the envelope a property is lost: 90 % of its states lie in the ranges."""
+    """Say where in the envelope a property is lost: 90 % of these states lie in the ranges."""
     if not lost.any():
         return f"not negative at any of {len(lost)} random states in the envelope"
     names = [_component("ε", i, strain.shape[1]) for i in range(strain.shape[1])]

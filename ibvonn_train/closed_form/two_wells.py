@@ -64,7 +64,10 @@ class TwoWells:
     def wells(self, force: FloatArray) -> Wells:
         """Return the cut-off Gaussians under forces s = σ/k, ``(n,)``."""
         below, beyond = self._places(force)
-        ratios = np.exp(-0.5 * below**2 - log_ndtr(below)), np.exp(-0.5 * beyond**2 - log_ndtr(beyond))
+        ratios = (
+            np.exp(-0.5 * below**2 - log_ndtr(below)),
+            np.exp(-0.5 * beyond**2 - log_ndtr(beyond)),
+        )
         first, second = (ratio / np.sqrt(2 * np.pi) for ratio in ratios)
         mean = force - self.width * first, force + self.distance + self.width * second
         slope = 1 - first * (first + below), 1 - second * (second + beyond)
@@ -86,16 +89,14 @@ class TwoWells:
             first, second = self.wells(middle).mean
             below = (1 - fraction) * first + fraction * second < strain
             low, high = np.where(below, middle, low), np.where(below, high, middle)
-        return (low + high) / 2
+        found: FloatArray = (low + high) / 2
+        return found
 
     def _log_ratio(self, force: FloatArray) -> FloatArray:
         """Return ln Z_2/Z_1."""
         below, beyond = self._places(force)
         ratio: FloatArray = (
-            force * self.distance / self.width**2
-            - self.offset
-            + log_ndtr(beyond)
-            - log_ndtr(below)
+            force * self.distance / self.width**2 - self.offset + log_ndtr(beyond) - log_ndtr(below)
         )
         return ratio
 
@@ -114,7 +115,8 @@ class TwoWells:
         ratio = self._log_ratio(self.force(strain, fraction))
         with np.errstate(divide="ignore"):
             mixing = np.log(1 - fraction) - np.log(fraction)
-        return self.thermal_energy * (ratio + mixing)
+        force: FloatArray = self.thermal_energy * (ratio + mixing)
+        return force
 
     def ensembles(self, force: FloatArray, replicas: int) -> FloatArray:
         """Return quantiles of both wells under forces s, ``(2, n, replicas)``."""

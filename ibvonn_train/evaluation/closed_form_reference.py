@@ -49,6 +49,7 @@ class ClosedFormReference:
             raise ValueError(
                 f"ClosedFormReference: needs a chain of two-well springs; found {data.system!r}."
             )
+        self.friction = friction
         self.name = f"closed form, friction {friction:.3g} η"
         self.system: str | None = data.system
         self.physics: Physics | None = physics_of(data.system, data.parameters)
@@ -81,6 +82,11 @@ class ClosedFormReference:
     def envelope(self) -> FloatArray:
         """Declared range."""
         return self._law.envelope
+
+    @property
+    def bounds(self) -> FloatArray:
+        """The open fraction lies between 0 and 1."""
+        return np.array([[-0.5, 0.5]])
 
     @property
     def has_potentials(self) -> bool:

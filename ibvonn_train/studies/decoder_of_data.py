@@ -75,7 +75,8 @@ class DecoderOfData(ClosedFormReference):
             weight = kernel * (1 - (away - first / zeroth) * first / spread) / zeroth
             parts.append(weight @ self._density)
         density = np.concatenate(parts)
-        return np.maximum(density, FLOOR * density.max(1, keepdims=True))
+        positive: FloatArray = np.maximum(density, FLOOR * density.max(1, keepdims=True))
+        return positive
 
     def log_density(
         self, microstate: FloatArray, strain: FloatArray, internal: FloatArray
@@ -85,7 +86,12 @@ class DecoderOfData(ClosedFormReference):
         rows = zip(centred, np.log(self._conditional(internal)), strict=True)
         return np.array([np.interp(x, self._middles, row) for x, row in rows])
 
-    def sample(self, noise: FloatArray, strain: FloatArray, internal: FloatArray) -> FloatArray:
+    def sample(
+        self,
+        noise: FloatArray,
+        strain: FloatArray,
+        internal: FloatArray,  # noqa: ARG002
+    ) -> FloatArray:
         """Return the ends of the histograms: all that a quadrature asks for."""
         ends: Any = np.sign(noise) * self._edges[-1]
         microstate: FloatArray = ends + (strain + self.strain_reference)[:, None]
