@@ -2,13 +2,13 @@
 
     python benchmarks/audits_of_exact_laws.py [NAME ...] [--slow-rates] [--json FILE]
 
-The ensembles are simulated here with the protocols and the seeds of the unseen sets in ``configs/``.
-Where the exact law fails an audit of f, the audit is wrong: its range in
-``ibvonn_train/audits/acceptance_ranges.py`` follows from these numbers. *exact* is the trap in
-closed form, or the closed form of two-well springs with one fitted friction, whose kinetics are
-approximate: where it fails an audit of the kinetics (Markov residual), its variable does not fix its
-rate. *decoder of data* is the same law with the data's own density of x − ε at a given open fraction
-as decoder. Two minutes; with --slow-rates the slow sets too, five more.
+The ensembles are simulated here with protocols and seeds of the unseen sets in ``configs/``. Where
+the exact law fails an audit of f, the audit is wrong: the ranges in
+``ibvonn_train/audits/acceptance_ranges.py`` follow from these numbers. *exact* is the trap in
+closed form, or the closed form of two-well springs with one fitted friction. Its kinetics are
+approximate: where it fails the Markov residual, its variable does not fix its rate. *decoder of
+data* is the same law with the data's own density of x − ε at a given open fraction as decoder. A
+minute and a half; with --slow-rates the slow sets too, five more.
 """
 
 import argparse

@@ -45,8 +45,8 @@ def decoder_energy(law: Law, evidence: Evidence) -> Audit:
     physics, energy = law.physics, microscopic_energy(law)
     assert physics is not None  # noqa: S101 (the energy is known)
     shape = evidence.measured.strain.shape[:3]
-    microstate = evidence.data.microstate[np.unravel_index(chosen, shape)][..., 0]
-    microstate = microstate.astype(np.float64)
+    sample = evidence.data.microstate[np.unravel_index(chosen, shape)][..., 0]
+    microstate = np.asarray(sample, dtype=np.float64)
     middle = decoder_mean(law, strain, internal, lambda x, _log_q, _eps: x, NODES)
     mean = decoder_mean(law, strain, internal, lambda x, _log_q, eps: energy(x, eps), NODES)
     of_decoder = mean - energy(middle[:, None], strain)[:, 0]

@@ -66,8 +66,8 @@ def scores_table(made: Mapping[str, Sequence[Audit]]) -> str:
     for name, first in order.items():
         row: list[Cell] = [name, _range(first)]
         for audits_of_law in by_name.values():
-            audit = audits_of_law.get(name)
-            row += [None, ""] if audit is None else [audit.value, audit.verdict]
+            made_of_law = audits_of_law.get(name)
+            row += [None, ""] if made_of_law is None else [made_of_law.value, made_of_law.verdict]
         rows.append(row)
     header = ["audit", "range"]
     for name in made:
