@@ -27,13 +27,16 @@ OF_THE_DECODER: tuple[MakeAudit, ...] = (
 """Audits that ask the decoder: the ones that the decoder of the data is for."""
 
 
-def exact_laws_of_chain(data: TrajectoryEnsemble) -> tuple[ClosedFormReference, DecoderOfData]:
-    """Return the closed form of a chain with its fitted friction, and that with the best decoder.
+def exact_laws_of_chain(
+    data: TrajectoryEnsemble, friction: float | None = None
+) -> tuple[ClosedFormReference, DecoderOfData]:
+    """Return the closed form of a chain, and the same with the best decoder.
 
     Args:
-        data: An ensemble, to whose strains the friction is fitted.
+        data: An ensemble.
+        friction: Of the closed form; by default that which fits the strains of the data.
     """
-    exact = fitted_reference(data)
+    exact = fitted_reference(data) if friction is None else ClosedFormReference(data, friction)
     return exact, DecoderOfData(data, exact.friction)
 
 
