@@ -27,6 +27,7 @@ from ibvonn_train.simulation.protocols import smooth_pull
 from ibvonn_train.statistical_mechanics.boltzmann import Boltzmann
 from ibvonn_train.statistical_mechanics.microscopic_energy import physics_of
 from ibvonn_train.studies.decoder_of_data import DecoderOfData
+from ibvonn_train.studies.exact_laws import scores_table
 
 CHAIN = SpringChain(springs=4, preparation=(Preparation(500, 0.005),), initial="equilibrium")
 
@@ -353,6 +354,16 @@ def test_population_of_three_states_relaxes_to_its_boltzmann_weights() -> None:
     energy, stress = equilibrium.relaxed(law, 0.0)
     assert energy == pytest.approx(-np.log(weight.sum()), abs=1e-8)
     assert stress == pytest.approx((p - rest) @ [1.0, 10.0], abs=1e-4)
+
+
+def test_scores_stand_beside_each_other() -> None:
+    """One line an audit in the order of the certificate, a blank where a law was not asked."""
+    first = [Audit.compare("a", 1.0, (0.0, None), ""), Audit.report("b", 2.0, "")]
+    table = scores_table({"exact": first, "learned": [Audit.compare("a", -1.0, (0.0, None), "")]})
+    lines = [line.split() for line in table.splitlines()]
+    assert lines[0] == ["audit", "range", "exact", "learned"]
+    assert lines[2] == ["a", "0", "to", "…", "1", "pass", "-1", "fail"]
+    assert lines[3] == ["b", "2", "reported", "-"]
 
 
 def test_report_decides_nothing() -> None:
