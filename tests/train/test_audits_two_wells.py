@@ -17,6 +17,7 @@ from ibvonn_train.audits import relaxed_response as equilibrium
 from ibvonn_train.audits.bounds import allowed
 from ibvonn_train.audits.certificate import AUDITS, MakeAudit
 from ibvonn_train.audits.closed_forms import TwoWellForm, closed_form_of
+from ibvonn_train.audits.reasons import REASONS
 from ibvonn_train.closed_form.two_wells import TwoWells
 from ibvonn_train.data.ensemble import TrajectoryEnsemble
 from ibvonn_train.evaluation import Rates
@@ -122,6 +123,7 @@ def test_exact_free_energy_passes_every_audit_of_it(
     assert {name for name, each in made.items() if each.verdict == "reported"} == REPORTED
     missing = {name for name, each in made.items() if each.verdict == "not available"}
     assert missing == {"fluctuation-dissipation", "Jarzynski equality"}
+    assert made.keys() - REPORTED <= REASONS.keys()  # whatever fails can say why
     judged = made.keys() - REPORTED - missing - KINETICS_OF_A_CHAIN
     assert {name: made[name].value for name in judged if made[name].verdict != "pass"} == {}
 
