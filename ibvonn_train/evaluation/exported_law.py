@@ -19,6 +19,7 @@ from ..export.constitutive_law import ConstitutiveLaw
 from ..export.from_training import export_trained
 from ..export.runtimes.onnx_session import session
 from ..files.model_directory import read_arrays, read_listed
+from ..files.state_bounds import bounds_of, groups_of
 from ..law.free_energy import MicroscopicEnergy
 from ..law.normalisation import Normalisation
 from ..law.rates import Rates
@@ -93,6 +94,16 @@ class ExportedLaw:
         """Training range of each component of (ε, α), shape ``(n_ε + n_α, 2)``."""
         box = self.manifest["envelope"]
         return np.array([*box["strain"], *box["statev"]], dtype=float)
+
+    @property
+    def bounds(self) -> FloatArray:
+        """Lowest and highest value of each α, ``(n_α, 2)``: of fractions; infinite for means."""
+        return bounds_of(self.manifest["internal"]["variables"])
+
+    @property
+    def groups(self) -> npt.NDArray[np.int64]:
+        """Rows of the first component of a population and its number of states."""
+        return groups_of(self.manifest["internal"]["variables"])
 
     @property
     def has_decoder(self) -> bool:
