@@ -38,7 +38,12 @@ class Audit:
     def compare(
         cls, audit: str, value: float, acceptance_range: AcceptanceRange, detail: str
     ) -> Audit:
-        """Compare a value with its acceptance range; what is not finite fails."""
+        """Compare a value with its acceptance range; what is not finite fails.
+
+        Where the range is :data:`OPEN` the value is reported.
+        """
+        if acceptance_range == OPEN:
+            return cls.report(audit, value, detail)
         low, high = acceptance_range
         inside = (
             math.isfinite(value)

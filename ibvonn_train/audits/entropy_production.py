@@ -108,7 +108,12 @@ def fluctuation_dissipation(law: Law, evidence: Evidence, states: int = 200) -> 
     nominal k_BT whatever the integrator's step; k_BT of the law is the effective one, and the ratio
     of the two is that of the data.
     """
-    name, acceptable = "fluctuation-dissipation", acceptance_ranges.FLUCTUATION_DISSIPATION
+    name, acceptable = (
+        "fluctuation-dissipation",
+        acceptance_ranges.CHAIN_FLUCTUATION
+        if law.averaged
+        else acceptance_ranges.FLUCTUATION_DISSIPATION,
+    )
     data, measured = evidence.data, evidence.measured
     if not evidence.strain_given:
         return Audit.not_available(

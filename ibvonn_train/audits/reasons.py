@@ -16,8 +16,6 @@ REASONS = {
     "φ at g = 0": "Internal variables would move without a force: the export is damaged.",
     "stress at encoded states": "The internal variables and the mean strain do not fix the mean "
     "force: states of one α carry different stresses, or f is not fitted.",
-    "frame indifference": "The internal variables change when all microstates move together, so "
-    "that ∂f/∂ε is not the whole mean force.",
     "energy of the decoder": "The decoder spreads the microstates of a state too far or too "
     "little, or one α stands for different distributions.",
     "f against F_flow": "f is not the free energy of the microstates that the decoder gives to its "
@@ -40,6 +38,6 @@ REASONS = {
     "Jarzynski equality": "The change of the relaxed free energy differs from the work of slow "
     "protocols.",
     "momentum residual": "The stresses of neighbouring elements differ by other than the drag.",
-    "Markov residual": "The state of one element does not fix its own rate: what moves its "
-    "neighbours, or what has happened before, is not in its internal variables.",
+    "Markov residual": "The state does not fix its own rate: part of what has happened before is "
+    "not in the internal variables.",
 }

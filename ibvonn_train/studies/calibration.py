@@ -23,22 +23,25 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..audits import Evidence, kinetics
+from ..audits import Audit, Evidence, kinetics
 from ..audits import closed_form_potentials as closed
 from ..audits import energy_consistency as free_energy
 from ..audits import entropy_production as dissipation
 from ..audits import relaxed_response as equilibrium
 from ..audits.acceptance_ranges import derived
+from ..audits.audit import AcceptanceRange
 from ..audits.certificate import MakeAudit
 from ..audits.closed_forms import closed_form_at_states
 from ..evaluation.errors import deviation, relative_error
-from ..evaluation.interface import Law
+from ..evaluation.interface import FloatArray, Law
 from .exact_ensembles import ExactCase
+from .exact_laws import shown
 from .spoiled_law import SpoiledLaw
 from .tables import Cell, text_table
 
 FIFTH = 0.2
 
+Error = Callable[[FloatArray, FloatArray], float]
 Spoil = Callable[[float, Law, Evidence], dict[str, float]]
 """Errors of a law that is this part wrong in the audited quantity, as arguments of `SpoiledLaw`."""
 
@@ -98,14 +101,14 @@ class Score(NamedTuple):
         averaged: Whether it is of a law of averaged strain.
         value: The distance.
         source: On which ensemble.
-        sampling: Whether it is the sampling error.
+        acceptance_range: In which the value itself must lie.
     """
 
     audit: str
     averaged: bool
     value: float
     source: str
-    sampling: bool = False
+    acceptance_range: AcceptanceRange
 
 
 def exact_scores(case: ExactCase) -> Iterator[Score]:
@@ -115,34 +118,31 @@ def exact_scores(case: ExactCase) -> Iterator[Score]:
         law = _asked(case, rule)
         made = rule.audit(law, case.evidence)
         if made is not None and made.value is not None:
-            yield Score(made.audit, averaged, abs(made.value - rule.ideal), place)
-    for name, value in sampling_errors(case.exact, case.evidence).items():
-        yield Score(name, averaged, value, place, sampling=True)
+            value = abs(made.value - rule.ideal)
+            yield Score(made.audit, averaged, value, place, made.acceptance_range)
 
 
 def spoiled_scores(case: ExactCase, part: float = FIFTH) -> Iterator[Score]:
-    """Yield what a law scores that is a part wrong, the smaller of too much and too little."""
+    """Yield what laws score that are a part wrong, by too much and by too little."""
     for rule in RULES:
         if rule.spoil is None:
             continue
-        law, values, name = _asked(case, rule), [], ""
+        law, place = _asked(case, rule), f"{case.system}, {case.chosen}"
         for error in (part, -part):
             spoiled: Any = SpoiledLaw(law, **rule.spoil(error, law, case.evidence))
             made = rule.audit(spoiled, case.evidence)
             if made is not None and made.value is not None:
-                name = made.audit
-                values.append(abs(made.value - rule.ideal))
-        if values:
-            place = f"{case.system}, {case.chosen}"
-            yield Score(name, case.exact.averaged, min(values), place)
+                value = abs(made.value - rule.ideal)
+                yield Score(made.audit, law.averaged, value, place, made.acceptance_range)
 
 
 def _asked(case: ExactCase, rule: Rule) -> Law:
     return case.best_decoder if rule.decoder and case.best_decoder is not None else case.exact
 
 
-def sampling_errors(law: Law, evidence: Evidence) -> dict[str, float]:
-    """Return the sampling errors of σ, f and g of the exact law on an ensemble, in per cent."""
+def sampling_errors(case: ExactCase) -> Iterator[Score]:
+    """Yield the sampling errors of σ, f and g of the exact law on an ensemble, in per cent."""
+    law, evidence, place = case.exact, case.evidence, f"{case.system}, {case.chosen}"
     data, shape = evidence.data, evidence.measured.strain.shape
     samples = data.samples.reshape(*shape[:3], data.replicas, data.elements, -1)
     halves = []
@@ -155,44 +155,45 @@ def sampling_errors(law: Law, evidence: Evidence) -> dict[str, float]:
         )
     whole = law.rates(*evidence.all_states(law))
 
-    def apart(error: Callable[..., float], quantity: str, at: Any = slice(None)) -> float:
+    def apart(made: Audit | None, error: Error, quantity: str, at: Any = ...) -> Score:
+        assert made is not None  # noqa: S101 (the law of these systems is known)
         first, second, size = (getattr(rates, quantity)[at] for rates in (*halves, whole))
-        return 0.5 * error(size + first - second, size)
+        value = 0.5 * error(size + first - second, size)
+        return Score(made.audit, law.averaged, value, place, made.acceptance_range)
 
-    found = {"stress at encoded states": apart(relative_error, "stress")}
     known = closed_form_at_states(law, evidence)
-    if known is not None:
-        found["f against the exact f"] = apart(deviation, "energy")
-        found["g against the exact g"] = apart(relative_error, "driving_force", known.resolved)
-    return found
+    assert known is not None  # noqa: S101 (likewise)
+    yield apart(free_energy.stress(law, evidence), relative_error, "stress")
+    yield apart(closed.energy(law, evidence), deviation, "energy")
+    force = closed.driving_force(law, evidence)
+    yield apart(force, relative_error, "driving_force", known.resolved)
 
 
-def calibration_table(exact: Sequence[Score], spoiled: Sequence[Score]) -> str:
-    """Return one line for each audit and kind of strain: largest score, range, spoiled law.
+def calibration_table(
+    exact: Sequence[Score], sampling: Sequence[Score], spoiled: Sequence[Score]
+) -> str:
+    """Return one line for each audit and kind of strain.
 
     Args:
         exact: Scores of exact laws on the calibration ensembles.
+        sampling: Sampling errors of these ensembles.
         spoiled: Scores of laws that are a fifth wrong.
     """
     rows: list[list[Cell]] = []
-    for averaged in (False, True):
-        names = dict.fromkeys(score.audit for score in exact if score.averaged == averaged)
-        for name in names:
-            worst = max(_chosen(exact, name, averaged), key=lambda score: score.value)
-            caught = min((s.value for s in _chosen(spoiled, name, averaged)), default=None)
-            rows.append(
-                [
-                    name,
-                    "averaged" if averaged else "controlled",
-                    worst.value,
-                    worst.source,
-                    derived(worst.value),
-                    caught,
-                ]
-            )
-    header = ["audit", "strain", "largest score", "of", "derived", "a fifth wrong"]
-    return text_table(header, rows)
+    for kind in dict.fromkeys(map(_kind, exact)):
+        name, averaged, _ = kind
+        worst = max((s for s in exact if _kind(s) == kind), key=lambda score: score.value)
+        error, caught = (
+            choose((s.value for s in scores if _kind(s) == kind), default=None)
+            for choose, scores in ((max, sampling), (min, spoiled))
+        )
+        strain = "averaged" if averaged else "controlled"
+        end = derived(worst.value, error or 0.0)
+        stands = shown(worst.acceptance_range) or "reported"
+        rows.append([name, strain, worst.value, worst.source, error, end, stands, caught])
+    header = ["audit", "strain", "largest score", "of", "sampling error", "derived", "range"]
+    return text_table([*header, "a fifth wrong"], rows)
 
 
-def _chosen(scores: Sequence[Score], name: str, averaged: bool) -> list[Score]:
-    return [score for score in scores if score.audit == name and score.averaged == averaged]
+def _kind(score: Score) -> tuple[str, bool, AcceptanceRange]:
+    return score.audit, score.averaged, score.acceptance_range

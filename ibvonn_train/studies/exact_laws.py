@@ -11,9 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..audits import Audit, Evidence, energy_consistency
+from ..audits.audit import AcceptanceRange
 from ..audits.certificate import AUDITS, MakeAudit, audits_on
-from ..data.ensemble import TrajectoryEnsemble
-from ..evaluation.closed_form_reference import ClosedFormReference, fitted_reference
 from ..evaluation.interface import Law
 from ..evaluation.law_rollouts import encoded
 from .decoder_of_data import DecoderOfData
@@ -27,27 +26,12 @@ OF_THE_DECODER: tuple[MakeAudit, ...] = (
 """Audits that ask the decoder: the ones that the decoder of the data is for."""
 
 
-def exact_laws_of_chain(
-    data: TrajectoryEnsemble, friction: float | None = None
-) -> tuple[ClosedFormReference, DecoderOfData]:
-    """Return the closed form of a chain, and the same with the best decoder.
-
-    Args:
-        data: An ensemble.
-        friction: Of the closed form; by default that which fits the strains of the data.
-    """
-    exact = fitted_reference(data) if friction is None else ClosedFormReference(data, friction)
-    return exact, DecoderOfData(data, exact.friction)
-
-
-def certificates(
-    laws: Mapping[str, Law], data: TrajectoryEnsemble, slow: TrajectoryEnsemble | None = None
-) -> dict[str, list[Audit]]:
+def certificates(laws: Mapping[str, Law], evidence: Evidence) -> dict[str, list[Audit]]:
     """Return the audits of each law on the same data."""
     return {
         name: audits_on(
             law,
-            Evidence(data, encoded(law, data), slow),
+            Evidence(evidence.data, encoded(law, evidence.data), evidence.slow),
             OF_THE_DECODER if isinstance(law, DecoderOfData) else AUDITS,
         )
         for name, law in laws.items()
@@ -67,7 +51,7 @@ def scores_table(made: Mapping[str, Sequence[Audit]]) -> str:
             order.setdefault(audit.audit, audit)
     rows: list[list[Cell]] = []
     for name, first in order.items():
-        row: list[Cell] = [name, _range(first)]
+        row: list[Cell] = [name, shown(first.acceptance_range)]
         for audits_of_law in by_name.values():
             made_of_law = audits_of_law.get(name)
             row += [None, ""] if made_of_law is None else [made_of_law.value, made_of_law.verdict]
@@ -78,8 +62,9 @@ def scores_table(made: Mapping[str, Sequence[Audit]]) -> str:
     return text_table(header, rows)
 
 
-def _range(audit: Audit) -> str:
-    low, high = ("…" if end is None else f"{end:g}" for end in audit.acceptance_range)
+def shown(acceptance_range: AcceptanceRange) -> str:
+    """Return a range in words, none where it is open at both ends."""
+    low, high = ("…" if end is None else f"{end:g}" for end in acceptance_range)
     return "" if low == high == "…" else f"{low} to {high}"
 
 

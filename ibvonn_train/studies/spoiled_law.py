@@ -74,8 +74,10 @@ class SpoiledLaw:
     def _middle(self, strain: FloatArray, internal: FloatArray) -> FloatArray:
         """Return the mean of the decoder: ε of averaged strain, the median of another one."""
         if self.law.averaged:
-            return (strain + self.law.strain_reference)[:, None]
-        return self.law.sample(np.zeros((len(internal), 1, 1)), strain, internal)
+            mean: FloatArray = (strain + self.law.strain_reference)[:, None]
+            return mean
+        middle: FloatArray = self.law.sample(np.zeros((len(internal), 1, 1)), strain, internal)
+        return middle
 
     def log_density(
         self, microstate: FloatArray, strain: FloatArray, internal: FloatArray
@@ -83,9 +85,12 @@ class SpoiledLaw:
         """Return ln q."""
         middle = self._middle(strain, internal)
         inner = middle + (microstate - middle) / self.width
-        return self.law.log_density(inner, strain, internal) - np.log(self.width)
+        log_density: FloatArray = self.law.log_density(inner, strain, internal)
+        widened: FloatArray = log_density - np.log(self.width)
+        return widened
 
     def sample(self, noise: FloatArray, strain: FloatArray, internal: FloatArray) -> FloatArray:
         """Return microstates."""
         middle = self._middle(strain, internal)
-        return middle + self.width * (self.law.sample(noise, strain, internal) - middle)
+        microstate: FloatArray = self.law.sample(noise, strain, internal)
+        return middle + self.width * (microstate - middle)
