@@ -40,9 +40,9 @@ class Audit:
     ) -> Audit:
         """Compare a value with its acceptance range; what is not finite fails.
 
-        Where the range is :data:`OPEN` the value is reported.
+        Where the range is :data:`OPEN` a finite value is reported.
         """
-        if acceptance_range == OPEN:
+        if acceptance_range == OPEN and math.isfinite(value):
             return cls.report(audit, value, detail)
         low, high = acceptance_range
         inside = (
