@@ -53,7 +53,7 @@ benchmarks: setup ## Measure speeds (half an hour of a quiet machine), draw benc
 	$(PYTHON) benchmarks/overview.py
 
 audits: export OMP_NUM_THREADS := 1
-audits: setup ## Print what exact laws and the shipped laws score in every audit (2 minutes)
+audits: setup ## Derive the acceptance ranges from exact laws and judge the shipped laws (a quarter of an hour)
 	$(PYTHON) benchmarks/audits_of_exact_laws.py
 
 lint: setup ## Check style and types

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,13 @@ from ibvonn_train.audits import entropy_production as dissipation
 from ibvonn_train.audits import relaxed_response as equilibrium
 from ibvonn_train.audits.acceptance_ranges import derived
 from ibvonn_train.audits.audit import OPEN
-from ibvonn_train.audits.bounds import allowed
+from ibvonn_train.audits.bounds import allowed, bounds_of
 from ibvonn_train.audits.certificate import AUDITS, MakeAudit
 from ibvonn_train.audits.closed_forms import TwoWellForm, closed_form_of
 from ibvonn_train.audits.reasons import REASONS
 from ibvonn_train.closed_form.two_wells import TwoWells
 from ibvonn_train.data.ensemble import TrajectoryEnsemble
-from ibvonn_train.evaluation import Rates
+from ibvonn_train.evaluation import ExportedLaw, Rates
 from ibvonn_train.evaluation.closed_form_reference import ClosedFormReference
 from ibvonn_train.evaluation.law_rollouts import encoded
 from ibvonn_train.simulation import Preparation, SpringChain, unfolding_chain
@@ -395,6 +396,24 @@ def test_states_of_populations_respect_their_bounds(exact: ClosedFormReference) 
     np.testing.assert_allclose(allowed(law, inside), inside, atol=1e-12)
     free: Any = Wrong(exact, bounds=None)
     np.testing.assert_array_equal(allowed(free, internal), internal)
+
+
+def test_bounds_of_an_exported_law_are_those_of_its_manifest() -> None:
+    """Fractions of a population between −rest and 1 − rest; means have none."""
+    models = Path(__file__).parents[2] / "exported_models"
+    population, mean = (ExportedLaw(models / name) for name in ("kramers_unfolding", "exact_trap"))
+    (rest,) = population.manifest["internal"]["variables"][0]["rest"]
+    assert 0 < rest < 0.5
+    np.testing.assert_array_equal(population.bounds, [[-rest, 1 - rest]])
+    np.testing.assert_array_equal(population.groups, [[0, 2]])
+    assert mean.groups.shape == (0, 2)
+    assert bounds_of(mean) is None
+    found = bounds_of(population)
+    assert found is not None
+    far = np.array([[-3.0], [0.1], [3.0]])
+    np.testing.assert_allclose(
+        allowed(population, far)[:, 0], [-rest, 0.1, 1 - rest], rtol=0, atol=2e-6
+    )
 
 
 def test_bounded_law_relaxes_within_its_bounds(exact: ClosedFormReference) -> None:
