@@ -79,10 +79,13 @@ def learning_rows(test: Evaluation, extrapolation: Evaluation) -> list[Row]:
     """Errors of the law against ensembles it has not seen."""
     rows = []
     for case, evaluation in (("test", test), ("linear", extrapolation)):
-        for name, label in (("force", "external force"), ("internal", "internal variable")):
+        for name, label, published in (
+            ("stress", "external force", "force"),
+            ("internal", "internal variable", "internal"),
+        ):
             key = f"controlled/{name}"
             errors = evaluation.errors[key], evaluation.sampling_error[key]
-            rows.append(Row(f"{label}, {case}", *errors, TRAP[f"{name}/{case}"]))
+            rows.append(Row(f"{label}, {case}", *errors, TRAP[f"{published}/{case}"]))
     for name, label in (
         ("free_energy", "free energy"),
         ("dual_dissipation", "dissipation potential"),

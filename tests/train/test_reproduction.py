@@ -89,9 +89,9 @@ def test_table_has_every_line_with_median_and_spread(
     assert position.split()[-1] == "-"  # the mixture has no decoder to ask
     assert "1.203" in shown
     record = json.loads((tmp_path / "table.json").read_text())
-    errors = [run["test"]["errors_percent"]["controlled/force"] for run in record["runs"]]
+    errors = [run["test"]["errors_percent"]["controlled/stress"] for run in record["runs"]]
     assert len(set(errors)) == 2
-    (mixed,) = (run["test"]["errors_percent"]["controlled/force"] for run in record["mixtures"])
+    (mixed,) = (run["test"]["errors_percent"]["controlled/stress"] for run in record["mixtures"])
     assert mixed not in errors
     row = next(line for line in lines if line.startswith("F_ex, test"))
     assert f"{np.median(errors):.4g}" in row
@@ -99,7 +99,7 @@ def test_table_has_every_line_with_median_and_spread(
     assert row.split()[-1] == f"{mixed:.4g}"
     assert {each["audit"] for each in record["certificates"][0]} >= {"f against F_flow"}
     rows = {(row["ensemble"], row["quantity"]): row["spread"] for row in seeds_entry([record])}
-    assert rows["test", "external force"] > 0
+    assert rows["test", "stress"] > 0
     assert rows["test", "internal variables"] is None
 
 

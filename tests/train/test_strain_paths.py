@@ -143,6 +143,7 @@ def test_a_system_of_ones_own_follows_a_strain_of_two_components() -> None:
     path = along(triangle(1.0, 2.0, 2.0), (1.0, -0.5))
     data = small_ensemble(Sheared(), [path], duration=5.0, replicas=4000)
     assert data.strain.shape == (1, 501, 1, 2)
+    assert data.parameters["degree_friction"] == [1.0, 4.0]
     x, strain = data.samples[0, :, 0].astype(float), data.strain[0, :, 0]
     np.testing.assert_allclose(data.stress[0, :, 0], strain - x.mean(1), atol=1e-6)
     np.testing.assert_allclose(data.stress_variance[0, :, 0], x.var(1, ddof=1), rtol=1e-4)

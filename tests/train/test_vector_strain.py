@@ -10,6 +10,7 @@ import pytest
 import torch
 from small_ensembles import small_ensemble
 from torch import Tensor
+from vector_systems import VectorTether
 
 from ibvonn_train.audits.certificate import certify
 from ibvonn_train.closed_form.dumbbell_law import DumbbellLaw, mandel_of, matrix_of
@@ -154,3 +155,26 @@ def test_a_protocol_rolls_out_as_it_does_among_others(chains: TrajectoryEnsemble
         for mode in drive.modes:
             torch.testing.assert_close(both[mode].strain[1:], alone[mode].strain)
             torch.testing.assert_close(both[mode].force[1:], alone[mode].force)
+
+
+@pytest.mark.parametrize(
+    ("microstate_size", "strain_size"), [(1, 1), (2, 1), (3, 1), (2, 3), (3, 3), (6, 6)]
+)
+def test_records_of_every_size_have_the_exact_stress_and_relax_as_they_must(
+    microstate_size: int, strain_size: int
+) -> None:
+    system = VectorTether(microstate_size, strain_size)
+    paths = system.protocols(2.0, walks=2, directions=2)
+    data = small_ensemble(system, paths, duration=2.0, replicas=500)
+    assert data.samples.shape == (4, 201, 1, 500, microstate_size)
+    assert data.strain.shape == data.stress.shape == (4, 201, 1, strain_size)
+    matrix = system.matrix.numpy()
+    mean, strain = data.samples[:, :, 0].mean(2, dtype=float), data.strain[:, :, 0]
+    exact = (strain @ matrix.T - mean) @ matrix + strain
+    np.testing.assert_allclose(data.stress[:, :, 0], exact, atol=1e-5)
+    expected = [mean[:, 0]]
+    for n in range(200):
+        expected.append(expected[-1] + 0.01 * (strain[:, n] @ matrix.T - 2 * expected[-1]))
+    away = (np.stack(expected, 1) - mean) / np.sqrt(0.01 / 2 / 500)
+    assert np.abs(away).max() < 5.0
+    assert away[:, 100:].std() == pytest.approx(1.0, abs=0.5)  # it forgets its first mean

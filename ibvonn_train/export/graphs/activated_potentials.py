@@ -69,6 +69,9 @@ class ActivatedDissipation(nn.Module):
     def prepare(self, strain_old: Tensor, internal_old: Tensor) -> tuple[Tensor, Tensor]:
         """Return ln κ of every pair and the output of the means' context network."""
         log_rates, context = self.kinetics.prepare(strain_old, internal_old)
+        _, gradient = self.kinetics.energy.gradient(strain_old, internal_old)
+        y = -self.kinetics.populations.drive(gradient[:, strain_old.shape[1] :])
+        log_rates = log_rates + self.kinetics.rates.implicit(y)[0]
         products = [
             torch.log(torch.maximum(p, torch.full_like(p, FLOOR)))
             for p in self.kinetics.populations.of_pairs(internal_old)

@@ -205,7 +205,13 @@ class MicroscopicSystem(ABC):
 
     def parameters(self) -> dict[str, Any]:
         """Return what a file records of the system."""
-        return {"friction": self.friction, "thermal_energy": self.thermal_energy}
+        recorded: dict[str, Any] = {
+            "friction": self.friction,
+            "thermal_energy": self.thermal_energy,
+        }
+        if self.degree_friction is not None:
+            recorded["degree_friction"] = [float(drag) for drag in self.degree_friction]
+        return recorded
 
     @classmethod
     def of_record(cls, name: str, parameters: Mapping[str, Any], drive: str) -> Self:  # noqa: ARG003
