@@ -1,7 +1,8 @@
-"""Why an audit fails: one sentence each, which goes into the certificate and the model card.
+"""What a failed audit says of a law: one sentence each, for the certificate and the model card.
 
-Each names the physics that a law which fails the audit lacks. Whoever knows more of a model writes
-its own sentence into the manifest (``certificate``, ``reason``).
+Each says what has been measured and no cause. Whoever has measured more of a model writes a
+sentence of its own into the manifest (``certificate``, ``reason``), and marks a cause that is
+argued as not tested.
 """
 
 from __future__ import annotations
@@ -14,27 +15,21 @@ REASONS = {
     "convexity of f in α": "Somewhere f bends down along the internal variables, so that a step "
     "may have several solutions or gain energy.",
     "φ at g = 0": "Internal variables would move without a force: the export is damaged.",
-    "stress at encoded states": "The internal variables and the mean strain do not fix the mean "
-    "force: states of one α carry different stresses, or f is not fitted.",
+    "stress at encoded states": "∂f/∂ε at the encoded states is not the measured mean force.",
     "energy of the decoder": "The decoder spreads the microstates of a state too far or too "
-    "little, or one α stands for different distributions.",
-    "f against F_flow": "f is not the free energy of the microstates that the decoder gives to its "
-    "states; errors of f and φ may compensate each other in roll-outs.",
-    "g against F_flow": "The slope of f by α is not that of the decoder's free energy: the barrier "
-    "to the force is carried by φ in part, which holds at the trained rates only.",
-    "f against the exact f": "f misses the free energy of mixing or the energy of the wells: "
-    "states of one α are mixtures of different order parameters, or were rare in training.",
-    "g against the exact g": "The slope of f is wrong where hardly any element has changed its "
-    "well, because there the free energy of mixing is steep and data are rare.",
+    "little.",
+    "f against F_flow": "f is not the free energy of the microstates that the decoder "
+    "gives to its states.",
+    "g against F_flow": "The slope of f by α is not that of the decoder's free energy.",
+    "f against the exact f": "f is not the closed form at the measured order parameters.",
+    "g against the exact g": "The slope of f along the order parameter is not that of the closed "
+    "form.",
     "mobility against 1/η": "φ has another mobility than the friction of the particle gives.",
-    "dissipated work": "The work that f stores and releases along the measured states is not that "
-    "of statistical mechanics, because g is wrong where α moves most.",
+    "dissipated work": "The work of g along the measured states is not what the system dissipates.",
     "entropy production": "What the law dissipates from measured states on is not what the system "
-    "dissipates, because its rates are wrong there.",
-    "fluctuation-dissipation": "φ is not the potential that the noise of α implies: its mobility "
-    "is fitted to the mean motion alone.",
-    "equilibrium response": "After long holds the law does not relax to the Boltzmann average: the "
-    "training paths are too fast to show the relaxed states, so that f is extrapolated there.",
+    "dissipates.",
+    "fluctuation-dissipation": "φ is not the potential that the noise of α implies.",
+    "equilibrium response": "After long holds the law does not relax to the Boltzmann average.",
     "Jarzynski equality": "The change of the relaxed free energy differs from the work of slow "
     "protocols.",
     "momentum residual": "The stresses of neighbouring elements differ by other than the drag.",
