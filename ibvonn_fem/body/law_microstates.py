@@ -39,7 +39,7 @@ class LawMicrostates:
     def sample(
         self, point: int, direction: int | None, n: int, random: np.random.Generator
     ) -> FloatArray:
-        """Draw ``n`` microstates, shape ``(n, n_x)``.
+        """Draw ``n`` microstates, shape ``(n, n_x)``, or ``(n_class, n, n_x)`` of several classes.
 
         Raises:
             ExportedModelError: If the model has no decoder.
@@ -51,12 +51,16 @@ class LawMicrostates:
     def density(self, point: int, direction: int | None, x: object) -> FloatArray:
         """q(x | ε, α) per unit volume of x, shape ``(n,)``, for ``x`` of shape ``(n, n_x)``.
 
+        Of several classes the shapes are ``(n_class, n)`` and ``(n_class, n, n_x)``.
+
         Raises:
             ExportedModelError: If the model has no decoder.
             IndexError: If there is no such point or direction.
         """
         strain, statev = self._strain_and_statev(point, direction)
-        microstates = np.asarray(x, dtype=np.float64).reshape(1, -1, self._decoder.size)
+        classes = self._decoder.classes
+        shape = (1, -1) if classes == 1 else (1, classes, -1)
+        microstates = np.asarray(x, dtype=np.float64).reshape(*shape, self._decoder.size)
         return np.asarray(np.exp(self._decoder.log_density(strain, statev, microstates)[0]))
 
     def _strain_and_statev(

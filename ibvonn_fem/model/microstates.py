@@ -30,6 +30,8 @@ class Decoder:
 
     Attributes:
         size: Components n_x of a microstate.
+        classes: Number of classes of elements; where it is above 1, microstates have an axis of
+            classes behind that of states.
 
     Raises:
         ExportedModelError: If the model has no decoder.
@@ -42,7 +44,8 @@ class Decoder:
         self._sample.require(("noise", "strain", "statev"), ("microstate",))
         self._density = _graph(original, "decoder_log_density.onnx")
         self._density.require(("microstate", "strain", "statev"), ("log_density",))
-        self.size = int(self._sample.inputs["noise"][2])
+        *classes, _, size = self._sample.inputs["noise"][1:]
+        self.size, self.classes = int(size), int(classes[0]) if classes else 1
 
     def sample(
         self, strain: FloatArray, statev: FloatArray, n: int, random: np.random.Generator
@@ -58,7 +61,8 @@ class Decoder:
         Returns:
             Microstates, shape ``(n_state, n, n_x)``, in the dimensionless measures of the model.
         """
-        noise = random.standard_normal((len(strain), n, self.size))
+        classes = () if self.classes == 1 else (self.classes,)
+        noise = random.standard_normal((len(strain), *classes, n, self.size))
         feed = {"noise": noise, "strain": strain / self._strain_scale, "statev": statev}
         return self._sample.run(("microstate",), feed)[0]
 
@@ -101,7 +105,8 @@ def encode(model: ExportedModel, microstate: object) -> MacroscopicState:
 
     Args:
         model: A model that was exported with its encoder.
-        microstate: Shape ``(n_state, n_replica, n_x)``.
+        microstate: Shape ``(n_state, n_replica, n_x)``; of a model with several classes of elements
+            ``(n_state, n_class, n_replica, n_x)``.
 
     Raises:
         ExportedModelError: If the model has no encoder.
@@ -112,11 +117,12 @@ def encode(model: ExportedModel, microstate: object) -> MacroscopicState:
     graph = _graph(original, "encoder.onnx")
     graph.require(("microstate",), ("statev",))
     values = np.ascontiguousarray(microstate, dtype=np.float64)
-    size = int(graph.inputs["microstate"][2])
-    if values.ndim != 3 or values.shape[2] != size or not values.shape[1]:
+    *classes, _, size = graph.inputs["microstate"][1:]
+    shape = [*map(int, classes), values.shape[-2] if values.ndim > 1 else 1, int(size)]
+    if list(values.shape[1:]) != shape or not values.shape[-2]:
+        needed = ", ".join(map(str, ["n_state", *classes, "n_replica", size]))
         raise ValueError(
-            f"encode: microstate must have shape (n_state, n_replica, {size}); "
-            f"found {values.shape}."
+            f"encode: microstate must have shape ({needed}); found {values.shape}."
         )
     if not np.isfinite(values).all():
         raise ValueError("encode: microstate must be finite; found NaN or infinity. Remove it.")

@@ -13,6 +13,7 @@ from ..audits import Audit, certify
 from ..data.ensemble import TrajectoryEnsemble, open_ensemble
 from ..data.same_system import DESCRIPTIVE, same
 from ..evaluation import Evaluation, ExportedLaw, Normalisation, evaluate, open_law
+from ..evaluation.encoded_records import encode_record
 from ..evaluation.interface import FloatArray
 from ..evaluation.noise_free import NOISE_FREE_SEED, noise_free_means
 from ..files.memory import require_memory
@@ -42,6 +43,8 @@ def ensembles(paths: Sequence[Path]) -> dict[str, TrajectoryEnsemble]:
 def _encodable(path: Path) -> TrajectoryEnsemble:
     """Read an ensemble whose microstates are encoded all at once, in double precision."""
     with open_ensemble(path) as stored:
+        if stored.histogram is not None:
+            return stored.select(slice(None))
         shape, width = stored.samples.shape, stored.samples.dtype.itemsize
     require_memory(
         f"{path}: evaluating a law on {' x '.join(map(str, shape))} microstates",
@@ -153,7 +156,7 @@ def normalisation_of(
     for path in training:
         data = _encodable(path)
         _require_of_law(law, str(path), data)
-        states.append(law.encode(data.samples)[1])
+        states.append(encode_record(law, data))
     return Normalisation.of(
         np.concatenate([series.reshape(-1, law.internal_size) for series in states])
     )

@@ -19,6 +19,7 @@ from ..export.constitutive_law import ConstitutiveLaw
 from ..export.from_training import export_trained
 from ..export.runtimes.onnx_session import session
 from ..files.model_directory import read_arrays, read_listed
+from ..files.state_bounds import bounds_of, groups_of
 from ..law.free_energy import MicroscopicEnergy
 from ..law.normalisation import Normalisation
 from ..law.rates import Rates
@@ -68,6 +69,7 @@ class ExportedLaw:
         self.averaged = self.manifest["strain"]["kind"] == "averaged"
         self.strain_size = len(self.manifest["strain"]["components"])
         self.internal_size = len(self.manifest["internal"]["components"])
+        self.classes = len(self.manifest["classes"])
         self.internal_scale = np.asarray(self.manifest["internal"]["scale"], dtype=float)
 
     @cached_property
@@ -93,6 +95,16 @@ class ExportedLaw:
         """Training range of each component of (ε, α), shape ``(n_ε + n_α, 2)``."""
         box = self.manifest["envelope"]
         return np.array([*box["strain"], *box["statev"]], dtype=float)
+
+    @property
+    def bounds(self) -> FloatArray:
+        """Lowest and highest value of each α, ``(n_α, 2)``: of fractions; infinite for means."""
+        return bounds_of(self.manifest["internal"]["variables"])
+
+    @property
+    def groups(self) -> npt.NDArray[np.int64]:
+        """Rows of the first component of a population and its number of states."""
+        return groups_of(self.manifest["internal"]["variables"])
 
     @property
     def has_decoder(self) -> bool:
@@ -186,24 +198,51 @@ class ExportedLaw:
             _, _, hessian = self.potentials.energy.derivatives(eps, alpha)
         return hessian.numpy()
 
+    def update(
+        self, strain: FloatArray, strain_old: FloatArray, internal: FloatArray, dt: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return σ ``(n, n_ε)`` and α ``(n, n_α)`` after the implicit step of the exported update.
+
+        Args:
+            strain: ε at its end, ``(n, n_ε)``.
+            strain_old: ε at its start.
+            internal: α at its start, ``(n, n_α)``.
+            dt: Its length, ``(n,)``.
+        """
+        stress, internal_new, *_ = self._run(
+            "constitutive",
+            strain=strain,
+            strain_old=strain_old,
+            statev=internal,
+            dt=dt[:, None],
+        )
+        return stress, internal_new
+
     def encode(
         self, microstate: npt.NDArray[np.floating[Any]]
     ) -> tuple[FloatArray | None, FloatArray]:
-        """Return ε (None if controlled) and α of ensembles ``(..., n_replica, n_x)``."""
+        """Return ε (None if controlled) and α of ensembles ``(..., n_replica, n_x)``.
+
+        With several classes of elements the microstates are ``(..., n_class, n_replica, n_x)``.
+        """
         if "encoder.onnx" not in self.manifest["files"]:
             raise ValueError(
                 f"{self.directory}: has no encoder, so that ensembles of microstates say nothing "
                 "of its α. Judge a learned law, or drive this one with `ibvonn-fem run-point`."
             )
-        lead = microstate.shape[:-2]
-        rows = microstate.reshape(-1, *microstate.shape[-2:])
+        axes = 2 if self.classes == 1 else 3
+        lead = microstate.shape[:-axes]
+        rows = microstate.reshape(-1, *microstate.shape[-axes:])
         columns = [c.reshape(*lead, -1) for c in self._run_in_parts("encoder", microstate=rows)]
         return (columns[1] if self.averaged else None), columns[0]
 
     def log_density(
         self, microstate: FloatArray, strain: FloatArray, internal: FloatArray
     ) -> FloatArray:
-        """Return ln q, ``(n_state, n_sample)``, of microstates ``(n_state, n_sample, n_x)``."""
+        """Return ln q, ``(n_state, n_sample)``, of microstates ``(n_state, n_sample, n_x)``.
+
+        With several classes there is an axis of classes behind that of states.
+        """
         return self._run_in_parts(
             "decoder_log_density", microstate=microstate, strain=strain, statev=internal
         )[0]
@@ -234,9 +273,9 @@ def open_law(path: str | Path, energy: MicroscopicEnergy | None = None) -> Expor
         )
     model = TrainedModel.load(source)
     folder = Path(tempfile.mkdtemp(prefix="ibvonn-"))
-    # The export is shifted so that α = 0 at rest; the training's own α are standardised.
-    rest = model.equilibrium(np.zeros(model.strain_size))
-    normalisation = Normalisation(-rest, np.eye(model.internal_size))
+    # The export is shifted so that α = 0 at rest.
+    rest, trained = model.equilibrium(np.zeros(model.strain_size)), model.normalisation
+    normalisation = Normalisation(trained.shift - rest, trained.matrix)
     law = ExportedLaw(export_trained(model, folder / "model"), energy, normalisation)
     weakref.finalize(law, shutil.rmtree, folder, ignore_errors=True)
     return law

@@ -71,7 +71,10 @@ class Law(Protocol):
     def encode(
         self, microstate: npt.NDArray[np.floating[Any]]
     ) -> tuple[FloatArray | None, FloatArray]:
-        """Return ε (None if controlled) and α of ensembles ``(..., n_replica, n_x)``."""
+        """Return ε (None if controlled) and α of ensembles ``(..., n_replica, n_x)``.
+
+        A law of several classes takes ``(..., n_class, n_replica, n_x)``.
+        """
 
     def rates(self, strain: npt.ArrayLike, internal: npt.ArrayLike) -> Rates[FloatArray]:
         """Return f ``(n,)``, σ ``(n, n_ε)``, g and α̇ ``(n, n_α)``."""

@@ -13,10 +13,17 @@ from torch import Tensor
 from ..data.ensemble import TrajectoryEnsemble
 from ..rollouts.drives import Record, drive_of
 from ..rollouts.material_point import Rollout
+from .encoded_records import encode_record, within_bounds_of
+from .implicit_rollout import Implicit, implicit
 from .interface import Law
 from .order_parameters import measured_mean, order_parameter
 
 FloatArray = npt.NDArray[np.float64]
+
+MOST_STEPS = 4000
+"""Forward Euler steps over a record that are taken; longer records are rolled out implicitly."""
+ROUND_OFF = 1e-9
+"""Of fractions."""
 
 
 class Trajectories(NamedTuple):
@@ -37,7 +44,7 @@ class Trajectories(NamedTuple):
 
 def encoded(law: Law, data: TrajectoryEnsemble) -> Trajectories:
     """Return what was measured, with α from the encoder."""
-    _, internal = law.encode(data.samples.astype(np.float64, copy=False))
+    internal = encode_record(law, data)
     order = order_parameter(data)
     return Trajectories(
         strain_of(law, data),
@@ -68,6 +75,10 @@ def roll_out(
 ) -> dict[str, Trajectories]:
     """Roll every protocol out from its first state, in every mode of the drive.
 
+    The steps are those of the data's own scheme. Where the strain drives, and they are too many or
+    carry fractions out of their bounds, those of the law's implicit update take their place, as
+    short as it takes for the result to change no more.
+
     Args:
         law: The law.
         data: Supplies what drives.
@@ -93,8 +104,22 @@ def roll_out(
     if force is not None:
         drive = drive.with_force(torch.from_numpy(force))
     record = Record(time, eps, data.strides)
-    runs = drive.roll_out(rates, record, alpha[:, 0], modes=modes)
-    return {mode: _arrays(run) for mode, run in runs.items()}
+    replaceable = drive.strain_given and isinstance(law, Implicit)
+    if not replaceable or sum(data.strides) <= MOST_STEPS:
+        runs = drive.roll_out(rates, record, alpha[:, 0], modes=modes)
+        found = {mode: _arrays(run) for mode, run in runs.items()}
+        if not replaceable or all(_stable(law, run) for run in found.values()):
+            return found
+    assert isinstance(law, Implicit)  # noqa: S101 (that is what makes them replaceable)
+    internal = implicit(law, data.time, start.strain, start.internal[:, 0])
+    stress = rates(eps, torch.from_numpy(internal))[0].numpy()
+    return {"controlled": Trajectories(start.strain, internal, stress, stress[:, :, 0, 0])}
+
+
+def _stable(law: Law, run: Trajectories) -> bool:
+    """Whether a roll-out has kept the law's bounds, as short steps do."""
+    moved = within_bounds_of(law, run.internal) - run.internal
+    return bool(np.isfinite(run.stress).all() and np.abs(moved).max(initial=0.0) <= ROUND_OFF)
 
 
 def _arrays(run: Rollout) -> Trajectories:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from ..data.ensemble import TrajectoryEnsemble
 from .interface import FloatArray, Law
 from .law_rollouts import Trajectories
 from .noise_free import exact_trap_moments
+
+Rows = npt.NDArray[np.intp]
 
 STATES, SEED = 300, 5
 """Number of random states (protocol, time, site), and the seed of their choice."""
@@ -30,10 +33,11 @@ def negative_log_likelihood(
     shape = measured.strain.shape[:3]
     count = int(np.prod(shape))
     pick = np.random.default_rng(SEED).permutation(count)[:STATES]
-    case, at, site = np.unravel_index(pick, shape)
-    x = data.samples[case, at, site].astype(np.float64)
-    strain, internal = measured.strain[case, at, site], measured.internal[case, at, site]
-    learned = -law.log_density(x, strain, internal).mean()
+    case, at, point = np.unravel_index(pick, shape)
+    x, weights = _microstates(data, case, at, point)
+    strain, internal = measured.strain[case, at, point], measured.internal[case, at, point]
+    log_density = law.log_density(x, strain, internal)
+    learned = -(weights * log_density).sum(-1).mean()
     nats = {"negative_log_likelihood": float(learned)}
     moments = exact_trap_moments(data)
     if moments is not None:
@@ -41,6 +45,26 @@ def negative_log_likelihood(
         true = _gaussian(x[..., 0], mean[case, at, None], variance[case, at, None])
         nats["excess_over_true_density"] = float(learned - true)
     return nats
+
+
+def _microstates(
+    data: TrajectoryEnsemble, case: Rows, at: Rows, point: Rows
+) -> tuple[FloatArray, FloatArray]:
+    """Return microstates of some points and their weights, which sum to one.
+
+    Shapes ``(n, n_sample, n_x)`` and ``(n, n_sample)``; with several classes, their axis is the
+    second one.
+    """
+    classes = len(data.classes)
+    sites = point[:, None] * classes + np.arange(classes)
+    place = (case[:, None], at[:, None], sites)
+    if data.histogram is None:
+        x = data.samples[place].astype(np.float64)
+        weights = np.full(x.shape[:-1], 1.0 / x.shape[-2])
+    else:
+        weights = data.histogram.weights[place]
+        x = np.broadcast_to(data.histogram.nodes, (*weights.shape, data.microstate_size))
+    return (x[:, 0], weights[:, 0]) if classes == 1 else (x, weights)
 
 
 def _gaussian(x: FloatArray, mean: FloatArray, variance: FloatArray) -> float:

@@ -18,9 +18,9 @@ NOISE_FREE_SEED = 90_001
 
 
 def exact_trap_of(data: TrajectoryEnsemble) -> ExactTrap | None:
-    """Return the closed forms of the trap that made the data, or None for other systems."""
+    """Return the closed forms of the trap that made the samples, or None for other records."""
     system = known_system(data)
-    if not isinstance(system, TetheredParticle):
+    if not isinstance(system, TetheredParticle) or data.histogram is not None:
         return None
     return ExactTrap(system.stiffness, system.friction, system.thermal_energy)
 

@@ -18,14 +18,18 @@ NODES = 200
 
 
 def order_parameter(data: TrajectoryEnsemble) -> OrderParameter | None:
-    """Return that of the system that made the data, where both are known."""
+    """Return that of the system that made the data, where both are known and elements are alike."""
     system = known_system(data)
-    return None if system is None else system.order_parameter()
+    return None if system is None or len(data.classes) > 1 else system.order_parameter()
 
 
 def measured_mean(order: OrderParameter, data: TrajectoryEnsemble) -> FloatArray:
     """Return ⟨h(x)⟩ over the replicas, ``(n_protocol, n_time, n_site)``."""
-    mean: FloatArray = order.of(data.samples[..., 0]).mean(-1, dtype=np.float64)
+    mean: FloatArray
+    if data.histogram is not None:
+        mean = data.histogram.weights @ order.of(data.histogram.nodes[:, 0]).astype(np.float64)
+    else:
+        mean = order.of(data.samples[..., 0]).mean(-1, dtype=np.float64)
     return mean
 
 

@@ -12,11 +12,10 @@ import numpy.typing as npt
 from ..law.flow import ConditionalFlow
 from ..training.trained_model import TrainedModel
 from ..training.validation import advice
-from .folding import fold_scales, with_zero_energy
 from .graphs.decoder_graph import FlowLogDensity, FlowSample
 from .graphs.encoder_graph import EncoderGraph
 from .manifest import Description, package_versions
-from .parameters import LawParameters
+from .trained_parameters import law_parameters
 from .write_model import DecoderGraphs, export_law
 
 logger = logging.getLogger(__name__)
@@ -28,50 +27,6 @@ MEASURES = {
         "mean spring force",
     ),
 }
-
-
-def law_parameters(
-    model: TrainedModel, strain: npt.NDArray[np.float64], internal: npt.NDArray[np.float64]
-) -> LawParameters:
-    """Return the weights of the law with its zero moved to a given state, scales folded in.
-
-    Args:
-        model: The trained model.
-        strain: ε that becomes 0, shape ``(n_ε,)``.
-        internal: α that becomes 0, shape ``(n_α,)``.
-    """
-    energy, dissipation = model.law.energy, model.law.dissipation
-    weights = energy.net.weights()
-    quadratic = weights.quadratic.numpy()
-    n, d = model.strain_size, model.strain_size + model.internal_size
-    centre, scale = energy.strain_centre.numpy(), energy.strain_scale.numpy()
-    envelope = model.envelope.copy()
-    envelope[:n] = (envelope[:n] - centre[:, None]) / scale[:, None]
-    networks = LawParameters(
-        strain_size=n,
-        internal_size=model.internal_size,
-        energy_constant=0.0,
-        energy_linear=weights.linear.numpy(),
-        energy_quadratic=0.5 * (quadratic + quadratic.T),
-        energy_skip=tuple(w.numpy() for w in weights.skip),
-        energy_bias=tuple(b.numpy() for b in weights.bias),
-        energy_hidden=tuple(w.numpy() for w in weights.hidden),
-        energy_output=weights.output.numpy(),
-        ridge_weight=dissipation.net.weight.numpy(),
-        ridge_bias=dissipation.net.bias.numpy(),
-        context_weight=tuple(w.numpy() for w in dissipation.net.context.weights),
-        context_bias=tuple(b.numpy() for b in dissipation.net.context.biases),
-        internal_scale=np.ones(model.internal_size),
-        envelope=envelope,
-    )
-    folded = fold_scales(
-        networks,
-        scale=np.concatenate([1.0 / scale, np.ones(d - n)]),
-        shift=np.concatenate([(strain - centre) / scale, internal]),
-        energy_scale=float(energy.energy_scale),
-        time_scale=float(dissipation.time_scale),
-    )
-    return with_zero_energy(folded)
 
 
 def export_trained(
@@ -107,7 +62,7 @@ def export_trained(
     if not model.internal_size:
         raise ValueError(
             "export: a law without internal variables is an elastic law and not exported; train "
-            "with internal_size of at least 1."
+            'with another internal than {}, for example internal = "auto".'
         )
     strain = np.broadcast_to(np.asarray(initial_strain, dtype=np.float64), (model.strain_size,))
     internal = model.equilibrium(strain)
@@ -125,17 +80,22 @@ def export_trained(
         logger.warning("export: %s", advice(verdict))
         certificate = [verdict, *(certificate or [])]
     strain_words, stress_words = MEASURES[record["strain_kind"]]
+    if model.strain_size > 1:
+        strain_words, stress_words = record["strain_measure"], "conjugate to the strain"
     physics, held_out = model.physics(), record["provenance"].get("validation", [])
     length = physics.reference_length
     about = Description(
         name=name or model.config.name,
         text=text or f"Law learned from Langevin simulations of the system {record['system']}.",
         strain_kind=record["strain_kind"],
-        strain=_names("strain", model.strain_size),
+        strain=record["strain"],
         strain_measure=strain_words,
         strain_reference=strain.tolist(),
-        stress=_names("stress", model.strain_size),
+        stress=record["stress"],
         stress_measure=stress_words,
+        classes=record["classes"],
+        strain_basis=model.law_sizes.strain_basis,
+        symmetry=record["symmetry"],
         internal=_names("alpha", model.internal_size),
         internal_meaning=internal_meaning,
         units={
@@ -158,7 +118,12 @@ def export_trained(
         data_sha256=record["provenance"]["data_sha256"],
         versions=package_versions() | record["provenance"]["versions"],
     )
-    origin = {"averaged": averaged, "strain_shift": strain.copy(), "internal_shift": internal}
+    origin = {
+        "averaged": averaged,
+        "strain_shift": strain.copy(),
+        "internal_shift": internal,
+        "classes": model.law.variables.classes,
+    }
     decoder = None
     if isinstance(model.law.decoder, ConditionalFlow):
         flow = model.law.decoder
@@ -171,7 +136,7 @@ def export_trained(
         about,
         encoder=EncoderGraph(model.law.encoder, **origin),
         decoder=decoder,
-        microstate_size=record["microstate_size"],
+        microstate_size=model.law_sizes.microstate_size,
     )
 
 

@@ -68,8 +68,8 @@ def export_law(
         law: The law, or the parameters of one.
         about: The words of the manifest.
         encoder: microstate ``(n_state, n_replica, n_x)`` → statev, or (statev, strain) for averaged
-            strain.
-        decoder: The distribution of microstates.
+            strain; ``(n_state, n_class, n_replica, n_x)`` where there are several classes.
+        decoder: The distribution of microstates, whose shapes have the axis of classes likewise.
         microstate_size: n_x of encoder and decoder.
 
     Returns:
@@ -91,7 +91,9 @@ def export_law(
         "rates": rates_model(law.rates(), law.internal_size, metadata),
     }
     averaged = about.strain_kind == "averaged"
-    for name, graph in _microscopic_graphs(law, encoder, decoder, microstate_size, averaged):
+    classes = [] if len(about.classes) == 1 else [len(about.classes)]
+    size = (*classes, microstate_size)
+    for name, graph in _microscopic_graphs(law, encoder, decoder, size, averaged):
         models[name] = module_model(graph.module, name, graph.inputs, graph.outputs, metadata)
         inputs = _microscopic_inputs(graph, law, variables)
         reference |= evaluate(name, graph.module, inputs, list(graph.outputs))
@@ -113,21 +115,22 @@ def _microscopic_graphs(
     law: ConstitutiveLaw,
     encoder: nn.Module | None,
     decoder: DecoderGraphs | None,
-    n_x: int,
+    size: Sequence[int],
     averaged: bool,
 ) -> Sequence[tuple[str, Graph]]:
     m, n = law.strain_size, law.internal_size
+    *classes, n_x = size
     graphs = []
     if encoder is not None:
         outputs: dict[str, Shape] = {"statev": ["nstates", n]}
         if averaged:
             outputs["strain"] = ["nstates", m]
-        inputs: dict[str, Shape] = {"microstate": ["nstates", "nreplicas", n_x]}
+        inputs: dict[str, Shape] = {"microstate": ["nstates", *classes, "nreplicas", n_x]}
         graphs.append(("encoder", Graph(encoder, inputs, outputs)))
     if decoder is not None:
-        sample: Shape = ["nstates", "nsamples", n_x]
+        sample: Shape = ["nstates", *classes, "nsamples", n_x]
         state: dict[str, Shape] = {"strain": ["nstates", m], "statev": ["nstates", n]}
-        density: dict[str, Shape] = {"log_density": ["nstates", "nsamples"]}
+        density: dict[str, Shape] = {"log_density": ["nstates", *classes, "nsamples"]}
         graphs.append(
             (
                 "decoder_log_density",

@@ -29,6 +29,12 @@ def bounds_of(variables: Variables) -> npt.NDArray[np.float64]:
     return np.array(rows, dtype=np.float64).reshape(-1, 2)
 
 
+def groups_of(variables: Variables) -> npt.NDArray[np.int64]:
+    """Rows of the first component of each population and its number of states, ``(n, 2)``."""
+    rows = [[block.start, len(rest) + 1] for block, rest in _populations(variables)]
+    return np.array(rows, dtype=np.int64).reshape(-1, 2)
+
+
 def within_bounds(
     variables: Variables, internal: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:

@@ -118,7 +118,9 @@ class Encoder(nn.Module):
 
     def forward(self, microstate: Tensor) -> Tensor:
         """Return α, shape ``(..., n_class)``, of microstates ``(..., n_replica, n_x)``."""
-        parts = [torch.mean(self.features(microstate), -2)]
+        parts = []
+        if self.net is not None or self.centred_net is None:
+            parts.append(torch.mean(self.features(microstate), -2))
         if self.centred_net is not None:
             centred = microstate - torch.mean(microstate, -2, keepdim=True)
             parts.append(torch.mean(self.centred_net(centred / self.centred_scale), -2))

@@ -10,8 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
+
+FloatArray = npt.NDArray[np.float64]
 
 
 class Jumps(NamedTuple):
@@ -99,6 +103,13 @@ class InternalVariables:
             for start in range(0, self.size, self.per_class or 1)
             for i in range(fractions, self.per_class)
         )
+
+    def bounds(self) -> FloatArray:
+        """Return the lowest and highest value of each α, ``(n_α, 2)``; infinite for means."""
+        rows = np.tile([-np.inf, np.inf], (self.size, 1))
+        for first, states in self.groups:
+            rows[first : first + states - 1] = 0.0, 1.0
+        return rows
 
     def jumps(self) -> Jumps:
         """Return the pairs of states of all populations, (0, 1), (0, 2) … (m − 2, m − 1) each."""

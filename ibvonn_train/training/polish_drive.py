@@ -54,6 +54,7 @@ class PolishDrive(QuasiNewton):
         with torch.no_grad():
             data = material.data
             self.scales["strain"] = self.tolerance * data.scales.strain_scale
+            self.scales["force"] = self.scales["stress"][0]
             self.training = self._batches(data.training)
             self.validation = self._batches(data.validation)
             self.local = [
@@ -90,6 +91,10 @@ class PolishDrive(QuasiNewton):
         drive = blocks[0].drive.joined([b.drive for b in blocks[1:]])
         if not drive.strain_given:
             references["strain"] = (strain, torch.cat([strain_error(b) for b in blocks]))
+        force = drive.external_force()
+        if force is not None:
+            # What is known of the drag on the end adds no noise to that of the last spring.
+            references["force"] = (force, stress_error[:, :, -1, 0])
         times = torch.cat([b.time.expand(len(b.strain), -1) for b in blocks])
         strides = blocks[0].strides if explicit else ()
         return Batch(Record(times, strain, strides), drive, blocks, references, explicit)
@@ -106,11 +111,14 @@ class PolishDrive(QuasiNewton):
                 internal[:, 0],
                 linearised=None if batch.explicit else linearised,
             )
-            for run in runs.values():
-                for name, (measured, error) in batch.references.items():
+            for mode, run in runs.items():
+                for name in batch.drive.quantities[mode]:
+                    if name not in batch.references:
+                        continue
+                    measured, error = batch.references[name]
                     value = internal if name == "internal" else measured
                     away = scaled(getattr(run, name) - value, error, self.scales[name])
-                    losses.append(torch.log1p(away.square().mean((1, 2, 3))))
+                    losses.append(torch.log1p(away.square().flatten(1).mean(1)))
         return torch.cat(losses).mean()
 
     def _internal(self, batch: Batch) -> Tensor:

@@ -94,14 +94,14 @@ class QuasiNewton(Stage):
 
         def closure() -> float:
             self.optimiser.zero_grad()
-            terms = self.terms()
-            loss = torch.stack(list(terms.values())).sum()
+            terms = self._finite_terms()
             record = {name: float(term.detach()) for name, term in terms.items()}
-            records.append({**record, "loss": float(loss.detach())})
+            records.append({**record, "loss": sum(record.values())})
             if not math.isfinite(records[-1]["loss"]):
                 for parameter in self.parameters:
                     parameter.grad = torch.zeros_like(parameter)
                 return DIVERGED
+            loss = torch.stack(list(terms.values())).sum()
             (LOSS_SCALE * loss).backward()  # type: ignore[no-untyped-call]
             return LOSS_SCALE * records[-1]["loss"]
 
@@ -137,7 +137,17 @@ class QuasiNewton(Stage):
         super().restore(state)
         self.best, self.kept, self.waited = state["best"], state["kept"], state["waited"]
 
+    def _finite_terms(self) -> dict[str, Tensor]:
+        """Return the terms; an infinite one where a roll-out has left what can be solved."""
+        try:
+            return self.terms()
+        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+            return {"loss": torch.tensor(math.inf, dtype=torch.float64)}
+
     @torch.no_grad()
     def _validated(self) -> float:
-        value = float(self.validation_loss())
+        try:
+            value = float(self.validation_loss())
+        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+            return DIVERGED
         return value if math.isfinite(value) else DIVERGED

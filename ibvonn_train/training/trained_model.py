@@ -13,11 +13,13 @@ from torch import Tensor
 
 from ..data.ensemble import TrajectoryEnsemble
 from ..law.learned_law import LearnedLaw
+from ..law.normalisation import Normalisation
 from ..law.rates import Rates
 from ..statistical_mechanics.microscopic_energy import Physics, physics_of
 from . import checkpoint
 from .build_law import LawSizes, build_law
 from .dataset import TrainingSet
+from .equilibrium import inside, minimiser
 from .training_config import ConfigError, TrainingConfig
 
 FloatArray = npt.NDArray[np.float64]
@@ -25,13 +27,16 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """A law with α of zero mean, unit variance and no correlation over its training set.
+    """A trained law: fractions of populations, and means normalised over the training set.
 
     Attributes:
         law: The torch modules.
         config: The run that trained it.
         record: Plain values: `system`, `drive`, `strain_kind`, `parameters`, `units`, `time_step`
-            (the integrator's), `envelope` (n_ε + n_α rows of [lower, upper]), `strain_rate`,
+            (the integrator's), `strain` and `stress` (names of the components), `strain_measure`,
+            `classes` (names), `symmetry`, `envelope` (n_ε + n_α rows of [lower, upper], those of
+            fractions within 0 and 1), `internal_scale` (standard deviation of each α),
+            `normalisation` (`shift` and `matrix` of α over the training set), `strain_rate`,
             `stored_time_step`, `nodes` [first, last, number] of the quadrature, `provenance`,
             `rollouts` (the audit of the law's own roll-outs on its data; older files have none).
     """
@@ -53,14 +58,18 @@ class TrainedModel:
         verdict: dict[str, Any] | None = None,
     ) -> TrainedModel:
         """Collect what must be known of a law from the data that trained it."""
-        states, rates, steps = [], [], []
+        strains, internals, rates, steps = [], [], [], []
         with torch.no_grad():
             for block in data.training:
-                internal = block.flat(block.series(law.encode(block.measures)))
-                states.append(torch.cat([block.flat(block.strain), internal], -1))
+                strains.append(block.flat(block.strain))
+                internals.append(block.flat(block.series(law.encode(block.measures))).cpu())
                 dt = torch.diff(block.time)
                 rates.append(block.flat(torch.diff(block.strain, dim=1) / dt[:, None, None]))
                 steps.append(dt)
+        internal = torch.cat(internals)
+        # Fractions of binned microstates exceed their bounds by round-off of the binning.
+        low, high = (torch.from_numpy(b) for b in law.variables.bounds().T)
+        normalisation = Normalisation.of(internal)
         measure = data.training[0].measures.absolute
         nodes, shared = measure.nodes, measure.shared
         record = {
@@ -71,7 +80,20 @@ class TrainedModel:
             "parameters": dict(ensemble.parameters),
             "units": dict(ensemble.units),
             "time_step": float(ensemble.time_step),
-            "envelope": _ranges(torch.cat(states)),
+            "strain": list(ensemble.strain_names),
+            "stress": list(ensemble.stress_names),
+            "strain_measure": ensemble.strain_measure,
+            "classes": list(ensemble.classes),
+            "symmetry": [
+                {"classes": [int(c) for c in each.classes], "strain": each.strain.tolist()}
+                for each in ensemble.symmetry
+            ],
+            "envelope": _ranges(torch.cat(strains)) + _ranges(internal.clamp(low, high)),
+            "internal_scale": internal.std(0).tolist(),
+            "normalisation": {
+                "shift": normalisation.shift.tolist(),
+                "matrix": normalisation.matrix.tolist(),
+            },
             "strain_rate": _ranges(torch.cat(rates)),
             "stored_time_step": _ranges(torch.cat(steps)[:, None])[0],
             "nodes": [float(nodes[0, 0]), float(nodes[-1, 0]), len(nodes)] if shared else None,
@@ -112,10 +134,14 @@ class TrainedModel:
                 f"{file}: was written by an earlier version; {error} Train the law again."
             ) from None
         record = content["record"]
-        sizes = LawSizes.of_record(record["sizes"])
-        law = build_law(sizes, torch.Generator().manual_seed(0))
+        law = build_law(LawSizes.of_record(record["sizes"]), torch.Generator().manual_seed(0))
         law.load_state_dict(content["law"])
         return cls(law.requires_grad_(False), config, record)
+
+    @property
+    def law_sizes(self) -> LawSizes:
+        """What decided the shapes of the networks."""
+        return LawSizes.of_record(self.record["sizes"])
 
     @property
     def strain_size(self) -> int:
@@ -132,17 +158,38 @@ class TrainedModel:
         """Range of each component of (ε, α) in training, shape ``(n_ε + n_α, 2)``."""
         return np.asarray(self.record["envelope"], dtype=np.float64)
 
+    @property
+    def bounds(self) -> FloatArray:
+        """Lowest and highest value of each α, ``(n_α, 2)``: 0 and 1, infinite for means."""
+        return self.law.variables.bounds()
+
+    @property
+    def groups(self) -> npt.NDArray[np.int64]:
+        """Rows of the first component of a population and its number of states, ``(n, 2)``."""
+        return np.array(self.law.variables.groups, dtype=np.int64).reshape(-1, 2)
+
+    @property
+    def normalisation(self) -> Normalisation[FloatArray]:
+        """Map that gives α zero mean, unit variance and no correlation over the training set."""
+        stored = self.record["normalisation"]
+        matrix = np.asarray(stored["matrix"]).reshape(self.internal_size, self.internal_size)
+        return Normalisation(np.asarray(stored["shift"], dtype=np.float64), matrix)
+
     def physics(self) -> Physics:
         """Return what the data's record says of the microscopic system."""
         return physics_of(self.record["system"], self.record["parameters"])
 
     def encode(self, microstate: npt.ArrayLike) -> FloatArray:
-        """Return α, shape ``(..., n_α)``, of ensembles of shape ``(..., n_replica, n_x)``."""
+        """Return α, shape ``(..., n_α)``, of ensembles of shape ``(..., n_replica, n_x)``.
+
+        With several classes of elements their microstates are ``(..., n_class, n_replica, n_x)``.
+        """
         x = np.asarray(microstate)
-        rows = x.reshape(-1, *x.shape[-2:])
+        ensembles = x.reshape(-1, *x.shape[-2:])
         with torch.no_grad():
-            alpha = [self.law.encoder(_tensor(row[None])) for row in rows]
-        return _array(torch.cat(alpha)).reshape(*x.shape[:-2], self.internal_size)
+            alpha = [self.law.encoder(_tensor(each)) for each in ensembles]
+        lead = x.shape[: -2 - (self.law.variables.classes > 1)]
+        return _array(torch.stack(alpha)).reshape(*lead, self.internal_size)
 
     def rates(self, strain: npt.ArrayLike, internal: npt.ArrayLike) -> Rates[FloatArray]:
         """Return f, σ, g and α̇ for ε ``(..., n_ε)`` and α ``(..., n_α)``."""
@@ -157,30 +204,27 @@ class TrainedModel:
     def equilibrium(self, strain: npt.ArrayLike) -> FloatArray:
         """Return argmin_α f(ε, α), shape ``(n_α,)``, for ε of shape ``(n_ε,)``.
 
-        Newton's method with backtracking on the convex f, from the middle of the training range.
+        See :func:`ibvonn_train.training.equilibrium.minimiser`; it starts in the middle of the
+        training range.
 
         Raises:
             ArithmeticError: If it does not converge: f has no minimum there.
         """
         eps = np.asarray(strain, dtype=np.float64)
-        n = self.strain_size
-        alpha: FloatArray = self.envelope[n:].mean(1)
-        scale = float(self.law.potentials.energy_scale)
-        for _ in range(100):
-            energy, _, force, _ = self.rates(eps, alpha)
-            if np.max(np.abs(force)) <= 1e-12 * scale:
-                return alpha
-            curvature = self.energy_hessian(eps, alpha)[n:, n:]
-            step = np.linalg.solve(curvature + 1e-12 * scale * np.eye(len(alpha)), force)
-            step *= min(1.0, 1.0 / float(np.max(np.abs(step))))
-            while self.rates(eps, alpha + step).energy > energy and np.max(np.abs(step)) > 1e-13:
-                step = 0.5 * step
-            alpha = alpha + step
-            if np.max(np.abs(step)) <= 1e-13:
-                return alpha
+        variables, n = self.law.variables, self.strain_size
+        matrix, offset = (part.numpy() for part in variables.fractions())
+        found = minimiser(
+            lambda alpha: self.rates(eps, alpha).driving_force,
+            lambda alpha: self.energy_hessian(eps, alpha)[n:, n:],
+            inside(self.envelope[n:].mean(1), variables.groups),
+            fractions=(matrix, offset),
+            unit=float(self.law.potentials.energy_scale),
+        )
+        if found.converged:
+            return found.internal
         raise ArithmeticError(
             f"equilibrium: f has no minimum over α at strain {eps.tolist()}; last driving force "
-            f"{force.tolist()}. Choose an initial strain inside the training range."
+            f"{found.force.tolist()}. Choose an initial strain inside the training range."
         )
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ...law.networks.convex import ridge_gradient, ridge_hessian, ridge_value
 from .interfaces import EnergyGraph, RatesGraph
 from .population_kinetics import PopulationKinetics
-from .populations import FLOOR, Populations
+from .populations import Populations
 
 
 class MixedEnergy(nn.Module):
@@ -25,19 +25,19 @@ class MixedEnergy(nn.Module):
 
     def value(self, strain: Tensor, internal: Tensor) -> Tensor:
         """Return f, shape ``(n, 1)``."""
-        entropy, _ = self.populations.mixing(self._fractions(internal))
+        entropy, _ = self.populations.mixing(self.populations.positive(internal))
         return self.smooth.value(strain, internal) + entropy
 
     def gradient(self, strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor]:
         """Return f ``(n, 1)`` and ∂f/∂x ``(n, d)``."""
         value, gradient = self.smooth.gradient(strain, internal)
-        entropy, slope = self.populations.mixing(self._fractions(internal))
+        entropy, slope = self.populations.mixing(self.populations.positive(internal))
         return value + entropy, gradient + torch.cat([torch.zeros_like(strain), slope], 1)
 
     def internal(self, strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return f ``(n, 1)``, ∂f/∂α ``(n, n_α)`` and ∂²f/∂α² ``(n, n_α, n_α)``."""
         value, gradient, hessian = self.smooth.internal(strain, internal)
-        fractions = self._fractions(internal)
+        fractions = self.populations.positive(internal)
         entropy, slope = self.populations.mixing(fractions)
         curvature = self.populations.mixing_curvature(fractions)
         return value + entropy, gradient + slope, hessian + curvature
@@ -45,18 +45,13 @@ class MixedEnergy(nn.Module):
     def derivatives(self, strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return f ``(n, 1)``, ∂f/∂x ``(n, d)`` and ∂²f/∂x² ``(n, d, d)``."""
         value, gradient, hessian = self.smooth.derivatives(strain, internal)
-        fractions = self._fractions(internal)
+        fractions = self.populations.positive(internal)
         entropy, slope = self.populations.mixing(fractions)
         gradient = gradient + torch.cat([torch.zeros_like(strain), slope], 1)
         m, curvature = strain.shape[1], self.populations.mixing_curvature(fractions)
         below = torch.cat([torch.zeros_like(hessian[:, m:, :m]), curvature], 2)
         added = torch.cat([torch.zeros_like(hessian[:, :m, :]), below], 1)
         return value + entropy, gradient, hessian + added
-
-    def _fractions(self, internal: Tensor) -> Tensor:
-        """Fractions of all states, no less than their digits allow."""
-        fractions = self.populations.fractions(internal)
-        return torch.maximum(fractions, torch.full_like(fractions, FLOOR))
 
 
 class ActivatedDissipation(nn.Module):
@@ -72,10 +67,9 @@ class ActivatedDissipation(nn.Module):
         _, gradient = self.kinetics.energy.gradient(strain_old, internal_old)
         y = -self.kinetics.populations.drive(gradient[:, strain_old.shape[1] :])
         log_rates = log_rates + self.kinetics.rates.implicit(y)[0]
-        products = [
-            torch.log(torch.maximum(p, torch.full_like(p, FLOOR)))
-            for p in self.kinetics.populations.of_pairs(internal_old)
-        ]
+        populations = self.kinetics.populations
+        fractions = populations.positive(internal_old)
+        products = [torch.matmul(torch.log(fractions), ends) for ends in populations.incidence]
         return log_rates + 0.5 * (products[0] + products[1]), context
 
     def derivatives(

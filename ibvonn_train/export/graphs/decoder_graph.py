@@ -90,10 +90,11 @@ class _FlowGraph(nn.Module):
         averaged: bool,
         strain_shift: Tensor | float = 0.0,
         internal_shift: Tensor | float = 0.0,
+        classes: int = 1,
     ) -> None:
         super().__init__()
         self.size, self.bins, self.bound = flow.size, flow.bins, float(flow.bound)
-        self.averaged = averaged
+        self.averaged, self.classes = averaged, classes
         self.affine = MaskedNetwork(flow.affine.autoregressive_net, self.size)
         self.spline = MaskedNetwork(flow.spline.autoregressive_net, self.size)
         for name, value in (
@@ -106,7 +107,11 @@ class _FlowGraph(nn.Module):
             self.register_buffer(name, tensor)
 
     def _context(self, statev: Tensor) -> Tensor:
-        return torch.unsqueeze(statev + self.internal_shift, 1)
+        trained = statev + self.internal_shift
+        if self.classes > 1:
+            size = self.internal_shift.shape[0] // self.classes
+            trained = torch.reshape(trained, (-1, self.classes, size))
+        return torch.unsqueeze(trained, -2)
 
     def _origin(self, strain: Tensor) -> Tensor | float:
         return torch.unsqueeze(strain + self.strain_shift, 1) if self.averaged else 0.0
@@ -129,7 +134,7 @@ class _FlowGraph(nn.Module):
     # With one feature the knots depend on the state alone, and its points make one row.
     def _row(self, points: Tensor, raw: Tensor) -> tuple[Tensor, spline.Knots]:
         if self.size == 1:
-            points, raw = torch.squeeze(points, -1), torch.squeeze(raw, 1)
+            points, raw = torch.squeeze(points, -1), torch.squeeze(raw, -2)
         return points, spline.knots(raw, self.bins, self.bound)
 
     def _column(self, points: Tensor) -> Tensor:
@@ -143,11 +148,15 @@ class FlowLogDensity(_FlowGraph):
     may have another zero than those of training: ε_training = ε + ``strain_shift`` and
     α_training = α + ``internal_shift``.
 
+    With several classes of elements a class axis stands before that of the samples; the flow is
+    that of all classes, and what it is given of α is the part of the class.
+
     Args:
         flow: The trained flow.
         averaged: Whether the strain is averaged.
         strain_shift: Shift of the strain.
         internal_shift: Shift of the internal variables.
+        classes: Number of classes.
     """
 
     def forward(self, microstate: Tensor, strain: Tensor, statev: Tensor) -> Tensor:

@@ -17,7 +17,10 @@ from ..potential_parameters import FloatArray
 from .elimination import LikePopulations
 
 FLOOR = 1e-16
-"""1 − Σ p_s has no digits below this; a fraction enters the logarithm as no less."""
+"""1 − Σ p_s has no digits below this; it enters the logarithm as no less."""
+
+LEAST = 1e-60
+"""The same for the other states: p_rest + α has all digits at rest, however small p_rest is."""
 
 TINY = 1e-300
 """The same for fractions that are known to all their digits."""
@@ -45,6 +48,7 @@ class Populations:
             zeros for state 0.
         means: Components that are means, ``(n_mean, n_α)``.
         active: Matrix that leaves the components of populations and sets means to zero.
+        floor: Least fraction of each state that enters a logarithm, ``(1, n_state)``.
         alike: The populations by their number of states.
         bounds: Lowest and highest value of each component, ``(n_α, 2)``; infinite for means.
     """
@@ -80,6 +84,8 @@ class Populations:
         self.means = _tensor(identity[means])
         self.active = _tensor(np.diag(np.where(means, 0.0, 1.0)))
         self.alike = self._alike(len(states), len(ends))
+        floor = np.where(np.array(components).any(1), LEAST, FLOOR)
+        self.floor = _tensor(floor[None, :])
         self._is_mean = torch.tensor(means[None, :])
         self._same_group = _tensor(np.equal.outer(group, group).astype(np.float64))
         self._rest_internal = _tensor(np.asarray(rest)[None, :])
@@ -111,6 +117,11 @@ class Populations:
     def fractions(self, internal: Tensor) -> Tensor:
         """Return the fractions of all states, ``(n, n_state)``; round-off may make one negative."""
         return self.rest + torch.matmul(internal, self.states.T)
+
+    def positive(self, internal: Tensor) -> Tensor:
+        """Return the fractions of all states, no less than their digits allow."""
+        fractions = self.fractions(internal)
+        return torch.maximum(fractions, torch.zeros_like(fractions) + self.floor)
 
     def of_pairs(self, internal: Tensor) -> tuple[Tensor, Tensor]:
         """Return p_i and p_j of every pair, each ``(n, n_pair)``."""

@@ -1,0 +1,127 @@
+"""What is trained is what is exported: f, σ, g, α̇, φ and their derivatives, encoder and decoder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from untrained_models import untrained_model
+
+from ibvonn_train.export import ConstitutiveLaw, export_trained
+from ibvonn_train.export.trained_parameters import law_parameters
+from ibvonn_train.training.trained_model import TrainedModel
+
+CASES: dict[str, dict[str, Any]] = {
+    "one population": {"strain_size": 1, "populations": (2,)},
+    "a mean beside a population": {"strain_size": 1, "populations": (2,), "means": 1},
+    "three states": {"strain_size": 1, "populations": (3,)},
+    "two populations and two means": {"strain_size": 2, "populations": (3, 2), "means": 2},
+    "three directions": {"strain_size": 3, "populations": (2,), "means": 1, "directions": True},
+    "three directions, three states, two means": {
+        "strain_size": 3, "populations": (3,), "means": 2, "directions": True,
+    },
+    "a mean": {"strain_size": 1, "means": 1},
+    "three means of three strains": {"strain_size": 3, "means": 3},
+    "means of three directions": {"strain_size": 3, "means": 1, "directions": True},
+}  # fmt: skip
+
+
+def drawn(model: TrainedModel, count: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """States with fractions in their bounds."""
+    rng = np.random.default_rng(seed)
+    strain = rng.uniform(-1.0, 1.0, (count, model.strain_size))
+    internal = rng.normal(size=(count, model.internal_size))
+    for first, states in model.groups:
+        parts = rng.dirichlet(np.ones(states), count)
+        internal[:, first : first + states - 1] = parts[:, 1:]
+    return strain, internal
+
+
+def close(value: Any, expected: Any) -> None:
+    value, expected = np.asarray(value), np.asarray(expected)
+    assert value.shape == expected.shape
+    np.testing.assert_allclose(value, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_exported_potentials_are_those_that_were_trained(case: dict[str, Any]) -> None:
+    model = untrained_model(**case)
+    n = model.strain_size
+    rest = np.full(n, 0.05)
+    zero = model.equilibrium(rest)
+    law = ConstitutiveLaw.of(law_parameters(model, rest, zero))
+    strain, internal = drawn(model, 40)
+    eps, alpha = torch.from_numpy(strain - rest), torch.from_numpy(internal - zero)
+    energy, stress, force, rate = law.rates()(eps, alpha)
+    expected = model.rates(strain, internal)
+    at_rest = model.rates(rest, zero)
+    close(energy[:, 0], expected.energy - at_rest.energy)
+    close(stress, expected.stress)
+    close(force, expected.driving_force)
+    close(rate, expected.rate)
+    close(law.energy.derivatives(eps, alpha)[2], model.energy_hessian(strain, internal))
+    g = torch.from_numpy(np.random.default_rng(2).normal(size=internal.shape))
+    state = torch.from_numpy(strain), torch.from_numpy(internal)
+    potentials = model.law.potentials
+    value, slope, curvature = law.dissipation.derivatives(g, *law.dissipation.prepare(eps, alpha))
+    close(value[:, 0], potentials.dual_dissipation(g, *state))
+    close(curvature, potentials.mobility(g, *state))
+    own = law.dissipation.derivatives(force, *law.dissipation.prepare(eps, alpha))[1]
+    close(own, rate)
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_hosts_start_at_the_equilibrium(case: dict[str, Any]) -> None:
+    model = untrained_model(**case)
+    rest = np.zeros(model.strain_size)
+    zero = model.equilibrium(rest)
+    value = model.rates(rest, zero)
+    assert np.abs(value.driving_force).max() < 1e-9
+    rng = np.random.default_rng(3)
+    for _ in range(50):  # f is convex in α: it is nowhere lower
+        other = zero + 0.05 * rng.normal(size=zero.shape)
+        low, high = model.bounds.T
+        if np.all((other > low) & (other < high)) and all(
+            other[i : i + m - 1].sum() < 1 for i, m in model.groups
+        ):
+            assert model.rates(rest, other).energy >= value.energy - 1e-12
+    law = ConstitutiveLaw.of(law_parameters(model, rest, zero))
+    states = [torch.zeros(1, size).double() for size in (model.strain_size, model.internal_size)]
+    energy, _, force, rate = law.rates()(*states)
+    assert float(energy) == pytest.approx(0.0, abs=1e-14)
+    assert float(force.abs().max()) < 1e-10
+    assert float(rate.abs().max()) < 1e-10
+
+
+@pytest.mark.parametrize("tilt", [20.0, -20.0])
+def test_an_equilibrium_with_a_nearly_empty_state_is_found_or_refused(tilt: float) -> None:
+    """20 k_BT between two states leave e^−20 in the upper one."""
+    model = untrained_model(1, (2,))
+    potentials = model.law.potentials
+    with torch.no_grad():
+        for parameter in potentials.parameters():
+            parameter *= 0.0
+        potentials.layers.output_raw.fill_(-50.0)
+        theta = float(potentials.thermal_energy)
+        slope = tilt * theta / float(potentials.energy_scale)
+        potentials.linear[0, 1] = slope / 2.0  # the feature of a fraction is 2 p − 1
+        potentials.internal_root.fill_(1e-8)
+        potentials.concavity.fill_(-60.0)
+    zero = model.equilibrium([0.0])
+    exact = 1.0 / (1.0 + np.exp(tilt))
+    assert zero[0] == pytest.approx(exact, rel=1e-6, abs=0)
+    law = ConstitutiveLaw.of(law_parameters(model, np.zeros(1), zero))
+    states = [torch.zeros(1, 1).double()] * 2
+    assert float(law.rates()(*states)[2].abs().max()) < 1e-8 * theta
+    with torch.no_grad():
+        potentials.linear[0, 1] *= 3.0
+    if tilt < 0:  # state 0 is what the others leave of 1
+        with pytest.raises(ValueError, match="every state of a population must be occupied"):
+            law_parameters(model, np.zeros(1), model.equilibrium([0.0]))
+    else:
+        zero = model.equilibrium([0.0])
+        assert zero[0] == pytest.approx(np.exp(-60.0), rel=1e-6, abs=0)
+        law = ConstitutiveLaw.of(law_parameters(model, np.zeros(1), zero))
+        assert float(law.rates()(*states)[2].abs().max()) < 1e-8 * theta
