@@ -41,7 +41,7 @@ class Mutant:
 
 SIMULATION = ("tests/train/test_simulation.py", "tests/train/test_simulation_random.py")
 CHAIN = ("tests/train/test_simulation_chain.py",)
-LOSSES = ("tests/train/test_rollouts_and_losses.py",)
+POPULATIONS = ("tests/train/test_population_potentials.py",)
 KERNEL = ("tests/fem/test_c_kernel.py",)
 EQUILIBRIUM = ("tests/train/test_equilibrium.py",)
 AUDITS = ("tests/train/test_audits.py",)
@@ -149,18 +149,46 @@ MUTANTS = (
         CHAIN,
     ),
     Mutant(
-        "weak form: weights of the old and new rate exchanged",
-        "ibvonn_train/training/losses.py",
-        "over_time(1.0 - late) * rate[:, :-1] + over_time(late) * rate[:, 1:]",
-        "over_time(late) * rate[:, :-1] + over_time(1.0 - late) * rate[:, 1:]",
-        LOSSES,
+        "mixing entropy missing in the curvature of f",
+        "ibvonn_train/law/population_potentials.py",
+        "return hessian + nn.functional.pad(mixing, (m, 0, m, 0))",
+        "return hessian",
+        POPULATIONS,
     ),
     Mutant(
-        "flow's free energy without its norm",
-        "ibvonn_train/law/free_energy.py",
-        "return mean - thermal_energy * torch.log(total)",
-        "return mean",
-        ("tests/train/test_flow.py", *LOSSES),
+        "jumps: prefactor of the first state alone",
+        "ibvonn_train/law/population_potentials.py",
+        "* torch.sqrt(first * second)",
+        "* torch.sqrt(first * first)",
+        POPULATIONS,
+    ),
+    Mutant(
+        "concave beyond what the mixing entropy covers",
+        "ibvonn_train/law/smooth_energy.py",
+        "LARGEST_CONCAVITY = 0.95",
+        "LARGEST_CONCAVITY = 1.2",
+        POPULATIONS,
+    ),
+    Mutant(
+        "classes of one orbit with scales of their own",
+        "ibvonn_train/law/class_features.py",
+        "averaged(self.basis.abs() @ self.strain_scale, self.orbits)",
+        "(self.basis.abs() @ self.strain_scale)",
+        POPULATIONS,
+    ),
+    Mutant(
+        "slow features: the motion of the mean counts as memory",
+        "ibvonn_train/training/slow_features.py",
+        "total = joint - before.T @ after",
+        "total = joint",
+        ("tests/train/test_slow_features.py",),
+    ),
+    Mutant(
+        "resumed stage begins with the law where it was cut",
+        "ibvonn_train/training/trainer.py",
+        "law.load_state_dict(start.before)",
+        "law.load_state_dict(there)",
+        ("tests/train/test_training.py",),
     ),
     Mutant(
         "Hessian of f scaled once",
@@ -391,11 +419,11 @@ MUTANTS = (
         PROTOCOLS,
     ),
     Mutant(
-        "implicit roll-out at the strain of the old instant",
+        "exponential step at the strain of its beginning",
         "ibvonn_train/rollouts/material_point.py",
-        "torch.lerp(strains[step], strains[step + 1], part / substeps)",
-        "torch.lerp(strains[step], strains[step + 1], (part - 1) / substeps)",
-        ("tests/train/test_tracking.py",),
+        "(part + 0.5) / substeps",
+        "part / substeps",
+        ("tests/train/test_exponential_steps.py",),
     ),
     Mutant(
         "self-check at load without the rates",

@@ -9,7 +9,7 @@ import pytest
 import torch
 from untrained_models import untrained_model
 
-from ibvonn_train.export import ConstitutiveLaw, export_trained
+from ibvonn_train.export import ConstitutiveLaw
 from ibvonn_train.export.trained_parameters import law_parameters
 from ibvonn_train.training.trained_model import TrainedModel
 

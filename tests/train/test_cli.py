@@ -411,7 +411,7 @@ def test_help_needs_neither_torch_nor_a_display() -> None:
 
 def test_wrong_arguments_exit_with_two() -> None:
     with pytest.raises(SystemExit) as stop:
-        main(["train", "a.toml"])
+        main(["train"])
     assert stop.value.code == 2
 
 

@@ -48,7 +48,8 @@ def test_verb_prints_the_table_and_draws(
     out = tmp_path / "scan"
     code = main(
         ["scan", str(tmp_path / "small.toml"), "--data", str(tmp_path / "train.h5"),
-         "--ensemble", str(tmp_path / "test.h5"), "--internal", "means=1", "populations=2", "--out", str(out),
+         "--ensemble", str(tmp_path / "test.h5"), "--internal", "means=1", "populations=2",
+         "--out", str(out),
          "--json", str(tmp_path / "scan.json"), "--figure", str(tmp_path / "scan.png")]
     )  # fmt: skip
     assert code == 0
