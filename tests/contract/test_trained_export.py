@@ -9,7 +9,7 @@ import pytest
 import torch
 from untrained_models import untrained_model
 
-from ibvonn_train.export import ConstitutiveLaw, export_trained
+from ibvonn_train.export import ConstitutiveLaw
 from ibvonn_train.export.trained_parameters import law_parameters
 from ibvonn_train.training.trained_model import TrainedModel
 
@@ -65,7 +65,7 @@ def test_exported_potentials_are_those_that_were_trained(case: dict[str, Any]) -
     g = torch.from_numpy(np.random.default_rng(2).normal(size=internal.shape))
     state = torch.from_numpy(strain), torch.from_numpy(internal)
     potentials = model.law.potentials
-    value, slope, curvature = law.dissipation.derivatives(g, *law.dissipation.prepare(eps, alpha))
+    value, _, curvature = law.dissipation.derivatives(g, *law.dissipation.prepare(eps, alpha))
     close(value[:, 0], potentials.dual_dissipation(g, *state))
     close(curvature, potentials.mobility(g, *state))
     own = law.dissipation.derivatives(force, *law.dissipation.prepare(eps, alpha))[1]
