@@ -213,9 +213,9 @@ MUTANTS = (
     ),
     Mutant(
         "exported zero: sign of the strain",
-        "ibvonn_train/export/from_training.py",
-        "shift=np.concatenate([(strain - centre) / scale, internal])",
-        "shift=np.concatenate([(-strain - centre) / scale, internal])",
+        "ibvonn_train/export/trained_parameters.py",
+        "shift=np.concatenate([-centre / scale, np.zeros(size)])",
+        "shift=np.concatenate([centre / scale, np.zeros(size)])",
         ("tests/train/test_training.py",),
     ),
     Mutant(

@@ -44,9 +44,9 @@ def shape_features(
     noise = _within(measure, hats, means) / samples
     n = len(means)
     below = curved.T @ curved / n + noise
-    below = below + RIDGE * torch.diagonal(below).mean() * torch.eye(len(below)).to(below)
-    factor = torch.linalg.cholesky(below)
-    inverse = torch.linalg.inv(factor)
+    # Weights of cubic binning may be a little negative, and so may what should be a covariance.
+    size, axes = torch.linalg.eigh(below)
+    inverse = (axes / size.clamp(min=RIDGE * float(size.mean())).sqrt()).T
     values, vectors = torch.linalg.eigh(inverse @ (left.T @ left / n) @ inverse.T)
     order = torch.argsort(values, descending=True)[:count]
     coefficients = inverse.T @ vectors[:, order]

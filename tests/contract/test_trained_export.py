@@ -65,7 +65,7 @@ def test_exported_potentials_are_those_that_were_trained(case: dict[str, Any]) -
     g = torch.from_numpy(np.random.default_rng(2).normal(size=internal.shape))
     state = torch.from_numpy(strain), torch.from_numpy(internal)
     potentials = model.law.potentials
-    value, slope, curvature = law.dissipation.derivatives(g, *law.dissipation.prepare(eps, alpha))
+    value, _, curvature = law.dissipation.derivatives(g, *law.dissipation.prepare(eps, alpha))
     close(value[:, 0], potentials.dual_dissipation(g, *state))
     close(curvature, potentials.mobility(g, *state))
     own = law.dissipation.derivatives(force, *law.dissipation.prepare(eps, alpha))[1]
@@ -103,11 +103,11 @@ def test_an_equilibrium_with_a_nearly_empty_state_is_found_or_refused(tilt: floa
     with torch.no_grad():
         for parameter in potentials.parameters():
             parameter *= 0.0
-        potentials.layers.output_raw.fill_(-50.0)
+        potentials.smooth.layers.output_raw.fill_(-50.0)
         theta = float(potentials.thermal_energy)
         slope = tilt * theta / float(potentials.energy_scale)
-        potentials.linear[0, 1] = slope / 2.0  # the feature of a fraction is 2 p − 1
-        potentials.internal_root.fill_(1e-8)
+        potentials.smooth.linear[0, 1] = slope / 2.0  # the feature of a fraction is 2 p − 1
+        potentials.smooth.internal_root.fill_(1e-8)
         potentials.concavity.fill_(-60.0)
     zero = model.equilibrium([0.0])
     exact = 1.0 / (1.0 + np.exp(tilt))
@@ -116,7 +116,7 @@ def test_an_equilibrium_with_a_nearly_empty_state_is_found_or_refused(tilt: floa
     states = [torch.zeros(1, 1).double()] * 2
     assert float(law.rates()(*states)[2].abs().max()) < 1e-8 * theta
     with torch.no_grad():
-        potentials.linear[0, 1] *= 3.0
+        potentials.smooth.linear[0, 1] *= 3.0
     if tilt < 0:  # state 0 is what the others leave of 1
         with pytest.raises(ValueError, match="every state of a population must be occupied"):
             law_parameters(model, np.zeros(1), model.equilibrium([0.0]))
