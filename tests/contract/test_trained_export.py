@@ -108,7 +108,7 @@ def test_an_equilibrium_with_a_nearly_empty_state_is_found_or_refused(tilt: floa
         slope = tilt * theta / float(potentials.energy_scale)
         potentials.smooth.linear[0, 1] = slope / 2.0  # the feature of a fraction is 2 p − 1
         potentials.smooth.internal_root.fill_(1e-8)
-        potentials.concavity.fill_(-60.0)
+        potentials.smooth.concavity.fill_(-60.0)
     zero = model.equilibrium([0.0])
     exact = 1.0 / (1.0 + np.exp(tilt))
     assert zero[0] == pytest.approx(exact, rel=1e-6, abs=0)
