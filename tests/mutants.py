@@ -46,9 +46,38 @@ KERNEL = ("tests/fem/test_c_kernel.py",)
 EQUILIBRIUM = ("tests/train/test_equilibrium.py",)
 AUDITS = ("tests/train/test_audits.py",)
 EVALUATION = ("tests/train/test_evaluation.py",)
+POPULATIONS = ("tests/contract/test_population_update.py",)
 PROTOCOLS = ("tests/train/test_simulation_protocols.py",)
 
 MUTANTS = (
+    Mutant(
+        "population flows with the wrong sign of the force",
+        "ibvonn_train/export/graphs/population_kinetics.py",
+        "torch.exp(log_rates + y), torch.exp(log_rates - y)",
+        "torch.exp(log_rates - y), torch.exp(log_rates + y)",
+        POPULATIONS,
+    ),
+    Mutant(
+        "elimination of a state without what flows through it",
+        "ibvonn_train/export/graphs/elimination.py",
+        "flow[i, j] = flow[i, j].plus(share.times(flow[k, j]))",
+        "pass",
+        POPULATIONS,
+    ),
+    Mutant(
+        "population tangent with the stiffness at fixed fractions",
+        "ibvonn_train/export/graphs/population_update.py",
+        "tangent = hessian[:, :m, :m] - torch.matmul(hessian[:, :m, m:], moved)",
+        "tangent = hessian[:, :m, :m] - 0.0 * torch.matmul(hessian[:, :m, m:], moved)",
+        POPULATIONS,
+    ),
+    Mutant(
+        "state beyond its bounds is taken",
+        "ibvonn_train/export/graphs/population_update.py",
+        "outside = torch.where(missing <= ROUND_OFF, torch.zeros_like(dt), 1.0)",
+        "outside = torch.where(missing <= 10.0, torch.zeros_like(dt), 1.0)",
+        POPULATIONS,
+    ),
     Mutant(
         "noise amplitude without friction",
         "ibvonn_train/simulation/langevin.py",

@@ -44,7 +44,11 @@ class EnergyBalance:
 
     @property
     def numerical(self) -> float:
-        """W − ΔΨ − D with end-of-step work: the Bregman audit, ≥ 0 for convex energies."""
+        """W − ΔΨ − D with end-of-step work: the Bregman audit, ≥ 0 for jointly convex energies.
+
+        Those of populations are convex in α alone: there it may be negative by what f loses along
+        the step in ε.
+        """
         return self.external_work - self.stored - self.dissipated - self.dragged
 
     @property

@@ -121,9 +121,7 @@ def encode(model: ExportedModel, microstate: object) -> MacroscopicState:
     shape = [*map(int, classes), values.shape[-2] if values.ndim > 1 else 1, int(size)]
     if list(values.shape[1:]) != shape or not values.shape[-2]:
         needed = ", ".join(map(str, ["n_state", *classes, "n_replica", size]))
-        raise ValueError(
-            f"encode: microstate must have shape ({needed}); found {values.shape}."
-        )
+        raise ValueError(f"encode: microstate must have shape ({needed}); found {values.shape}.")
     if not np.isfinite(values).all():
         raise ValueError("encode: microstate must be finite; found NaN or infinity. Remove it.")
     names = ("statev", "strain") if "strain" in graph.outputs else ("statev",)

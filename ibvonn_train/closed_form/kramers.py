@@ -9,10 +9,10 @@ so the stress k v is the mean spring force whatever p is; the kinetics are
 
     ṗ = k₁₂ (1−p) − k₂₁ p = ∂φ/∂g,   φ(g) = (4 k_BT κ / L0) [cosh(L0 g / 2 k_BT) − 1],
 
-κ = √(k₁₂ k₂₁ p (1−p)): convex in g and far from quadratic. In a time step the host freezes
-√(k₁₂ k₂₁), as :mod:`ibvonn_train.export.graphs.population_update` does, and not √(p (1−p)), with
-which a nearly empty well would fill late. With the distances
-z₁, z₂ of the two minima from the crossing in thermal units under the mean force,
+κ = √(k₁₂ k₂₁ p (1−p)): convex in g and far from quadratic. k₁₂ and k₂₁ are functions of g without
+its entropy. In a time step the host freezes of them only what is not smooth, and nothing of
+√(p (1−p)), with which a nearly empty well would fill late. With the distances z₁, z₂ of the two
+minima from the crossing in thermal units under the mean force,
 
     k₁₂ = (k/γ) λ(z₁) min(1, z₂/(z₁+z₂)) for k₁₂ ≥ k₂₁,   k₁₂/k₂₁ = exp((z₂²−z₁²)/2),
 
@@ -166,11 +166,12 @@ class SpringEnergy(nn.Module):
 
 
 class KramersRates(nn.Module):
-    """ln √(k₁₂k₂₁) of the reference model at the mean force of a state.
+    """ln √(k₁₂k₂₁) of the reference model: a function of the mean force alone, and so of y.
+
+    With y = (k u_h v − D)/2k_BT, δ = (u_h/2 − u_c + v) √(k/k_BT) is y/z₀, since D follows from u_c.
 
     Args:
-        energy: Gives spring and reference state.
-        crossing: u_c.
+        spring: The spring.
         friction: γ, the drag on one spring's elongation.
         thermal_energy: k_BT of one spring.
     """
@@ -178,27 +179,34 @@ class KramersRates(nn.Module):
     left: Tensor
     coefficients: Tensor
 
-    def __init__(
-        self, energy: SpringEnergy, *, crossing: float, friction: float, thermal_energy: float
-    ) -> None:
+    def __init__(self, spring: TwoWellSpring, *, friction: float, thermal_energy: float) -> None:
         super().__init__()
-        self.energy, self.crossing = energy, crossing
-        self.relaxation = energy.k / friction
-        self.inverse_width = math.sqrt(energy.k / thermal_energy)
-        z0 = 0.5 * energy.u_h * self.inverse_width
-        self.last = LAST * z0
-        left, coefficients = rate_table(z0, self.last)
+        self.relaxation = spring.stiffness / friction
+        inverse_width = math.sqrt(spring.stiffness / thermal_energy)
+        self.z0 = 0.5 * spring.well_distance * inverse_width
+        self.last = LAST * self.z0
+        left, coefficients = rate_table(self.z0, self.last)
         self.register_buffer("left", torch.tensor(left[None, :]))
         self.register_buffer("coefficients", torch.tensor(coefficients))
 
-    def log_rates(self, strain: Tensor, internal: Tensor, drive: Tensor) -> Tensor:  # noqa: ARG002
-        """Return ln √(k₁₂k₂₁), ``(n, 1)``."""
-        v = self.energy.elongation(strain, internal)
-        delta = (0.5 * self.energy.u_h - self.crossing + v) * self.inverse_width
-        return self.tabulated(torch.abs(delta))
+    def frozen(self, strain: Tensor, internal: Tensor, drive: Tensor) -> Tensor:  # noqa: ARG002
+        """Return ln √(k₁₂k₂₁) less :meth:`implicit`, at the start of a step."""
+        y = 0.5 * drive
+        value = self.tabulated(torch.abs(y) * (1.0 / self.z0))
+        return math.log(self.relaxation) + value - self.implicit(y)[0]
+
+    def implicit(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return b − √(y² + b²), b = z₀², and its derivative.
+
+        The table has kinks, which the stress would inherit. This smooth function follows it: the
+        barrier's −y²/2b where there is one, and −|y| where the faster rate grows no further.
+        """
+        barrier = self.z0 * self.z0
+        root = torch.sqrt(torch.square(y) + barrier * barrier)
+        return barrier - root, -y / root
 
     def tabulated(self, delta: Tensor) -> Tensor:
-        """Evaluate ln √(k₁₂k₂₁) at δ ≥ 0, shape ``(n, 1)``, from the table."""
+        """Evaluate ln √(k₁₂k₂₁) γ/k at δ ≥ 0, shape ``(n, 1)``, from the table."""
         within = torch.minimum(delta, torch.full_like(delta, self.last))
         reached = torch.where(within >= self.left, torch.ones_like(self.left), 0.0)
         chosen = reached - torch.cat([reached[:, 1:], torch.zeros_like(reached[:, :1])], 1)
@@ -207,8 +215,7 @@ class KramersRates(nn.Module):
             torch.sum(chosen * self.coefficients[i], 1, keepdim=True) for i in range(4)
         )
         slope = c1 + t * (2.0 * c2 + 3.0 * t * c3)
-        value = c0 + t * (c1 + t * (c2 + t * c3)) + slope * (delta - within)
-        return math.log(self.relaxation) + value
+        return c0 + t * (c1 + t * (c2 + t * c3)) + slope * (delta - within)
 
 
 def equilibrium_fraction(
@@ -264,9 +271,7 @@ def kramers_law(
         open_fraction=p0,
         energy=-float(entropy),
     )
-    rates = KramersRates(
-        energy, crossing=spring.crossing, friction=friction, thermal_energy=thermal_energy
-    )
+    rates = KramersRates(spring, friction=friction, thermal_energy=thermal_energy)
     return ConstitutiveLaw.with_populations(
         populations,
         energy,

@@ -9,6 +9,7 @@ keep their replicas as nodes of equal weight.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +49,15 @@ class EmpiricalMeasure:
         if not self.shared:
             return EmpiricalMeasure(self.nodes[index], self.weights[index])
         return EmpiricalMeasure(self.nodes, self.weights.T[:, index].T)
+
+    @classmethod
+    def joined(cls, parts: Sequence[EmpiricalMeasure]) -> EmpiricalMeasure:
+        """Return the measures of all states of several ones, which share their nodes or do not."""
+        if parts[0].shared:
+            by_node = torch.cat([part.weights.T for part in parts], 1)
+            return cls(parts[0].nodes, by_node.T)
+        nodes = torch.cat([part.nodes for part in parts])
+        return cls(nodes, torch.cat([part.weights for part in parts]))
 
     def positions(self) -> Tensor:
         """Return the nodes of every state, shape ``(n_state, n_node, n_x)``."""

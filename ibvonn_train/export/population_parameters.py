@@ -7,7 +7,7 @@ Internal variables are *populations*, each of m ≥ 2 states with m − 1 compon
     f(ε, α) = F(ε, α) + θ Σ_groups Σ_s p_s ln p_s,
     φ(g; x_n) = Σ_groups Σ_{i<j} 4 θ k'_ij √(p_i p_j) [cosh((g_i − g_j)/2θ) − 1] + φ_means,
 
-with G = −∂F/∂α, y_ij = (G_i − G_j)/2θ, s the softplus and, in a step, its state at the start,
+with G = −∂F/∂α, y_ij = (G_i − G_j)/2θ, s the softplus and, in a step, net at the start of it,
 
     ln k'_ij = net(ε, α, 2y)_ij − s(y_ij − b_ij) − s(−y_ij − b_ij):
 

@@ -129,11 +129,11 @@ def _ridges(
 
     φ of a class is (E/τ) φ̂(g/E): Λ = Λ̂/√(Eτ), A = Â E/τ, W = Ŵ/E. Between classes Λ is zero.
     """
-    variables, classes = potentials.variables, potentials.variables.classes
-    m, ridges = variables.means, weights.ridge.ridges
-    if not m:
+    means = potentials.means
+    if means is None:
         return np.zeros((0, 0)), np.zeros(0), (), ()
-    energy, time = float(potentials.energy_scale), float(potentials.mean_time_scale)
+    classes, m, ridges = means.classes, means.size, means.ridges
+    energy, time = float(potentials.energy_scale), float(means.time_scale)
     context_weight, context_bias = _arrays(weights.context[0]), _arrays(weights.context[1])
     # Outputs of a class: its lower triangle row by row, then ln A of its ridges.
     triangle = m * (m + 1) // 2
@@ -153,10 +153,10 @@ def _ridges(
         bias[entry] = factor * last_bias[a, place] + added
     weight[len(rows) :] = last_weight[:, triangle:].reshape(classes * ridges, -1)
     bias[len(rows) :] = last_bias[:, triangle:].reshape(-1) + np.log(energy / time)
-    of_class = _array(weights.ridge.weight) / energy
+    of_class = _array(means.ridge_weight) / energy
     return (
         np.asarray(np.kron(np.eye(classes), of_class), dtype=np.float64),
-        np.tile(_array(weights.ridge.bias), classes),
+        np.tile(_array(means.ridge_bias), classes),
         (*context_weight[:-1], weight),
         (*context_bias[:-1], bias),
     )

@@ -84,7 +84,8 @@ class Encoder(nn.Module):
         if n == self.size:
             return self.normalisation
         of_means = Normalisation.of(raw[:, n:])
-        matrix = torch.block_diag(torch.eye(n, dtype=raw.dtype, device=raw.device), of_means.matrix)
+        matrix = torch.eye(self.size, dtype=raw.dtype, device=raw.device)
+        matrix = torch.cat([matrix[:n], nn.functional.pad(of_means.matrix, (n, 0))])
         return Normalisation(torch.cat([raw.new_zeros(n), of_means.shift]), matrix)
 
     def features(self, microstate: Tensor) -> Tensor:

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..law.potentials import LinearisedFunction
-from .material_point import RateFunction, Rollout, interval, steps_in
+from ..law.potentials import LinearisedFunction, RateFunction
+from .material_point import Rollout, interval, steps_in
 
 
 class ChainDrive(NamedTuple):

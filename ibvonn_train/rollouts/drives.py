@@ -15,9 +15,9 @@ from torch import Tensor
 
 from ..data.drive_records import ChainDriven
 from ..data.ensemble import TrajectoryEnsemble
-from ..law.potentials import LinearisedFunction
+from ..law.potentials import LinearisedFunction, RateFunction
 from .chain import ChainDrive, explicit_chain, implicit_chain
-from .material_point import RateFunction, Rollout, controlled, exponential
+from .material_point import Rollout, controlled, exponential
 
 
 class Path(Protocol):
@@ -63,6 +63,9 @@ class Drive(Protocol):
 
     def with_force(self, force: Tensor) -> Self:
         """Return the drive with another external force, ``(n_protocol, n_time)``, if it has one."""
+
+    def external_force(self) -> Tensor | None:
+        """Return the measured force on the end, ``(n_protocol, n_time)``, if there is an end."""
 
     def to(self, device: torch.device) -> Self:
         """Return the drive on a device."""
@@ -121,6 +124,10 @@ class StrainDrive:
     def with_force(self, force: Tensor) -> Self:  # noqa: ARG002
         """Return itself: no external force drives."""
         return self
+
+    def external_force(self) -> Tensor | None:
+        """Return None: the stress is what was measured."""
+        return None
 
     def to(self, device: torch.device) -> Self:  # noqa: ARG002
         """Return itself."""
@@ -198,6 +205,10 @@ class SpringsInSeries:
     def with_force(self, force: Tensor) -> Self:
         """Return the drive with another external force."""
         return replace(self, force=force)
+
+    def external_force(self) -> Tensor | None:
+        """Return the measured force on the end."""
+        return self.force
 
     def to(self, device: torch.device) -> Self:
         """Return the drive on a device."""

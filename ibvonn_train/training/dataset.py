@@ -131,6 +131,22 @@ class Windows:
             states=numbers[..., 0] // block.classes,
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence[Windows]) -> Windows:
+        """Return windows of one length from several blocks; numbers of states are of no use."""
+        absolute, centred = (
+            EmpiricalMeasure.joined([getattr(part.measures, name) for part in parts])
+            for name in ("absolute", "centred")
+        )
+        return cls(
+            time=torch.cat([part.time for part in parts]),
+            strain=torch.cat([part.strain for part in parts]),
+            stress=torch.cat([part.stress for part in parts]),
+            stress_error=torch.cat([part.stress_error for part in parts]),
+            measures=Measures(absolute, centred),
+            states=torch.cat([part.states for part in parts]),
+        )
+
 
 @dataclass(frozen=True)
 class Scales:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ..data.binned_microstates import EmpiricalMeasure
 from ..law.convex_potentials import ConvexPotentials
 from ..law.learned_law import LearnedLaw
 from ..law.population_potentials import PopulationPotentials
 from ..statistical_mechanics.microscopic_energy import Physics
 from .dataset import TrainingSet
+from .shape_features import shape_features
 from .slow_features import FloatArray, SlowFeatures, memberships, smooth_values
 
 FIT_ITERATIONS = 300
@@ -31,6 +33,8 @@ def encode(law: LearnedLaw, data: TrainingSet, features: SlowFeatures, physics: 
     """
     set_scales(law, data, features, physics)
     fit_encoder(law, target_of(law, features, data), features)
+    if law.encoder.centred_net is not None:
+        fit_centred_encoder(law, data)
     with torch.no_grad():
         raw = torch.cat([law.encoder.raw_mean(anchor) for anchor in data.anchors])
         law.encoder.store(law.encoder.normalisation_of(raw))
@@ -57,7 +61,8 @@ def set_scales(
     if isinstance(potentials, PopulationPotentials):
         potentials.thermal_energy.fill_(physics.thermal_energy)
         potentials.time_scale.fill_(slow)
-        potentials.mean_time_scale.fill_(float(features.time_scales[1]))
+        if potentials.means is not None:
+            potentials.means.time_scale.fill_(float(features.time_scales[1]))
     if isinstance(potentials, ConvexPotentials):
         potentials.dissipation.energy_scale.copy_(energy)
         potentials.dissipation.time_scale.fill_(slow)
@@ -114,8 +119,28 @@ def fit_encoder(law: LearnedLaw, target: FloatArray, features: SlowFeatures) -> 
         torch.as_tensor(array, dtype=torch.float64).to(device)
         for array in (features.centres, target, features.occupancy + RARE)
     )
+    fit(encoder.net, x, y, weight, encoder.features)
+
+
+def fit(
+    net: nn.Module,
+    x: Tensor,
+    target: Tensor,
+    weight: Tensor,
+    function: Callable[[Tensor], Tensor] | None = None,
+) -> None:
+    """Fit a network to a target at some points, by weighted least squares.
+
+    Args:
+        net: Whose parameters are fitted.
+        x: Points, ``(n, n_x)``.
+        target: Values there, ``(n, n_out)``.
+        weight: Of each point, ``(n,)``.
+        function: What is compared with the target; the network itself by default.
+    """
+    values = function or net
     optimiser = torch.optim.LBFGS(
-        encoder.net.parameters(),
+        net.parameters(),
         max_iter=FIT_ITERATIONS,
         history_size=30,
         tolerance_change=1e-12,
@@ -124,11 +149,36 @@ def fit_encoder(law: LearnedLaw, target: FloatArray, features: SlowFeatures) -> 
 
     def closure() -> Tensor:
         optimiser.zero_grad()
-        error: Tensor = (weight[:, None] * (encoder.features(x) - y) ** 2).sum()
-        error.backward()
+        error: Tensor = (weight[:, None] * (values(x) - target) ** 2).sum()
+        error.backward()  # type: ignore[no-untyped-call]
         return error
 
-    optimiser.step(closure)
+    optimiser.step(closure)  # type: ignore[no-untyped-call]
+
+
+def fit_centred_encoder(law: LearnedLaw, data: TrainingSet) -> None:
+    """Fit χ to the features of the shape that populations and strain leave open.
+
+    Of microstates of one dimension; the network of others starts at random.
+    """
+    encoder = law.encoder
+    centred = [block.measures.centred for block in data.training]
+    if encoder.centred_net is None or not all(m.shared for m in centred):
+        return
+    measure = EmpiricalMeasure(centred[0].nodes, torch.cat([m.weights for m in centred]))
+    if measure.nodes.shape[-1] != 1:
+        return
+    with torch.no_grad():
+        known = []
+        for block in data.training:
+            raw = encoder.raw_mean(block.measures)[:, : encoder.fractions]
+            strain = block.flat(block.strain).repeat_interleave(block.classes, 0)
+            known.append(torch.cat([raw, strain], 1))
+        samples = min(block.samples for block in data.training)
+        count = encoder.size - encoder.fractions
+        target, _ = shape_features(measure, torch.cat(known), samples, count)
+        weight = measure.weights.mean(0).clamp(min=0.0)
+    fit(encoder.centred_net, measure.nodes / encoder.centred_scale, target, weight + RARE)
 
 
 @torch.no_grad()
@@ -148,4 +198,4 @@ def start_from_stress(potentials: PopulationPotentials, law: LearnedLaw, data: T
             strict=True,
         )
     )
-    potentials.start_from_stress(strain, internal, stress)
+    potentials.smooth.start_from_stress(strain, internal, stress)

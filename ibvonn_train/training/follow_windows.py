@@ -8,24 +8,27 @@ from ..law.learned_law import LearnedLaw
 from ..rollouts.material_point import controlled, exponential
 from .dataset import Block, Windows
 
-SUBSTEPS = 2
-"""Of a coarse record between stored instants."""
 
-
-def follow(law: LearnedLaw, block: Block, windows: Windows, start: Tensor) -> Tensor:
+def follow(
+    law: LearnedLaw, windows: Windows, start: Tensor, *, explicit: bool, substeps: int = 1
+) -> Tensor:
     """Return α of every instant of the windows, ``(n_window, length, n_α)``, from the first one.
-
-    A record that holds every step of the data's integrator is followed by its own forward Euler
-    scheme, whose means the law has to have; a coarser one by exponential steps, stable for any.
 
     Args:
         law: The law.
-        block: What the windows are cut from.
         windows: Pieces of trajectories.
         start: α at their first instants, ``(n_window, n_α)``.
+        explicit: By the forward Euler scheme of the data, one step for each interval; else by
+            exponential steps, stable for any record.
+        substeps: Exponential steps between instants.
     """
     path = windows.time, windows.strain, start
-    if max(block.strides, default=1) == 1:
+    if explicit:
         return controlled(law.potentials.rates_function(), *path).internal
     linearised = law.potentials.linearised_function()
-    return exponential(linearised, *path, substeps=SUBSTEPS).internal
+    return exponential(linearised, *path, substeps=substeps).internal
+
+
+def is_explicit(block: Block) -> bool:
+    """Return whether a block holds every step of its integrator, whose means a law has to have."""
+    return max(block.strides, default=1) == 1

@@ -6,13 +6,15 @@ import torch
 from torch import Tensor
 
 from .dataset import Windows
-from .follow_windows import follow
+from .follow_windows import follow, is_explicit
 from .likelihood_term import negative_log_likelihood
 from .residuals import robust, scaled, without_constant
 from .stage import Material, Stage
 
 FIRST_TOLERANCE = 10.0
 """Tolerance at the beginning over that at the end."""
+SUBSTEPS = 2
+"""Of a coarse record between stored instants."""
 ANNEALED = 0.6
 """Part of the steps over which the tolerance shrinks."""
 DENSITY_SITES = 96
@@ -45,7 +47,7 @@ class Identify(Stage):
         """Make one step and return the loss and its terms at its start."""
         material, number = self.material, self.pick_block()
         law, block = material.law, material.data.training[number]
-        length = min(material.expert.window + 1, block.instants)
+        length = material.window(block) + 1
         windows = Windows.random(block, material.expert.batch, length, self.generator)
         normalise = self.material.normalisation()
         raw = law.encoder.raw_mean(windows.measures)
@@ -53,7 +55,7 @@ class Identify(Stage):
         variance = law.encoder.raw_variance(windows.measures) @ normalise.matrix.T.square()
         error = windows.series((variance.detach() / block.samples).sqrt())
         tolerance = material.expert.tolerance * self._annealing()
-        path = follow(law, block, windows, internal[:, 0])
+        path = follow(law, windows, internal[:, 0], explicit=is_explicit(block), substeps=SUBSTEPS)
         values = law(windows.strain, internal)
         scale = tolerance * self.internal_scale
         stress_scale = tolerance * material.data.scales.stress_scale

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from ..law.normalisation import Normalisation
 from .stage import Material, Stage
+from .state_terms import StateTerms
 
 CHUNK = 10
 """L-BFGS iterations in one step; its history survives from step to step."""
-PATIENCE = 10
+PATIENCE = 6
 """Steps without a better validation error after which the stage ends: errors rest on a plateau for
 some sixty iterations before they fall again."""
 LOSS_SCALE = 1e4
@@ -30,13 +32,17 @@ FINER = 0.2
 class QuasiNewton(Stage):
     """L-BFGS with a strong Wolfe line search on a loss that does not change from step to step.
 
+    Populations are held; the encoder of means is trained along: what closes best is one's choice.
+
     Attributes:
+        encodes: Whether the encoder is trained.
         scales: Errors of stress and α that count as none.
     """
 
-    def __init__(
-        self, material: Material, trained: Iterable[nn.Module], iterations: int, seed: int
-    ) -> None:
+    def __init__(self, material: Material, iterations: int, seed: int) -> None:
+        law = material.law
+        self.encodes = law.variables.means > 0
+        trained = [law.encoder, law.potentials] if self.encodes else [law.potentials]
         super().__init__(material, trained, seed)
         self.total = math.ceil(iterations / CHUNK)
         self.optimiser = torch.optim.LBFGS(
@@ -64,6 +70,13 @@ class QuasiNewton(Stage):
     def validation_loss(self) -> Tensor:
         """Return the loss by which the best state is chosen."""
 
+    def encode(self, parts: Sequence[StateTerms], normalise: Normalisation[Tensor]) -> None:
+        """Give states the α of a trained encoder."""
+        if self.encodes:
+            encoder = self.material.law.encoder
+            for part in parts:
+                part.internal = part.of_sites(normalise(encoder.raw_mean(part.measures)))
+
     def begin(self) -> None:
         """Take the first state as the best one so far."""
         self.best = self._validated()
@@ -81,14 +94,14 @@ class QuasiNewton(Stage):
 
         def closure() -> float:
             self.optimiser.zero_grad()
-            terms = self.terms()
-            loss = torch.stack(list(terms.values())).sum()
+            terms = self._finite_terms()
             record = {name: float(term.detach()) for name, term in terms.items()}
-            records.append({**record, "loss": float(loss.detach())})
+            records.append({**record, "loss": sum(record.values())})
             if not math.isfinite(records[-1]["loss"]):
                 for parameter in self.parameters:
                     parameter.grad = torch.zeros_like(parameter)
                 return DIVERGED
+            loss = torch.stack(list(terms.values())).sum()
             (LOSS_SCALE * loss).backward()  # type: ignore[no-untyped-call]
             return LOSS_SCALE * records[-1]["loss"]
 
@@ -109,9 +122,10 @@ class QuasiNewton(Stage):
 
     @torch.no_grad()
     def finish(self) -> None:
-        """Take the best state."""
+        """Take the best state and store its normalisation."""
         for parameter, kept in zip(self.parameters, self.kept, strict=True):
             parameter.copy_(kept)
+        self.material.law.encoder.store(self.material.normalisation())
 
     def state(self) -> dict[str, Any]:
         """Return what a resumed run needs, as tensors and plain values."""
@@ -123,7 +137,17 @@ class QuasiNewton(Stage):
         super().restore(state)
         self.best, self.kept, self.waited = state["best"], state["kept"], state["waited"]
 
+    def _finite_terms(self) -> dict[str, Tensor]:
+        """Return the terms; an infinite one where a roll-out has left what can be solved."""
+        try:
+            return self.terms()
+        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+            return {"loss": torch.tensor(math.inf, dtype=torch.float64)}
+
     @torch.no_grad()
     def _validated(self) -> float:
-        value = float(self.validation_loss())
+        try:
+            value = float(self.validation_loss())
+        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+            return DIVERGED
         return value if math.isfinite(value) else DIVERGED

@@ -24,7 +24,8 @@ def stress_error(
     within each ensemble is that of one replica. What the regression leaves counts as error too.
 
     Args:
-        strain, stress: Shape ``(n_protocol, n_time, n_point, n_ε)``.
+        strain: Shape ``(n_protocol, n_time, n_point, n_ε)``.
+        stress: Same shape.
         measure: Of the sites, class by class.
         replicas: Their number.
 
@@ -53,7 +54,8 @@ def stress_error(
         values = functions if measure.shared else functions[sites[:, number]]
         h = values @ of_class[number]
         variance = variance + (own.mean(h.square()) - own.mean(h).square()).clamp(min=0.0)
-    return (variance / replicas).sqrt().reshape(stress.shape)
+    error: Tensor = (variance / replicas).sqrt().reshape(stress.shape)
+    return error
 
 
 def _functions(measure: EmpiricalMeasure) -> Tensor:

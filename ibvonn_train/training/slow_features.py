@@ -111,9 +111,11 @@ class Cells:
     def number(self, microstate: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.int64]:
         """Return the cell of each microstate ``(..., n_x)``, shape ``(...)``."""
         if microstate.shape[-1] == 1:
-            return np.searchsorted(self._edges, microstate[..., 0]).astype(np.int64)
+            numbers: npt.NDArray[np.int64] = np.searchsorted(self._edges, microstate[..., 0])
+            return numbers
         flat = microstate.reshape(-1, microstate.shape[-1]) / self._scale
-        return self._tree.query(flat)[1].reshape(microstate.shape[:-1]).astype(np.int64)
+        nearest: npt.NDArray[np.int64] = self._tree.query(flat)[1].astype(np.int64)
+        return nearest.reshape(microstate.shape[:-1])
 
 
 def covariances(
@@ -212,7 +214,12 @@ def _of_samples(
 
 def _of_histogram(ensemble: TrajectoryEnsemble, rows: Sequence[int], count: int) -> SlowFeatures:
     histogram = ensemble.histogram
-    if histogram is None or histogram.joint_counts is None or histogram.lags is None:
+    if (
+        histogram is None
+        or histogram.joint_counts is None
+        or histogram.lags is None
+        or histogram.coarse_nodes is None
+    ):
         raise ValueError(
             "training data: a record of histograms must have joint_counts at some lags, from which "
             "slow features follow; found none. Simulate it again, or store samples."
@@ -242,11 +249,9 @@ def _slow_place(totals: FloatArray, count: int) -> int:
         totals: Variances, then the covariances at each lag.
         count: Number of features.
     """
-    for place, covariance in enumerate(totals[1:]):
-        _, memory = features_at(covariance, totals[0], count)
-        if memory[1] < FAST:
-            break
-    return place
+    memories = [features_at(covariance, totals[0], count)[1] for covariance in totals[1:]]
+    fast = (place for place, memory in enumerate(memories) if memory[1] < FAST)
+    return next(fast, len(memories) - 1)
 
 
 def _at_lag(

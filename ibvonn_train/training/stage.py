@@ -18,6 +18,8 @@ from .dataset import Block, TrainingSet
 from .reference_energy import measured_free_energy
 from .training_config import ExpertConfig
 
+SHORTEST = 10
+"""Stored steps of a window at least."""
 ENERGY_UNIT = 0.1
 """Error of f that counts as one, in k_BT of one element: what a histogram's entropy is good for."""
 
@@ -31,6 +33,7 @@ class Material:
         data: Training data.
         physics: What is known of the system.
         expert: Steps, sizes, tolerance.
+        slow_time: Time scale of the slowest feature [time].
         energies: Free energy of the measured distribution at every state of each training block,
             ``(n_state,)``, or None where it is not known.
     """
@@ -39,15 +42,26 @@ class Material:
     data: TrainingSet
     physics: Physics
     expert: ExpertConfig
+    slow_time: float
     energies: tuple[Tensor | None, ...]
 
     @classmethod
     def of(
-        cls, law: LearnedLaw, data: TrainingSet, physics: Physics, expert: ExpertConfig
+        cls,
+        law: LearnedLaw,
+        data: TrainingSet,
+        physics: Physics,
+        expert: ExpertConfig,
+        slow_time: float,
     ) -> Material:
         """Collect it."""
         energies = tuple(measured_free_energy(block, physics) for block in data.training)
-        return cls(law, data, physics, expert, energies)
+        return cls(law, data, physics, expert, slow_time, energies)
+
+    def window(self, block: Block) -> int:
+        """Return the length of windows in stored steps: about the slowest feature's memory."""
+        memory = round(self.slow_time / float(torch.diff(block.time).median()))
+        return min(max(memory, SHORTEST), self.expert.longest_window, block.instants - 1)
 
     def normalisation(self) -> Normalisation[Tensor]:
         """Return that of α over the training data by the encoder as it is, with its gradient."""
@@ -59,7 +73,7 @@ class Material:
         )
 
     def internal(self, block: Block) -> Tensor:
-        """Return α of a block with the stored normalisation, ``(n_protocol, n_time, n_point, n)``."""
+        """Return α of a block, stored normalisation, ``(n_protocol, n_time, n_point, n_α)``."""
         return block.series(self.law.encode(block.measures))
 
     def internal_error(self, block: Block) -> Tensor:
@@ -116,7 +130,7 @@ class Stage(ABC):
     def advance(self) -> dict[str, float]:
         """Make one step and return the loss and its terms at its start."""
 
-    def finish(self) -> None:
+    def finish(self) -> None:  # noqa: B027 (a stage may have nothing to do)
         """Leave the law as the next stage takes it."""
 
     def state(self) -> dict[str, Any]:
@@ -148,7 +162,7 @@ class Stage(ABC):
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.require_numbers(record)
         self.optimiser.step()
 

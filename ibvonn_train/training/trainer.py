@@ -30,8 +30,8 @@ from .encode import encode
 from .identify import Identify
 from .interrupt import Interruption
 from .log import RunLog, alone, write_json
-from .polish import Polish
-from .refine import Refine
+from .polish_drive import PolishDrive
+from .polish_windows import PolishWindows
 from .slow_features import SlowFeatures, slow_features
 from .stage import Material, Stage
 from .trained_model import TrainedModel
@@ -126,7 +126,7 @@ def _train(
     tensorboard: bool,
 ) -> TrainedModel:
     began = time.process_time()
-    law, choice = new_law(config, group, data, physics, provenance["validation"])
+    law, choice, slow_time = new_law(config, group, data, physics, provenance["validation"])
     logger.info("internal variables: %s", choice.reason)
     physics_record = _physics_record(physics, data)
     start = _Start()
@@ -137,7 +137,8 @@ def _train(
 
     began -= start.seconds
     total = start.total
-    material = Material.of(law, data, physics, config.expert)
+    stages = recipe(config, strain_given=data.training[0].drive.strain_given)
+    material = Material.of(law, data, physics, config.expert, slow_time)
     with (
         closing(RunLog(out, tensorboard=tensorboard, rows=start.rows)) as log,
         Interruption() as interruption,
@@ -148,7 +149,7 @@ def _train(
             content = _state(config, provenance, physics_record, law, index, run, total, log, began)
             checkpoint.save(out / CHECKPOINT, content)
 
-        for index, make in enumerate(recipe(config)):
+        for index, make in enumerate(stages):
             if index < start.stage:
                 continue
             stage = make(material, config.seed * 1009 + index)
@@ -201,11 +202,16 @@ def _train(
     return model
 
 
-def recipe(config: TrainingConfig) -> list[Callable[[Material, int], Stage]]:
-    """Return the stages of a training in order; *encode* comes before them."""
+def recipe(config: TrainingConfig, *, strain_given: bool) -> list[Callable[[Material, int], Stage]]:
+    """Return the stages of a training in order; *encode* comes before them.
+
+    Args:
+        config: The run.
+        strain_given: Whether the drive of the data imposes the strain.
+    """
     stages: list[Callable[[Material, int], Stage]] = [Identify]
-    stages += [Refine] if config.expert.refine_steps else []
-    stages += [Polish] if config.expert.polish_steps else []
+    if config.expert.polish_steps:
+        stages.append(PolishWindows if strain_given else PolishDrive)
     stages += [Density] if config.expert.density_steps else []
     return stages
 
@@ -216,15 +222,18 @@ def new_law(
     data: TrainingSet,
     physics: Physics,
     validation: Sequence[int],
-) -> tuple[LearnedLaw, Choice]:
-    """Return an encoded law; its weights follow from the seed, its variables from the data."""
+) -> tuple[LearnedLaw, Choice, float]:
+    """Return an encoded law, its variables, and the time scale of the slowest feature.
+
+    Its weights follow from the seed, its variables from the data.
+    """
     features = features_of(config, group, validation)
     choice = choose_variables(config, features, len(group[0].classes))
     generator = torch.Generator().manual_seed(config.seed)
     law = build_law(law_sizes(config, group[0], data, choice), generator)
     law = law.to(data.scales.strain_scale.device)
     encode(law, data, features, physics)
-    return law, choice
+    return law, choice, float(features.time_scales[0])
 
 
 def features_of(

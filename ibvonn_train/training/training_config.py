@@ -21,10 +21,10 @@ class ExpertConfig:
         width: Units of one class in each of the two hidden layers of f; the networks of ψ and φ are
             scaled with it, see :func:`~ibvonn_train.training.build_law.build_law`.
         nodes: Number of nodes on which microstates of one dimension are binned.
-        window: Length of the windows of the stage *identify*, in stored steps.
+        longest_window: Length of windows at most, in stored steps; they are as long as the memory
+            of the slowest feature.
         batch: Windows in each of its steps.
         identify_steps: Adam steps of *identify*.
-        refine_steps: L-BFGS iterations of *refine* at most; 0 leaves the stage out.
         polish_steps: L-BFGS iterations of *polish* at most; 0 leaves the stage out.
         density_steps: Adam steps of *density*; 0 leaves the stage out.
         learning_rate: Largest rate of Adam.
@@ -36,19 +36,18 @@ class ExpertConfig:
 
     width: int = 16
     nodes: int = 160
-    window: int = 16
+    longest_window: int = 32
     batch: int = 200
-    identify_steps: int = 800
-    refine_steps: int = 100
-    polish_steps: int = 60
-    density_steps: int = 1500
+    identify_steps: int = 600
+    polish_steps: int = 400
+    density_steps: int = 1000
     learning_rate: float = 1e-2
     tolerance: float = 0.005
     likelihood: float = 1.0
 
     def __post_init__(self) -> None:
-        least = {"width": 4, "nodes": 8, "window": 2, "batch": 1, "identify_steps": 1}
-        least |= {"refine_steps": 0, "polish_steps": 0, "density_steps": 0}
+        least = {"width": 4, "nodes": 8, "longest_window": 2, "batch": 1, "identify_steps": 1}
+        least |= {"polish_steps": 0, "density_steps": 0}
         for name, bound in least.items():
             if getattr(self, name) < bound:
                 raise ConfigError(
@@ -83,7 +82,7 @@ class TrainingConfig:
     FORMER_KEYS: ClassVar[Mapping[str, str]] = {
         "stages": _STAGES,
         "internal_size": "is now internal, for example { means = 1 } or { populations = 2 }",
-        "entropic_barriers": "is no longer needed: populations have their entropy of mixing exactly",
+        "entropic_barriers": "is no longer needed: populations have their mixing entropy exactly",
         "width": "is now a key of [training.expert]",
         "nodes": "is now a key of [training.expert]",
         "decoder": "is no longer a choice: the decoder is a conditional flow",

@@ -120,7 +120,8 @@ def test_accepted_step_solves_the_implicit_equation(case):
         rate = law.kinetics.rate(new, force, *frozen)
     # Round-off of p_0 = 1 − Σ p_s, times the share that leaves it in the step.
     y = law.kinetics.populations.drive(force)
-    fastest = torch.exp(frozen[0] + y.abs()).amax(1, keepdim=True).numpy()
+    saturation = law.kinetics.rates.implicit(y)[0]
+    fastest = torch.exp(frozen[0] + saturation + y.abs()).amax(1, keepdim=True).numpy()
     r = out["statev_new"] - inputs["statev"] - inputs["dt"] * rate.numpy()
     assert np.all(np.abs(r) <= 1e-12 * (1.0 + inputs["dt"] * (10.0 + fastest)))
 
@@ -336,7 +337,8 @@ def test_elimination_solves_the_master_equation_to_the_last_digit(count):
     before = rng.dirichlet(np.full(count, 0.2), n)
     places = [(range(count), range(pairs), range(count - 1))]
     like = LikePopulations(count, places, (count, pairs, count - 1), 0.3)
-    found = like.step(*(torch.tensor(x) for x in (before, forward, backward)))[0].numpy()
+    still = torch.zeros(n, pairs, dtype=torch.float64)
+    found = like.step(*(torch.tensor(x) for x in (before, forward, backward)), still)[0].numpy()
     with mpmath.workdps(60):
         for point in range(n):
             matrix, k = mpmath.eye(count), 0
@@ -406,3 +408,58 @@ def test_onnx_and_torchscript_take_the_same_steps(case):
         rates = law.rates()(*(torch.tensor(value) for value in points.values()))
     for value, reference in zip(run_onnx(graph, points).values(), rates, strict=True):
         np.testing.assert_allclose(value, reference.numpy(), rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("stiffness", [10.0, 300.0])
+@pytest.mark.parametrize("case", LAWS)
+def test_steps_converge_where_the_smooth_energy_is_stiff(case, stiffness):
+    """The paper's chain has 80 k_BT: forces at which all are folded and all open lie far apart."""
+    law = untrained_populations(*case)
+    m, theta = law.strain_size, law.thermal_energy
+    quadratic = law.energy_quadratic.copy()
+    quadratic[m:, m:] += stiffness * theta * np.eye(law.internal_size)
+    quadratic[:m, m:] *= np.sqrt(stiffness)
+    quadratic[m:, :m] *= np.sqrt(stiffness)
+    law = ConstitutiveLaw.of(replace(law, energy_quadratic=quadratic))
+    inputs = inputs_of(law, 500, reach=2.0, decades=(-4.0, 5.0))
+    out = run(law, inputs)
+    assert np.all(out["residual"] <= TOLERANCE)
+    assert np.all(out["dissipation"] >= -1e-11 * np.abs(out["energy"]).max())
+    assert passes(law, inputs) <= 90
+
+
+def passes(law, inputs):
+    """How often the loop evaluates the law before the last point has converged."""
+    update = law.update()
+    with torch.no_grad():
+        prepared = update.prepare(*(torch.tensor(inputs[name]) for name in INPUTS))
+        state = update.start(*prepared[:-1])
+        for count in range(100):
+            if not bool(torch.any(state[-1] > 0.5)):
+                return count
+            state = update.newton(*prepared[:-1], *state)
+    return 100
+
+
+def test_newton_needs_few_passes_on_usual_steps():
+    law = law_of(LAWS[2])
+    inputs = inputs_of(law, 500)
+    inputs["strain"] = inputs["strain_old"] + 0.02 * inputs["strain"]
+    inputs["dt"] = np.full((500, 1), 0.1)
+    assert passes(law, inputs) <= 8
+
+
+def test_newton_without_the_compliance_of_the_fractions_needs_many(monkeypatch):
+    """Guards the test above: with a wrong derivative convergence is slow."""
+    original = LikePopulations.step
+
+    def wrong(self, *arguments):
+        fractions, moved = original(self, *arguments)
+        return fractions, 0.5 * moved
+
+    monkeypatch.setattr(LikePopulations, "step", wrong)
+    law = law_of(LAWS[2])
+    inputs = inputs_of(law, 500)
+    inputs["strain"] = inputs["strain_old"] + 0.02 * inputs["strain"]
+    inputs["dt"] = np.full((500, 1), 0.1)
+    assert passes(law, inputs) > 12

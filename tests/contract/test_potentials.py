@@ -81,7 +81,9 @@ def test_dissipation_is_convex_and_rests_at_zero_force(m, n):
     chord = 0.5 * (phi.derivatives(g, *frozen)[0] + phi.derivatives(h, *frozen)[0])
     assert bool((middle <= chord * (1.0 + 1e-13)).all())
     value, rate, _ = phi.derivatives(torch.zeros_like(g), *frozen)
-    assert float(rate.abs().max()) == 0.0
+    # σ(0 + b) and σ(b) may differ by the last digit where a processor has several ways to get them.
+    size = (frozen[1] @ phi.weights.weight.abs()).max()
+    assert float(rate.abs().max()) <= 4e-16 * float(size)
     assert float(value.abs().max()) < 1e-15 * float(frozen[1].max())
 
 

@@ -103,12 +103,12 @@ def test_an_equilibrium_with_a_nearly_empty_state_is_found_or_refused(tilt: floa
     with torch.no_grad():
         for parameter in potentials.parameters():
             parameter *= 0.0
-        potentials.layers.output_raw.fill_(-50.0)
+        potentials.smooth.layers.output_raw.fill_(-50.0)
         theta = float(potentials.thermal_energy)
         slope = tilt * theta / float(potentials.energy_scale)
-        potentials.linear[0, 1] = slope / 2.0  # the feature of a fraction is 2 p − 1
-        potentials.internal_root.fill_(1e-8)
-        potentials.concavity.fill_(-60.0)
+        potentials.smooth.linear[0, 1] = slope / 2.0  # the feature of a fraction is 2 p − 1
+        potentials.smooth.internal_root.fill_(1e-8)
+        potentials.smooth.concavity.fill_(-60.0)
     zero = model.equilibrium([0.0])
     exact = 1.0 / (1.0 + np.exp(tilt))
     assert zero[0] == pytest.approx(exact, rel=1e-6, abs=0)
@@ -116,7 +116,7 @@ def test_an_equilibrium_with_a_nearly_empty_state_is_found_or_refused(tilt: floa
     states = [torch.zeros(1, 1).double()] * 2
     assert float(law.rates()(*states)[2].abs().max()) < 1e-8 * theta
     with torch.no_grad():
-        potentials.linear[0, 1] *= 3.0
+        potentials.smooth.linear[0, 1] *= 3.0
     if tilt < 0:  # state 0 is what the others leave of 1
         with pytest.raises(ValueError, match="every state of a population must be occupied"):
             law_parameters(model, np.zeros(1), model.equilibrium([0.0]))

@@ -83,23 +83,30 @@ class LikePopulations:
         unit = np.concatenate([np.zeros((1, count - 1)), np.eye(count - 1)])
         self.slopes = {
             (i, j): torch.tensor(half * (unit[i] - unit[j]).reshape(1, -1, 1))
-            for i in range(count)
-            for j in range(count)
+            for i, j in combinations(range(count), 2)
         }
+        self.still = torch.zeros(1, count - 1, 1, dtype=torch.float64)
 
-    def step(self, before: Tensor, forward: Tensor, backward: Tensor) -> tuple[Tensor, Tensor]:
+    def step(
+        self, before: Tensor, forward: Tensor, backward: Tensor, rise: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Return the fractions among all states, and ∂α/∂G as a flat matrix; zero elsewhere.
 
         Args:
             before: b of all states, ``(n, n_state)``.
             forward: a_ij of all pairs i < j, from j to i, ``(n, n_pair)``.
             backward: a_ji, from i to j.
+            rise: ∂ ln k'/∂y of all pairs, a_ij = k' e^y and a_ji = k' e^−y, ``(n, n_pair)``.
         """
         flow: dict[tuple[int, int], Positive] = {}
         for (i, j), place in zip(combinations(range(self.count), 2), self.pairs, strict=True):
-            flow[i, j] = self._of(torch.matmul(forward, place), (i, j))
-            flow[j, i] = self._of(torch.matmul(backward, place), (j, i))
-        sources = [self._of(torch.matmul(before, place), (0, 0)) for place in self.states]
+            both, slope = torch.matmul(rise, place).unsqueeze(1), self.slopes[i, j]
+            there, back = (torch.matmul(x, place).unsqueeze(1) for x in (forward, backward))
+            flow[i, j] = Positive(there, (both + 1.0) * slope)
+            flow[j, i] = Positive(back, (both - 1.0) * slope)
+        sources = [
+            Positive(torch.matmul(before, place).unsqueeze(1), self.still) for place in self.states
+        ]
         fractions = eliminated(sources, flow)
         every = [
             torch.matmul(p.value.squeeze(1), place.T)
@@ -111,9 +118,6 @@ class LikePopulations:
             for p, place in zip(fractions[1:], self.places, strict=True)
         ]
         return _total(every), _total(moved)
-
-    def _of(self, value: Tensor, pair: tuple[int, int]) -> Positive:
-        return Positive(value.unsqueeze(1), self.slopes[pair])
 
 
 def eliminated(sources: list[Positive], flow: dict[tuple[int, int], Positive]) -> list[Positive]:

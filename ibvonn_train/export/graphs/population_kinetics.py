@@ -22,10 +22,17 @@ from .populations import Populations
 
 
 class LogRates(Protocol):
-    """What the kinetics need of k': its logarithm; a network, or a closed form."""
+    """What the kinetics need of ln k' = frozen(ε, α) + implicit(y); a network, or a closed form.
 
-    def log_rates(self, strain: Tensor, internal: Tensor, drive: Tensor) -> Tensor:
-        """Return ln k' of every pair, ``(n, n_pair)``; ``drive`` is (G_i − G_j)/θ."""
+    The first part is frozen over a step at its start, the second is taken at its end. With a slope
+    of the second between −1 and 1, k' e^y grows with y and k' e^−y falls.
+    """
+
+    def frozen(self, strain: Tensor, internal: Tensor, drive: Tensor) -> Tensor:
+        """Return the first part for every pair, ``(n, n_pair)``; ``drive`` is (G_i − G_j)/θ."""
+
+    def implicit(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the second part and its derivative by y, each ``(n, n_pair)``."""
 
 
 class RateNetwork(nn.Module):
@@ -39,13 +46,17 @@ class RateNetwork(nn.Module):
         )
         self.barrier = torch.tensor(law.rate_barrier) if len(law.rate_barrier) else None
 
-    def log_rates(self, strain: Tensor, internal: Tensor, drive: Tensor) -> Tensor:
-        """Return ln k' of every pair, ``(n, n_pair)``."""
-        value = tanh_layers(torch.cat([strain, internal, drive], 1), *self.layers)
+    def frozen(self, strain: Tensor, internal: Tensor, drive: Tensor) -> Tensor:
+        """Return what the network says, ``(n, n_pair)``."""
+        return tanh_layers(torch.cat([strain, internal, drive], 1), *self.layers)
+
+    def implicit(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the saturation and its derivative."""
         if self.barrier is None:
-            return value
-        y = 0.5 * drive
-        return value - softplus(y - self.barrier) - softplus(-y - self.barrier)
+            return torch.zeros_like(y), torch.zeros_like(y)
+        above, below = y - self.barrier, -y - self.barrier
+        value = -softplus(above) - softplus(below)
+        return value, torch.sigmoid(below) - torch.sigmoid(above)
 
 
 class Balance(NamedTuple):
@@ -84,10 +95,10 @@ class PopulationKinetics(nn.Module):
         self.populations, self.energy, self.rates, self.ridges = populations, energy, rates, ridges
 
     def prepare(self, strain_old: Tensor, internal_old: Tensor) -> tuple[Tensor, Tensor]:
-        """Evaluate what is frozen over a step: ln k', and the output of the means' context."""
+        """Evaluate what is frozen over a step: of ln k', and the output of the means' context."""
         _, gradient = self.energy.gradient(strain_old, internal_old)
         drive = -2.0 * self.populations.drive(gradient[:, -self.populations.size :])
-        log_rates = self.rates.log_rates(strain_old, internal_old, drive)
+        log_rates = self.rates.frozen(strain_old, internal_old, drive)
         if self.ridges is None:
             return log_rates, torch.zeros_like(strain_old[:, :1])
         return log_rates, self.ridges.output(strain_old, internal_old)
@@ -102,7 +113,7 @@ class PopulationKinetics(nn.Module):
             context: Likewise.
         """
         p = self.populations
-        forward, backward = self._coefficients(force, log_rates)
+        forward, backward, _ = self._coefficients(force, log_rates)
         first, second = p.of_pairs(internal)
         rate = torch.matmul(forward * second - backward * first, p.pairs)
         return rate if self.ridges is None else rate + self._of_means(force, context)[0]
@@ -120,9 +131,9 @@ class PopulationKinetics(nn.Module):
             context: Likewise.
         """
         p = self.populations
-        forward, backward = self._coefficients(force, log_rates)
+        forward, backward, rise = self._coefficients(force, log_rates)
         before = torch.relu(p.fractions(internal_old))
-        fractions, compliance = p.relaxed(before, dt * forward, dt * backward)
+        fractions, compliance = p.relaxed(before, dt * forward, dt * backward, rise)
         internal = internal_old + torch.matmul(fractions - before, p.components)
         if self.ridges is not None:
             rate, mobility = self._of_means(force, context)
@@ -130,11 +141,13 @@ class PopulationKinetics(nn.Module):
             compliance = compliance + dt.unsqueeze(2) * mobility
         return Balance(internal, fractions, compliance)
 
-    def _coefficients(self, force: Tensor, log_rates: Tensor) -> tuple[Tensor, Tensor]:
-        """Return k' e^y and k' e^−y: what share of j flows to i, and of i to j, per time."""
+    def _coefficients(self, force: Tensor, log_rates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return k' e^y, k' e^−y and ∂ ln k'/∂y: what share of j flows to i, and of i to j."""
         y = self.populations.drive(force)
+        saturation, rise = self.rates.implicit(y)
+        log_rates = log_rates + saturation
         # exp(ln k' ± y) overflows later than k' e^y, whose factors may both be extreme.
-        return torch.exp(log_rates + y), torch.exp(log_rates - y)
+        return torch.exp(log_rates + y), torch.exp(log_rates - y), rise
 
     def _of_means(self, force: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """Return the rate of the means and its derivative by G; zero for populations."""

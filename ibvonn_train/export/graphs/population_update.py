@@ -1,6 +1,6 @@
-"""The exported update of a law with populations: backward Euler with k' frozen, √(p_i p_j) not.
+"""The exported update of a law with populations: backward Euler, of φ only ln k' frozen in part.
 
-    r(α) = α − α_n − Δt α̇(α, G(ε, α); k'_n) = 0,   G = −∂F/∂α,
+    r(α) = α − α_n − Δt α̇(α, G(ε, α); frozen_n) = 0,   G = −∂F/∂α,
     C = F_εε − F_εα (I + W F_αα)⁻¹ W F_αε,   W = (I − Δt ∂α̇/∂α)⁻¹ Δt ∂α̇/∂G.
 
 f convex in α gives f(α_n) ≥ f(α⁺) + g⁺·(α⁺ − α_n), and every flow has the sign of its force: in
@@ -162,31 +162,36 @@ class PopulationPass(PopulationLoop):
         logits: Tensor,
         s: Tensor,
         candidate: Tensor,
-        first: Tensor,
+        origin: Tensor,
         error: Tensor,
         residual: Tensor,
         active: Tensor,
     ) -> tuple[Tensor, ...]:
         """Return the state of the loop, ``internal`` to ``active``, after the pass.
 
-        ``first`` is 1 where the candidate is Newton's own; ``error`` is the largest |s_i|/θ and
-        ``residual`` that of the scaled W s over the size of the equation's terms. ``active`` is 1
-        where a point still iterates; the others are left exactly as they are.
+        ``origin`` is 0 where the candidate is a shorter step, 1 where it is Newton's own and 2
+        where it is so after a shorter step; ``error`` is the largest |s_i|/θ and ``residual`` that
+        of the scaled W s over the size of the equation's terms. ``active`` is 1 where a point
+        still iterates; the others are left exactly as they are.
         """
         t_internal, t_logits, t_s, t_candidate, t_error, t_residual = self.linearise(
             strain, statev, dt, log_rates, context, candidate
         )
         usable = (active > 0.5) & (t_error <= HUGE)
-        enough = torch.where(first > 0.5, ENOUGH * error, error)
+        enough = torch.where(origin > 0.5, ENOUGH * error, error)
         better = usable & (t_error < enough)
         polished = residual <= CONVERGED
         moved = torch.amax(torch.abs(candidate - force), 1, keepdim=True)
         still = moved <= STILL * (torch.amax(torch.abs(force), 1, keepdim=True) + moved)
         stalled = ~better & ((residual <= CLOSE) | still | (error > HUGE))
-        nearer = self.between(internal, logits, s, force, t_internal, t_logits, t_s, candidate)
-        # Where that does not help either, Newton's direction does if the step is short.
-        usable = (first > 0.5) & (t_error <= HUGE)
-        nearer = torch.where(usable, nearer, force + 0.25 * (candidate - force))
+        nearer = self.between(
+            statev, internal, logits, s, force, t_internal, t_logits, t_s, candidate
+        )
+        # The second refusal in a row of two candidates of Newton's halves the way; a refused
+        # shorter step is quartered, since Newton's direction helps if the step is short enough.
+        shorter = torch.where(origin > 1.5, 0.5, 0.25) * (candidate - force)
+        estimate = (torch.abs(origin - 1.0) < 0.5) & (t_error <= HUGE)
+        nearer = torch.where(estimate, nearer, force + shorter)
         candidate_next = torch.where(better, t_candidate, nearer)
         force = torch.where(better, candidate, force)
         internal = torch.where(better, t_internal, internal)
@@ -194,11 +199,13 @@ class PopulationPass(PopulationLoop):
         error = torch.where(better, t_error, error)
         residual = torch.where(better, t_residual, residual)
         active = torch.where(polished | stalled, 0.0, active)
-        first = torch.where(better, torch.ones_like(first), 0.0)
-        return internal, force, logits, s, candidate_next, first, error, residual, active
+        newton = torch.where(origin > 0.5, torch.ones_like(origin), 2.0)
+        origin = torch.where(better, newton, 0.0)
+        return internal, force, logits, s, candidate_next, origin, error, residual, active
 
     def between(
         self,
+        statev: Tensor,
         internal: Tensor,
         logits: Tensor,
         s: Tensor,
@@ -210,16 +217,29 @@ class PopulationPass(PopulationLoop):
     ) -> Tensor:
         """Force at which fractions lie between those of two forces; means move along a line."""
         populations = self.kinetics.populations
-        share = _along(-s, t_s - s)
+        share = _share(-s, t_s - s)
         wanted = populations.fractions(internal + share * (t_internal - internal))
-        way = _along(populations.logits(torch.relu(wanted)) - logits, t_logits - logits)
+        span = t_logits - logits
+        way = _share(populations.logits(torch.relu(wanted)) - logits, span)
+        # ln(p_s/p_0) changes by γ/2θ or faster where the fractions move at all: where it changes
+        # less in all, it does so at the force at which more of the elements have moved.
+        moving = 2.0 * populations.thermal_energy * _length(span)
+        moving = moving / (_length(torch.matmul(t_force - force, populations.active)) + TINY)
+        moving = torch.minimum(moving, torch.ones_like(moving))
+        at_start = populations.logits(torch.relu(populations.fractions(statev)))
+        ahead = _length(t_logits - at_start) > _length(logits - at_start)
+        way = torch.where(ahead, 1.0 - moving * (1.0 - way), moving * way)
         return force + way * (t_force - force)
 
 
-def _along(part: Tensor, whole: Tensor) -> Tensor:
+def _length(vector: Tensor) -> Tensor:
+    return torch.sqrt(torch.sum(torch.square(vector), 1, keepdim=True))
+
+
+def _share(part: Tensor, whole: Tensor) -> Tensor:
     """Share of one vector that another is, by least squares and within (0, 1), ``(n, 1)``."""
-    square = torch.sum(torch.square(whole), 1, keepdim=True)
-    share = torch.sum(part * whole, 1, keepdim=True) / (square + TINY)
+    share = torch.sum(part * whole, 1, keepdim=True)
+    share = share / (torch.sum(torch.square(whole), 1, keepdim=True) + TINY)
     share = torch.maximum(share, torch.full_like(share, 1.0 - FARTHEST))
     return torch.minimum(share, torch.full_like(share, FARTHEST))
 

@@ -48,6 +48,7 @@ class Populations:
             zeros for state 0.
         means: Components that are means, ``(n_mean, n_α)``.
         floor: Least fraction of each state that enters a logarithm, ``(1, n_state)``.
+        active: Matrix that leaves the components of populations and sets means to zero.
         alike: The populations by their number of states.
         bounds: Lowest and highest value of each component, ``(n_α, 2)``; infinite for means.
     """
@@ -81,6 +82,7 @@ class Populations:
         self.components = _tensor(np.array(components))
         self.pairs = self.components[begin] - self.components[end]
         self.means = _tensor(identity[means])
+        self.active = _tensor(np.diag(np.where(means, 0.0, 1.0)))
         self.alike = self._alike(len(states), len(ends))
         floor = np.where(np.array(components).any(1), LEAST, FLOOR)
         self.floor = _tensor(floor[None, :])
@@ -131,18 +133,21 @@ class Populations:
         """Return (G_i − G_j)/2θ of every pair from G, ``(n, n_pair)``."""
         return torch.matmul(force, self.pairs.T) * (0.5 / self.thermal_energy)
 
-    def relaxed(self, before: Tensor, forward: Tensor, backward: Tensor) -> tuple[Tensor, Tensor]:
+    def relaxed(
+        self, before: Tensor, forward: Tensor, backward: Tensor, rise: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Take an implicit step of linear kinetics.
 
         Args:
             before: Fractions before, shape ``(n, n_state)``.
             forward: Share of j that flows to i in the step, for every pair, ``(n, n_pair)``.
             backward: Share of i that flows to j.
+            rise: ∂ ln k'/∂y of every pair: how both depend on y beside e^y and e^−y.
 
         Returns:
             The fractions after the step ``(n, n_state)``, and dα/dG ``(n, n_α, n_α)``.
         """
-        steps = [like.step(before, forward, backward) for like in self.alike]
+        steps = [like.step(before, forward, backward, rise) for like in self.alike]
         fractions, moved = steps[0]
         for others, more in steps[1:]:
             fractions, moved = fractions + others, moved + more

@@ -55,15 +55,33 @@ def dense(shared: Tensor, orbits: Tensor) -> Tensor:
 
 
 def repeated(shared: Tensor, orbits: Tensor) -> Tensor:
-    """Return a vector, ``(classes · n,)``, from one entry ``(n_orbit, n)`` for each orbit of classes.
+    """Return a vector ``(classes · n,)`` of one entry ``(n_orbit, n)`` for each orbit of classes.
 
     Classes that a permutation maps on each other share their entry: that of the orbit of the pair
     (a, a).
     """
-    return shared[class_orbits(orbits)].reshape(-1)
+    vector: Tensor = shared[class_orbits(orbits)].reshape(-1)
+    return vector
 
 
 def class_orbits(orbits: Tensor) -> Tensor:
     """Return the number of the orbit of each class, shape ``(classes,)``."""
-    _, number = torch.unique(torch.diagonal(orbits), return_inverse=True)
+    number: Tensor = torch.unique(torch.diagonal(orbits), return_inverse=True)[1]
     return number
+
+
+def shared_blocks(matrix: Tensor, orbits: Tensor, rows: int, columns: int) -> Tensor:
+    """Return the blocks of the orbits of pairs in a matrix, averaged over each orbit.
+
+    The inverse of :func:`dense` for a matrix that commutes with the permutations.
+
+    Args:
+        matrix: Shape ``(classes · rows, classes · columns)``.
+        orbits: From :func:`pair_orbits`.
+        rows: Of a block.
+        columns: Of a block.
+    """
+    classes = len(orbits)
+    blocks = matrix.reshape(classes, rows, classes, columns).transpose(1, 2)
+    count = int(orbits.max()) + 1
+    return torch.stack([blocks[orbits == number].mean(0) for number in range(count)])

@@ -15,7 +15,7 @@ from .tied import class_orbits, dense, repeated
 
 
 class ConvexLayers(nn.Module):
-    """Layers h_1 = s(S_1 x + b_1), h_l = s(H_l h_{l−1} + S_l x + b_l) and output v·h_L, convex in x.
+    """Function v·h_L of layers h_1 = s(S_1 x + b_1), h_l = s(H_l h_{l−1} + S_l x + b_l), convex.
 
     x are the features of all classes, class by class; all weights commute with the permutations of
     the classes, and v·h_L is invariant. H_l, v ≥ 0 by softplus of free parameters.

@@ -1,4 +1,4 @@
-"""Third stage, *polish*: the potentials on roll-outs of whole protocols, in all drive modes."""
+"""Third stage, *polish*, where the strain is a result: roll-outs of whole protocols, by L-BFGS."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from ..rollouts.drives import Drive, Record
 from ..rollouts.material_point import Rollout
 from .dataset import Block
+from .follow_windows import is_explicit
 from .quasi_newton import QuasiNewton
 from .residuals import scaled
 from .stage import Material
@@ -24,23 +25,24 @@ class Batch:
     Attributes:
         record: Instants and strains.
         drive: Of the protocols.
-        internal: α as encoded.
-        references: Quantity → measured values and their standard errors.
+        blocks: What they come from.
+        references: Quantity → measured values, those of α but for a trained encoder, and their
+            standard errors.
         explicit: Whether the record holds every step of the data's own scheme.
     """
 
     record: Record
     drive: Drive
-    internal: Tensor
+    blocks: Sequence[Block]
     references: dict[str, tuple[Tensor, Tensor]]
     explicit: bool
 
 
-class Polish(QuasiNewton):
-    """L-BFGS on the roll-outs of whole protocols; the encoder is held.
+class PolishDrive(QuasiNewton):
+    """L-BFGS on the roll-outs of whole protocols, in all modes of their drive.
 
-    The loss of a protocol and mode is ln(1 + χ²), χ² the mean square of the errors of strain,
-    stress and α in units of their sampling errors: no protocol decides alone, and none is given up.
+    The loss of a protocol, mode and quantity is ln(1 + χ²), χ² the mean square of the errors of
+    strain, stress or α in units of their sampling errors: none decides alone, and none is given up.
     Stress and free energy at the encoded states stay in the loss. The best state on the validation
     protocols is kept; without such protocols, on those of the training.
     """
@@ -48,10 +50,11 @@ class Polish(QuasiNewton):
     name = "polish"
 
     def __init__(self, material: Material, seed: int) -> None:
-        super().__init__(material, [material.law.potentials], material.expert.polish_steps, seed)
+        super().__init__(material, material.expert.polish_steps, seed)
         with torch.no_grad():
             data = material.data
             self.scales["strain"] = self.tolerance * data.scales.strain_scale
+            self.scales["force"] = self.scales["stress"][0]
             self.training = self._batches(data.training)
             self.validation = self._batches(data.validation)
             self.local = [
@@ -62,6 +65,7 @@ class Polish(QuasiNewton):
 
     def terms(self) -> dict[str, Tensor]:
         """Return the terms of the loss."""
+        self.encode(self.local, self.material.normalisation())
         return {"rollout": self._rollout_loss(self.training)} | state_terms(self.local, self.scales)
 
     def validation_loss(self) -> Tensor:
@@ -70,15 +74,10 @@ class Polish(QuasiNewton):
 
     def _batches(self, blocks: Sequence[Block]) -> list[Batch]:
         """Return the blocks, those of one number of instants together."""
-        lengths = sorted({(b.instants, max(b.strides, default=1) == 1) for b in blocks})
         batches = []
-        for length, explicit in lengths:
-            alike = [
-                b
-                for b in blocks
-                if (b.instants, max(b.strides, default=1) == 1) == (length, explicit)
-            ]
-            batches.append(self._joined(alike, explicit))
+        for key in sorted({(block.instants, is_explicit(block)) for block in blocks}):
+            alike = [block for block in blocks if (block.instants, is_explicit(block)) == key]
+            batches.append(self._joined(alike, key[1]))
         return batches
 
     def _joined(self, blocks: Sequence[Block], explicit: bool) -> Batch:
@@ -92,30 +91,42 @@ class Polish(QuasiNewton):
         drive = blocks[0].drive.joined([b.drive for b in blocks[1:]])
         if not drive.strain_given:
             references["strain"] = (strain, torch.cat([strain_error(b) for b in blocks]))
+        force = drive.external_force()
+        if force is not None:
+            # What is known of the drag on the end adds no noise to that of the last spring.
+            references["force"] = (force, stress_error[:, :, -1, 0])
         times = torch.cat([b.time.expand(len(b.strain), -1) for b in blocks])
         strides = blocks[0].strides if explicit else ()
-        return Batch(Record(times, strain, strides), drive, internal, references, explicit)
+        return Batch(Record(times, strain, strides), drive, blocks, references, explicit)
 
     def _rollout_loss(self, batches: Sequence[Batch]) -> Tensor:
         potentials = self.material.law.potentials
         rates, linearised = potentials.rates_function(), potentials.linearised_function()
         losses = []
         for batch in batches:
+            internal = self._internal(batch)
             runs: dict[str, Rollout] = batch.drive.roll_out(
                 rates,
                 batch.record,
-                batch.internal[:, 0],
+                internal[:, 0],
                 linearised=None if batch.explicit else linearised,
             )
-            for run in runs.values():
-                squares = [
-                    scaled(getattr(run, name) - value, error, self.scales[name])
-                    .square()
-                    .mean((1, 2, 3))
-                    for name, (value, error) in batch.references.items()
-                ]
-                losses.append(torch.log1p(torch.stack(squares).mean(0)))
+            for mode, run in runs.items():
+                for name in batch.drive.quantities[mode]:
+                    if name not in batch.references:
+                        continue
+                    measured, error = batch.references[name]
+                    value = internal if name == "internal" else measured
+                    away = scaled(getattr(run, name) - value, error, self.scales[name])
+                    losses.append(torch.log1p(away.square().flatten(1).mean(1)))
         return torch.cat(losses).mean()
+
+    def _internal(self, batch: Batch) -> Tensor:
+        """Return the encoded α of a batch."""
+        if not self.encodes:
+            return batch.references["internal"][0]
+        normalise, encoder = self.material.normalisation(), self.material.law.encoder
+        return torch.cat([b.series(normalise(encoder.raw_mean(b.measures))) for b in batch.blocks])
 
 
 def strain_error(block: Block) -> Tensor:

@@ -1,4 +1,4 @@
-"""Third stage, *refine*: the law on windows that cover the data, by L-BFGS."""
+"""Third stage, *polish*, where the strain is given: windows that cover the data, by L-BFGS."""
 
 from __future__ import annotations
 
@@ -9,29 +9,28 @@ import torch
 from torch import Tensor
 
 from .dataset import Block, Windows
-from .follow_windows import follow
+from .follow_windows import follow, is_explicit
 from .quasi_newton import QuasiNewton
 from .reference_energy import measured_free_energy
 from .residuals import scaled
 from .stage import Material, sampling_error
 from .state_terms import StateTerms, state_terms
 
-LARGEST = 400
+LARGEST = 160
 """Windows of one block: evenly spaced ones where there are more."""
 
 
-class Refine(QuasiNewton):
-    """L-BFGS on windows: where Adam's steps are too coarse, the curvature of the loss is not.
+class PolishWindows(QuasiNewton):
+    """L-BFGS on windows: a dissipative law forgets, so long ones show what whole protocols would.
 
-    The loss is ln(1 + χ²) of α through the windows, of σ and of f. ψ is trained along: means are
-    what closes best.
+    The loss is ln(1 + χ²) of α through the windows, of σ and of f. The best state on the validation
+    protocols is kept; without such protocols, on those of the training.
     """
 
-    name = "refine"
+    name = "polish"
 
     def __init__(self, material: Material, seed: int) -> None:
-        law, expert = material.law, material.expert
-        super().__init__(material, [law.encoder, law.potentials], expert.refine_steps, seed)
+        super().__init__(material, material.expert.polish_steps, seed)
         data = material.data
         with torch.no_grad():
             self.training = Part.of(
@@ -54,22 +53,34 @@ class Refine(QuasiNewton):
 
     def _terms(self, part: Part) -> dict[str, Tensor]:
         law, normalise = self.material.law, self.material.normalisation()
-        for states in part.states:
-            states.internal = states.of_sites(normalise(law.encoder.raw_mean(states.measures)))
+        self.encode(part.states, normalise)
         squares = []
-        for block, windows, error in part.windows:
-            internal = windows.series(normalise(law.encoder.raw_mean(windows.measures)))
-            path = follow(law, block, windows, internal[:, 0])
-            away = scaled((path - internal)[:, 1:], error[:, 1:], self.scales["internal"])
+        for batch in part.batches:
+            windows, internal = batch.windows, batch.internal
+            if self.encodes:
+                internal = windows.series(normalise(law.encoder.raw_mean(windows.measures)))
+            path = follow(law, windows, internal[:, 0], explicit=batch.explicit)
+            away = scaled((path - internal)[:, 1:], batch.error[:, 1:], self.scales["internal"])
             squares.append(away.square().mean())
         terms = {"internal": torch.log1p(torch.stack(squares).mean())}
         return terms | state_terms(part.states, self.scales)
 
-    @torch.no_grad()
-    def finish(self) -> None:
-        """Take the best state and store its normalisation."""
-        super().finish()
-        self.material.law.encoder.store(self.material.normalisation())
+
+@dataclass(frozen=True, eq=False)
+class WindowBatch:
+    """Windows that are integrated together.
+
+    Attributes:
+        windows: Of one or more blocks.
+        internal: Their α by the encoder as it is at the beginning.
+        error: Standard error of α.
+        explicit: Whether the data's own scheme is followed.
+    """
+
+    windows: Windows
+    internal: Tensor
+    error: Tensor
+    explicit: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,12 +88,11 @@ class Part:
     """Training or validation data of the stage.
 
     Attributes:
-        windows: Of each block: the block, its windows and the standard errors of their α, which are
-            those of the encoder as it is at the beginning.
+        batches: Windows of all blocks.
         states: Stress and free energy at some states of each block.
     """
 
-    windows: list[tuple[Block, Windows, Tensor]]
+    batches: list[WindowBatch]
     states: list[StateTerms]
 
     @classmethod
@@ -95,21 +105,35 @@ class Part:
         generator: torch.Generator,
     ) -> Part:
         """Collect it."""
-        windows = []
-        for block in blocks:
-            pieces = cover(block, material.expert.window)
-            error = sampling_error(material.law, pieces.measures, block.samples)
-            windows.append((block, pieces, pieces.series(error)))
+        law, longest = material.law, material.expert.longest_window
+        batches = []
+        for key in sorted({_key(block, longest) for block in blocks}):
+            alike = [block for block in blocks if _key(block, longest) == key]
+            pieces = [cover(block, key[0]) for block in alike]
+            errors = [
+                sampling_error(law, piece.measures, block.samples)
+                for piece, block in zip(pieces, alike, strict=True)
+            ]
+            windows = Windows.joined(pieces)
+            internal, error = law.encode(windows.measures), torch.cat(errors)
+            batches.append(
+                WindowBatch(windows, windows.series(internal), windows.series(error), key[1])
+            )
         pairs = zip(blocks, energies, strict=True)
-        return cls(windows, [StateTerms(material, *pair, tolerance, generator) for pair in pairs])
+        return cls(batches, [StateTerms(material, *pair, tolerance, generator) for pair in pairs])
+
+
+def _key(block: Block, longest: int) -> tuple[int, bool]:
+    """Return what blocks have in common whose windows are integrated together."""
+    return min(longest, block.instants - 1), is_explicit(block)
 
 
 def cover(block: Block, window: int) -> Windows:
     """Return windows that begin half a window apart, over all protocols and points."""
-    length = min(window + 1, block.instants)
+    length = window + 1
     starts = torch.arange(0, block.instants - length + 1, max(1, length // 2))
     cases, _, points = block.strain.shape[:3]
     every = torch.cartesian_prod(torch.arange(cases), starts, torch.arange(points))
-    chosen = every[:: max(1, len(every) // LARGEST)]
+    chosen = every[:: max(1, -(-len(every) // LARGEST))]
     case, start, point = (column[:, None].to(block.strain.device) for column in chosen.T)
     return Windows.at(block, case, start + torch.arange(length).to(start.device), point)
