@@ -1,7 +1,7 @@
 # `make demo` and `make test` first do whatever set-up is missing.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-demo demo demo-calculix docs test test-slow reliability benchmarks lint test-newest clean
+.PHONY: help setup setup-demo demo demo-calculix docs test test-slow reliability benchmarks audits lint test-newest clean
 PYTHON := .venv/bin/python
 # At exit the ranks clean pytest's common temporary folder at the same time; one may find it gone.
 RANKS_SHARE_TMP := -W ignore::pytest.PytestUnraisableExceptionWarning
@@ -51,6 +51,10 @@ reliability: setup ## Kills, full disks, odd folders, eight ranks, a long run; p
 benchmarks: export OMP_NUM_THREADS := 1
 benchmarks: setup ## Measure speeds (half an hour of a quiet machine), draw benchmarks/results/overview.png
 	$(PYTHON) benchmarks/overview.py
+
+audits: export OMP_NUM_THREADS := 1
+audits: setup ## Derive the acceptance ranges from exact laws and judge the shipped laws (a quarter of an hour)
+	$(PYTHON) benchmarks/audits_of_exact_laws.py
 
 lint: setup ## Check style and types
 	$(PYTHON) -m ruff check

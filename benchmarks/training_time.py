@@ -40,7 +40,7 @@ from ibvonn_train.studies.published import TRAP
 from ibvonn_train.studies.tables import text_table
 from ibvonn_train.training import TrainingConfig, checkpoint, train
 from ibvonn_train.training.dataset import prepare
-from ibvonn_train.training.stages import StageRun
+from ibvonn_train.training.stage import Material
 from ibvonn_train.training.trainer import CHECKPOINT, MODEL, new_law
 
 CONFIG = ROOT / "configs" / "trap.toml"
@@ -55,12 +55,13 @@ PUBLISHED_SECONDS = 40_000 * 3.45
 
 
 def configuration(quick: bool) -> TrainingConfig:
-    """Return the shipped training; quick: 60 steps of its first stage."""
+    """Return the shipped training; quick: 60 steps of *identify* alone."""
     config = TrainingConfig.from_toml(CONFIG)
     if quick:
-        config = dataclasses.replace(
-            config, stages=(dataclasses.replace(config.stages[0], steps=60),)
+        short = dataclasses.replace(
+            config.expert, identify_steps=60, polish_steps=0, density_steps=0
         )
+        config = dataclasses.replace(config, expert=short)
     return config
 
 
@@ -114,7 +115,9 @@ def force_error(law: LearnedLaw, data: TrajectoryEnsemble) -> float:
     with torch.no_grad():
         internal = law.encoder(torch.from_numpy(data.microstate[:, 0, 0]).double())
         strain = torch.from_numpy(data.strain[:, :, 0])
-        run = controlled(law.rates_function(), torch.from_numpy(data.time), strain, internal)
+        run = controlled(
+            law.potentials.rates_function(), torch.from_numpy(data.time), strain, internal
+        )
     return relative_error(run.stress.numpy()[..., 0], data.stress[..., 0, 0])
 
 
@@ -133,20 +136,24 @@ def evaluate_all(
     test: TrajectoryEnsemble,
 ) -> list[dict[str, Any]]:
     """CPU seconds, stage and error of each checkpoint."""
-    data = prepare([training], torch.device("cpu"), config.seed, nodes=config.nodes)
+    held_out = checkpoint.load(paths[0])["validation"]
+    nodes = config.expert.nodes
+    data = prepare([training], torch.device("cpu"), config.seed, nodes=nodes, validation=held_out)
     physics = physics_of(str(training.system), dict(training.parameters))
-    law = new_law(config, data)
+    law, _, slow_time = new_law(config, [training], data, physics, held_out)
+    material = Material.of(law, data, physics, config.expert, slow_time)
+    names = ["identify", "polish", "density"]
     history = []
     for path in paths:
         state = checkpoint.load(path)
         law.load_state_dict(state["law"])
-        stage = config.stages[min(state["stage"], len(config.stages) - 1)]
-        if state["run"]:  # within a stage the normalisation of α follows the encoder, not stored
-            StageRun(law, data, physics, stage, 0).finish()
+        # Within a stage the normalisation of α follows the encoder and is not stored.
+        with torch.no_grad():
+            law.encoder.store(material.normalisation())
         history.append(
             {
                 "cpu_s": state["seconds"],
-                "stage": stage.name,
+                "stage": names[min(state["stage"], len(names) - 1)],
                 "steps": state["total"],
                 "error_percent": force_error(law, test),
             }

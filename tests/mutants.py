@@ -305,6 +305,34 @@ MUTANTS = (
         ("tests/train/test_audits.py::test_entropy_of_a_record_read_backwards_is_its_opposite",),
     ),
     Mutant(
+        "dissipated work: force of the old instant",
+        "ibvonn_train/audits/entropy_production.py",
+        "(force[:, 1:] + force[:, :-1]) / 2",
+        "force[:, :-1]",
+        ("tests/train/test_audits_two_wells.py",),
+    ),
+    Mutant(
+        "two wells: slope of α without the force that adapts",
+        "ibvonn_train/audits/closed_forms.py",
+        "second[0] - first[0] - falls[:, None] * by_force",
+        "second[0] - first[0]",
+        ("tests/train/test_audits_two_wells.py",),
+    ),
+    Mutant(
+        "two wells: sign of the offset",
+        "ibvonn_train/closed_form/two_wells.py",
+        "self.width**2 - self.offset",
+        "self.width**2 + self.offset",
+        ("tests/train/test_audits_two_wells.py",),
+    ),
+    Mutant(
+        "states of populations: sum of a population may pass 1",
+        "ibvonn_train/audits/bounds.py",
+        "np.minimum(1.0, (1 - INSIDE) / total)",
+        "np.minimum(1.0, 2 / total)",
+        ("tests/train/test_audits_two_wells.py",),
+    ),
+    Mutant(
         "fluctuation-dissipation: nominal and effective temperature exchanged",
         "ibvonn_train/audits/entropy_production.py",
         "law.physics.thermal_energy * nominal / effective",
@@ -323,8 +351,8 @@ MUTANTS = (
     Mutant(
         "decoder's free energy: sign of the entropy",
         "ibvonn_train/audits/decoder_free_energy.py",
-        "energy.numpy() + k_bt * log_q",
-        "energy.numpy() - k_bt * log_q",
+        "energy(x, eps) + k_bt * log_q",
+        "energy(x, eps) - k_bt * log_q",
         ("tests/train/test_audits.py::test_decoders_free_energy_holds_energy_and_entropy",),
     ),
     Mutant(

@@ -6,8 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Verdict = Literal["pass", "fail", "not identifiable", "not available"]
+from .reasons import REASONS, UNEXPLAINED
+
+Verdict = Literal["pass", "fail", "reported", "not identifiable", "not available"]
 AcceptanceRange = tuple[float | None, float | None]
+OPEN: AcceptanceRange = (None, None)
+"""Of a value that is reported and decides nothing."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,7 @@ class Audit:
         acceptance_range: Lowest and highest acceptable value; None is open.
         verdict: Of the comparison.
         detail: What was measured, on what, and against what.
+        reason: Where it fails, one sentence on what that means for the law.
     """
 
     audit: str
@@ -27,19 +32,34 @@ class Audit:
     acceptance_range: AcceptanceRange
     verdict: Verdict
     detail: str
+    reason: str | None = None
 
     @classmethod
     def compare(
         cls, audit: str, value: float, acceptance_range: AcceptanceRange, detail: str
     ) -> Audit:
-        """Compare a value with its acceptance range; what is not finite fails."""
+        """Compare a value with its acceptance range; what is not finite fails.
+
+        Where the range is :data:`OPEN` a finite value is reported.
+        """
+        if acceptance_range == OPEN and math.isfinite(value):
+            return cls.report(audit, value, detail)
         low, high = acceptance_range
         inside = (
             math.isfinite(value)
             and (low is None or value >= low)
             and (high is None or value <= high)
         )
-        return cls(audit, float(value), acceptance_range, "pass" if inside else "fail", detail)
+        if inside:
+            return cls(audit, float(value), acceptance_range, "pass", detail)
+        return cls(
+            audit, float(value), acceptance_range, "fail", detail, REASONS.get(audit, UNEXPLAINED)
+        )
+
+    @classmethod
+    def report(cls, audit: str, value: float, detail: str) -> Audit:
+        """Tell a value that no law has to meet, such as the effect of a finite system."""
+        return cls(audit, float(value), OPEN, "reported", detail)
 
     @classmethod
     def not_available(cls, audit: str, acceptance_range: AcceptanceRange, reason: str) -> Audit:
@@ -55,10 +75,11 @@ class Audit:
 
     def record(self) -> dict[str, Any]:
         """Return the entry of the manifest's certificate."""
-        return {
+        entry = {
             "audit": self.audit,
             "value": self.value,
             "acceptance_range": list(self.acceptance_range),
             "verdict": self.verdict,
             "detail": self.detail,
         }
+        return entry if self.reason is None else {**entry, "reason": self.reason}

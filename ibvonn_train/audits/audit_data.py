@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from ..data.ensemble import TrajectoryEnsemble
 from ..evaluation.interface import FloatArray, Law
@@ -43,8 +44,14 @@ class Evidence:
     def some_states(self, law: Law) -> tuple[FloatArray, FloatArray]:
         """Return a random choice of the states as rows."""
         strain, internal = self.all_states(law)
-        pick = np.random.default_rng(3).permutation(len(strain))[: self.count]
-        return strain[pick], internal[pick]
+        chosen = self.choice(np.ones(len(strain), dtype=bool))
+        return strain[chosen], internal[chosen]
+
+    def choice(self, wanted: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+        """Return the rows of a random choice of the states that are wanted."""
+        order = np.random.default_rng(3).permutation(len(wanted))
+        chosen: npt.NDArray[np.int64] = order[wanted[order]][: self.count]
+        return chosen
 
 
 def knows_energy(law: Law) -> bool:

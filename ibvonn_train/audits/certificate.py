@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ..data.ensemble import TrajectoryEnsemble
 from ..evaluation.evaluate import Evaluation
@@ -21,18 +21,22 @@ MakeAudit = Callable[[Law, Evidence], Audit | None]
 AUDITS: tuple[MakeAudit, ...] = (
     structure.dissipation_sign,
     structure.convexity,
-    structure.curvature,
     structure.at_rest,
+    structure.joint_convexity,
+    structure.curvature,
     free_energy.stress,
     kinetics.stress_defect,
+    free_energy.decoder_energy,
     free_energy.value_against_flow,
     free_energy.gradient_against_flow,
     exact.energy,
     exact.driving_force,
     exact.mobility,
+    dissipation.dissipated_work,
     dissipation.entropy_production,
     dissipation.fluctuation_dissipation,
     equilibrium.response,
+    equilibrium.finite_chain,
     equilibrium.jarzynski,
     kinetics.momentum,
     kinetics.markov_residual,
@@ -57,6 +61,10 @@ def certify(
     Returns:
         The audits that have a meaning for the system.
     """
-    evidence = Evidence(data, evaluation.measured, slow)
-    results = (audit(law, evidence) for audit in AUDITS)
+    return audits_on(law, Evidence(data, evaluation.measured, slow))
+
+
+def audits_on(law: Law, evidence: Evidence, audits: Sequence[MakeAudit] = AUDITS) -> list[Audit]:
+    """Return those of the audits that have a meaning for the system, made on these data."""
+    results = (audit(law, evidence) for audit in audits)
     return [result for result in results if result is not None]

@@ -1,82 +1,69 @@
-"""Audits against closed forms: f, g and mobility of the trap."""
+"""Audits against closed forms: f, g and mobility, where statistical mechanics knows them."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..closed_form.exact_trap import ExactTrap
 from ..evaluation.errors import deviation, relative_error
-from ..evaluation.interface import FloatArray, Law
-from ..evaluation.noise_free import exact_trap_of
+from ..evaluation.interface import Law
 from . import acceptance_ranges
 from .audit import Audit
 from .audit_data import NEEDS_POTENTIALS, Evidence
-
-
-def _trap(law: Law, evidence: Evidence) -> tuple[ExactTrap, FloatArray] | None:
-    """Return the closed forms and the mean positions of all states, where they apply."""
-    exact = exact_trap_of(evidence.data)
-    if exact is None or law.internal_size != 1:
-        return None
-    mean = evidence.data.samples[:, :, 0, :, 0].mean(-1, dtype=np.float64)
-    return exact, mean.reshape(-1)
-
-
-def _slope(law: Law, exact: ExactTrap, mean: FloatArray) -> FloatArray:
-    """Return dα/dm along Gaussian ensembles: g and mobility depend on the normalisation of α."""
-    step = 1e-3 * float(np.std(mean))
-    variance = np.full_like(mean, exact.thermal_energy / (2 * exact.stiffness))
-    ahead, behind = (
-        law.encode(exact.ensemble(mean + sign * step, variance, replicas=200))[1][:, 0]
-        for sign in (1, -1)
-    )
-    slope: FloatArray = (ahead - behind) / (2 * step)
-    return slope
+from .closed_forms import TrapForm, closed_form_at_states
 
 
 def energy(law: Law, evidence: Evidence) -> Audit | None:
-    """Compare f with the exact one; a constant is free."""
-    reference = _trap(law, evidence)
-    if reference is None:
+    """Compare f with the closed form at the measured order parameter; a constant is free."""
+    known = closed_form_at_states(law, evidence)
+    if known is None:
         return None
-    exact, mean = reference
     strain, internal = evidence.all_states(law)
     return Audit.compare(
         "f against the exact f",
-        deviation(law.rates(strain, internal).energy, exact.energy(strain[:, 0], mean)),
-        acceptance_ranges.EXACT_ENERGY,
-        "sd of the difference over sd of the exact f in %, states of unseen data",
+        deviation(law.rates(strain, internal).energy, known.form.energy(known.strain, known.order)),
+        acceptance_ranges.CHAIN_EXACT_ENERGY if law.averaged else acceptance_ranges.EXACT_ENERGY,
+        "sd of the difference over sd of the closed form in %, states of unseen data",
     )
 
 
 def driving_force(law: Law, evidence: Evidence) -> Audit | None:
-    """Compare the force on the mean position, g dα/dm, with the exact one."""
-    reference = _trap(law, evidence)
-    if reference is None:
+    """Compare the force on the order parameter, Σ g_i ∂α_i/∂s, with the closed form."""
+    name = "g against the exact g"
+    acceptable = (
+        acceptance_ranges.CHAIN_EXACT_FORCE if law.averaged else acceptance_ranges.EXACT_FORCE
+    )
+    known = closed_form_at_states(law, evidence)
+    if known is None:
         return None
-    exact, mean = reference
-    strain, internal = evidence.all_states(law)
-    force = _slope(law, exact, mean) * law.rates(strain, internal).driving_force[:, 0]
+    chosen = evidence.choice(known.resolved)
+    if not len(chosen):
+        return Audit.not_available(name, acceptable, "needs states at which both wells are filled")
+    strain, internal = (part[chosen] for part in evidence.all_states(law))
+    measure, order = known.strain[chosen], known.order[chosen]
+    slope = known.form.slope(law, measure, order)
+    force = (slope * law.rates(strain, internal).driving_force).sum(1)
     return Audit.compare(
-        "g against the exact g",
-        relative_error(force, exact.driving_force(strain[:, 0], mean)),
-        acceptance_ranges.EXACT_FORCE,
-        "relative L2 error in %, as force on the mean position",
+        name,
+        relative_error(force, known.form.driving_force(measure, order)),
+        acceptable,
+        "relative L2 error in % of the force on the order parameter, Σ g ∂α/∂s along ensembles of "
+        f"the closed form; {len(chosen)} of the {100 * known.resolved.mean():.3g} % of the states "
+        "of unseen data that resolve it",
     )
 
 
 def mobility(law: Law, evidence: Evidence) -> Audit | None:
     """Compare the mobility of the mean position, φ''/(dα/dm)², with 1/η."""
-    name, reference = "mobility against 1/η", _trap(law, evidence)
-    if reference is None:
+    name, known = "mobility against 1/η", closed_form_at_states(law, evidence)
+    if known is None or not isinstance(known.form, TrapForm) or law.internal_size != 1:
         return None
     if not law.has_potentials:
         return Audit.not_available(name, acceptance_ranges.EXACT_MOBILITY, NEEDS_POTENTIALS)
-    exact, mean = reference
     strain, internal = evidence.all_states(law)
     force = law.rates(strain, internal).driving_force
     _, hessian = law.dual_dissipation(force, strain, internal)
-    error = hessian[:, 0, 0] / _slope(law, exact, mean) ** 2 * exact.friction - 1
+    slope = known.form.slope(law, known.strain, known.order)[:, 0]
+    error = hessian[:, 0, 0] / slope**2 * known.form.exact.friction - 1
     return Audit.compare(
         name,
         100 * float(np.sqrt(np.mean(error**2))),

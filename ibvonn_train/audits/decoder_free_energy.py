@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
 from ..evaluation.decoder_mean import decoder_mean
 from ..evaluation.interface import FloatArray, Law
-from .audit_data import NEEDS_DECODER
+from .audit_data import NEEDS_DECODER, NEEDS_ENERGY
 
 NODES = 600
 """Of the quadrature."""
@@ -27,18 +29,34 @@ def flow_energy(law: Law, strain: FloatArray, internal: FloatArray) -> FloatArra
     Raises:
         ValueError: If decoder or energy is missing.
     """
-    physics = law.physics
-    if physics is None or physics.energy is None or not law.has_decoder:
+    physics, energy = law.physics, microscopic_energy(law)
+    if physics is None or not law.has_decoder:
         raise ValueError(f"flow_energy: {NEEDS_DECODER}; {law.name!r} lacks one of them.")
-    # x is in the data's measure, ε in that of the law.
-    zero, microscopic, k_bt = law.strain_reference, physics.energy, physics.thermal_energy
+    k_bt = physics.thermal_energy
 
     def integrand(x: FloatArray, log_q: FloatArray, eps: FloatArray) -> FloatArray:
-        energy = microscopic(torch.from_numpy(x[..., None]), torch.from_numpy(eps + zero))
-        total: FloatArray = energy.numpy() + k_bt * log_q
-        return total
+        return energy(x, eps) + k_bt * log_q
 
     return decoder_mean(law, strain, internal, integrand, NODES)
+
+
+def microscopic_energy(law: Law) -> Callable[[FloatArray, FloatArray], FloatArray]:
+    """Return e(x, ε) of microstates ``(n, n_sample)`` in the data's measure and ε of the law's.
+
+    Raises:
+        ValueError: If the energy is not known.
+    """
+    physics, zero = law.physics, law.strain_reference
+    if physics is None or physics.energy is None:
+        raise ValueError(f"microscopic_energy: {NEEDS_ENERGY}; {law.name!r} has none.")
+    microscopic = physics.energy
+
+    def energy(x: FloatArray, strain: FloatArray) -> FloatArray:
+        value = microscopic(torch.from_numpy(x[..., None]), torch.from_numpy(strain + zero))
+        of_states: FloatArray = value.numpy()
+        return of_states
+
+    return energy
 
 
 def flow_force(law: Law, strain: FloatArray, internal: FloatArray) -> FloatArray:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..evaluation.decoder_mean import decoder_mean
 from ..evaluation.errors import deviation, relative_error
-from ..evaluation.interface import Law
+from ..evaluation.interface import FloatArray, Law
 from . import acceptance_ranges
 from .audit import Audit
-from .audit_data import Evidence, lacks_flow_energy
+from .audit_data import Evidence, lacks_flow_energy, lacks_noise
+from .closed_forms import OCCUPIED, closed_form_at_states
+from .decoder_free_energy import NODES, flow_force, microscopic_energy
 from .decoder_free_energy import flow_energy as flow_energy
-from .decoder_free_energy import flow_force
 from .force_consistency import compare_gradients
 
 
@@ -22,6 +24,41 @@ def stress(law: Law, evidence: Evidence) -> Audit:
         relative_error(predicted, evidence.measured.stress.reshape(predicted.shape)),
         acceptance_ranges.CHAIN_STRESS if law.averaged else acceptance_ranges.STRESS,
         "relative L2 error of ∂f/∂ε in %, states of unseen data",
+    )
+
+
+def decoder_energy(law: Law, evidence: Evidence) -> Audit:
+    """Compare the energy of the spread, ⟨e⟩ − e(⟨x⟩), of the decoder with the measured one.
+
+    F_flow hardly sees the width of the decoder: at the right one it is stationary. ⟨e⟩ is not.
+    """
+    name = "energy of the decoder"
+    acceptable = (
+        acceptance_ranges.CHAIN_DECODER_ENERGY if law.averaged else acceptance_ranges.DECODER_ENERGY
+    )
+    lacking = lacks_flow_energy(law, evidence) or lacks_noise(evidence)
+    if lacking:
+        return Audit.not_available(name, acceptable, lacking)
+    strain, internal = evidence.all_states(law)
+    chosen = evidence.choice(np.ones(len(strain), dtype=bool))
+    strain, internal = strain[chosen], internal[chosen]
+    physics, energy = law.physics, microscopic_energy(law)
+    assert physics is not None  # noqa: S101 (the energy is known)
+    shape = evidence.measured.strain.shape[:3]
+    sample = evidence.data.samples[np.unravel_index(chosen, shape)][..., 0]
+    microstate = np.asarray(sample, dtype=np.float64)
+    middle = decoder_mean(law, strain, internal, lambda x, _log_q, _eps: x, NODES)
+    mean = decoder_mean(law, strain, internal, lambda x, _log_q, eps: energy(x, eps), NODES)
+    of_decoder = mean - energy(middle[:, None], strain)[:, 0]
+    at_mean = energy(microstate.mean(1, keepdims=True), strain)[:, 0]
+    of_data = energy(microstate, strain).mean(1) - at_mean
+    difference = (of_decoder - of_data) / physics.thermal_energy
+    return Audit.compare(
+        name,
+        float(np.sqrt(np.mean(difference**2))),
+        acceptable,
+        f"rms of ⟨e⟩ − e(⟨x⟩) of the decoder less that of the measured microstates in k_BT, "
+        f"{len(strain)} states of unseen data; mean difference {difference.mean():.3g} k_BT",
     )
 
 
@@ -61,16 +98,32 @@ def gradient_against_flow(law: Law, evidence: Evidence) -> Audit:
         return Audit.not_available(name, acceptable, lacking)
     if law.internal_size > 1:
         return gradient_where_identifiable(law, evidence)
-    strain, internal = evidence.some_states(law)
+    strain, internal, which = states_with_slopes(law, evidence)
     return Audit.compare(
         name,
         relative_error(
             law.rates(strain, internal).driving_force, flow_force(law, strain, internal)
         ),
         acceptable,
-        f"relative L2 error of −∂f/∂α in %, {len(strain)} states of unseen data; the decoder is a "
-        "family with one parameter: identifiable wherever there are states",
+        f"relative L2 error of −∂f/∂α in %, {which}; the decoder is a family with one parameter: "
+        "identifiable wherever there are states",
     )
+
+
+def states_with_slopes(law: Law, evidence: Evidence) -> tuple[FloatArray, FloatArray, str]:
+    """Return states whose slope by α the data resolve, as rows, and how many they are, in words.
+
+    Where a well of a two-well element is nearly empty, f has the slope of p ln p, and the data say
+    little of ln p: these states are left out where the system is known.
+    """
+    strain, internal = evidence.all_states(law)
+    known = closed_form_at_states(law, evidence)
+    everywhere = np.ones(len(strain), dtype=bool)
+    chosen = evidence.choice(everywhere if known is None else known.resolved)
+    which = f"{len(chosen)} states of unseen data"
+    if known is not None and not known.resolved.all():
+        which += f" with at least {OCCUPIED} replicas in each well"
+    return strain[chosen], internal[chosen], which
 
 
 def gradient_where_identifiable(law: Law, evidence: Evidence) -> Audit:
@@ -84,7 +137,7 @@ def gradient_where_identifiable(law: Law, evidence: Evidence) -> Audit:
     acceptable = (
         acceptance_ranges.CHAIN_FLOW_FORCE if law.averaged else acceptance_ranges.FLOW_FORCE
     )
-    strain, internal = evidence.some_states(law)
+    strain, internal, which = states_with_slopes(law, evidence)
     scale = evidence.all_states(law)[1].std(0)
     reference = flow_force(law, strain, internal) * scale
     error = law.rates(strain, internal).driving_force * scale - reference
@@ -94,9 +147,9 @@ def gradient_where_identifiable(law: Law, evidence: Evidence) -> Audit:
     missing = 100 * float(1 - identified.mean())
     typical = 100 * float(np.median(comparison.standard_error)) / size
     detail = (
-        f"not identifiable: {missing:.3g} % of the directions of α at {len(strain)} states of "
-        f"unseen data (at most {acceptance_ranges.NOT_IDENTIFIABLE:g} %); median standard error of "
-        f"the data's own −∂F/∂α: {typical:.3g} % of rms g"
+        f"not identifiable: {missing:.3g} % of the directions of α at {which} (at most "
+        f"{acceptance_ranges.NOT_IDENTIFIABLE:g} %); median standard error of the data's own "
+        f"−∂F/∂α: {typical:.3g} % of rms g"
     )
     if not identified.any():
         everywhere = 100 * float(np.sqrt(np.mean(error**2))) / size

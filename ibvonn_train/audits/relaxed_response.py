@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.optimize import minimize
+from scipy.optimize import LinearConstraint, minimize
 
 from ..evaluation.errors import relative_error
 from ..evaluation.interface import FloatArray, Law
@@ -13,8 +15,9 @@ from ..law.free_energy import MicroscopicEnergy
 from ..statistical_mechanics.boltzmann import Boltzmann
 from ..statistical_mechanics.microscopic_energy import Physics
 from . import acceptance_ranges
-from .audit import Audit
+from .audit import OPEN, Audit
 from .audit_data import NEEDS_ENERGY, Evidence, lacks_noise, more_than_one, several_strains
+from .bounds import INSIDE, allowed, bounds_of, simplices
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -27,13 +30,34 @@ def relaxed(law: Law, strain: float) -> tuple[float, float]:
     """Return min_α f(ε, α) and the stress there, for a law of one strain component."""
     eps = np.full((1, 1), strain)
     low, high = law.envelope[law.strain_size :].T
+    start = allowed(law, ((low + high) / 2)[None])[0]
+    scale = law.internal_scale
+    unit = float(np.abs(law.rates(eps, start[None]).driving_force * scale).max()) or 1.0
 
-    def objective(alpha: FloatArray) -> tuple[float, FloatArray]:
-        rates = law.rates(eps, alpha[None])
-        return float(rates.energy[0]), -rates.driving_force[0]
+    def objective(scaled: FloatArray) -> tuple[float, FloatArray]:
+        rates = law.rates(eps, (scaled * scale)[None])
+        return float(rates.energy[0]) / unit, -rates.driving_force[0] * scale / unit
 
-    minimum = minimize(objective, (low + high) / 2, jac=True, method="BFGS", options={"gtol": 1e-9})
-    return float(minimum.fun), float(law.rates(eps, minimum.x[None]).stress[0, 0])
+    bounds = bounds_of(law)
+    if bounds is None:
+        options: dict[str, Any] = {"method": "BFGS", "options": {"gtol": 1e-9}}
+    else:
+        lowest, highest = (bounds + np.array([INSIDE, -INSIDE])).T
+        options = {
+            "method": "SLSQP",
+            "bounds": np.stack([lowest / scale, highest / scale], 1),
+            "constraints": [
+                LinearConstraint(
+                    np.where(np.isin(np.arange(len(scale)), np.r_[part]), scale, 0.0),
+                    ub=1 - INSIDE + bounds[part, 0].sum(),
+                )
+                for part in simplices(law)
+            ],
+            "options": {"ftol": 1e-15, "maxiter": 500},
+        }
+    minimum = minimize(objective, start / scale, jac=True, **options)
+    rates = law.rates(eps, (minimum.x * scale)[None])
+    return float(rates.energy[0]), float(rates.stress[0, 0])
 
 
 def _physics_and_energy(law: Law) -> tuple[Physics, MicroscopicEnergy] | None:
@@ -93,50 +117,88 @@ def jarzynski(law: Law, evidence: Evidence) -> Audit:
     )
 
 
+class _Relaxed(NamedTuple):
+    """Stresses at strains whose relaxed α lies in the training data, each ``(n,)``."""
+
+    strain: FloatArray
+    measure: FloatArray
+    law: FloatArray
+    boltzmann: Boltzmann
+
+    def detail(self) -> str:
+        return (
+            f"relative L2 error in % of the relaxed stress at {len(self.strain)} strains in "
+            f"[{self.strain[0]:.3g}, {self.strain[-1]:.3g}]"
+        )
+
+
 def response(law: Law, evidence: Evidence) -> Audit:
     """Compare the relaxed stress, at which g = 0, with statistical mechanics.
 
-    Controlled strain: the Boltzmann average of ∂e/∂ε. Averaged strain: the force of a spring in a
-    chain of N springs whose mean strain is held, as in a cell, by exact convolution; and that of
-    one spring under a constant force (N → ∞). At strains of the data (of the whole chain) where the
-    α that statistical mechanics assigns is one that the law was trained on, whatever the law itself
-    says there.
+    Controlled strain: the Boltzmann average of ∂e/∂ε. Averaged strain: one spring under the
+    constant force at which its mean is ε, the limit of many springs, because a law is that of a
+    material point. At strains of the data (of the whole chain) where the α that statistical
+    mechanics assigns is one that the law was trained on, whatever the law itself says there.
     """
-    name, system = "equilibrium response", _physics_and_energy(law)
+    name = "equilibrium response"
     acceptable = (
         acceptance_ranges.CHAIN_EQUILIBRIUM if law.averaged else acceptance_ranges.EQUILIBRIUM
     )
+    relaxed_states = _relaxed_states(law, evidence)
+    if isinstance(relaxed_states, str):
+        return Audit.not_available(name, acceptable, relaxed_states)
+    detail, boltzmann = relaxed_states.detail(), relaxed_states.boltzmann
+    if law.averaged:
+        exact = boltzmann.chain_force(relaxed_states.measure, None)
+        detail += ", against one spring under constant force, the limit of many springs"
+    else:
+        exact = boltzmann.controlled_stress(relaxed_states.measure)
+    return Audit.compare(name, relative_error(relaxed_states.law, exact), acceptable, detail)
+
+
+def finite_chain(law: Law, evidence: Evidence) -> Audit | None:
+    """Report the relaxed stress against that of the chain of N springs whose data these are.
+
+    A chain of few springs whose mean strain is held, as in a cell, has another relaxed stress than
+    many springs: one jump changes the force on all. The law of a point need not have it, the
+    closed form does not.
+    """
+    if not law.averaged:
+        return None
+    name = "finite size: relaxed stress"
+    relaxed_states = _relaxed_states(law, evidence)
+    if isinstance(relaxed_states, str):
+        return Audit.not_available(name, OPEN, relaxed_states)
+    springs = evidence.data.points * evidence.data.elements
+    boltzmann = relaxed_states.boltzmann
+    chain, single = (boltzmann.chain_force(relaxed_states.measure, n) for n in (springs, None))
+    return Audit.report(
+        name,
+        relative_error(relaxed_states.law, chain),
+        f"{relaxed_states.detail()}, a law of a point against a chain of {springs} springs with "
+        f"held ends; the limit of many springs is {relative_error(single, chain):.3g} % from it",
+    )
+
+
+def _relaxed_states(law: Law, evidence: Evidence) -> _Relaxed | str:
+    """Return relaxed stresses of the law, or why there are none."""
+    system = _physics_and_energy(law)
     if system is None or not law.has_decoder:
-        return Audit.not_available(name, acceptable, NEEDS_ENERGY)
+        return NEEDS_ENERGY
     lacking = more_than_one(evidence) or several_strains(evidence) or lacks_noise(evidence)
     if lacking:
-        return Audit.not_available(name, acceptable, lacking)
-    zero = law.strain_reference[0]
+        return lacking
     sites = evidence.measured.strain[..., 0]
     whole = sites.mean(2) if law.averaged else sites
     boltzmann = Boltzmann(*system, *_span(law))
-    strains = np.linspace(whole.min(), whole.max(), POINTS)
-    measure = strains + zero
+    strain = np.linspace(whole.min(), whole.max(), POINTS)
+    measure = strain + law.strain_reference[0]
     reached = _trained_on(law, boltzmann.replicas(measure, averaged=law.averaged))
     if not reached.any():
-        return Audit.not_available(
-            name, acceptable, "equilibrium lies outside what the law was trained on"
-        )
-    strains, measure = strains[reached], measure[reached]
-    stress_relaxed = np.array([relaxed(law, float(value))[1] for value in strains])
-    detail = f"relative L2 error in % of the relaxed stress at {len(strains)} strains in "
-    detail += f"[{strains[0]:.3g}, {strains[-1]:.3g}]"
-    if not law.averaged:
-        exact = boltzmann.controlled_stress(measure)
-    else:
-        springs = evidence.data.points * evidence.data.elements
-        exact = boltzmann.chain_force(measure, springs)
-        single = boltzmann.chain_force(measure, None)
-        detail += (
-            f", against a chain of {springs} springs; against one spring under constant force: "
-            f"{relative_error(stress_relaxed, single):.3g} %"
-        )
-    return Audit.compare(name, relative_error(stress_relaxed, exact), acceptable, detail)
+        return "equilibrium lies outside what the law was trained on"
+    strain, measure = strain[reached], measure[reached]
+    stress = np.array([relaxed(law, float(value))[1] for value in strain])
+    return _Relaxed(strain, measure, stress, boltzmann)
 
 
 def _trained_on(law: Law, replicas: FloatArray) -> BoolArray:

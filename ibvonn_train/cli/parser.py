@@ -16,14 +16,14 @@ finite-element codes.
 a first run, in an empty folder:
   ibvonn init trap                     write trap.toml
   ibvonn simulate trap.toml            write data/train.h5, data/test.h5, ...
-  ibvonn train trap.toml --data data/train.h5 --out run
+  ibvonn train trap.toml data/train.h5 --out run
   ibvonn evaluate run --ensemble data/test.h5 --training data/train.h5
   ibvonn export run trap_law           write the model that finite-element codes read
   ibvonn verify trap_law               compare ONNX, TorchScript and C with torch
   ibvonn card trap_law                 write its README.md again
 
 One TOML holds the whole study: [simulation] and [training].
-exit codes: 0 all well; 1 the command failed (or an audit did, with --strict);
+exit codes: 0 all well; 1 the command failed (or the law did, with --strict);
 2 wrong arguments; 130 interrupted.
 """
 
@@ -37,15 +37,21 @@ example:
 """
 
 TRAIN = """\
-Train a law on ensembles as the [training] table of CONFIG says. OUT receives model.pt,
-checkpoint.pt, config.json and log.csv. Ctrl-C finishes the step and writes the
-checkpoint; --resume goes on from it and gives the same numbers as a run that was never
-interrupted.
+Train a law on ensembles, one file for each duration. A TOML among the files says with its
+[training] table what is learned; without one, the data decide and the law is named after the
+first file. OUT receives model.pt, checkpoint.pt, config.json and log.csv. Ctrl-C finishes the
+step and writes the checkpoint; --resume goes on from it and gives the same numbers as a run that
+was never interrupted.
 
-If CONFIG has a [simulation] table whose system is FILE.py:CLASS, that Python file is RUN, for
+At its end the training says whether the law can be trusted: the roll-outs on the protocols that it
+has held out and on those that it has seen, beside the sampling error of the data.
+
+If the TOML has a [simulation] table whose system is FILE.py:CLASS, that Python file is RUN, for
 its microscopic energy: read it before you train from a TOML that you have not written.
 
-example:
+examples:
+  ibvonn train data/train.h5
+  ibvonn train data/fast.h5 data/slow.h5 --internal populations=2 --strict
   ibvonn train trap.toml --data data/train.h5 --out run --resume
 """
 
@@ -105,10 +111,10 @@ example:
 """
 
 SCAN = """\
-Train the law of CONFIG with several numbers of internal variables and evaluate each on unseen
-data: negative log-likelihood, information that the variables retain of a microstate (nats),
-memory that they lack (Markov residual), errors of roll-outs. Take the smallest number after
-which these no longer improve.
+Train the law of CONFIG with several kinds and numbers of internal variables and evaluate each on
+unseen data: negative log-likelihood, information that the variables retain of a microstate (nats),
+memory that they lack (Markov residual), errors of roll-outs. Take the fewest after which these
+no longer improve.
 
 example:
   ibvonn scan trap.toml --data data/train.h5 --ensemble data/validation.h5 --figure scan.png
@@ -162,23 +168,32 @@ def build_parser() -> argparse.ArgumentParser:
     )
 
     train = verb("train", "train a law", TRAIN)
-    train.add_argument("config", metavar="CONFIG", type=Path, help="TOML with [training]")
     train.add_argument(
-        "--data", metavar="FILE", type=Path, nargs="+", required=True, help="one per duration"
+        "sources", metavar="FILE", type=Path, nargs="+", help="data, and a TOML with [training]"
+    )
+    train.add_argument("--data", metavar="FILE", type=Path, nargs="+", default=[], help="more data")
+    train.add_argument(
+        "--internal",
+        metavar="KINDS",
+        help="internal variables other than those of the TOML: auto, populations=2, means=1, or "
+        "several with commas",
     )
     train.add_argument("--out", type=Path, default=Path("run"), help="folder (default: run)")
     train.add_argument("--resume", action="store_true", help="go on from the checkpoint")
     train.add_argument(
         "--overwrite", action="store_true", help="train anew into a folder that holds a training"
     )
-    train.add_argument("--seed", type=int, help="other than that of CONFIG")
+    train.add_argument("--seed", type=int, help="other than that of the TOML")
     train.add_argument(
         "--validation",
         metavar="INDEX",
         type=int,
-        nargs="+",
-        default=[],
-        help="protocols of the data, from 0, that are held out to evaluate choices",
+        nargs="*",
+        help="protocols of the data, from 0, that are held out to evaluate choices (default: every "
+        "fifth of five or more; without an index: none)",
+    )
+    train.add_argument(
+        "--strict", action="store_true", help="exit with 1 if the law cannot be trusted"
     )
     train.add_argument("--device", default="cpu", help="for example cuda (default: cpu)")
     train.add_argument("--threads", type=int, default=1, help="of torch (default: 1)")
@@ -216,7 +231,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="as `ibvonn verify` does, after the export",
     )
 
-    scan = verb("scan", "train with several numbers of internal variables", SCAN)
+    scan = verb("scan", "train with several choices of internal variables", SCAN)
     scan.add_argument("config", metavar="CONFIG", type=Path, help="TOML with [training]")
     scan.add_argument(
         "--data", metavar="FILE", type=Path, nargs="+", required=True, help="one per duration"
@@ -225,7 +240,11 @@ def build_parser() -> argparse.ArgumentParser:
         "--ensemble", metavar="FILE", type=Path, required=True, help="unseen data to evaluate on"
     )
     scan.add_argument(
-        "--sizes", type=int, nargs="+", default=[0, 1, 2, 3], help="numbers (default: 0 1 2 3)"
+        "--internal",
+        metavar="KINDS",
+        nargs="+",
+        default=["means=1", "means=2", "populations=2", "populations=3"],
+        help="choices, as of `ibvonn train` (default: means=1 means=2 populations=2 populations=3)",
     )
     scan.add_argument("--out", type=Path, default=Path("scan"), help="folder (default: scan)")
     scan.add_argument("--json", metavar="OUT", type=Path, help="write the numbers as JSON")
@@ -255,12 +274,6 @@ def build_parser() -> argparse.ArgumentParser:
     repeat.add_argument("example", choices=("trap", "chain"))
     repeat.add_argument("--config", type=Path, help="other than the template's TOML")
     repeat.add_argument("--seeds", type=int, default=5, help="number of seeds (default: 5)")
-    repeat.add_argument(
-        "--mixture-seeds",
-        type=int,
-        default=0,
-        help="number of seeds with a Gaussian mixture in place of the flow (default: 0)",
-    )
     repeat.add_argument(
         "--out", type=Path, help="folder of data and runs (default: reproduce_EXAMPLE)"
     )

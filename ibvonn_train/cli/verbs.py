@@ -30,7 +30,7 @@ from ..law.free_energy import MicroscopicEnergy
 from ..simulation.simulation_config import SimulationConfig
 from ..simulation.study import build_system, require_system, run_set
 from ..statistical_mechanics.microscopic_energy import physics_of
-from ..studies.number_of_variables import scan as scan_sizes
+from ..studies.number_of_variables import scan as scan_choices
 from ..studies.number_of_variables import scan_table
 from ..studies.reproduction import reproduce as repeat_example
 from ..studies.tables import (
@@ -43,10 +43,11 @@ from ..studies.tables import (
 from ..training import TrainedModel, TrainingConfig
 from ..training import train as train_law
 from ..training.trainer import CHECKPOINT, MODEL
-from ..training.validation import ROLLOUTS
+from ..training.validation import ROLLOUTS, conclusion
 from .evaluation_options import audits_of, evaluations, normalisation_of, opened
 from .evaluation_options import ensembles as named_ensembles
 from .results import read_results, six_digits, write_json
+from .training_options import internal_of, training_config, training_sources
 
 logger = logging.getLogger(__name__)
 
@@ -113,14 +114,13 @@ def train(options: argparse.Namespace) -> int:
             f"{options.out}: holds a training already ({', '.join(there)}). Go on from it with "
             "--resume, train anew with --overwrite, or choose another --out."
         )
-    config = TrainingConfig.from_toml(options.config)
-    if options.seed is not None:
-        config = dataclasses.replace(config, seed=options.seed)
+    study, data = training_sources(options.sources, options.data)
+    config = training_config(study, data[0], seed=options.seed, internal=options.internal)
     make_folder(options.out)
     with ExitStack() as files_of_data:
-        ensembles = _opened(options.data, files_of_data)  # read one protocol at a time
+        ensembles = _opened(data, files_of_data)  # read one protocol at a time
         first = ensembles[0]
-        energy = _energy_of_config(options.config, first)
+        energy = None if study is None else _energy_of_config(study, first)
         physics = physics_of(first.system, first.parameters, energy)
         model = train_law(
             config,
@@ -135,8 +135,12 @@ def train(options: argparse.Namespace) -> int:
         )
     seconds = model.record["provenance"]["cpu_seconds"]
     _say(options, f"{options.out / 'model.pt'}: trained in {seconds:.0f} s of CPU time")
+    verdict = model.record["rollouts"]
+    failed: bool = verdict["verdict"] == "fail"
+    if not failed:  # the training itself has warned
+        _say(options, conclusion(verdict))
     _say(options, f"next: ibvonn evaluate {options.out} --ensemble UNSEEN.h5")
-    return 0
+    return 1 if failed and options.strict else 0
 
 
 def evaluate(options: argparse.Namespace) -> int:
@@ -186,17 +190,17 @@ def evaluate(options: argparse.Namespace) -> int:
 
 
 def scan(options: argparse.Namespace) -> int:
-    """Train with several numbers of internal variables."""
+    """Train with several choices of internal variables."""
     _require_place(options.json)
     _require_place(options.figure)
     with ExitStack() as files_of_data:
         *training, unseen = _opened([*options.data, options.ensemble], files_of_data)
-        entries = scan_sizes(
+        entries = scan_choices(
             TrainingConfig.from_toml(options.config),
             training,
             unseen.select(slice(None)),
             options.out,
-            sizes=options.sizes,
+            choices=[internal_of(text) for text in options.internal],
             progress=not options.quiet,
         )
     _say(options, scan_table(entries))
@@ -306,7 +310,6 @@ def reproduce(options: argparse.Namespace) -> int:
             options.config or packaged,
             out,
             seeds=range(options.seeds),
-            mixture_seeds=range(options.mixture_seeds),
             progress=not options.quiet,
         )
     _say(options, reproduction.table())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,9 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
+from ..closed_form.gaussian_mixture import mixture_log_density, mixture_quantile
 from ..closed_form.kramers import kramers_law
 from ..data.ensemble import TrajectoryEnsemble
-from ..law.mixture import mixture_log_density, mixture_quantile
 from ..law.normalisation import Normalisation
 from ..law.rates import Rates
 from ..simulation import ChainCell, SpringChain, system_of
@@ -20,6 +21,9 @@ from ..statistical_mechanics.microscopic_energy import Physics, physics_of
 from .errors import relative_error
 from .interface import FloatArray, Law
 from .law_rollouts import Trajectories, encoded, roll_out
+
+EMPTY = 1e-12
+"""Share of the springs in a well that counts as none, where the decoder needs its logarithm."""
 
 
 class ClosedFormReference:
@@ -45,6 +49,7 @@ class ClosedFormReference:
             raise ValueError(
                 f"ClosedFormReference: needs a chain of two-well springs; found {data.system!r}."
             )
+        self.friction = friction
         self.name = f"closed form, friction {friction:.3g} η"
         self.system: str | None = data.system
         self.physics: Physics | None = physics_of(data.system, data.parameters)
@@ -52,7 +57,7 @@ class ClosedFormReference:
         self._distance = system.spring.well_distance / system.reference_length
         thermal = data.parameters.get("effective_thermal_energy", system.thermal_energy)
         stiffness = system.spring.stiffness * system.reference_length**2
-        self._width = torch.tensor(thermal / stiffness, dtype=torch.float64).sqrt()
+        self._width = math.sqrt(thermal / stiffness)
         self._law = kramers_law(
             system.spring,
             reference_length=system.reference_length,
@@ -77,6 +82,11 @@ class ClosedFormReference:
     def envelope(self) -> FloatArray:
         """Declared range."""
         return self._law.envelope
+
+    @property
+    def bounds(self) -> FloatArray:
+        """The open fraction lies between 0 and 1."""
+        return np.array([[-0.5, 0.5]])
 
     @property
     def has_potentials(self) -> bool:
@@ -115,28 +125,32 @@ class ClosedFormReference:
         self, microstate: FloatArray, strain: FloatArray, internal: FloatArray
     ) -> FloatArray:
         """Return ln q of one Gaussian in each well, ``(n_state, n_sample)``."""
-        wells = self._wells(strain, internal)
+        wells = self._mixture(strain, internal)
         log_density: FloatArray = mixture_log_density(_tensor(microstate), *wells).numpy()
         return log_density
 
     def sample(self, noise: FloatArray, strain: FloatArray, internal: FloatArray) -> FloatArray:
         """Return microstates of the shape of ``noise``."""
         microstate: FloatArray = mixture_quantile(
-            _tensor(noise), *self._wells(strain, internal)
+            _tensor(noise), *self._mixture(strain, internal)
         ).numpy()
         return microstate
 
-    def _wells(self, strain: FloatArray, internal: FloatArray) -> tuple[Tensor, Tensor, Tensor]:
-        """Return ln w, m and s of the wells: p of the springs are one well distance longer.
+    def wells(self, strain: FloatArray, internal: FloatArray) -> tuple[FloatArray, float]:
+        """Return the mean microstates in both wells, ``(n, 2)``, and their standard deviation.
 
         Both wells bear the mean force, so the folded ones sit at ε − h p, with the thermal
         variance of one spring; sharp wells, as in the free energy of the reference model.
         """
-        eps = _tensor(strain) + self._crossing
-        p = torch.clamp(_tensor(internal) + 0.5, 1e-12, 1.0 - 1e-12)
-        folded = eps - self._distance * p
+        folded = strain + self._crossing - self._distance * (internal + 0.5)
+        return np.concatenate([folded, folded + self._distance], -1), self._width
+
+    def _mixture(self, strain: FloatArray, internal: FloatArray) -> tuple[Tensor, Tensor, Tensor]:
+        """Return ln w, m and s of the wells: p of the springs are one well distance longer."""
+        wells, width = self.wells(strain, np.clip(internal, EMPTY - 0.5, 0.5 - EMPTY))
+        p = torch.clamp(_tensor(internal) + 0.5, EMPTY, 1.0 - EMPTY)
         weight = torch.cat([torch.log1p(-p), torch.log(p)], -1)
-        return weight, torch.cat([folded, folded + self._distance], -1), self._width.expand(1, 2)
+        return weight, _tensor(wells), torch.full((1, 2), width, dtype=torch.float64)
 
 
 def fitted_reference(training: TrajectoryEnsemble) -> ClosedFormReference:

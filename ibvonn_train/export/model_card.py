@@ -81,6 +81,8 @@ def _text(value: Any) -> str:
 
 
 def _interval(ends: Sequence[float | None]) -> str:
+    if all(end is None for end in ends):
+        return "-"
     low, high = ("…" if end is None else f"{end:g}" for end in ends)
     return f"{low} to {high}"
 

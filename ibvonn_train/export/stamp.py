@@ -13,7 +13,7 @@ import argparse
 import io
 import sys
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +26,22 @@ from .directory import changed_directory
 from .runtimes.onnx_writer import inputs_of
 
 
-def stamp(directory: str | Path) -> None:
+def stamp(directory: str | Path, changes: Mapping[str, Any] | None = None) -> None:
     """Make graphs and table of files agree with ``manifest.json`` as it stands.
 
     Sizes and checksums that the manifest lists are not compared with the files, but replaced. A
     manifest of an older format becomes one of today's.
 
+    Args:
+        directory: An exported model.
+        changes: Entries of the manifest that are replaced first.
+
     Raises:
         ExportedModelError: If the manifest does not follow the schema, or a listed file is missing.
     """
     with changed_directory(directory) as folder:
-        manifest = _of_today(directory, model_directory.read_document(folder))
+        document = {**model_directory.read_document(folder), **(changes or {})}
+        manifest = _of_today(directory, document)
         listed = list(manifest["files"])
         metadata = manifests.metadata(
             {k: v for k, v in manifest.items() if k not in model_directory.ADDED_LATER}

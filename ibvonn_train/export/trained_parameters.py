@@ -129,10 +129,10 @@ def _ridges(
 
     φ of a class is (E/τ) φ̂(g/E): Λ = Λ̂/√(Eτ), A = Â E/τ, W = Ŵ/E. Between classes Λ is zero.
     """
-    means = potentials.means
+    means, classes = potentials.means, potentials.variables.classes
     if means is None:
         return np.zeros((0, 0)), np.zeros(0), (), ()
-    classes, m, ridges = means.classes, means.size, means.ridges
+    m, ridges = means.size, means.ridges
     energy, time = float(potentials.energy_scale), float(means.time_scale)
     context_weight, context_bias = _arrays(weights.context[0]), _arrays(weights.context[1])
     # Outputs of a class: its lower triangle row by row, then ln A of its ridges.

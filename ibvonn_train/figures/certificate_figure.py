@@ -7,6 +7,7 @@ from pathlib import Path
 from textwrap import fill
 
 from ..audits import Audit
+from ..audits.audit import OPEN
 from .canvas import canvas
 
 COLOURS = {"pass": "#2a7f3f", "fail": "#b02a2a"}
@@ -44,4 +45,5 @@ def certificate_page(path: Path, certificate: Sequence[Audit]) -> None:
 def _row(audit: Audit) -> list[str]:
     low, high = ("…" if end is None else f"{end:g}" for end in audit.acceptance_range)
     value = "-" if audit.value is None else f"{audit.value:.4g}"
-    return [audit.audit, value, f"{low} to {high}", audit.verdict, fill(audit.detail, 92)]
+    acceptable = "-" if audit.acceptance_range == OPEN else f"{low} to {high}"
+    return [audit.audit, value, acceptable, audit.verdict, fill(audit.detail, 92)]

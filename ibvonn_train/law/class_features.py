@@ -6,27 +6,35 @@ import torch
 from torch import Tensor, nn
 
 from .internal_variables import InternalVariables
+from .networks.tied import averaged
 
 
 class ClassFeatures(nn.Module):
     """Scaled strain features A_a ε and internal variables of every class, class by class.
 
-    Strain features are standardised, fractions go from −1 to 1, means have unit variance already.
+    Strain features are standardised, alike for classes that a permutation maps on each other;
+    fractions go from −1 to 1, means have unit variance already.
 
     Args:
         strain_size: n_ε.
         variables: Kinds and numbers of the internal variables.
         strain_basis: A, shape ``(classes, q, n_ε)``.
+        orbits: Of pairs of classes.
     """
 
     basis: Tensor
+    orbits: Tensor
     strain_centre: Tensor
     strain_scale: Tensor
     unit: Tensor
     middle: Tensor
 
     def __init__(
-        self, strain_size: int, variables: InternalVariables, strain_basis: Tensor
+        self,
+        strain_size: int,
+        variables: InternalVariables,
+        strain_basis: Tensor,
+        orbits: Tensor,
     ) -> None:
         super().__init__()
         self.variables = variables
@@ -38,6 +46,7 @@ class ClassFeatures(nn.Module):
         self.register_buffer("basis", strain_basis.to(torch.float64))
         self.register_buffer("strain_centre", torch.zeros(strain_size, dtype=torch.float64))
         self.register_buffer("strain_scale", torch.ones(strain_size, dtype=torch.float64))
+        self.register_buffer("orbits", orbits, persistent=False)
         self.register_buffer("unit", unit, persistent=False)
         self.register_buffer("middle", middle, persistent=False)
 
@@ -50,12 +59,12 @@ class ClassFeatures(nn.Module):
         """Return Z and x_0 of the features x = Z z + x_0 of all classes, z = (ε, α)."""
         classes, q, m = self.basis.shape
         n = self.variables.per_class
-        size = (self.basis.abs() @ self.strain_scale).clamp(min=1e-300)
+        size = averaged(self.basis.abs() @ self.strain_scale, self.orbits).clamp(min=1e-300)
         strain = self.basis / size.unsqueeze(-1)
         rows = self.basis.new_zeros(classes, q + n, m + self.variables.size)
         offset = self.basis.new_zeros(classes, q + n)
         rows[:, :q, :m] = strain
-        offset[:, :q] = -strain @ self.strain_centre
+        offset[:, :q] = -averaged(strain @ self.strain_centre, self.orbits)
         own = torch.arange(n)
         for a in range(classes):
             rows[a, q + own, m + a * n + own] = self.unit[a * n : (a + 1) * n]

@@ -1,4 +1,4 @@
-"""Free energy f(ε, α): the convex potential, and the one that statistical mechanics assigns."""
+"""Free energy f(ε, α), jointly convex: that of a law of means."""
 
 from __future__ import annotations
 
@@ -83,29 +83,3 @@ class FreeEnergy(nn.Module):
         )
         scale = torch.cat([1.0 / self.strain_scale, ones])
         return self.energy_scale * scale * hessian * scale.unsqueeze(-1)
-
-
-def flow_free_energy(
-    log_density: Tensor,
-    microscopic: Tensor,
-    spacing: float | Tensor,
-    thermal_energy: float,
-) -> Tensor:
-    """Return F = ∫ q (e + k_BT ln q) dx by the trapezoidal rule on equidistant nodes.
-
-    For a smooth density that vanishes at both ends the rule converges faster than any power of the
-    spacing. The density is normalised on the nodes, which removes what lies beyond them.
-
-    Args:
-        log_density: ln q on the nodes, shape ``(n_state, n_node)``.
-        microscopic: e on the nodes, same shape.
-        spacing: Distance of the nodes.
-        thermal_energy: k_BT per unit reference length.
-
-    Returns:
-        F of shape ``(n_state,)``.
-    """
-    weight = torch.exp(log_density) * spacing
-    total = weight.sum(-1)
-    mean = (weight * (microscopic + thermal_energy * log_density)).sum(-1) / total
-    return mean - thermal_energy * torch.log(total)

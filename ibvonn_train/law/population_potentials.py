@@ -101,7 +101,7 @@ class PopulationPotentials(Potentials):
         super().__init__()
         self.strain_size, self.internal_size = strain_size, variables.size
         self.variables = variables
-        self.features = ClassFeatures(strain_size, variables, strain_basis)
+        self.features = ClassFeatures(strain_size, variables, strain_basis, orbits)
         self.smooth = SmoothEnergy(self.features, orbits, widths, generator)
         self.register_buffer("thermal_energy", torch.ones((), dtype=torch.float64))
         self.register_buffer("time_scale", torch.ones((), dtype=torch.float64))

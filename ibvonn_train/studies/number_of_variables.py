@@ -1,4 +1,4 @@
-"""Compare trainings with several numbers of internal variables."""
+"""Compare trainings with several kinds and numbers of internal variables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..evaluation import open_law
 from ..evaluation.law_rollouts import encoded
 from ..statistical_mechanics.microscopic_energy import physics_of
 from ..training import TrainedModel, TrainingConfig, train
-from ..training.dataset import prepare
+from ..training.dataset import Block, prepare
 from ..training.validation import decoder_negative_log_likelihood, rollout_errors
 from .tables import Cell, text_table
 
@@ -28,23 +28,31 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ScanEntry:
-    """Results of one number of internal variables on unseen data.
+    """Results of one choice of internal variables on unseen data.
 
     Attributes:
+        internal: Kinds and numbers, such as "populations = 2".
         internal_size: n_α.
         negative_log_likelihood: −⟨ln q⟩ in nats per replica.
-        information: I(x; α), the decrease of −⟨ln q⟩ from n_α = 0: what α retains of a microstate.
+        information: I(x; α), how much less that is than the entropy of all microstates together:
+            what α retains of a microstate. None for microstates of several components.
         errors: "DRIVE/QUANTITY" → relative L2 error of roll-outs in per cent.
-        markov: Markov residual in per cent, None for n_α = 0.
+        markov: Markov residual in per cent.
         cpu_seconds: CPU time of the training.
     """
 
+    internal: str
     internal_size: int
     negative_log_likelihood: float
-    information: float
+    information: float | None
     errors: dict[str, float]
     markov: float | None
     cpu_seconds: float
+
+
+CHOICES: tuple[dict[str, Any], ...] = (
+    {"means": 1}, {"means": 2}, {"populations": 2}, {"populations": 3},
+)  # fmt: skip
 
 
 def scan(
@@ -53,20 +61,20 @@ def scan(
     unseen: TrajectoryEnsemble,
     out: Path,
     *,
-    sizes: Sequence[int] = (0, 1, 2, 3),
+    choices: Sequence[str | dict[str, Any]] = CHOICES,
     progress: bool = True,
 ) -> list[ScanEntry]:
-    """Train with several numbers of internal variables and evaluate on unseen data.
+    """Train with several choices of internal variables and evaluate on unseen data.
 
-    Trainings that exist in ``out`` are used again. For averaged strain, all variables but the first
-    describe the shape of the distribution.
+    Trainings that exist in ``out`` are used again. For averaged strain, means describe the shape of
+    the distribution about it.
 
     Args:
-        config: Configuration of the training; its `internal_size` is replaced.
+        config: Configuration of the training; its `internal` is replaced.
         training: Training data, one ensemble for each duration.
         unseen: An ensemble of other seeds.
-        out: Folder; it receives a folder for each number.
-        sizes: Numbers of internal variables; 0 is added, because the information refers to it.
+        out: Folder; it receives a folder for each choice.
+        choices: Values of `internal`.
         progress: Show progress bars.
     """
     require_alike(
@@ -74,46 +82,37 @@ def scan(
     )
     physics = physics_of(str(unseen.system), dict(unseen.parameters))
     entries: list[ScanEntry] = []
-    for size in sorted({0, *sizes}):
-        folder = out / f"variables_{size}"
-        chosen = with_size(config, size)
+    for choice in choices:
+        chosen = dataclasses.replace(config, internal=choice)
+        name = words_of(choice)
+        folder = out / name.replace(" = ", "_").replace(", ", "_")
         model = train(
             chosen, training, folder, resume=True, physics=physics, progress=progress,
             tensorboard=False,
         )  # fmt: skip
-        logger.info("evaluating the law with %d internal variables", size)
-        first = entries[0].negative_log_likelihood if entries else None
-        entries.append(_entry(model, folder, unseen, first))
+        logger.info("evaluating the law with %s", name)
+        entries.append(_entry(name, model, folder, unseen))
     return entries
 
 
-def with_size(config: TrainingConfig, size: int) -> TrainingConfig:
-    """Return the configuration for another number of internal variables.
-
-    Terms of the loss that need internal variables are left out where there are none.
-    """
-    stages = config.stages
-    if not size:
-        needing = ("weak_form", "translation_invariance", "driving_force_consistency",
-                   "fluctuation", "tracking", "equilibrium")  # fmt: skip
-        without = dict.fromkeys(needing, 0.0)
-        stages = tuple(
-            dataclasses.replace(stage, loss=dataclasses.replace(stage.loss, **without))
-            for stage in stages
-        )
-    barriers = config.entropic_barriers if size else 0
-    return dataclasses.replace(
-        config, internal_size=size, entropic_barriers=barriers, stages=stages
+def words_of(choice: str | dict[str, Any]) -> str:
+    """Return a value of `internal` as a TOML has it, without braces."""
+    if isinstance(choice, str):
+        return choice
+    return ", ".join(
+        f"{kind} = {'+'.join(map(str, n)) if isinstance(n, list | tuple) else n}"
+        for kind, n in choice.items()
     )
 
 
 def scan_table(entries: Sequence[ScanEntry]) -> str:
-    """Return the table: one line for each number of internal variables."""
+    """Return the table: one line for each choice of internal variables."""
     keys = list(entries[-1].errors)
-    header = ["n_α", "−⟨ln q⟩", "information", "Markov residual in %"]
+    header = ["internal", "n_α", "−⟨ln q⟩", "information", "Markov residual in %"]
     header += [*(f"{key} in %" for key in keys), "CPU s"]
     rows: list[list[Cell]] = [
         [
+            entry.internal,
             str(entry.internal_size),
             entry.negative_log_likelihood,
             entry.information,
@@ -126,28 +125,31 @@ def scan_table(entries: Sequence[ScanEntry]) -> str:
     return text_table(header, rows)
 
 
-def _entry(
-    model: TrainedModel,
-    folder: Path,
-    unseen: TrajectoryEnsemble,
-    without: float | None,
-) -> ScanEntry:
+def _entry(name: str, model: TrainedModel, folder: Path, unseen: TrajectoryEnsemble) -> ScanEntry:
     config = model.config
-    data = prepare([unseen], torch.device("cpu"), config.seed, nodes=config.nodes)
+    data = prepare([unseen], torch.device("cpu"), config.seed, nodes=config.expert.nodes)
     block = data.training[0]
     negative_log_likelihood = decoder_negative_log_likelihood(model.law, block)
-    size = model.law.internal_size
-    markov: float | None = None
-    if size:
-        law = open_law(folder)
-        markov = markov_residual(law, Evidence(unseen, encoded(law, unseen))).value
-    errors = rollout_errors(model.law, block)
+    entropy = _entropy(model, block)
+    law = open_law(folder)
     provenance: dict[str, Any] = model.record["provenance"]
     return ScanEntry(
-        internal_size=size,
+        internal=name,
+        internal_size=model.law.internal_size,
         negative_log_likelihood=negative_log_likelihood,
-        information=0.0 if without is None else without - negative_log_likelihood,
-        errors={key: 100.0 * error for key, error in errors.items()},
-        markov=markov,
+        information=None if entropy is None else entropy - negative_log_likelihood,
+        errors={key: 100.0 * error for key, error in rollout_errors(model.law, block).items()},
+        markov=markov_residual(law, Evidence(unseen, encoded(law, unseen))).value,
         cpu_seconds=float(provenance["cpu_seconds"]),
     )
+
+
+def _entropy(model: TrainedModel, block: Block) -> float | None:
+    """Return the entropy of what the decoder describes, of all states together, in nats."""
+    averaged = model.law.strain_kind == "averaged"
+    measure = block.measures.centred if averaged else block.measures.absolute
+    if not measure.shared or measure.nodes.shape[-1] > 1:
+        return None
+    weights = measure.weights.mean(0).clamp(min=0.0)
+    spacing = measure.nodes[1, 0] - measure.nodes[0, 0]
+    return -float(torch.special.xlogy(weights, weights / spacing).sum())

@@ -93,9 +93,8 @@ class Reproduction:
         baselines: Name → set → evaluation of the closed-form reference model of the chain, without
             and with a fit.
         certificates: For each seed, the audits.
-        mixtures: Like ``runs``, for laws with a Gaussian mixture in place of the flow.
-        negative_log_likelihood: Decoder → −⟨ln q⟩ on the test set in nats per replica, for each
-            seed.
+        negative_log_likelihood: −⟨ln q⟩ of the decoder on the test set in nats per replica, for
+            each seed.
         cpu_seconds: CPU time of each training, on one core.
         peak_gigabytes: Peak memory of the process, data included.
     """
@@ -104,8 +103,7 @@ class Reproduction:
     runs: list[dict[str, Evaluation]]
     baselines: dict[str, dict[str, Evaluation]]
     certificates: list[list[Audit]]
-    mixtures: list[dict[str, Evaluation]]
-    negative_log_likelihood: dict[str, list[float]]
+    negative_log_likelihood: list[float]
     cpu_seconds: list[float]
     peak_gigabytes: float
 
@@ -113,13 +111,10 @@ class Reproduction:
         """Return the table: published and reference errors, sampling error, errors of the seeds."""
         figures = PUBLISHED[self.example]
         header = ["error in %", *figures, *self.baselines, "sampling error", "median", "range"]
-        header += ["target", "error to noise-free", *(["own mixture"] if self.mixtures else [])]
+        header += ["target", "error to noise-free"]
         rows: list[list[Cell]] = []
         for line in QUANTITIES[self.example]:
-            ours, mixed = (
-                [_error(run[line.ensemble], line.key) for run in runs]
-                for runs in (self.runs, self.mixtures)
-            )
+            ours = [_error(run[line.ensemble], line.key) for run in self.runs]
             exact = [run[line.ensemble].noise_free.get(line.key) for run in self.runs]
             rows.append(
                 [
@@ -131,17 +126,13 @@ class Reproduction:
                     f"{min(ours):.3g} to {max(ours):.3g}",
                     line.target if np.isfinite(line.target) else None,
                     None if None in exact else float(np.median(np.array(exact, dtype=float))),
-                    *([_median(mixed)] if mixed else []),
                 ]
             )
         seconds = self.cpu_seconds
-        decoders = ", ".join(
-            f"{name} {np.median(nats):.4f} ({len(nats)} seeds)"
-            for name, nats in self.negative_log_likelihood.items()
-        )
         return (
             f"{text_table(header, rows)}\n"
-            f"negative log-likelihood −⟨ln q⟩ on the test set, in nats: {decoders}\n"
+            "negative log-likelihood −⟨ln q⟩ on the test set, in nats: "
+            f"{np.median(self.negative_log_likelihood):.4f}\n"
             f"{len(self.runs)} seeds; training took {np.median(seconds):.0f} s of CPU time "
             f"({min(seconds):.0f} to {max(seconds):.0f} s), peak memory of the process "
             f"{self.peak_gigabytes:.2g} GB"
@@ -165,15 +156,10 @@ class Reproduction:
             "certificates": [
                 [a.record() for a in certificate] for certificate in self.certificates
             ],
-            "mixtures": [{name: e.record() for name, e in run.items()} for run in self.mixtures],
             "negative_log_likelihood_nats": self.negative_log_likelihood,
             "training_cpu_seconds": self.cpu_seconds,
             "peak_gigabytes": self.peak_gigabytes,
         }
-
-
-def _median(errors: list[float]) -> float | None:
-    return float(np.median(errors)) if np.isfinite(errors).all() else None
 
 
 def _error(evaluation: Evaluation, key: str) -> float:
@@ -187,7 +173,6 @@ def reproduce(
     out: Path,
     *,
     seeds: Sequence[int],
-    mixture_seeds: Sequence[int] = (),
     factor: int = 10,
     progress: bool = True,
 ) -> Reproduction:
@@ -200,7 +185,6 @@ def reproduce(
         config: TOML with the sets train, test and linear (trap) or sinusoidal (chain).
         out: Folder of data and trainings.
         seeds: Seeds of the trainings.
-        mixture_seeds: Seeds of trainings with a Gaussian mixture in place of the flow.
         factor: Replicas of the noise-free reference of the chain over those of the test set.
         progress: Show progress bars.
     """
@@ -211,11 +195,7 @@ def reproduce(
         name: _simulated(study, name, config.parent, out, progress)
         for name in ("train", *names, *(["slow"] if example == "trap" else []))
     }
-    mixture = dataclasses.replace(base, decoder="mixture")
     planned = {f"run_{seed}": dataclasses.replace(base, seed=seed) for seed in seeds}
-    planned |= {
-        f"mixture_{seed}": dataclasses.replace(mixture, seed=seed) for seed in mixture_seeds
-    }
     models = [
         train(
             chosen, data["train"], out / folder, resume=True, progress=progress, tensorboard=False
@@ -232,8 +212,7 @@ def reproduce(
         logger.info("evaluating %s of %s", law.name, list(planned)[i])
         run = {name: evaluate(law, data[name], noise_free=references[name][i]) for name in names}
         runs.append(run)
-        if i < len(seeds):
-            certificates.append(certify(law, data["test"], run["test"], data.get("slow")))
+        certificates.append(certify(law, data["test"], run["test"], data.get("slow")))
     baselines = {}
     for i, (label, closed_form) in enumerate(closed_forms.items(), start=len(laws)):
         normalisation = Normalisation.of(encoded(closed_form, data["train"]).internal)
@@ -243,15 +222,11 @@ def reproduce(
             )
             for name in names
         }
-    own = len(seeds)
-    test = prepare([data["test"]], torch.device("cpu"), base.seed, nodes=base.nodes)
+    test = prepare([data["test"]], torch.device("cpu"), base.seed, nodes=base.expert.nodes)
     block = test.training[0]
     nats = [decoder_negative_log_likelihood(model.law, block) for model in models]
-    decoders = {"flow": nats[:own]} | ({"mixture": nats[own:]} if mixture_seeds else {})
-    seconds = [float(model.record["provenance"]["cpu_seconds"]) for model in models[:own]]
-    return Reproduction(
-        example, runs[:own], baselines, certificates, runs[own:], decoders, seconds, peak
-    )
+    seconds = [float(model.record["provenance"]["cpu_seconds"]) for model in models]
+    return Reproduction(example, runs, baselines, certificates, nats, seconds, peak)
 
 
 def _simulated(

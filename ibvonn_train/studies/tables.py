@@ -10,6 +10,7 @@ import numpy as np
 from tabulate import tabulate
 
 from ..audits import Audit
+from ..audits.audit import OPEN
 from ..evaluation import Evaluation
 from ..evaluation.errors import spread
 
@@ -228,6 +229,8 @@ def certificate_table(audits: Sequence[Audit]) -> str:
     return text_table(["verdict", "audit", "value", "acceptance range", "what was measured"], rows)
 
 
-def _range(audit: Audit) -> str:
+def _range(audit: Audit) -> str | None:
+    if audit.acceptance_range == OPEN:
+        return None
     low, high = ("…" if end is None else f"{end:g}" for end in audit.acceptance_range)
     return f"{low} to {high}"

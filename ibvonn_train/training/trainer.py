@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from ..data.ensemble import TrajectoryEnsemble
@@ -36,7 +37,7 @@ from .slow_features import SlowFeatures, slow_features
 from .stage import Material, Stage
 from .trained_model import TrainedModel
 from .training_config import TrainingConfig
-from .validation import advice, rollout_verdict, validation_record
+from .validation import advice, conclusion, rollout_verdict, validation_record
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +102,9 @@ def train(
         physics = physics_of(str(group[0].system), dict(group[0].parameters))
     torch.set_num_threads(threads)
     total = sum(ensemble.protocols for ensemble in group)
-    held_out = sorted(set(range(2, total, 5) if validation is None else validation))
+    if validation is None:
+        validation = range(2, total, 5) if total >= 5 else ()
+    held_out = sorted(set(validation))
     with alone(out):
         data = prepare(
             group, torch.device(device), config.seed, nodes=config.expert.nodes, validation=held_out
@@ -144,16 +147,24 @@ def _train(
         Interruption() as interruption,
     ):
 
-        def store(index: int, run: dict[str, Any]) -> None:
+        def store(index: int, run: dict[str, Any], before: dict[str, Tensor]) -> None:
             log.flush()
             content = _state(config, provenance, physics_record, law, index, run, total, log, began)
-            checkpoint.save(out / CHECKPOINT, content)
+            checkpoint.save(out / CHECKPOINT, {**content, "before": before})
 
         for index, make in enumerate(stages):
             if index < start.stage:
                 continue
+            # A stage takes scales and sampling errors from the law with which it begins: a resumed
+            # run has to begin it with the same one.
+            resumed = index == start.stage and bool(start.run)
+            there = _copied(law)
+            if resumed:
+                law.load_state_dict(start.before)
+            before = _copied(law)
             stage = make(material, config.seed * 1009 + index)
-            if index == start.stage and start.run:
+            if resumed:
+                law.load_state_dict(there)
                 stage.restore(start.run)
             bar = tqdm(
                 total=stage.total,
@@ -168,7 +179,7 @@ def _train(
                 bar.set_postfix_str(f"loss {record['loss']:.3e}", refresh=False)
                 bar.update()
                 if interruption.requested or stage.step % checkpoint_every == 0:
-                    store(index, stage.state())
+                    store(index, stage.state(), before)
                 if interruption.requested:
                     raise KeyboardInterrupt(
                         f"training stopped in stage {stage.name!r}; continue with resume."
@@ -179,11 +190,13 @@ def _train(
             log.write(stage.name, stage.step, total, record)
             words = ", ".join(f"{k} {v:.4g}" for k, v in record.items())
             logger.info("%s (%.0f s): %s", stage.name, time.process_time() - began, words)
-            store(index + 1, {})
+            store(index + 1, {}, {})
 
     verdict = rollout_verdict(law, data)
     if verdict["verdict"] == "fail":
         logger.warning("training: %s", advice(verdict))
+    else:
+        logger.info("training: %s", conclusion(verdict))
     model = TrainedModel.of(
         law,
         config=config,
@@ -294,6 +307,10 @@ def _agree(one: Any, other: Any) -> bool:
     return np.shape(one) == np.shape(other) and np.allclose(one, other, rtol=1e-9)
 
 
+def _copied(law: LearnedLaw) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in law.state_dict().items()}
+
+
 class _Start:
     """Where a run begins; the defaults are those of a new one."""
 
@@ -303,6 +320,7 @@ class _Start:
         self.rows = 0
         self.seconds = 0.0
         self.run: dict[str, Any] = {}
+        self.before: dict[str, Tensor] = {}
 
 
 def _state(
@@ -371,4 +389,5 @@ def _read_checkpoint(
     start = _Start()
     start.stage, start.total, start.rows = content["stage"], content["total"], content["rows"]
     start.seconds, start.run = content["seconds"], content["run"]
+    start.before = content["before"]
     return start

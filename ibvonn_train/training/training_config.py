@@ -134,6 +134,11 @@ class TrainingConfig:
                 f"{shown(table)}."
             )
         whole = [*self.populations, self.means]
+        if not self.populations and not self.means:
+            raise ConfigError(
+                "training.internal: must name at least one internal variable, for example "
+                f"{{ means = 1 }}; got {shown(table)}."
+            )
         if any(isinstance(n, bool) or not isinstance(n, int) for n in whole) or (
             any(m < 2 for m in self.populations) or self.means < 0
         ):

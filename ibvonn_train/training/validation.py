@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from ..rollouts.drives import Record
 from ..rollouts.material_point import Rollout
 from .dataset import Block, TrainingSet
 from .likelihood_term import negative_log_likelihood
+from .polish_drive import strain_error
 
 LARGEST_ERROR = 20.0
 """Of roll-outs on the law's own data, in per cent of the error of a constant."""
@@ -46,7 +48,8 @@ def validation_record(law: LearnedLaw, data: TrainingSet) -> dict[str, float]:
 def rollout_errors(law: LearnedLaw, block: Block) -> dict[str, float]:
     """Return relative errors of roll-outs from encoded first states, keys ``MODE/QUANTITY``."""
     internal = block.series(law.encode(block.measures))
-    references = _references(law, block) | {"internal": internal}
+    references = {name: series for name, (series, _) in _references(block).items()}
+    references["internal"] = internal
     return {
         f"{mode}/{name}": relative_error(getattr(run, name), series)
         for mode, run in rollouts(law, block, internal).items()
@@ -66,9 +69,12 @@ def rollouts(law: LearnedLaw, block: Block, internal: Tensor) -> dict[str, Rollo
     )
 
 
-def _references(law: LearnedLaw, block: Block) -> dict[str, Tensor]:  # noqa: ARG001
-    given = block.drive.strain_given
-    return {"stress": block.stress} if given else {"stress": block.stress, "strain": block.strain}
+def _references(block: Block) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return what roll-outs are compared with, and its standard errors."""
+    stress = {"stress": (block.stress, block.stress_error)}
+    if block.drive.strain_given:
+        return stress
+    return {"strain": (block.strain, strain_error(block)), **stress}
 
 
 @torch.no_grad()
@@ -77,39 +83,68 @@ def rollout_verdict(law: LearnedLaw, data: TrainingSet) -> dict[str, Any]:
 
     The error of stress and averaged strain is given in per cent of what their mean alone would
     show: a law that fails here has learned rates and stresses at the measured states, and leaves
-    these states when it goes its own way. α is not compared: its noise depends on the replicas.
+    these states when it goes its own way. Beside it stands what a perfect law would show for the
+    sampling error of the data. α is not compared: its noise depends on the replicas.
     """
-    errors_of: dict[str, list[float]] = {}
-    for block in (*data.training, *data.validation):
-        internal = block.series(law.encode(block.measures))
-        references = _references(law, block)
-        for mode, run in rollouts(law, block, internal).items():
-            for name, reference in references.items():
-                away = getattr(run, name) - reference
-                constant = (reference - reference.mean((0, 1, 2))).norm()
-                errors_of.setdefault(f"{mode} {name}", []).append(
-                    100 * float(away.norm() / constant)
-                )
-    errors = {key: float(np.max(values)) for key, values in errors_of.items()}  # NaN is the largest
-    value = float(np.max(list(errors.values())))
-    words = ", ".join(f"{key} {error:.3g}" for key, error in errors.items())
+    parts = {"validation": data.validation, "training": data.training}
+    found = {name: _comparison(law, blocks) for name, blocks in parts.items() if blocks}
+    value = float(np.max([error for part in found.values() for error, _ in part.values()]))
+    words = "; ".join(
+        f"{name} data: "
+        + ", ".join(
+            f"{key} {error:.3g} (sampling error {floor:.2g})"
+            for key, (error, floor) in part.items()
+        )
+        for name, part in found.items()
+    )
     return {
         "audit": ROLLOUTS,
         "value": value if math.isfinite(value) else None,
         "acceptance_range": [None, LARGEST_ERROR],
         "verdict": "pass" if value <= LARGEST_ERROR else "fail",
-        "detail": "largest error in % of that of a constant, over the durations of training and "
-        f"validation data: {words}",
+        "detail": f"error in % of that of a constant, the largest over the durations: {words}",
     }
 
 
+def _comparison(law: LearnedLaw, blocks: Sequence[Block]) -> dict[str, tuple[float, float]]:
+    """Return "MODE QUANTITY" → error and sampling error, the largest over some blocks."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for block in blocks:
+        internal = block.series(law.encode(block.measures))
+        for mode, run in rollouts(law, block, internal).items():
+            for name, (reference, error) in _references(block).items():
+                constant = (reference - reference.mean((0, 1, 2))).norm()
+                away = getattr(run, name) - reference
+                pair = (
+                    100.0 * float(away.norm() / constant),
+                    100.0 * float(error.norm() / constant),
+                )
+                found.setdefault(f"{mode} {name}", []).append(pair)
+    return {  # NaN is the largest
+        key: (float(np.max([e for e, _ in pairs])), float(np.max([f for _, f in pairs])))
+        for key, pairs in found.items()
+    }
+
+
+def conclusion(verdict: dict[str, Any]) -> str:
+    """Return in words whether a law can be trusted."""
+    if verdict["verdict"] == "fail":
+        return f"this law cannot be trusted: {advice(verdict)}"
+    return (
+        "this law can be trusted within the ranges of its training data, as far as its own "
+        f"roll-outs tell: {verdict['detail']}; at most {LARGEST_ERROR:g} % is required. `ibvonn "
+        "evaluate` judges its physics on unseen data."
+    )
+
+
 def advice(verdict: dict[str, Any]) -> str:
-    """Return what to say of roll-outs that fail."""
+    """Return what to say of roll-outs that fail, and what to do about them."""
     return (
         f"the law's own {ROLLOUTS} must be within {LARGEST_ERROR:g} % of the error of a constant; "
-        f"they fail: {verdict['detail'].split(': ', 1)[1]} %. Do not use this law: choose other "
-        "internal variables, for example internal = { populations = 2 }, train on more replicas, "
-        "or store the states more often."
+        f"they fail ({verdict['detail']}). Do not use this law. Where training data fail, too, "
+        "choose other internal variables, for example internal = { populations = 2 } or "
+        "{ means = 2 }, or store the states more often; where validation data alone fail, train on "
+        "more protocols; where the sampling error is large, on more replicas."
     )
 
 

@@ -64,13 +64,18 @@ def test_card_of_a_closed_form_claims_no_audit_and_no_data(manifest):
 def test_every_audit_is_a_row_with_value_band_and_verdict(manifest):
     failed = {**AUDIT, "audit": "Jarzynski equality", "verdict": "fail", "value": 3.0}
     unknown = {**AUDIT, "value": None, "verdict": "not available", "acceptance_range": [None, 0.5]}
-    text = markdown({**manifest, "certificate": [AUDIT, failed, unknown]})
-    assert "3 audits: 1 pass, 1 fail, 1 not available." in text
+    failed["reason"] = "It is not in equilibrium."
+    reported = {**AUDIT, "verdict": "reported", "acceptance_range": [None, None]}
+    text = markdown({**manifest, "certificate": [AUDIT, failed, unknown, reported]})
+    assert "4 audits: 1 pass, 1 fail, 1 not available, 1 reported." in text
+    assert "\n\nWhy audits fail:\n\n- *Jarzynski equality*: It is not in equilibrium.\n" in text
+    assert "Why audits fail" not in markdown({**manifest, "certificate": [AUDIT, unknown]})
     found = rows(text, "Certificate")
     assert [row[:4] for row in found] == [
         ["pass", "f against F_flow", "0.25", "0 to 0.5"],
         ["fail", "Jarzynski equality", "3", "0 to 0.5"],
         ["not available", "f against F_flow", "-", "… to 0.5"],
+        ["reported", "f against F_flow", "0.25", "-"],
     ]
     assert r"F_flow) \| all" in text  # a bar in a cell does not end it
 

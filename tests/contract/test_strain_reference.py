@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from short_training import short
 from small_ensembles import small_ensemble
 
 from ibvonn_fem import load_model
@@ -19,15 +20,10 @@ from ibvonn_train.export.manifest import check
 from ibvonn_train.export.model_card import markdown
 from ibvonn_train.simulation import TetheredParticle
 from ibvonn_train.simulation.protocols import ramp
-from ibvonn_train.training import TrainedModel, TrainingConfig, train
+from ibvonn_train.training import TrainedModel, train
 
 EXPORTED = Path(__file__).parents[2] / "exported_models"
-SHORT = TrainingConfig.from_dict({
-    "width": 8,
-    "stages": [
-        {"name": "adam", "optimiser": "adam", "steps": 20, "loss": {"weak_form": 0.1}}
-    ],
-})  # fmt: skip
+SHORT = short()
 
 
 def pulled() -> TrajectoryEnsemble:

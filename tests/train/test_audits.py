@@ -69,6 +69,7 @@ class Spoiled:
         offset: Added to φ.
         rate: Factor on α̇ alone.
         fence: Added c (|α| − 0.2)₊²/2 to f, c the fence: rest is wrong where α is large.
+        width: Factor on x − α of the decoder.
     """
 
     law: Any
@@ -79,6 +80,7 @@ class Spoiled:
     offset: float = 0.0
     rate: float = 1.0
     fence: float = 0.0
+    width: float = 1.0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.law, name)
@@ -100,6 +102,13 @@ class Spoiled:
         value, mobility = self.law.dual_dissipation(force, strain, internal)
         return self.dissipation * value + self.offset, self.dissipation * mobility
 
+    def log_density(self, x: Any, strain: Any, internal: Any) -> Any:
+        inner = internal[:, None] + (x - internal[:, None]) / self.width
+        return self.law.log_density(inner, strain, internal) - np.log(self.width)
+
+    def sample(self, noise: Any, strain: Any, internal: Any) -> Any:
+        return self.law.sample(self.width * noise, strain, internal)
+
     def energy_hessian(self, strain: Any, internal: Any) -> Any:
         hessian = self.energy * self.law.energy_hessian(strain, internal)
         return hessian - self.concave * np.eye(hessian.shape[-1])
@@ -117,8 +126,11 @@ def test_exact_law_passes_every_audit(
     made = [audit(exact, rich if audit is needs_many else evidence) for audit in AUDITS]
     found = {each.audit: each for each in made if each is not None}
     assert len(found) == len([each for each in made if each is not None])
-    assert {name: each.verdict for name, each in found.items() if each.verdict != "pass"} == {}
-    assert len(found) == len({audit for audit, _ in SPOILED}) + 2  # and Markov, g against F_flow
+    reported = {"joint convexity of f", "relaxed modulus"}
+    assert {name for name, each in found.items() if each.verdict == "reported"} == reported
+    others = [each.verdict for name, each in found.items() if name not in reported]
+    assert others == ["pass"] * len(others)
+    assert len(others) == len({audit for audit, _ in SPOILED}) + 2  # and Markov, g against F_flow
 
 
 PERCENT = 0.01
@@ -141,12 +153,17 @@ def ratio(end: int) -> float:
 SPOILED: list[tuple[MakeAudit, dict[str, float]]] = [
     (free_energy.value_against_flow, {"energy": by(acceptance_ranges.FLOW_ENERGY, 1)}),
     (free_energy.stress, {"energy": by(acceptance_ranges.STRESS, 1)}),
+    # Of ⟨e⟩ half a k_BT is the width's: 10 % more are 0.1 k_BT, 10 % less 0.095.
+    (free_energy.decoder_energy, {"width": 1.1}),
+    (free_energy.decoder_energy, {"width": 0.9}),
     (closed.energy, {"energy": by(acceptance_ranges.EXACT_ENERGY, 1)}),
     (closed.driving_force, {"energy": by(acceptance_ranges.EXACT_FORCE, 1)}),
     (closed.mobility, {"dissipation": by(acceptance_ranges.EXACT_MOBILITY, 1)}),
     (equilibrium.response, {"energy": by(acceptance_ranges.EQUILIBRIUM, 1)}),
     # Rest is wrong where α is large only.
     (equilibrium.response, {"fence": 20.0}),
+    (dissipation.dissipated_work, {"energy": by(acceptance_ranges.DISSIPATED_WORK, 0)}),
+    (dissipation.dissipated_work, {"energy": by(acceptance_ranges.DISSIPATED_WORK, 1)}),
     (dissipation.entropy_production, {"dissipation": by(acceptance_ranges.ENTROPY_PRODUCTION, 0)}),
     (dissipation.entropy_production, {"dissipation": by(acceptance_ranges.ENTROPY_PRODUCTION, 1)}),
     (dissipation.fluctuation_dissipation, {"dissipation": ratio(0)}),
@@ -157,8 +174,7 @@ SPOILED: list[tuple[MakeAudit, dict[str, float]]] = [
     (equilibrium.jarzynski, {"energy": 1 + 2 / 9}),
     (equilibrium.jarzynski, {"energy": 1 - 2 / 9}),
     # These have no size: any violation counts.
-    (structure.convexity, {"concave": 1.0}),
-    (structure.curvature, {"concave": 0.6}),
+    (structure.convexity, {"concave": 2.1}),
     (structure.at_rest, {"offset": 2e-12}),
     (structure.dissipation_sign, {"rate": -1e-9}),
 ]
@@ -365,8 +381,10 @@ def test_system_of_unknown_energy_is_never_passed(exact: ExportedLaw, evidence: 
     found = [audit(law, foreign) for audit in AUDITS]
     verdicts = {each.audit: each.verdict for each in found if each is not None}
     for name in (
+        "energy of the decoder",
         "f against F_flow",
         "g against F_flow",
+        "dissipated work",
         "entropy production",
         "equilibrium response",
         "Jarzynski equality",
@@ -405,7 +423,7 @@ def test_certificate_has_the_records_of_the_manifest(
     found = certify(exact, evidence.data, evaluate(exact, evidence.data), evidence.slow)
     for each in found:
         record = each.record()
-        assert set(record) == {"audit", "value", "acceptance_range", "verdict", "detail"}
+        assert set(record) == {"audit", "value", "acceptance_range", "verdict", "detail"}, record
         assert len(record["acceptance_range"]) == 2
 
 

@@ -14,12 +14,16 @@ from ibvonn_train.data.binned_microstates import (
     uniform_nodes,
 )
 from ibvonn_train.law.encoder import Encoder
+from ibvonn_train.law.internal_variables import InternalVariables
 from ibvonn_train.law.normalisation import Normalisation
 
 
 def encoder(size: int = 1, internal: int = 2, centred: int = 0) -> Encoder:
     generator = torch.Generator().manual_seed(0)
-    net = Encoder(size, internal, centred=centred, widths=(7,), first_gain=1.0, generator=generator)
+    variables = InternalVariables((), internal)
+    net = Encoder(
+        size, variables, centred=centred, widths=(7,), first_gain=1.0, generator=generator
+    )
     return net.requires_grad_(False)
 
 
@@ -86,16 +90,44 @@ def test_centred_variables_are_frozen_under_rigid_translation() -> None:
     assert change[:, 0].abs().min() > 1e-3
 
 
-def test_slope_is_the_rate_under_rigid_translation() -> None:
-    x, net, h = microstates(4, 100), encoder(internal=3, centred=1), 1e-4
-    equal = torch.full((4, 100), 0.01, dtype=torch.float64)
-    measures = Measures(
-        EmpiricalMeasure(x, equal), EmpiricalMeasure(x - x.mean(1, keepdim=True), equal)
-    )
-    raw, slope = net.raw_mean_and_slope(measures)
-    assert (raw - net.raw_mean(measures)).abs().max() < 1e-14
-    difference = (net(x + h) - net(x - h)) / (2.0 * h)  # the stored normalisation is the identity
-    assert (slope[..., 0] - difference).abs().max() < 1e-7
+def populations(size: int = 1) -> Encoder:
+    """A population of three states, one of two and a mean, of steep features."""
+    generator = torch.Generator().manual_seed(0)
+    variables = InternalVariables((3, 2), 1)
+    net = Encoder(size, variables, widths=(7,), first_gain=3.0, generator=generator)
+    for parameter in net.parameters():
+        parameter.data.mul_(3.0)
+    return net.requires_grad_(False)
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_features_of_populations_lie_in_their_simplices(size: int) -> None:
+    psi = populations(size).features(5.0 * microstates(1, 300, size)[0])
+    assert psi[:, :3].min() >= 0.0
+    assert (1.0 - psi[:, :2].sum(1)).min() >= -1e-15
+    assert psi[:, 2].max() <= 1.0
+    assert psi[:, 3].min() < 0.0  # the mean is free
+    assert psi[:, :2].sum(1).max() - psi[:, :2].sum(1).min() > 0.3
+
+
+def test_populations_are_not_normalised_but_means_are() -> None:
+    net = populations()
+    raw = net.raw_mean(Measures(*[binned(microstates(50, 200) + 3.0, 96)] * 2))
+    normalised = net.normalisation_of(raw)(raw)
+    assert torch.equal(normalised[:, :3], raw[:, :3])
+    assert normalised[:, 3].mean().abs() < 1e-12
+    assert (normalised[:, 3].square().mean() - 1.0).abs() < 1e-8
+
+
+def test_raw_variance_is_that_of_the_features_within_each_ensemble() -> None:
+    """Its square root over √n is the standard error of α: that of fresh ensembles agrees."""
+    net, x = populations(), microstates(4000, 50, seed=3)
+    equal = torch.full((len(x), 50), 0.02, dtype=torch.float64)
+    measures = Measures(EmpiricalMeasure(x, equal), EmpiricalMeasure(x, equal))
+    variance = net.raw_variance(measures)
+    torch.testing.assert_close(variance, net.features(x).var(1, correction=0), atol=1e-12, rtol=0)
+    expected = (variance.mean(0) / 49.0).sqrt()
+    torch.testing.assert_close(net(x).std(0), expected, rtol=0.05, atol=0)
 
 
 def test_samples_outside_the_nodes_are_refused() -> None:

@@ -2,41 +2,33 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import os
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from short_training import short
+from small_ensembles import small_ensemble
+from torch import Tensor
 
 from ibvonn_train.data.ensemble import TrajectoryEnsemble
 from ibvonn_train.export import export_trained
+from ibvonn_train.simulation import SpringChain, chain_of_paper
 from ibvonn_train.training import CheckpointError, TrainedModel, TrainingConfig, train
+from ibvonn_train.training.density import Density
+from ibvonn_train.training.identify import Identify
 from ibvonn_train.training.log import RunLog
-from ibvonn_train.training.objective import Batch, Objective
-from ibvonn_train.training.stages import StageRun
+from ibvonn_train.training.polish_drive import PolishDrive
+from ibvonn_train.training.polish_windows import PolishWindows
+from ibvonn_train.training.stage import Stage
 from ibvonn_train.training.training_config import ConfigError
 
-LOSS = {"negative_log_likelihood": 1e-2, "free_energy_consistency": 1e-2}
-TABLE = {
-    "name": "small",
-    "nodes": 64,
-    "width": 8,
-    "stages": [
-        {"name": "adam", "optimiser": "adam", "steps": 12, "states": 16, "trajectories": 2,
-         "loss": LOSS},
-        {"name": "lbfgs", "optimiser": "lbfgs", "steps": 40,
-         "train": ["encoder", "energy", "dissipation"]},
-        {"name": "tie", "optimiser": "lbfgs", "steps": 20, "train": ["energy", "dissipation"],
-         "states": 40,
-         "loss": {"free_energy_consistency": 0.1, "driving_force_consistency": 0.01}},
-    ],
-}  # fmt: skip
-CONFIG = TrainingConfig.from_dict(TABLE)
+CONFIG = short()
 
 
 @pytest.fixture(scope="module")
@@ -55,44 +47,37 @@ def run(
     validation: Sequence[int] = (1,),
 ) -> TrainedModel:
     return train(
-        config, ensemble, out, validation=validation, resume=resume, checkpoint_every=5,
+        config, ensemble, out, validation=validation, resume=resume, checkpoint_every=2,
         progress=False, tensorboard=False,
     )  # fmt: skip
 
 
-def interrupt_at(monkeypatch: pytest.MonkeyPatch, stage: str, step: int) -> None:
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, stage: type[Stage], step: int) -> None:
     """Press Ctrl-C in the middle of a step."""
-    advance = StageRun.advance
+    advance = stage.advance
 
-    def advance_and_interrupt(self: StageRun) -> dict[str, float]:
-        if self.config.name == stage and self.step == step:
+    def advance_and_interrupt(self: Stage) -> dict[str, float]:
+        if self.step == step:
             os.kill(os.getpid(), signal.SIGINT)
         return advance(self)
 
-    monkeypatch.setattr(StageRun, "advance", advance_and_interrupt)
+    monkeypatch.setattr(stage, "advance", advance_and_interrupt)
 
 
 @pytest.mark.parametrize(
-    ("stage", "step"),
-    [
-        ("adam", 7),
-        *(
-            pytest.param(*at, marks=pytest.mark.slow)
-            for at in (("lbfgs", 1), ("lbfgs", 3), ("tie", 0))
-        ),
-    ],
+    ("stage", "step"), [(Identify, 2), (PolishWindows, 0), (PolishWindows, 1), (Density, 1)]
 )
 def test_interrupted_and_resumed_run_equals_the_uninterrupted_one(
     ensemble: TrajectoryEnsemble,
     whole: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    stage: str,
+    stage: type[Stage],
     step: int,
 ) -> None:
     with monkeypatch.context() as patch:
         interrupt_at(patch, stage, step)
-        with pytest.raises(KeyboardInterrupt, match=f"stopped in stage '{stage}'"):
+        with pytest.raises(KeyboardInterrupt, match=f"stopped in stage '{stage.name}'"):
             run(ensemble, tmp_path)
     assert not (tmp_path / "model.pt").exists()
     resumed = run(ensemble, tmp_path, resume=True)
@@ -100,6 +85,24 @@ def test_interrupted_and_resumed_run_equals_the_uninterrupted_one(
     for name, value in expected.law.state_dict().items():
         assert torch.equal(resumed.law.state_dict()[name], value), name
     assert (tmp_path / "log.csv").read_text() == (whole / "log.csv").read_text()
+
+
+@pytest.mark.parametrize("internal", [{"populations": 2}, {"means": 2}])
+def test_a_chain_that_is_interrupted_in_its_polish_goes_on_as_if_it_were_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, internal: dict[str, int]
+) -> None:
+    lengths = chain_of_paper().train[:3]
+    chain = small_ensemble(SpringChain(), lengths, duration=0.6, stride=3, replicas=60)
+    config = short(internal)
+    expected = run(chain, tmp_path / "whole", config).law.state_dict()
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, PolishDrive, 1)
+        with pytest.raises(KeyboardInterrupt):
+            run(chain, tmp_path / "cut", config)
+    found = run(chain, tmp_path / "cut", config, resume=True).law.state_dict()
+    for name, value in expected.items():
+        assert value.isfinite().all(), name
+        assert torch.equal(found[name], value), name
 
 
 def test_a_run_that_is_killed_as_it_resumes_still_has_its_log(tmp_path: Path) -> None:
@@ -113,13 +116,14 @@ def test_a_run_that_is_killed_as_it_resumes_still_has_its_log(tmp_path: Path) ->
     resumed.close()
 
 
-def test_another_seed_gives_another_law(
+def test_a_run_follows_from_its_seed_and_another_seed_gives_another_law(
     ensemble: TrajectoryEnsemble, whole: Path, tmp_path: Path
 ) -> None:
-    """Guards the test above: the comparison sees differences."""
-    short = dataclasses.replace(CONFIG, seed=1, stages=CONFIG.stages[:1])
-    other = run(ensemble, tmp_path, short).law.state_dict()
+    again = run(ensemble, tmp_path / "again").law.state_dict()
+    config = dataclasses.replace(CONFIG, seed=1)
+    other = run(ensemble, tmp_path, config).law.state_dict()
     expected = TrainedModel.load(whole).law.state_dict()
+    assert all(torch.equal(again[name], value) for name, value in expected.items())
     assert any(not torch.equal(other[name], value) for name, value in expected.items())
 
 
@@ -132,47 +136,6 @@ def test_resuming_with_another_configuration_or_other_data_is_refused(
         run(ensemble.select([0, 1, 3, 2]), whole, resume=True)
     with pytest.raises(CheckpointError, match=r"other protocols held out \(\[1\], now \[2\]\)"):
         run(ensemble, whole, resume=True, validation=[2])
-
-
-def test_a_stage_can_be_added_to_a_finished_training(
-    ensemble: TrajectoryEnsemble, whole: Path, tmp_path: Path
-) -> None:
-    once = TrainedModel.load(whole).law.state_dict()
-    short = dataclasses.replace(CONFIG, stages=CONFIG.stages[:-1])
-    before = run(ensemble, tmp_path / "again", short).law.state_dict()
-    longer = run(ensemble, tmp_path / "again", resume=True).law.state_dict()
-    assert all(torch.equal(longer[name], value) for name, value in once.items())
-    assert any(not torch.equal(longer[name], value) for name, value in before.items())
-    changed = dataclasses.replace(CONFIG.stages[0], steps=CONFIG.stages[0].steps + 1)
-    other = dataclasses.replace(CONFIG, stages=(changed, *CONFIG.stages[1:]))
-    with pytest.raises(CheckpointError, match=r"differs in \['stages that have begun'\]"):
-        run(ensemble, tmp_path / "again", other, resume=True)
-
-
-@pytest.mark.slow
-def test_the_density_can_follow_f(ensemble: TrajectoryEnsemble, tmp_path: Path) -> None:
-    """A stage that trains the decoder brings −∂F_flow/∂α to g, and leaves f as it was."""
-    loss = {"stress": 0.0, "weak_form": 0.0, "negative_log_likelihood": 0.1}
-    loss |= {"free_energy_consistency": 1.0, "driving_force_consistency": 1.0}
-    density = {
-        "name": "density", "optimiser": "adam", "steps": 200, "states": 48, "train": ["decoder"],
-        "loss": loss,
-    }  # fmt: skip
-    after = TrainingConfig.from_dict({**CONFIG.resolved(), "stages": [
-        *CONFIG.resolved()["stages"], density,
-    ]})  # fmt: skip
-    before = run(ensemble, tmp_path).law
-    model = run(ensemble, tmp_path, after, resume=True)
-    for part in ("encoder", "energy", "dissipation"):
-        found = getattr(model.law, part).state_dict()
-        for name, value in getattr(before, part).state_dict().items():
-            assert torch.equal(found[name], value), f"{part}.{name}"
-    with (tmp_path / "log.csv").open() as stream:
-        rows = [row for row in csv.DictReader(stream) if row["stage"] == "density"]
-    gradient = [
-        float(row["value"]) for row in rows if row["quantity"] == "driving_force_consistency"
-    ]
-    assert np.mean(gradient[-20:]) < 0.3 * np.mean(gradient[:5])
 
 
 def test_broken_and_foreign_files_are_refused(whole: Path, tmp_path: Path) -> None:
@@ -190,8 +153,8 @@ def test_broken_and_foreign_files_are_refused(whole: Path, tmp_path: Path) -> No
         TrainedModel.load(newer)
     earlier = tmp_path / "earlier.pt"
     content = torch.load(whole / "model.pt")
-    torch.save(content | {"config": {"model": {"walls": 1}}}, earlier)
-    with pytest.raises(ConfigError, match=r"earlier.pt: was written by an earlier.*'walls'"):
+    torch.save(content | {"config": {"internal_size": 1}}, earlier)
+    with pytest.raises(ConfigError, match=r"earlier.pt: was written by an.*is now internal"):
         TrainedModel.load(earlier)
     foreign = tmp_path / "foreign.pt"
     torch.save({"format": 1, "kind": "model", "x": Path("code")}, foreign)
@@ -211,14 +174,19 @@ def test_protocols_that_do_not_exist_are_refused(
 
 
 def test_held_out_protocols_do_not_touch_the_law(
-    ensemble: TrajectoryEnsemble, whole: Path, tmp_path: Path
+    ensemble: TrajectoryEnsemble, tmp_path: Path
 ) -> None:
     perturbed = ensemble.microstate.copy()
     centre = perturbed[1].mean()
     perturbed[1] = centre + 0.5 * (perturbed[1] - centre)  # inside the nodes' range
-    other = run(dataclasses.replace(ensemble, microstate=perturbed), tmp_path)
-    for name, value in TrainedModel.load(whole).law.state_dict().items():
-        assert torch.equal(other.law.state_dict()[name], value), name
+    changed = dataclasses.replace(ensemble, microstate=perturbed)
+    config = short(polish_steps=0)  # polish keeps the best state on the held-out protocols
+    one, other = (
+        run(data, tmp_path / name, config).law.state_dict()
+        for name, data in (("as it is", ensemble), ("changed", changed))
+    )
+    for name, value in one.items():
+        assert torch.equal(other[name], value), name
 
 
 def test_untrained_energy_is_zero_with_its_force_at_the_exported_reference(whole: Path) -> None:
@@ -227,7 +195,7 @@ def test_untrained_energy_is_zero_with_its_force_at_the_exported_reference(whole
     model = TrainedModel.load(whole)
     strain = np.zeros(1)
     internal = model.equilibrium(strain)
-    scale = float(model.law.energy.energy_scale)
+    scale = float(model.law.potentials.energy_scale)
     assert np.abs(model.rates(strain, internal).driving_force).max() <= 1e-10 * scale
     assert np.abs(model.rates(strain, internal).rate).max() <= 1e-9
     law = law_parameters(model, strain, internal)
@@ -274,17 +242,20 @@ def test_line_search_survives_losses_that_are_not_numbers(
     ensemble: TrajectoryEnsemble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int
 ) -> None:
     """A roll-out may leave the numbers where the search looks; torch's own search would fail."""
-    backward, calls = Objective.backward, 0
+    terms, calls, begun = PolishWindows.terms, 0, set[int]()
 
-    def sometimes_nan(self: Objective, batch: Batch, factor: float = 1.0) -> dict[str, float]:
+    def sometimes_nan(self: PolishWindows) -> dict[str, Tensor]:
         nonlocal calls
-        record, calls = backward(self, batch, factor), calls + 1
-        return record | {"loss": float("nan")} if calls % every == 0 else record
+        first = self.step not in begun  # what an iteration starts from is a number
+        begun.add(self.step)
+        calls += 1
+        found = terms(self)
+        if first or calls % every:
+            return found
+        return found | {"internal": found["internal"] * torch.nan}
 
-    stages = tuple(dataclasses.replace(s, steps=20) for s in CONFIG.stages if s.name == "lbfgs")
-    plain = dataclasses.replace(CONFIG, stages=stages)
-    monkeypatch.setattr(Objective, "backward", sometimes_nan)
-    model = run(ensemble, tmp_path, plain)
+    monkeypatch.setattr(PolishWindows, "terms", sometimes_nan)
+    model = run(ensemble, tmp_path)
     assert calls > every
     assert all(bool(p.isfinite().all()) for p in model.law.parameters())
 
@@ -293,17 +264,25 @@ def test_a_history_that_points_uphill_is_begun_anew(
     ensemble: TrajectoryEnsemble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Round-off does that to stiff problems; torch's optimiser would rest there for ever."""
-    step, advance, losses = torch.optim.LBFGS.step, StageRun.advance, []
+    step, advance, losses = torch.optim.LBFGS.step, PolishWindows.advance, []
 
     def at_rest_with_a_history(self: torch.optim.LBFGS, closure: Callable[[], float]) -> object:
         return closure() if self.state else step(self, closure)
 
-    def watched(self: StageRun) -> dict[str, float]:
-        losses.append(advance(self)["loss"])
-        return {"loss": losses[-1]}
+    def watched(self: PolishWindows) -> dict[str, float]:
+        record = advance(self)
+        losses.append(record["loss"])
+        return record
 
-    stages = tuple(dataclasses.replace(s, steps=30) for s in CONFIG.stages if s.name == "lbfgs")
-    monkeypatch.setattr(torch.optim.LBFGS, "step", at_rest_with_a_history)
-    monkeypatch.setattr(StageRun, "advance", watched)
-    run(ensemble, tmp_path, dataclasses.replace(CONFIG, stages=stages))
+    from ibvonn_train.training import trainer
+
+    encode = trainer.encode
+
+    def encode_first(*arguments: Any) -> None:
+        encode(*arguments)  # whose fit needs torch's own optimiser
+        monkeypatch.setattr(torch.optim.LBFGS, "step", at_rest_with_a_history)
+
+    monkeypatch.setattr(trainer, "encode", encode_first)
+    monkeypatch.setattr(PolishWindows, "advance", watched)
+    run(ensemble, tmp_path)
     assert losses[2] < losses[1] < losses[0]

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from short_training import short
 from small_ensembles import small_ensemble
 from torch import Tensor
 
@@ -15,14 +16,9 @@ from ibvonn_train.evaluation import evaluate, open_law
 from ibvonn_train.export import export_trained
 from ibvonn_train.figures import report
 from ibvonn_train.simulation import MicroscopicSystem, trap_of_paper
-from ibvonn_train.training import TrainingConfig, train
+from ibvonn_train.training import train
 
-LOSS = {"stress": 1.0, "weak_form": 1.0, "negative_log_likelihood": 1e-2}
-CONFIG = TrainingConfig.from_dict({
-    "name": "vector",
-    "width": 8,
-    "stages": [{"name": "adam", "optimiser": "adam", "steps": 30, "states": 16, "loss": LOSS}],
-})  # fmt: skip
+CONFIG = short(identify_steps=30)
 
 
 class Bundle(MicroscopicSystem):

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from short_training import short
 
 from ibvonn_train.audits import certify
 from ibvonn_train.data import StrainDriven
@@ -25,19 +26,12 @@ from ibvonn_train.statistical_mechanics.microscopic_energy import Physics, physi
 from ibvonn_train.training import CheckpointError, TrainedModel, TrainingConfig, train
 from ibvonn_train.training import validation as validating
 from ibvonn_train.training.dataset import prepare
-from ibvonn_train.training.losses import WEAK_WIDTHS
-from ibvonn_train.training.objective import Objective
-from ibvonn_train.training.stages import StageRun
+from ibvonn_train.training.identify import Identify
+from ibvonn_train.training.polish_windows import PolishWindows
+from ibvonn_train.training.stage import Material, Stage
 from ibvonn_train.training.trainer import new_law
 
-TABLE: dict[str, Any] = {
-    "name": "small",
-    "nodes": 64,
-    "width": 8,
-    "stages": [{"name": "adam", "optimiser": "adam", "steps": 3, "states": 16}],
-}
-CONFIG = TrainingConfig.from_dict(TABLE)
-LBFGS = dataclasses.replace(CONFIG.stages[0], optimiser="lbfgs", steps=30)
+CONFIG = short(polish_steps=0, density_steps=0)
 NEEDS_ONE_COMPONENT = {
     "f against F_flow", "g against F_flow", "entropy production", "equilibrium response",
 }  # fmt: skip
@@ -147,47 +141,40 @@ def test_replicas_that_are_all_alike_are_refused(
         run(dataclasses.replace(ensemble, microstate=first), tmp_path)
 
 
-@pytest.mark.parametrize("count", [2, 15])
-def test_a_record_shorter_than_every_test_function_has_one_of_its_own(
+@pytest.mark.parametrize("count", [2, 7])
+def test_a_record_shorter_than_a_window_is_trained_on_as_a_whole(
     ensemble: TrajectoryEnsemble, count: int, tmp_path: Path
 ) -> None:
-    assert count <= min(WEAK_WIDTHS)
-    run(instants(ensemble, count), tmp_path)
+    run(instants(ensemble, count), tmp_path, short())
     with (tmp_path / "log.csv").open() as stream:
-        rows = [row for row in csv.DictReader(stream) if row["quantity"] == "weak_form"]
-    assert 0.0 < float(rows[0]["value"]) < 100.0
+        rows = [row for row in csv.DictReader(stream) if row["quantity"] == "internal"]
+    assert float(rows[0]["value"]) > 0.0
 
 
-@pytest.mark.parametrize("stage", [CONFIG.stages[0], LBFGS])
+@pytest.mark.parametrize("stage", [Identify, PolishWindows])
 def test_a_loss_that_is_no_number_stops_the_training_and_changes_no_weight(
-    ensemble: TrajectoryEnsemble, stage: Any, monkeypatch: pytest.MonkeyPatch
+    ensemble: TrajectoryEnsemble, stage: type[Stage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = prepare([ensemble], torch.device("cpu"), 0, nodes=64)
-    law = new_law(CONFIG, data)
+    config = short()
+    data = prepare([ensemble], torch.device("cpu"), 0, nodes=48)
     physics = physics_of(ensemble.system, ensemble.parameters)
-    learning = StageRun(law, data, physics, stage, 0)
+    law, _, slow_time = new_law(config, [ensemble], data, physics, ())
+    learning = stage(Material.of(law, data, physics, config.expert, slow_time), 0)
     learning.advance()
-    backward = Objective.backward
-
-    def overflow(self: Objective, *arguments: Any) -> dict[str, float]:
-        record = backward(self, *arguments)
-        for parameter in law.parameters():
-            if parameter.grad is not None:
-                parameter.grad.fill_(torch.nan)
-        return record | {"stress": float("inf"), "loss": float("inf")}
-
-    monkeypatch.setattr(Objective, "backward", overflow)
-    with pytest.raises(FloatingPointError, match=r"step 1 of stage 'adam' stress, loss is not"):
+    before = {name: value.clone() for name, value in law.state_dict().items()}
+    module = sys.modules[stage.__module__]
+    monkeypatch.setattr(module, "scaled", lambda error, *_: error * torch.inf)
+    with pytest.raises(FloatingPointError, match=rf"step 1 of '{stage.name}' internal.* is not"):
         learning.advance()
-    assert all(bool(value.isfinite().all()) for value in law.state_dict().values())
+    assert all(torch.equal(law.state_dict()[name], value) for name, value in before.items())
 
 
 def test_a_request_to_end_leaves_a_checkpoint_to_go_on_from(
     ensemble: TrajectoryEnsemble, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    advance = StageRun.advance
+    advance = Identify.advance
 
-    def advance_and_end(self: StageRun) -> dict[str, float]:
+    def advance_and_end(self: Identify) -> dict[str, float]:
         if self.step == 1:
             os.kill(os.getpid(), signal.SIGTERM)
         return advance(self)
@@ -196,8 +183,8 @@ def test_a_request_to_end_leaves_a_checkpoint_to_go_on_from(
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         with monkeypatch.context() as patch:
-            patch.setattr(StageRun, "advance", advance_and_end)
-            with pytest.raises(KeyboardInterrupt, match="stopped in stage 'adam'"):
+            patch.setattr(Identify, "advance", advance_and_end)
+            with pytest.raises(KeyboardInterrupt, match="stopped in stage 'identify'"):
                 run(ensemble, tmp_path / "ended")
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
     finally:
@@ -243,9 +230,9 @@ def test_roll_outs_that_fail_reach_the_person_and_the_manifest(
 ) -> None:
     pytest.importorskip("ffcx")
     ensemble.save(tmp_path / "data.h5")
+    expert = "identify_steps = 1\npolish_steps = 0\ndensity_steps = 0\n"
     (tmp_path / "study.toml").write_text(
-        '[training]\nname = "small"\nnodes = 64\n[[training.stages]]\n'
-        'name = "adam"\noptimiser = "adam"\nsteps = 1\n'
+        f'[training]\nname = "small"\ninternal = {{ means = 1 }}\n[training.expert]\n{expert}'
     )
     said = [
         subprocess.run(
@@ -260,7 +247,7 @@ def test_roll_outs_that_fail_reach_the_person_and_the_manifest(
     ]  # fmt: skip
     for verb, text in zip(("training", "export", "export"), said, strict=True):
         assert text.count(f"{verb}: the law's own roll-outs on the training data") == 1
-        assert "raise loss.weak_form (at most 0.1 here) to 1, or add a stage with" in text
+        assert "choose other internal variables" in text
     (entry,) = json.loads((tmp_path / "model/manifest.json").read_text())["certificate"]
     assert (entry["audit"], entry["verdict"]) == ("roll-outs on the training data", "fail")
     assert entry["value"] > entry["acceptance_range"][1] == 20.0
@@ -274,8 +261,9 @@ def test_roll_outs_are_measured_by_what_a_constant_would_show(
 ) -> None:
     """An error of a part of the deviation from the mean is that part in per cent."""
     shifted = dataclasses.replace(ensemble, stress=ensemble.stress + 50.0)  # a mean hides nothing
-    data = prepare([shifted], torch.device("cpu"), 0, nodes=CONFIG.nodes)
-    law = new_law(CONFIG, data)
+    data = prepare([shifted], torch.device("cpu"), 0, nodes=48)
+    physics = physics_of(ensemble.system, ensemble.parameters)
+    law, _, _ = new_law(CONFIG, [shifted], data, physics, ())
     own = validating.rollouts
 
     def perturbed(*arguments: Any) -> Any:
@@ -287,6 +275,9 @@ def test_roll_outs_are_measured_by_what_a_constant_would_show(
     monkeypatch.setattr(validating, "rollouts", perturbed)
     found = validating.rollout_verdict(law, data)
     assert found["verdict"] == verdict
+    words = validating.conclusion(found)
+    assert ("can be trusted within" if verdict == "pass" else "cannot be trusted") in words
+    assert "(sampling error " in words
     if np.isfinite(factor):
         assert found["value"] == pytest.approx(100 * factor)
     else:

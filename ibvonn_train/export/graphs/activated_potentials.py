@@ -65,9 +65,9 @@ class ActivatedDissipation(nn.Module):
         """Return ln κ of every pair and the output of the means' context network."""
         log_rates, context = self.kinetics.prepare(strain_old, internal_old)
         _, gradient = self.kinetics.energy.gradient(strain_old, internal_old)
-        populations = self.kinetics.populations
-        y = -populations.drive(gradient[:, strain_old.shape[1] :])
+        y = -self.kinetics.populations.drive(gradient[:, strain_old.shape[1] :])
         log_rates = log_rates + self.kinetics.rates.implicit(y)[0]
+        populations = self.kinetics.populations
         fractions = populations.positive(internal_old)
         products = [torch.matmul(torch.log(fractions), ends) for ends in populations.incidence]
         return log_rates + 0.5 * (products[0] + products[1]), context

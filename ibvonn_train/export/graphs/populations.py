@@ -47,8 +47,8 @@ class Populations:
         components: Where the component of each state stands in α, ``(n_state, n_α)``; a row of
             zeros for state 0.
         means: Components that are means, ``(n_mean, n_α)``.
-        floor: Least fraction of each state that enters a logarithm, ``(1, n_state)``.
         active: Matrix that leaves the components of populations and sets means to zero.
+        floor: Least fraction of each state that enters a logarithm, ``(1, n_state)``.
         alike: The populations by their number of states.
         bounds: Lowest and highest value of each component, ``(n_α, 2)``; infinite for means.
     """

@@ -85,3 +85,10 @@ def shared_blocks(matrix: Tensor, orbits: Tensor, rows: int, columns: int) -> Te
     blocks = matrix.reshape(classes, rows, classes, columns).transpose(1, 2)
     count = int(orbits.max()) + 1
     return torch.stack([blocks[orbits == number].mean(0) for number in range(count)])
+
+
+def averaged(of_class: Tensor, orbits: Tensor) -> Tensor:
+    """Return values of classes, ``(classes, n)``, averaged over the classes of each orbit."""
+    member = torch.nn.functional.one_hot(class_orbits(orbits)).to(of_class)
+    mean: Tensor = member @ (member.T @ of_class / member.sum(0).unsqueeze(-1))
+    return mean

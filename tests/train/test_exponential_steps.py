@@ -1,0 +1,69 @@
+"""α under a measured strain by exponential steps: exact where it must be, stable for any step."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from ibvonn_train.law.potentials import Linearised
+from ibvonn_train.rollouts import material_point as dynamics
+
+
+def linear(strain: Tensor, internal: Tensor) -> Linearised:
+    """Law with f = (ε − α)²/2 + α²/2, φ = g²/2: σ = ε − α, α̇ = ε − 2α."""
+    one = torch.ones(*strain.shape, 1, dtype=torch.float64)
+    return Linearised(
+        strain - internal, strain - 2.0 * internal, one, -one, one, torch.full_like(one, -2.0)
+    )
+
+
+def saturating(strain: Tensor, internal: Tensor) -> Linearised:
+    """A rate that is not linear: α̇ = ε − α − α³."""
+    law = linear(strain, internal)
+    rate = strain - internal - internal**3
+    return law._replace(rate=rate, rate_by_internal=(-1.0 - 3.0 * internal**2).unsqueeze(-1))
+
+
+def ramp(law: dynamics.LinearisedFunction, instants: int, substeps: int) -> dynamics.Rollout:
+    time = torch.linspace(0.0, 2.0, instants, dtype=torch.float64)
+    strain = time[None, :, None].expand(3, -1, 1)
+    start = torch.zeros(3, 1, dtype=torch.float64)
+    return dynamics.exponential(law, time, strain, start, substeps=substeps)
+
+
+@pytest.mark.parametrize("step", [1e-9, 0.3, 50.0])
+def test_linear_relaxation_under_a_held_strain_is_exact(step: float) -> None:
+    """α = 1/2 + (α₀ − 1/2) e^{−2t} under ε = 1, for steps of any length."""
+    time = step * torch.arange(4, dtype=torch.float64)
+    strain = torch.ones(1, 4, 1, dtype=torch.float64)
+    start = torch.full((1, 1), 9.0, dtype=torch.float64)
+    found = dynamics.exponential(linear, time, strain, start).internal[0, :, 0]
+    torch.testing.assert_close(found, 0.5 + 8.5 * torch.exp(-2.0 * time), rtol=1e-12, atol=1e-12)
+
+
+def test_a_ramp_is_followed_with_order_two() -> None:
+    """α = t/2 − (1 − e^{−2t})/4 under ε = t; the strain of the middle of each step counts."""
+    exact = 1.0 - (1.0 - math.exp(-4.0)) / 4.0
+    errors = [abs(float(ramp(linear, 11, k).internal[0, -1, 0]) - exact) for k in (1, 2, 4)]
+    assert errors[0] / errors[1] == pytest.approx(4.0, rel=0.1)
+    assert errors[1] / errors[2] == pytest.approx(4.0, rel=0.1)
+
+
+def test_a_nonlinear_rate_is_followed_with_order_two() -> None:
+    limit = float(ramp(saturating, 11, 512).internal[0, -1, 0])
+    errors = [abs(float(ramp(saturating, 11, k).internal[0, -1, 0]) - limit) for k in (4, 8, 16)]
+    assert errors[0] / errors[1] == pytest.approx(4.0, rel=0.15)
+    assert errors[1] / errors[2] == pytest.approx(4.0, rel=0.15)
+
+
+def test_substeps_between_instants_count_as_steps() -> None:
+    coarse, fine = ramp(linear, 11, 4), ramp(linear, 41, 1)
+    assert (coarse.internal - fine.internal[:, ::4]).abs().max() < 1e-14
+
+
+def test_stress_is_that_of_the_states_at_the_instants() -> None:
+    run = ramp(linear, 11, 2)
+    torch.testing.assert_close(run.stress, run.strain - run.internal, rtol=0, atol=0)
