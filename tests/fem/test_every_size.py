@@ -119,8 +119,10 @@ def test_a_law_of_every_size_goes_from_microstates_to_a_body(
     if kind == "populations":
         # Newton's method may miss one in a hundred of the longest steps of such an untrained law,
         # which hosts halve; differences across such a step say nothing of the tangent.
-        assert failed.pop("onnx: convergence", 0.0) <= 5.0
-        failed.pop("onnx: tangent", None)
+        missed = failed.pop("onnx: convergence", 0.0)
+        assert missed <= 5.0
+        if missed:
+            failed.pop("onnx: tangent", None)
     assert not failed
 
     loaded = load_model(path)
