@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 import torch
 from untrained_models import untrained_model
 
-from ibvonn_train.export import ConstitutiveLaw
+from ibvonn_train.evaluation import open_law
+from ibvonn_train.evaluation.encoded_records import encode_distributions
+from ibvonn_train.export import ConstitutiveLaw, export_trained
 from ibvonn_train.export.trained_parameters import law_parameters
 from ibvonn_train.training.trained_model import TrainedModel
 
@@ -125,3 +128,52 @@ def test_an_equilibrium_with_a_nearly_empty_state_is_found_or_refused(tilt: floa
         assert zero[0] == pytest.approx(np.exp(-60.0), rel=1e-6, abs=0)
         law = ConstitutiveLaw.of(law_parameters(model, np.zeros(1), zero))
         assert float(law.rates()(*states)[2].abs().max()) < 1e-8 * theta
+
+
+def test_encoder_and_decoder_of_several_classes_have_an_axis_of_classes(tmp_path: Path) -> None:
+    model = untrained_model(3, (2,), 1, directions=True)
+    law: Any = open_law(export_trained(model, tmp_path / "model"))
+    zero = model.equilibrium(np.zeros(3))
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(5, 3, 20, 1))
+    _, internal = law.encode(x)
+    close(internal, model.encode(x) - zero)
+    own = [model.law.encoder(torch.from_numpy(x[:, a])).numpy() for a in range(3)]
+    close(internal, np.concatenate(own, 1) - zero)
+    strain = rng.normal(size=(5, 3))
+    density = law.log_density(x, strain, internal)
+    assert density.shape == (5, 3, 20)
+    for a in range(3):
+        part = torch.from_numpy(own[a])
+        with torch.no_grad():
+            expected = model.law.log_density(torch.from_numpy(x[:, a]), torch.zeros(5, 3), part)
+        np.testing.assert_allclose(density[:, a], expected, atol=1e-9)
+    drawn = law.sample(rng.normal(size=(5, 3, 7, 1)), strain, internal)
+    assert drawn.shape == (5, 3, 7, 1)
+    listed = law.manifest["internal"]["variables"]
+    assert [(v["kind"], v["class"]) for v in listed] == [
+        (kind, name) for name in "abc" for kind in ("population", "mean")
+    ]
+    assert law.manifest["symmetry"][1]["classes"] == [1, 2, 0]
+
+
+@pytest.mark.parametrize("directions", [False, True])
+def test_histograms_have_the_alpha_of_the_samples_that_they_count(
+    directions: bool, tmp_path: Path
+) -> None:
+    size, classes = (3, 3) if directions else (1, 1)
+    model = untrained_model(size, (3,), 1, directions=directions)
+    law: Any = open_law(export_trained(model, tmp_path / "model"))
+    nodes = np.linspace(-2.0, 2.0, 9)[:, None]
+    counts = np.random.default_rng(1).multinomial(40, np.full(9, 1 / 9), size=(4, classes))
+    samples = np.array([[np.repeat(nodes, c, 0) for c in row] for row in counts])
+    expected = law.encode(samples if directions else samples[:, 0])[1]
+    close(encode_distributions(law, nodes, counts / 40), expected)
+
+
+def test_histograms_do_not_give_means_about_the_mean(tmp_path: Path) -> None:
+    model = untrained_model(1, (2,), 1, averaged=True)
+    law: Any = open_law(export_trained(model, tmp_path / "model"))
+    nodes = np.linspace(-2.0, 2.0, 9)[:, None]
+    with pytest.raises(ValueError, match=r"those of x − ⟨x⟩"):
+        encode_distributions(law, nodes, np.full((1, 1, 9), 1 / 9))
