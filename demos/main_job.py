@@ -191,7 +191,8 @@ def main() -> None:
         assert row.published is None or row.error < row.published, (
             f"{row.quantity}: {row.error:.3f} % is not below the published {row.published} %"
         )
-    assert all(audit.verdict == "pass" for audit in certificate), "an audit failed"
+    judged = [audit for audit in certificate if audit.verdict != "reported"]
+    assert all(audit.verdict == "pass" for audit in judged), "an audit failed"
 
 
 if __name__ == "__main__":
