@@ -273,7 +273,8 @@ def _block(
     device: torch.device,
 ) -> Block:
     def tensor(array: Any) -> Tensor:
-        return torch.as_tensor(np.asarray(array, dtype=np.float64)[rows])
+        # A copy: BLAS repeats to the bit only on memory that torch has aligned.
+        return torch.tensor(np.asarray(array, dtype=np.float64)[rows])
 
     kept = np.random.default_rng(int(generator.integers(2**63)))
     measures = Measures(

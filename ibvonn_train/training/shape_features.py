@@ -32,7 +32,8 @@ def shape_features(
         count: Number of features.
 
     Returns:
-        The features on the nodes, ``(n_node, count)``, and their eigenvalues, ``(count,)``.
+        The features on the nodes, ``(n_node, count)``, of unit variance, and their eigenvalues,
+        ``(count,)``.
     """
     hats = _hats(measure.nodes[:, 0])
     means = measure.mean(hats)
@@ -51,8 +52,10 @@ def shape_features(
     order = torch.argsort(values, descending=True)[:count]
     coefficients = inverse.T @ vectors[:, order]
     features = hats @ coefficients
-    spread = measure.mean(features).std(0)
-    return features / spread, values[order]
+    weights = measure.weights.mean(0).clamp(min=0.0)[:, None]
+    centre = (weights * features).sum(0) / weights.sum()
+    spread = ((weights * (features - centre).square()).sum(0) / weights.sum()).sqrt()
+    return (features - centre) / spread, values[order]
 
 
 def _within(measure: EmpiricalMeasure, hats: Tensor, means: Tensor) -> Tensor:

@@ -28,6 +28,9 @@ from ..data.ensemble import TrajectoryEnsemble
 FloatArray = npt.NDArray[np.float64]
 
 CELLS = 60
+DIGITS = 9
+"""Decimals that are kept of features: the last ones depend on where NumPy's arrays lie in memory,
+and a training has to repeat to the bit."""
 PROTOCOLS = 12
 """Protocols of an ensemble that are used, evenly spaced."""
 DRAWN = 4000
@@ -264,6 +267,7 @@ def _at_lag(
 ) -> SlowFeatures:
     variance, covariance = totals[0], totals[1 + place]
     values, memory = features_at(covariance, variance, count)
+    values, memory = np.round(values, DIGITS), np.round(memory, DIGITS)
     return SlowFeatures(centres, fractions, variance, covariance, values, memory, lag)
 
 
@@ -285,7 +289,7 @@ def smooth_values(features: SlowFeatures, count: int) -> FloatArray:
     variance = basis.T @ features.variance @ basis
     covariance = basis.T @ features.covariance @ basis
     coefficients, _ = features_at(covariance, variance, min(count, basis.shape[1]))
-    values: FloatArray = basis @ coefficients
+    values: FloatArray = np.round(basis @ coefficients, DIGITS)
     return values
 
 

@@ -20,7 +20,7 @@ TABLES: dict[str, Any] = {
     "[training]": TrainingConfig,
     "[training.expert]": ExpertConfig,
 }
-MOST_KEYS = 32
+MOST_KEYS = 25
 FORMER_RECIPE = "0.1"
 """Version of the recipe of stages, whose laws keep the configuration of their training."""
 
