@@ -117,7 +117,7 @@ def problems(document: Mapping[str, Any]) -> Iterator[str]:
     for number, variable in enumerate(document["internal"]["variables"]):
         place = f"internal/variables/{number}"
         if variable["class"] not in names:
-            yield f"{place} is of a class {variable['class']!r} that classes does not list"
+            yield f"{place} is of the class {str(variable['class'])[:40]!r}, which classes does not list"
         population = variable["kind"] == "population"
         expected = variable["states"] - 1 if population else 1
         for key in ("components", "rest", "bounds"):
