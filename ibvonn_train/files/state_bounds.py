@@ -117,7 +117,8 @@ def problems(document: Mapping[str, Any]) -> Iterator[str]:
     for number, variable in enumerate(document["internal"]["variables"]):
         place = f"internal/variables/{number}"
         if variable["class"] not in names:
-            yield f"{place} is of the class {str(variable['class'])[:40]!r}, which classes does not list"
+            name = str(variable["class"])[:40]
+            yield f"{place} is of the class {name!r}, which classes does not list"
         population = variable["kind"] == "population"
         expected = variable["states"] - 1 if population else 1
         for key in ("components", "rest", "bounds"):
