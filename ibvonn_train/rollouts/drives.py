@@ -279,8 +279,8 @@ def drive_of(data: TrajectoryEnsemble) -> Drive:
     if not isinstance(record, ChainDriven):
         return StrainDrive()
     return SpringsInSeries(
-        torch.from_numpy(record.force),
-        torch.from_numpy(record.control_rate) if record.kind == "end" else None,
+        torch.tensor(record.force),
+        torch.tensor(record.control_rate) if record.kind == "end" else None,
         float(data.parameters["friction"]),
         float(data.parameters.get("reference_length", 1.0)),
     )

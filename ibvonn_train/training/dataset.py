@@ -302,7 +302,7 @@ def _block(
         for m in (measures.absolute, measures.centred)
     ]
     return Block(
-        time=torch.as_tensor(np.asarray(ensemble.time, dtype=np.float64)).to(device),
+        time=torch.tensor(np.asarray(ensemble.time, dtype=np.float64)).to(device),
         strain=strain.to(device),
         stress=stress.to(device),
         stress_error=error.to(device),

@@ -116,7 +116,8 @@ def fit_encoder(law: LearnedLaw, target: FloatArray, features: SlowFeatures) -> 
         return
     device = encoder.shift.device
     x, y, weight = (
-        torch.as_tensor(array, dtype=torch.float64).to(device)
+        # Copies: BLAS repeats to the bit only on memory that torch has aligned.
+        torch.tensor(array, dtype=torch.float64).to(device)
         for array in (features.centres, target, features.occupancy + RARE)
     )
     fit(encoder.net, x, y, weight, encoder.features)
