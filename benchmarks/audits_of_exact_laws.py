@@ -18,8 +18,8 @@ from ibvonn_train.evaluation import open_law
 from ibvonn_train.studies.calibration import (
     calibration_table,
     exact_scores,
+    perturbed_scores,
     sampling_errors,
-    spoiled_scores,
 )
 from ibvonn_train.studies.exact_ensembles import CALIBRATION, JUDGED, SYSTEMS, cases
 from ibvonn_train.studies.exact_laws import certificates, scores_record, scores_table
@@ -30,15 +30,15 @@ MODELS = ROOT / "exported_models"
 
 def calibrate(names, trap):
     """Return scores of exact laws, sampling errors, and scores of laws that are a fifth wrong."""
-    exact, sampling, spoiled = [], [], []
+    exact, sampling, perturbed = [], [], []
     for name in names:
         for chosen in SYSTEMS[name].sets:
             for case in cases(name, chosen, CALIBRATION, ROOT / "configs", trap):
                 exact += exact_scores(case)
                 sampling += sampling_errors(case)
                 if case.seed == CALIBRATION[0]:
-                    spoiled += spoiled_scores(case)
-    return exact, sampling, spoiled
+                    perturbed += perturbed_scores(case)
+    return exact, sampling, perturbed
 
 
 def judge(name, trap, *, with_shipped):

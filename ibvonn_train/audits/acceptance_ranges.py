@@ -10,7 +10,7 @@ fresh seeds each (:mod:`ibvonn_train.studies.exact_ensembles`); what counts as a
 convexity in α and φ(0) = 0 are no matter of scores: any violation fails.
 
 An audit whose range admits a law that is a fifth wrong in the audited quantity is none: its value
-is reported. ``make audits`` prints scores, ranges and spoiled laws, and then the scores on other
+is reported. ``make audits`` prints scores, ranges and perturbed laws, and then the scores on other
 seeds.
 
 The ranges of chains had been changed before by judgement, after certificates of the shipped laws

@@ -9,6 +9,7 @@ v ≥ 0 make v·h_L convex; φ is convex with its minimum 0 at g = 0 for any wei
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -24,7 +25,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class PotentialParameters:
+class PotentialParameters(ABC):
     """Weights and sizes of one law, named as in ``parameters.npz``.
 
     Attributes:
@@ -150,9 +151,9 @@ class PotentialParameters:
         self._shape("energy_output", self.energy_output, (widths[-1] if widths else 0,))
         self._nonnegative("energy_output", self.energy_output)
 
+    @abstractmethod
     def _check_convexity(self) -> None:
         """Raise unless ½ xᵀQx is what the guarantees of the family need."""
-        raise NotImplementedError
 
     def _check_dissipation(self) -> None:
         n, count = self.mean_size, self.ridge_count

@@ -36,14 +36,14 @@ from ..evaluation.errors import deviation, relative_error
 from ..evaluation.interface import FloatArray, Law
 from .exact_ensembles import ExactCase
 from .exact_laws import shown
-from .spoiled_law import SpoiledLaw
+from .perturbed_law import PerturbedLaw
 from .tables import Cell, text_table
 
 FIFTH = 0.2
 
 Error = Callable[[FloatArray, FloatArray], float]
-Spoil = Callable[[float, Law, Evidence], dict[str, float]]
-"""Errors of a law that is this part wrong in the audited quantity, as arguments of `SpoiledLaw`."""
+Perturbation = Callable[[float, Law, Evidence], dict[str, float]]
+"""Errors of a law that is this part wrong in the audited quantity: arguments of `PerturbedLaw`."""
 
 
 class Rule(NamedTuple):
@@ -51,18 +51,18 @@ class Rule(NamedTuple):
 
     Attributes:
         audit: Makes it.
-        spoil: None where the audited quantity is a property of the variables or of the system.
+        perturbation: None where the audited quantity belongs to the variables or the system.
         ideal: What a perfect law scores.
         decoder: Whether it asks the decoder.
     """
 
     audit: MakeAudit
-    spoil: Spoil | None
+    perturbation: Perturbation | None
     ideal: float = 0.0
     decoder: bool = False
 
 
-def _factor(name: str) -> Spoil:
+def _factor(name: str) -> Perturbation:
     return lambda part, _law, _evidence: {name: 1 + part}
 
 
@@ -122,15 +122,15 @@ def exact_scores(case: ExactCase) -> Iterator[Score]:
             yield Score(made.audit, averaged, value, place, made.acceptance_range)
 
 
-def spoiled_scores(case: ExactCase, part: float = FIFTH) -> Iterator[Score]:
+def perturbed_scores(case: ExactCase, part: float = FIFTH) -> Iterator[Score]:
     """Yield what laws score that are a part wrong, by too much and by too little."""
     for rule in RULES:
-        if rule.spoil is None:
+        if rule.perturbation is None:
             continue
         law, place = _asked(case, rule), f"{case.system}, {case.chosen}"
         for error in (part, -part):
-            spoiled: Any = SpoiledLaw(law, **rule.spoil(error, law, case.evidence))
-            made = rule.audit(spoiled, case.evidence)
+            perturbed: Any = PerturbedLaw(law, **rule.perturbation(error, law, case.evidence))
+            made = rule.audit(perturbed, case.evidence)
             if made is not None and made.value is not None:
                 value = abs(made.value - rule.ideal)
                 yield Score(made.audit, law.averaged, value, place, made.acceptance_range)
@@ -170,14 +170,14 @@ def sampling_errors(case: ExactCase) -> Iterator[Score]:
 
 
 def calibration_table(
-    exact: Sequence[Score], sampling: Sequence[Score], spoiled: Sequence[Score]
+    exact: Sequence[Score], sampling: Sequence[Score], perturbed: Sequence[Score]
 ) -> str:
     """Return one line for each audit and kind of strain.
 
     Args:
         exact: Scores of exact laws on the calibration ensembles.
         sampling: Sampling errors of these ensembles.
-        spoiled: Scores of laws that are a fifth wrong.
+        perturbed: Scores of laws that are a fifth wrong.
     """
     rows: list[list[Cell]] = []
     for kind in dict.fromkeys(map(_kind, exact)):
@@ -185,7 +185,7 @@ def calibration_table(
         worst = max((s for s in exact if _kind(s) == kind), key=lambda score: score.value)
         error, caught = (
             choose((s.value for s in scores if _kind(s) == kind), default=None)
-            for choose, scores in ((max, sampling), (min, spoiled))
+            for choose, scores in ((max, sampling), (min, perturbed))
         )
         strain = "averaged" if averaged else "controlled"
         end = derived(worst.value, error or 0.0)

@@ -60,7 +60,7 @@ def minimiser(
 ) -> Equilibrium:
     """Return argmin_α f for f convex in α, by Newton's method within the bounds of fractions.
 
-    A step goes at most 90 % of the way to an empty state, where the entropy of mixing has an
+    A step goes at most 90 % of the way to an empty state, where the mixing entropy has an
     infinite slope, and is halved until g at its end no longer points back by more than half of what
     it pointed forward. g is compared and not f: f does not resolve fractions of 1e-9, g does.
 

@@ -57,7 +57,7 @@ def slow() -> TrajectoryEnsemble:
 
 
 @dataclass
-class Spoiled:
+class Perturbed:
     """The exact law with chosen errors.
 
     Attributes:
@@ -130,7 +130,7 @@ def test_exact_law_passes_every_audit(
     assert {name for name, each in found.items() if each.verdict == "reported"} == reported
     others = [each.verdict for name, each in found.items() if name not in reported]
     assert others == ["pass"] * len(others)
-    assert len(others) == len({audit for audit, _ in SPOILED}) + 2  # and Markov, g against F_flow
+    assert len(others) == len({audit for audit, _ in PERTURBED}) + 2  # and Markov, g against F_flow
 
 
 PERCENT = 0.01
@@ -150,7 +150,7 @@ def ratio(end: int) -> float:
     return 1 / (2 * limit - 1)
 
 
-SPOILED: list[tuple[MakeAudit, dict[str, float]]] = [
+PERTURBED: list[tuple[MakeAudit, dict[str, float]]] = [
     (free_energy.value_against_flow, {"energy": by(acceptance_ranges.FLOW_ENERGY, 1)}),
     (free_energy.stress, {"energy": by(acceptance_ranges.STRESS, 1)}),
     # Of ⟨e⟩ half a k_BT is the width's: 10 % more are 0.1 k_BT, 10 % less 0.095.
@@ -180,11 +180,11 @@ SPOILED: list[tuple[MakeAudit, dict[str, float]]] = [
 ]
 
 
-@pytest.mark.parametrize(("audit", "errors"), SPOILED)
+@pytest.mark.parametrize(("audit", "errors"), PERTURBED)
 def test_audit_fails_on_an_error_of_twice_its_band(
     exact: ExportedLaw, evidence: Evidence, audit: MakeAudit, errors: dict[str, float]
 ) -> None:
-    law: Any = Spoiled(exact, **errors)
+    law: Any = Perturbed(exact, **errors)
     found = audit(law, evidence)
     assert found is not None
     assert found.verdict == "fail", found
@@ -194,7 +194,7 @@ def test_equilibrium_is_judged_where_statistical_mechanics_says(
     exact: ExportedLaw, evidence: Evidence
 ) -> None:
     """A law whose g is wrong at large α cannot have those strains left out."""
-    laws: list[Any] = [exact, Spoiled(exact, fence=20.0)]
+    laws: list[Any] = [exact, Perturbed(exact, fence=20.0)]
     strains = [equilibrium.response(law, evidence).detail for law in laws]
     assert strains[0] == strains[1]
 
@@ -228,7 +228,7 @@ def test_steps_that_a_fast_law_does_not_survive_are_halved(
     exact: ExportedLaw, evidence: Evidence, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """α relaxes 250 times as fast: an explicit step of 0.01 overshoots five times."""
-    fast: Any = Spoiled(exact, dissipation=250.0)
+    fast: Any = Perturbed(exact, dissipation=250.0)
     found = over_intervals(fast, evidence)
     largest = np.abs(evidence.measured.internal).max()
     assert np.abs(found.increment).max() < 2 * largest
@@ -247,7 +247,7 @@ def test_exact_law_dissipates_what_a_coarse_record_says(
 def test_wrong_kinetics_show_in_the_dissipation_of_a_coarse_record(
     exact: ExportedLaw, coarse: Evidence, end: int
 ) -> None:
-    wrong: Any = Spoiled(exact, dissipation=by(acceptance_ranges.ENTROPY_PRODUCTION, end))
+    wrong: Any = Perturbed(exact, dissipation=by(acceptance_ranges.ENTROPY_PRODUCTION, end))
     assert dissipation.entropy_production(wrong, coarse).verdict == "fail"
 
 
@@ -290,7 +290,7 @@ def test_wrong_decoder_shows_against_the_driving_force_of_the_data(
 ) -> None:
     """A decoder of half the offset from rest: ⟨x⟩ = α/2 instead of α."""
 
-    class Short(Spoiled):
+    class Short(Perturbed):
         def log_density(self, x: Any, strain: Any, internal: Any) -> Any:
             return self.law.log_density(x, strain, internal / 2)
 
@@ -316,7 +316,7 @@ def test_wrong_driving_force_of_one_variable_fails_everywhere(
 ) -> None:
     """Also where α follows ε: the decoder's slope by its one parameter does not ask for ε."""
     assert free_energy.gradient_against_flow(exact, thin).verdict == "pass"
-    wrong: Any = Spoiled(exact, energy=1 + end * 2 * PERCENT * acceptance_ranges.FLOW_FORCE[1])
+    wrong: Any = Perturbed(exact, energy=1 + end * 2 * PERCENT * acceptance_ranges.FLOW_FORCE[1])
     assert free_energy.gradient_against_flow(wrong, thin).verdict == "fail"
 
 
@@ -324,7 +324,7 @@ def test_wrong_driving_force_of_one_variable_fails_everywhere(
 def test_wrong_driving_force_fails_where_data_identify_it(
     exact: ExportedLaw, rich: Evidence, end: int
 ) -> None:
-    wrong: Any = Spoiled(exact, energy=1 + end * 2 * PERCENT * acceptance_ranges.FLOW_FORCE[1])
+    wrong: Any = Perturbed(exact, energy=1 + end * 2 * PERCENT * acceptance_ranges.FLOW_FORCE[1])
     found = free_energy.gradient_where_identifiable(wrong, rich)
     assert found.verdict == "fail"
     assert "standard error" in found.detail
@@ -342,13 +342,13 @@ def test_driving_force_on_a_thin_set_is_not_identifiable(
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_half_a_band_is_let_through(exact: ExportedLaw, evidence: Evidence, sign: int) -> None:
     """The verdict is about size, not about being exact."""
-    half: Any = Spoiled(exact, energy=1 + sign * PERCENT * acceptance_ranges.FLOW_ENERGY[1] / 2)
+    half: Any = Perturbed(exact, energy=1 + sign * PERCENT * acceptance_ranges.FLOW_ENERGY[1] / 2)
     found = free_energy.value_against_flow(half, evidence)
     assert found.verdict == "pass"
     assert found.value == pytest.approx(acceptance_ranges.FLOW_ENERGY[1] / 2, rel=1e-6)
 
 
-class _Filtered(Spoiled):
+class _Filtered(Perturbed):
     """A law whose internal variable lags behind: (λ, β) does not determine m, nor its rate."""
 
     def rates(self, strain: Any, internal: Any) -> Rates:
@@ -371,7 +371,7 @@ def test_internal_variable_that_lags_behind_has_memory(
 
 
 def test_system_of_unknown_energy_is_never_passed(exact: ExportedLaw, evidence: Evidence) -> None:
-    class Unknown(Spoiled):
+    class Unknown(Perturbed):
         @property
         def physics(self) -> Physics:
             return replace(self.law.physics, energy=None)

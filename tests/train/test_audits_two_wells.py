@@ -30,7 +30,7 @@ from ibvonn_train.simulation import Preparation, SpringChain, unfolding_chain
 from ibvonn_train.simulation.protocols import smooth_pull
 from ibvonn_train.statistical_mechanics.boltzmann import Boltzmann
 from ibvonn_train.statistical_mechanics.microscopic_energy import physics_of
-from ibvonn_train.studies.calibration import exact_scores, sampling_errors, spoiled_scores
+from ibvonn_train.studies.calibration import exact_scores, perturbed_scores, sampling_errors
 from ibvonn_train.studies.decoder_of_data import DecoderOfData
 from ibvonn_train.studies.exact_ensembles import ExactCase
 from ibvonn_train.studies.exact_laws import scores_table
@@ -150,7 +150,7 @@ def test_four_springs_are_no_limit_of_many(exact: ClosedFormReference, evidence:
 
 
 # The amounts were chosen as what these audits detect.
-SPOILED: list[tuple[MakeAudit, dict[str, float]]] = [
+PERTURBED: list[tuple[MakeAudit, dict[str, float]]] = [
     (free_energy.stress, {"stress": 1.03}),
     (free_energy.stress, {"stress": 0.97}),
     (closed.energy, {"tilt": 1.0}),
@@ -166,7 +166,7 @@ SPOILED: list[tuple[MakeAudit, dict[str, float]]] = [
 ]
 
 
-@pytest.mark.parametrize(("audit", "errors"), SPOILED)
+@pytest.mark.parametrize(("audit", "errors"), PERTURBED)
 def test_wrong_law_fails(
     exact: ClosedFormReference, evidence: Evidence, audit: MakeAudit, errors: dict[str, float]
 ) -> None:
@@ -208,9 +208,9 @@ def test_law_that_is_a_fifth_wrong_passes_no_audit_that_judges(
 ) -> None:
     """The one amount of which every range is smaller."""
     case = ExactCase("four springs", "torn", 0, exact, None, evidence)
-    spoiled = [each for each in spoiled_scores(case) if each.acceptance_range != OPEN]
-    assert len({each.audit for each in spoiled}) == 6
-    for score in spoiled:
+    perturbed = [each for each in perturbed_scores(case) if each.acceptance_range != OPEN]
+    assert len({each.audit for each in perturbed}) == 6
+    for score in perturbed:
         assert score.value > score.acceptance_range[1], score  # type: ignore[operator]
     for score in exact_scores(case):
         if score.acceptance_range != OPEN:

@@ -510,7 +510,7 @@ def test_the_hash_of_a_record_that_format_1_holds_is_the_one_it_always_had():
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"),
+    ("perturbation", "words"),
     [
         (lambda f: f.attrs.__setitem__("drive", "side"), "drive must be one of"),
         (lambda f: f.__delitem__("control"), "missing: \\['control'\\]"),
@@ -518,10 +518,10 @@ def test_the_hash_of_a_record_that_format_1_holds_is_the_one_it_always_had():
         (lambda f: f.attrs.__setitem__("strain_kind", "other"), "strain_kind must be one of"),
     ],
 )
-def test_a_malformed_file_of_format_1_is_refused(data, tmp_path, spoil, words):
+def test_a_malformed_file_of_format_1_is_refused(data, tmp_path, perturbation, words):
     as_format_1(data, tmp_path / "old.h5")
     with h5py.File(tmp_path / "old.h5", "r+") as file:
-        spoil(file)
+        perturbation(file)
     with pytest.raises(ValueError, match=words):
         TrajectoryEnsemble.load(tmp_path / "old.h5")
 

@@ -41,7 +41,7 @@ def pulls() -> TrajectoryEnsemble:
     )  # fmt: skip
 
 
-class SpoiledFriction:
+class PerturbedFriction:
     """The exact law with another friction: everything but the rate is right."""
 
     def __init__(self, law: ExportedLaw, factor: float) -> None:
@@ -109,7 +109,7 @@ def test_five_per_cent_error_in_friction_is_seen(
     exact: ExportedLaw, pulls: TrajectoryEnsemble
 ) -> None:
     """Guards the tests above."""
-    found = evaluate(SpoiledFriction(exact, 1.05), pulls)
+    found = evaluate(PerturbedFriction(exact, 1.05), pulls)
     assert found.noise_free["controlled/stress"] > 0.5
     assert found.errors["controlled/stress"] > 5 * found.sampling_error["controlled/stress"]
 
@@ -151,7 +151,7 @@ def test_likelihood_of_the_exact_decoder_is_that_of_the_true_density(
     found = evaluate(exact, pulls).negative_log_likelihood
     assert abs(found["excess_over_true_density"]) < 1e-3
 
-    class Wider(SpoiledFriction):
+    class Wider(PerturbedFriction):
         def log_density(self, x: np.ndarray, strain: np.ndarray, alpha: np.ndarray) -> np.ndarray:
             middle = alpha[:, None]
             value = exact.log_density(middle + (x - middle) / 1.2, strain, alpha)

@@ -15,7 +15,7 @@ from ..law.rates import Rates
 from ..statistical_mechanics.microscopic_energy import Physics
 
 
-class SpoiledLaw:
+class PerturbedLaw:
     """A law with chosen errors; whatever is not said here is that of the law.
 
     Args:
