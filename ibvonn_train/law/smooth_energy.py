@@ -20,6 +20,8 @@ from .networks.mlp import uniform
 from .networks.tied import class_orbits, dense, repeated, shared_blocks
 from .networks.tied_networks import ConvexLayers
 
+DIGITS = 6
+"""Decimals of coefficients in scaled units that are kept of a linear fit."""
 SILENT = -4.0
 """Free parameter of the output weights of the convex layers at the start: 0.02."""
 FIRST_CONCAVITY = -3.0
@@ -103,6 +105,8 @@ class SmoothEnergy(nn.Module):
         # σ = E Z_εᵀ (M x + l): the fit is for the force conjugate to the strain features.
         back = torch.linalg.pinv(features[of_strain, :m].T)
         fit = torch.linalg.lstsq(design, stress / self.energy_scale @ back.T).solution
+        # The last digits of LAPACK depend on its work space: a training has to repeat to the bit.
+        fit = torch.round(fit, decimals=DIGITS)
         stiffness, coupling = fit[of_strain].T, fit[of_internal].T
         root, axes = _positive(0.5 * (stiffness + stiffness.T))
         relaxed = coupling.T @ (axes / root) @ axes.T @ coupling
@@ -112,7 +116,7 @@ class SmoothEnergy(nn.Module):
             (self.coupling, coupling, (q, n)),
             (self.internal_root, (relaxed_axes * relaxed_root.sqrt()) @ relaxed_axes.T, (n, n)),
         ):
-            parameter.copy_(shared_blocks(matrix, self.orbits, *size))
+            parameter.copy_(torch.round(shared_blocks(matrix, self.orbits, *size), decimals=DIGITS))
         kinds, constant = class_orbits(self.orbits), fit[-1].reshape(classes, q)
         for kind in range(len(self.linear)):
             self.linear[kind, :q] = constant[kinds == kind].mean(0)

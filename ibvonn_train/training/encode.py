@@ -15,7 +15,7 @@ from ..law.population_potentials import PopulationPotentials
 from ..statistical_mechanics.microscopic_energy import Physics
 from .dataset import TrainingSet
 from .shape_features import shape_features
-from .slow_features import FloatArray, SlowFeatures, memberships, smooth_values
+from .slow_features import DIGITS, FloatArray, SlowFeatures, memberships, smooth_values
 
 FIT_ITERATIONS = 300
 RARE = 1e-5
@@ -75,7 +75,8 @@ def target_of(law: LearnedLaw, features: SlowFeatures, data: TrainingSet) -> Flo
     in the order of their mean microstate. Means: the slowest features themselves, of unit variance,
     rising with the first component of the microstate.
     """
-    columns, centres = [], features.centres[:, 0]
+    columns: list[FloatArray] = []
+    centres = features.centres[:, 0]
     weights = features.occupancy
     for states in law.variables.populations:
         members = memberships(features, states)
@@ -91,7 +92,9 @@ def target_of(law: LearnedLaw, features: SlowFeatures, data: TrainingSet) -> Flo
         spread = np.sqrt(weights @ (column - mean) ** 2)
         sign = np.sign(weights @ ((column - mean) * (centres - weights @ centres)))
         columns.append((sign or 1.0) * (column - mean) / spread)
-    return np.column_stack(columns) if columns else np.zeros((len(centres), 0))
+    if not columns:
+        return np.zeros((len(centres), 0))
+    return np.asarray(np.round(np.column_stack(columns), DIGITS), dtype=np.float64)
 
 
 def _first_membership(members: FloatArray, features: SlowFeatures, data: TrainingSet) -> int:
@@ -99,11 +102,8 @@ def _first_membership(members: FloatArray, features: SlowFeatures, data: Trainin
     block = data.training[0]
     first = block.measures.absolute.select(block.sites[:, 0].reshape(-1))
     nodes = first.nodes.reshape(-1, first.nodes.shape[-1]).cpu().numpy()
-    cell = ((nodes[:, None, :1] - features.centres[None, :, :1]) ** 2).argmin(1)[:, 0]
-    if nodes.shape[1] > 1:
-        size = features.centres.std(0)
-        distance = ((nodes[:, None] - features.centres[None]) / size) ** 2
-        cell = distance.sum(-1).argmin(1)
+    away = (nodes[:, None] - features.centres) / features.centres.std(0)
+    cell = (away**2).sum(-1).argmin(1)
     values = torch.as_tensor(members[cell]).to(first.weights)
     values = values if first.shared else values.reshape(*first.nodes.shape[:2], -1)
     return int(first.mean(values).mean(0).argmax())

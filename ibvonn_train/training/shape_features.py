@@ -11,7 +11,13 @@ HATS = 24
 """Hat functions on the centred microstates of one dimension."""
 DEGREE = 3
 """Of the polynomials of α and ε that count as known."""
-RIDGE = 1e-6
+RIDGE = 1e-8
+LARGEST = 5.0
+"""Of a feature, in standard deviations: what it does where hardly a sample is says nothing."""
+LEAST = 1e-4
+"""Part of the largest variance that a combination of hats has to have."""
+DIGITS = 4
+"""Decimals that are kept of the features, which are a start: a training repeats to the bit."""
 
 
 def shape_features(
@@ -39,23 +45,34 @@ def shape_features(
     means = measure.mean(hats)
     centred = means - means.mean(0)
     linear, every = _polynomials(known, 1), _polynomials(known, DEGREE)
-    explained = every @ torch.linalg.lstsq(every, centred).solution
-    straight = linear @ torch.linalg.lstsq(linear, centred).solution
+    explained, straight = _fitted(every, centred), _fitted(linear, centred)
     left, curved = centred - explained, explained - straight
     noise = _within(measure, hats, means) / samples
     n = len(means)
     below = curved.T @ curved / n + noise
-    # Weights of cubic binning may be a little negative, and so may what should be a covariance.
     size, axes = torch.linalg.eigh(below)
-    inverse = (axes / size.clamp(min=RIDGE * float(size.mean())).sqrt()).T
-    values, vectors = torch.linalg.eigh(inverse @ (left.T @ left / n) @ inverse.T)
+    # Left out is what no sample decides: hats that are not visited, and the constant, their sum.
+    kept = size > LEAST * size.max()
+    whitening = axes[:, kept] / size[kept].sqrt()
+    values, vectors = torch.linalg.eigh(whitening.T @ (left.T @ left / n) @ whitening)
     order = torch.argsort(values, descending=True)[:count]
-    coefficients = inverse.T @ vectors[:, order]
-    features = hats @ coefficients
+    features = hats @ (whitening @ vectors[:, order])
     weights = measure.weights.mean(0).clamp(min=0.0)[:, None]
     centre = (weights * features).sum(0) / weights.sum()
     spread = ((weights * (features - centre).square()).sum(0) / weights.sum()).sqrt()
-    return (features - centre) / spread, values[order]
+    features = torch.clamp((features - centre) / spread, -LARGEST, LARGEST)
+    # Eigenvectors have no sign, and the last digits of LAPACK depend on its work space.
+    largest = torch.argmax(weights * features.abs(), 0, keepdim=True)
+    features = features * torch.sign(torch.gather(features, 0, largest))
+    return torch.round(features, decimals=DIGITS), values[order]
+
+
+def _fitted(design: Tensor, values: Tensor) -> Tensor:
+    """Return the least-squares fit of values; the ridge decides among dependent columns."""
+    normal = design.T @ design
+    ridge = RIDGE * torch.diagonal(normal).mean() * torch.eye(len(normal)).to(normal)
+    fit: Tensor = design @ torch.linalg.solve(normal + ridge, design.T @ values)
+    return fit
 
 
 def _within(measure: EmpiricalMeasure, hats: Tensor, means: Tensor) -> Tensor:

@@ -28,9 +28,9 @@ from ..data.ensemble import TrajectoryEnsemble
 FloatArray = npt.NDArray[np.float64]
 
 CELLS = 60
-DIGITS = 9
-"""Decimals that are kept of features: the last ones depend on where NumPy's arrays lie in memory,
-and a training has to repeat to the bit."""
+DIGITS = 6
+"""Decimals that are kept of features, memberships and μ: the last ones of NumPy's products depend
+on where arrays lie in memory, and a training has to repeat to the bit."""
 PROTOCOLS = 12
 """Protocols of an ensemble that are used, evenly spaced."""
 DRAWN = 4000
@@ -68,7 +68,7 @@ class SlowFeatures:
     @property
     def occupancy(self) -> FloatArray:
         """Part of all samples in each cell, ``(n_cell,)``."""
-        mean: FloatArray = self.fractions.mean(0)
+        mean: FloatArray = np.round(self.fractions.mean(0), 2 * DIGITS)
         return mean
 
     @property
@@ -143,18 +143,18 @@ def covariances(
         times, sites, replicas = part.shape
         rows = np.repeat(np.arange(times * sites), replicas)
         counts = np.bincount(rows * cells + part.reshape(-1), minlength=times * sites * cells)
-        counts = counts.reshape(times, sites, cells) / replicas
-        fractions.append(counts[::10].reshape(-1, cells))
+        # Whole numbers as floats: products of them are exact, in whatever order they are added.
+        counts = counts.reshape(times, sites, cells).astype(np.float64)
+        fractions.append(counts[::10].reshape(-1, cells) / replicas)
         for index, lag in enumerate(lags):
             if lag >= times:
                 continue
             first, second = part[: times - lag : stride], part[lag::stride]
             pairs = np.bincount((first * cells + second).reshape(-1), minlength=cells * cells)
-            joint = pairs.reshape(cells, cells) / replicas
             before = counts[: times - lag : stride].reshape(-1, cells)
             after = counts[lag::stride].reshape(-1, cells)
-            total = joint - before.T @ after
-            totals[index] += 0.5 * (total + total.T) / len(first)
+            total = replicas * pairs.reshape(cells, cells) - before.T @ after
+            totals[index] += 0.5 * (total + total.T) / (len(first) * replicas**2)
     return totals, np.concatenate(fractions)
 
 
@@ -324,7 +324,7 @@ def memberships(features: SlowFeatures, states: int) -> FloatArray:
 def _coordinates(points: FloatArray, corners: FloatArray) -> FloatArray:
     """Return the coordinates of points in a simplex, clipped to it."""
     weights = np.clip(points @ np.linalg.inv(corners), 0.0, None)
-    coordinates: FloatArray = weights / weights.sum(1, keepdims=True)
+    coordinates: FloatArray = np.round(weights / weights.sum(1, keepdims=True), DIGITS)
     return coordinates
 
 
