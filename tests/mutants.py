@@ -179,8 +179,8 @@ MUTANTS = (
     Mutant(
         "slow features: the motion of the mean counts as memory",
         "ibvonn_train/training/slow_features.py",
-        "total = joint - before.T @ after",
-        "total = joint",
+        "total = replicas * pairs.reshape(cells, cells) - before.T @ after",
+        "total = replicas * pairs.reshape(cells, cells)",
         ("tests/train/test_slow_features.py",),
     ),
     Mutant(

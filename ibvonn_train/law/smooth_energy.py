@@ -20,7 +20,7 @@ from .networks.mlp import uniform
 from .networks.tied import class_orbits, dense, repeated, shared_blocks
 from .networks.tied_networks import ConvexLayers
 
-DIGITS = 6
+DIGITS = 11
 """Decimals of coefficients in scaled units that are kept of a linear fit."""
 SILENT = -4.0
 """Free parameter of the output weights of the convex layers at the start: 0.02."""
