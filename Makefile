@@ -3,8 +3,6 @@
 .NOTPARALLEL:
 .PHONY: help setup setup-demo demo demo-calculix docs test test-slow reliability benchmarks audits lint test-newest clean
 PYTHON := .venv/bin/python
-# At exit the ranks clean pytest's common temporary folder at the same time; one may find it gone.
-RANKS_SHARE_TMP := -W ignore::pytest.PytestUnraisableExceptionWarning
 # Files alone that have such tests: every rank reads all it is given.
 MPI_TESTS = $(shell grep -rlE 'mark\.mpi\b' tests --include='test_*.py')
 
@@ -39,7 +37,7 @@ test test-slow: export MPLBACKEND := Agg
 test test-slow: export PYTHONDONTWRITEBYTECODE :=
 test: setup ## Run the quick tests on all cores, then those marked mpi again on two ranks (4 minutes)
 	$(PYTHON) -m pytest -n auto --dist worksteal
-	bash setup/mpirun.sh 2 $(PYTHON) -m pytest -m mpi -p no:cacheprovider $(RANKS_SHARE_TMP) $(MPI_TESTS)
+	bash setup/mpirun.sh 2 $(PYTHON) -m pytest -m mpi -p no:cacheprovider $(MPI_TESTS)
 
 test-slow: setup ## Run the tests that are marked slow (10 minutes)
 	$(PYTHON) -m pytest -n auto --dist worksteal -m 'slow and not gpu and not benchmark'

@@ -9,6 +9,9 @@ project_folder=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 if [ "${1:-}" = --as-rank ]; then
     shift
     rank=${OMPI_COMM_WORLD_RANK:-${PMI_RANK:-${PMIX_RANK:-0}}}
+    # At its exit pytest clears old temporary folders: ranks that share them delete the same file twice.
+    export PYTEST_DEBUG_TEMPROOT=$IBVONN_RANK_LOGS/tmp-$rank
+    mkdir -p "$PYTEST_DEBUG_TEMPROOT"
     if [ "$rank" -eq 0 ]; then
         # Through a pipe, because the launcher's pseudo-terminal would invite colours and progress bars.
         "$@" 2>&1 | cat
