@@ -32,7 +32,10 @@ from ..simulation.study import build_system, require_system, run_set
 from ..statistical_mechanics.microscopic_energy import physics_of
 from ..studies.number_of_variables import scan as scan_choices
 from ..studies.number_of_variables import scan_table
-from ..studies.reproduction import reproduce as repeat_example
+from ..studies.reproduced import STUDIES
+from ..studies.reproduction import reproduce as repeat_studies
+from ..studies.reproduction import table as reproduction_table
+from ..studies.results import read_results, six_digits, write_json
 from ..studies.tables import (
     certificate_table,
     errors_entry,
@@ -46,7 +49,6 @@ from ..training.trainer import CHECKPOINT, MODEL
 from ..training.validation import ROLLOUTS, conclusion
 from .evaluation_options import audits_of, evaluations, normalisation_of, opened
 from .evaluation_options import ensembles as named_ensembles
-from .results import read_results, six_digits, write_json
 from .training_options import internal_of, training_config, training_sources
 
 logger = logging.getLogger(__name__)
@@ -298,25 +300,35 @@ def _agree(
 
 
 def reproduce(options: argparse.Namespace) -> int:
-    """Repeat an example of the paper."""
+    """Repeat studies with several seeds."""
     _require_place(options.json)
-    out = options.out or Path(f"reproduce_{options.example}")
-    if options.seeds < 1:
-        raise ValueError(f"reproduce: seeds must be at least 1; got {options.seeds}.")
-    template = files(__package__) / "templates" / f"{options.example}.toml"
-    with as_file(template) as packaged:
-        reproduction = repeat_example(
-            options.example,
-            options.config or packaged,
-            out,
-            seeds=range(options.seeds),
+    names = list(STUDIES) if "all" in options.studies else list(dict.fromkeys(options.studies))
+    for label, number in (("seeds", options.seeds), ("jobs", options.jobs)):
+        if number is not None and number < 1:
+            raise ValueError(f"reproduce: {label} must be at least 1; got {number}.")
+    if options.config is not None and len(names) > 1:
+        raise ValueError(
+            f"reproduce: --config must come with one study; found {', '.join(names)}. Name one."
+        )
+    with ExitStack() as packaged:
+        configs = {
+            name: options.config
+            or packaged.enter_context(as_file(files(__package__) / "templates" / f"{name}.toml"))
+            for name in names
+        }
+        results = repeat_studies(
+            configs,
+            options.out,
+            seeds=options.seeds,
+            jobs=options.jobs,
             progress=not options.quiet,
         )
-    _say(options, reproduction.table())
+    _say(options, reproduction_table(results))
     if options.json is not None:
-        write_json(options.json, reproduction.record())
+        records = [result.record() for result in results]
+        write_json(options.json, records[0] if len(records) == 1 else {"studies": records})
         _say(options, f"wrote {options.json}")
-    return 0
+    return 1 if any(result.failures for result in results) else 0
 
 
 def _draw(

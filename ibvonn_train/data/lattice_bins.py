@@ -92,6 +92,41 @@ class Window:
         return larger.numbers(np.stack([grid.ravel() for grid in grids], 1))
 
 
+@dataclass(frozen=True, eq=False)
+class BoundedLattice:
+    """The part of a lattice on which all states of a training are binned.
+
+    Attributes:
+        lattice: The nodes.
+        window: Those that are used.
+    """
+
+    lattice: Lattice
+    window: Window
+
+    @classmethod
+    def over(cls, low: FloatArray, high: FloatArray, count: int) -> BoundedLattice:
+        """Return a lattice with ``count`` nodes along each axis of the box [low, high].
+
+        Two more cells on either side leave room for the weights of cubic interpolation.
+        """
+        lattice = Lattice(low, (high - low) * (1.0 + 1e-9) / (count - 1))
+        axes = len(low)
+        return cls(lattice, Window((-2,) * axes, (count + 2,) * axes))
+
+    @property
+    def nodes(self) -> FloatArray:
+        """All nodes, ``(n_node, n_x)``."""
+        return self.lattice.nodes(self.window)
+
+    def weights(self, samples: npt.NDArray[np.floating[Any]]) -> FloatArray:
+        """Return the weights ``(n_state, n_node)`` of samples ``(n_state, n_sample, n_x)``."""
+        window, occupied = bin_samples(self.lattice, samples)
+        weights = np.zeros((len(samples), self.window.size))
+        weights[:, window.places_in(self.window)] = occupied
+        return weights
+
+
 def cubic(t: FloatArray) -> FloatArray:
     """Return the weights of four-point Lagrange interpolation, ``(4, …)``, at fractions t."""
     return np.stack(

@@ -1,13 +1,14 @@
 """The empirical measures of a record's states, from its samples or from its histogram alike.
 
-States are numbered as in the files, (p n_time + t) n_site + s. Microstates of one dimension are
-binned onto nodes that all states of a training share; of more dimensions samples are kept, some of
-them, or the histogram's own nodes.
+States are numbered as in the files, (p n_time + t) n_site + s. Microstates of one and of two
+dimensions are binned onto nodes that all states of a training share; of more dimensions samples are
+kept, some of them, or the histogram's own nodes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from .binned_microstates import EmpiricalMeasure, bin_cubic
 from .ensemble import TrajectoryEnsemble
+from .lattice_bins import BoundedLattice
 
 FloatArray = npt.NDArray[np.float64]
 LEAST_WEIGHT = 1e-12
@@ -52,7 +54,7 @@ def measure_of(
     rows: Sequence[int],
     *,
     centred: bool,
-    nodes: Tensor | None = None,
+    nodes: Tensor | BoundedLattice | None = None,
     samples: int = 512,
     generator: np.random.Generator | None = None,
 ) -> EmpiricalMeasure:
@@ -62,7 +64,8 @@ def measure_of(
         data: The record.
         rows: Its protocols; they are read one at a time.
         centred: Whether they are measures of x − ⟨x⟩.
-        nodes: For one dimension: equidistant, ``(n_node,)``, two cells beyond :func:`span_of`.
+        nodes: For one dimension: equidistant, ``(n_node,)``, two cells beyond :func:`span_of`. For
+            samples in several dimensions: a lattice over that span; without it samples are kept.
         samples: For more dimensions: samples of each state that are kept.
         generator: Chooses them; the first ones by default.
 
@@ -74,10 +77,14 @@ def measure_of(
     """
     if data.microstate_size == 1 and nodes is None:
         raise ValueError("measure_of: microstates of one dimension need nodes; found none.")
-    parts = [_of_protocol(data, row, centred, nodes, samples, generator) for row in rows]
-    if data.microstate_size == 1 and nodes is not None:
-        by_node = torch.cat([weights.T for _, weights in parts], 1)
-        return EmpiricalMeasure(nodes[:, None], by_node.T)
+    if isinstance(nodes, BoundedLattice) and data.histogram is None:
+        by_node = [torch.from_numpy(nodes.weights(_flat(data, row, centred)).T) for row in rows]
+        return EmpiricalMeasure(torch.from_numpy(nodes.nodes), torch.cat(by_node, 1).T)
+    grid = nodes if isinstance(nodes, Tensor) else None
+    parts = [_of_protocol(data, row, centred, grid, samples, generator) for row in rows]
+    if data.microstate_size == 1 and grid is not None:
+        joined = torch.cat([weights.T for _, weights in parts], 1)
+        return EmpiricalMeasure(grid[:, None], joined.T)
     if data.histogram is not None and not centred:
         return EmpiricalMeasure(parts[0][0], torch.cat([weights for _, weights in parts]))
     return EmpiricalMeasure(
@@ -112,13 +119,18 @@ def _of_protocol(
         if centred:
             shifted = shifted - torch.from_numpy(weights @ own)[:, None]
         return shifted, torch.from_numpy(weights)
-    x = np.asarray(data.samples[row])  # time, site, sample, n_x
-    n_time, sites, count, size = x.shape
-    if centred:
-        x = x - x.mean(2, keepdims=True, dtype=np.float64)
-    flat = x.reshape(n_time * sites, count, size)
+    flat = _flat(data, row, centred)
+    count, size = flat.shape[1:]
     if size == 1 and nodes is not None:
         return nodes, bin_cubic(flat[..., 0], nodes)
     keep = np.arange(count) if generator is None else generator.permutation(count)
     chosen = torch.as_tensor(flat[:, keep[:samples]].astype(np.float64))
     return chosen, chosen.new_full(chosen.shape[:2], 1.0 / chosen.shape[1])
+
+
+def _flat(data: TrajectoryEnsemble, row: int, centred: bool) -> npt.NDArray[np.floating[Any]]:
+    """Return the samples of one protocol, ``(n_time · n_site, n_sample, n_x)``."""
+    x = np.asarray(data.samples[row])
+    if centred:
+        x = x - x.mean(2, keepdims=True, dtype=np.float64)
+    return x.reshape(-1, *x.shape[2:])

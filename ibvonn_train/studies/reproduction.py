@@ -1,287 +1,250 @@
-"""Repeat the two examples of the paper with several seeds; one table for each example."""
+"""Repeat studies with several seeds, each with training data of its own; one table of all."""
 
 from __future__ import annotations
 
-import dataclasses
+import hashlib
 import logging
-import math
-import resource
-from collections.abc import Sequence
-from dataclasses import dataclass
+import multiprocessing
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import torch
+from tqdm import tqdm
 
-from ..audits import Audit, certify
-from ..data.ensemble import FloatArray, TrajectoryEnsemble
-from ..evaluation import Evaluation, Law, Normalisation, evaluate, open_law
-from ..evaluation.closed_form_reference import ClosedFormReference, fitted_reference
-from ..evaluation.law_rollouts import Trajectories, encoded
-from ..evaluation.noise_free import NOISE_FREE_SEED, noise_free_means
-from ..simulation.simulation_config import SetConfig, SimulationConfig
-from ..simulation.study import build_protocols, build_system, require_system, run_set
-from ..training import TrainingConfig, train
-from ..training.dataset import prepare
-from ..training.validation import decoder_negative_log_likelihood
-from . import published
+from ..files.plain_files import make_folder, write_file
+from ..simulation.simulation_config import SimulationConfig
+from .one_seed import prepare_tests, run_seed
+from .reproduced import STUDIES, Quantity, Study
 from .tables import Cell, stress_spread, text_table
 
 logger = logging.getLogger(__name__)
 
-Example = Literal["trap", "chain"]
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """One line of the table.
-
-    Attributes:
-        label: Name in the table.
-        ensemble: Name of the set of the study.
-        key: "DRIVE/QUANTITY" of the errors, or the name of a potential.
-        published: Key of the published errors.
-        target: Target of the error in per cent.
-    """
-
-    label: str
-    ensemble: str
-    key: str
-    published: str
-    target: float
-
-
-QUANTITIES: dict[Example, tuple[Quantity, ...]] = {
-    "trap": (
-        Quantity("F_ex, test", "test", "controlled/stress", "force/test", 0.09),
-        Quantity("F_ex, linear protocol", "linear", "controlled/stress", "force/linear", 0.15),
-        Quantity("α, test", "test", "controlled/internal", "internal/test", 0.32),
-        Quantity("α, linear protocol", "linear", "controlled/internal", "internal/linear", 0.25),
-        Quantity("mean position, test", "test", "controlled/mean_position", "", np.nan),
-        Quantity(
-            "mean position, linear protocol", "linear", "controlled/mean_position", "", np.nan
-        ),
-        Quantity("f, test", "test", "free_energy", "free_energy/test", 0.1),
-        Quantity("φ, test", "test", "dual_dissipation", "dual_dissipation/test", 0.5),
-    ),
-    "chain": (
-        Quantity("ε, force-driven, test", "test", "force/strain", "force/strain/test", 0.70),
-        Quantity("ε, end-driven, test", "test", "end/strain", "end/strain/test", 0.60),
-        Quantity("F_ex, end-driven, test", "test", "end/force", "end/force/test", 0.90),
-        Quantity("last spring, end-driven, test", "test", "end/last_force", "", np.nan),
-        Quantity("α, end-driven, test", "test", "end/internal", "end/internal/test", 2.5),
-        Quantity("open fraction, test", "test", "end/open_fraction", "", np.nan),
-        Quantity("open fraction, sinusoidal", "sinusoidal", "end/open_fraction", "", np.nan),
-        Quantity("ε, sinusoidal", "sinusoidal", "end/strain", "end/strain/sinusoidal", 0.75),
-        Quantity("F_ex, sinusoidal", "sinusoidal", "end/force", "end/force/sinusoidal", 0.90),
-    ),
-}
-PUBLISHED: dict[Example, dict[str, dict[str, float]]] = {
-    "trap": {"published": published.TRAP},
-    "chain": {"published": published.CHAIN, "published, mixture": published.CHAIN_MIXTURE},
-}
+STUDY = "study.toml"
+"""Copy of the configuration in the folder of a study."""
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """Results of the runs.
+    """Results of one study.
 
     Attributes:
-        example: Name of the example.
-        runs: For each seed, set → evaluation.
-        baselines: Name → set → evaluation of the closed-form reference model of the chain, without
-            and with a fit.
-        certificates: For each seed, the audits.
-        negative_log_likelihood: −⟨ln q⟩ of the decoder on the test set in nats per replica, for
-            each seed.
-        cpu_seconds: CPU time of each training, on one core.
-        peak_gigabytes: Peak memory of the process, data included.
+        study: What was compared.
+        runs: Records of the seeds that ended, see :func:`~ibvonn_train.studies.one_seed.run_seed`.
+        failures: Seed → why it has no result.
     """
 
-    example: Example
-    runs: list[dict[str, Evaluation]]
-    baselines: dict[str, dict[str, Evaluation]]
-    certificates: list[list[Audit]]
-    negative_log_likelihood: list[float]
-    cpu_seconds: list[float]
-    peak_gigabytes: float
+    study: Study
+    runs: list[dict[str, Any]]
+    failures: dict[int, str] = field(default_factory=dict)
 
-    def table(self) -> str:
-        """Return the table: published and reference errors, sampling error, errors of the seeds."""
-        figures = PUBLISHED[self.example]
-        header = ["error in %", *figures, *self.baselines, "sampling error", "median", "range"]
-        header += ["target", "error to noise-free"]
-        rows: list[list[Cell]] = []
-        for line in QUANTITIES[self.example]:
-            ours = [_error(run[line.ensemble], line.key) for run in self.runs]
-            exact = [run[line.ensemble].noise_free.get(line.key) for run in self.runs]
-            rows.append(
-                [
-                    line.label,
-                    *(source.get(line.published) for source in figures.values()),
-                    *(_error(runs[line.ensemble], line.key) for runs in self.baselines.values()),
-                    self.runs[0][line.ensemble].sampling_error.get(line.key),
-                    float(np.median(ours)),
-                    f"{min(ours):.3g} to {max(ours):.3g}",
-                    line.target if np.isfinite(line.target) else None,
-                    None if None in exact else float(np.median(np.array(exact, dtype=float))),
-                ]
-            )
-        seconds = self.cpu_seconds
-        return (
-            f"{text_table(header, rows)}\n"
-            "negative log-likelihood −⟨ln q⟩ on the test set, in nats: "
-            f"{np.median(self.negative_log_likelihood):.4f}\n"
-            f"{len(self.runs)} seeds; training took {np.median(seconds):.0f} s of CPU time "
-            f"({min(seconds):.0f} to {max(seconds):.0f} s), peak memory of the process "
-            f"{self.peak_gigabytes:.2g} GB"
-        )
+    def rows(self) -> list[list[Cell]]:
+        """Return the lines of the table."""
+        return [self._row(line) for line in self.study.quantities] + self._certificates()
 
     def record(self) -> dict[str, Any]:
-        """Return the numbers, for JSON."""
+        """Return the numbers, for JSON; `ibvonn card --seeds` reads them."""
+        ensembles = [run["ensembles"] for run in self.runs]
         return {
-            "example": self.example,
-            "runs": [{name: e.record() for name, e in run.items()} for run in self.runs],
-            "stress_spread_percent": stress_spread(
-                [
-                    {name: {"predicted_stress": e.stresses()} for name, e in run.items()}
-                    for run in self.runs
-                ]
-            ),
-            "baselines": {
-                name: {ensemble: e.record() for ensemble, e in runs.items()}
-                for name, runs in self.baselines.items()
-            },
-            "certificates": [
-                [a.record() for a in certificate] for certificate in self.certificates
-            ],
-            "negative_log_likelihood_nats": self.negative_log_likelihood,
-            "training_cpu_seconds": self.cpu_seconds,
-            "peak_gigabytes": self.peak_gigabytes,
+            "example": self.study.name,
+            "runs": ensembles,
+            "seeds": [run["seed"] for run in self.runs],
+            "failures": self.failures,
+            "stress_spread_percent": stress_spread(ensembles),
+            "closed_form_percent": self._first.get("closed_form", {}),
+            "certificates": [run["certificate"] for run in self.runs],
+            "training_cpu_seconds": self.seconds,
         }
 
+    @property
+    def seconds(self) -> list[float]:
+        """CPU time of each training."""
+        return [run["training_cpu_seconds"] for run in self.runs]
 
-def _error(evaluation: Evaluation, key: str) -> float:
-    """Return one error, or NaN where the law has none, as without an exportable decoder."""
-    return evaluation.errors.get(key, evaluation.potentials.get(key, np.nan))
+    @property
+    def _first(self) -> dict[str, Any]:
+        """The record of seed 0, which alone has sampling errors and the closed form."""
+        return next((run for run in self.runs if run["seed"] == 0), {})
+
+    def _row(self, line: Quantity) -> list[Cell]:
+        errors = [error for run in self.runs if (error := _error(run, line)) is not None]
+        first = self._first.get("ensembles", {}).get(line.ensemble, {})
+        floor = first.get("sampling_error_percent", {}).get(line.key)
+        closed_form = self._first.get("closed_form", {}).get(line.ensemble, {}).get(line.key)
+        bounds = self._bounds(line, floor, closed_form)
+        median, worst = (float(np.median(errors)), max(errors)) if errors else (None, None)
+        return [
+            self.study.name,
+            f"{line.label}, {line.ensemble}",
+            self.study.published.get(line.published),
+            closed_form,
+            floor,
+            median,
+            worst,
+            *bounds,
+            self._reached(median, worst, bounds),
+        ]
+
+    def _bounds(
+        self, line: Quantity, floor: float | None, closed_form: float | None
+    ) -> tuple[float | None, float | None]:
+        """Return the largest median and the largest error that are accepted."""
+        if not self.study.twice_the_floor:
+            return line.median, line.worst
+        if floor is None:
+            return None, None
+        bound = max(2.0 * floor, closed_form or 0.0)
+        return bound, bound
+
+    def _reached(
+        self,
+        median: float | None,
+        worst: float | None,
+        bounds: tuple[float | None, float | None],
+    ) -> str | None:
+        if median is None or worst is None or bounds == (None, None):
+            return None
+        pairs = zip((median, worst), bounds, strict=True)
+        return "yes" if all(bound is None or error <= bound for error, bound in pairs) else "no"
+
+    def _certificates(self) -> list[list[Cell]]:
+        """Return the line of the audits that fail; its numbers are counts of audits."""
+        failed = [
+            [audit["audit"] for audit in run["certificate"] if audit["verdict"] == "fail"]
+            for run in self.runs
+        ]
+        if not failed:
+            return []
+        names = sorted({name for of_seed in failed for name in of_seed})
+        counts = [len(of_seed) for of_seed in failed]
+        label = f"audits that fail{': ' if names else ''}{', '.join(names)}"
+        verdict = ("no" if names else "yes") if self.study.certified else None
+        bound = 0 if self.study.certified else None
+        middle = float(np.median(counts))
+        row: list[Cell] = [self.study.name, label, None, None, None, middle, max(counts)]
+        return [[*row, bound, bound, verdict]]
+
+
+def _error(run: Mapping[str, Any], line: Quantity) -> float | None:
+    """Return one error of a seed in per cent: of a roll-out, a potential, or an audit."""
+    result = run["ensembles"][line.ensemble]
+    for kind in ("errors_percent", "potentials_percent"):
+        if line.key in result[kind]:
+            return float(result[kind][line.key])
+    values = [audit["value"] for audit in run["certificate"] if audit["audit"] == line.key]
+    return float(values[0]) if values and values[0] is not None else None
+
+
+HEADER = [
+    "study",
+    "error in %",
+    "published",
+    "closed form",
+    "sampling error",
+    "median",
+    "worst",
+    "must",
+    "worst must",
+    "reached",
+]
+
+
+def table(reproductions: Sequence[Reproduction]) -> str:
+    """Return one table of all studies, and what the trainings took."""
+    rows = [row for reproduction in reproductions for row in reproduction.rows()]
+    lines = [text_table(HEADER, rows), ""]
+    for each in reproductions:
+        if each.seconds:
+            lines.append(
+                f"{each.study.name}: {len(each.runs)} seeds; training took "
+                f"{np.median(each.seconds):.0f} s of CPU time ({min(each.seconds):.0f} to "
+                f"{max(each.seconds):.0f} s)"
+            )
+        lines += [f"{each.study.name}, seed {n}: FAILED, {why}" for n, why in each.failures.items()]
+    return "\n".join(lines)
 
 
 def reproduce(
-    example: Example,
-    config: Path,
+    configs: Mapping[str, Path],
     out: Path,
     *,
-    seeds: Sequence[int],
-    factor: int = 10,
+    seeds: int,
+    jobs: int | None = None,
     progress: bool = True,
-) -> Reproduction:
-    """Simulate, train with several seeds, and evaluate every law on the test sets.
+) -> list[Reproduction]:
+    """Repeat studies; what the folder holds already is used again.
 
-    Data and trainings that exist in ``out`` are used again.
+    Seed n of a study simulates the sets called ``train…`` with other random numbers, trains with
+    seed n, and is evaluated on the common test sets.
 
     Args:
-        example: Name of the example of the paper.
-        config: TOML with the sets train, test and linear (trap) or sinusoidal (chain).
-        out: Folder of data and trainings.
-        seeds: Seeds of the trainings.
-        factor: Replicas of the noise-free reference of the chain over those of the test set.
-        progress: Show progress bars.
+        configs: Name of the study → its TOML.
+        out: Folder; every study has a folder in it.
+        seeds: Number of seeds.
+        jobs: Processes at a time; by default one for each core.
+        progress: Show a progress bar.
+
+    Raises:
+        ValueError: If the folder holds a study of another configuration.
     """
-    study = SimulationConfig.from_toml(config)
-    base = TrainingConfig.from_toml(config)
-    names = list(dict.fromkeys(line.ensemble for line in QUANTITIES[example]))
-    data = {
-        name: _simulated(study, name, config.parent, out, progress)
-        for name in ("train", *names, *(["slow"] if example == "trap" else []))
-    }
-    planned = {f"run_{seed}": dataclasses.replace(base, seed=seed) for seed in seeds}
-    models = [
-        train(
-            chosen, data["train"], out / folder, resume=True, progress=progress, tensorboard=False
+    for name, toml in configs.items():
+        _keep_configuration(name, toml, out / name)
+    tasks = [(name, seed) for seed in range(seeds) for name in configs]
+    results: dict[tuple[str, int], dict[str, Any]] = {}
+    failures: dict[tuple[str, int], str] = {}
+    workers = min(jobs or len(os.sched_getaffinity(0)), len(tasks))
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        try:
+            list(pool.map(_prepare, configs, configs.values(), [out / name for name in configs]))
+            running = {
+                pool.submit(_run, name, configs[name], out / name, seed): (name, seed)
+                for name, seed in tasks
+            }
+            for ended in tqdm(
+                as_completed(running), total=len(tasks), desc="seeds", disable=not progress
+            ):
+                task = running[ended]
+                try:
+                    results[task] = ended.result()
+                except (ValueError, ArithmeticError, RuntimeError, OSError) as error:
+                    failures[task] = f"{type(error).__name__}: {error}"
+                    logger.warning("reproduce: %s, seed %d failed: %s", *task, error)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return [
+        Reproduction(
+            STUDIES[name],
+            [results[name, seed] for seed in range(seeds) if (name, seed) in results],
+            {seed: why for (of, seed), why in failures.items() if of == name},
         )
-        for folder, chosen in planned.items()
+        for name in configs
     ]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    laws = [open_law(out / folder) for folder in planned]
-    closed_forms = _closed_forms(data["train"]) if example == "chain" else {}
-    every: list[Law] = [*laws, *closed_forms.values()]
-    references = {name: _references(example, every, data[name], factor, progress) for name in names}
-    runs, certificates = [], []
-    for i, law in enumerate(laws):
-        logger.info("evaluating %s of %s", law.name, list(planned)[i])
-        run = {name: evaluate(law, data[name], noise_free=references[name][i]) for name in names}
-        runs.append(run)
-        certificates.append(certify(law, data["test"], run["test"], data.get("slow")))
-    baselines = {}
-    for i, (label, closed_form) in enumerate(closed_forms.items(), start=len(laws)):
-        normalisation = Normalisation.of(encoded(closed_form, data["train"]).internal)
-        baselines[label] = {
-            name: evaluate(
-                closed_form, data[name], normalisation=normalisation, noise_free=references[name][i]
-            )
-            for name in names
-        }
-    test = prepare([data["test"]], torch.device("cpu"), base.seed, nodes=base.expert.nodes)
-    block = test.training[0]
-    nats = [decoder_negative_log_likelihood(model.law, block) for model in models]
-    seconds = [float(model.record["provenance"]["cpu_seconds"]) for model in models]
-    return Reproduction(example, runs, baselines, certificates, nats, seconds, peak)
 
 
-def _simulated(
-    study: SimulationConfig, name: str, folder: Path, out: Path, progress: bool
-) -> TrajectoryEnsemble:
-    path, chosen = out / "data" / f"{name}.h5", study.pick(name)
-    if not path.exists():
-        run_set(study, chosen, folder=folder, progress=progress).save(path)
-    data = TrajectoryEnsemble.load(path)
-    _require_set(path, data, study, chosen, folder)
-    return data
+def _prepare(name: str, toml: Path, folder: Path) -> None:
+    prepare_tests(STUDIES[name], toml, folder)
 
 
-def _require_set(
-    path: Path, data: TrajectoryEnsemble, study: SimulationConfig, chosen: SetConfig, folder: Path
-) -> None:
-    """Refuse data in the folder that an earlier configuration simulated."""
-    system = build_system(study, folder)
-    require_system(system, data.system, data.parameters, str(path))
-    instants = len(data.time)
-    protocols = build_protocols(study, chosen)
-    interval = np.float64(study.time_step * chosen.stride)
-    time: FloatArray = np.arange(instants, dtype=np.float64) * interval
-    expected = {
-        "seed": (data.seed, chosen.seed),
-        "time_step": (data.time_step, study.time_step),
-        "replicas": (data.replicas, study.replicas),
-        "protocols": (data.protocols, len(protocols)),
-        "duration": (float(data.time[-1]), chosen.duration),
-    }
-    differing = [f"{key} {here} and not {there}" for key, (here, there) in expected.items()
-                 if not math.isclose(here, there, rel_tol=1e-6)]  # fmt: skip
-    if not differing and not all(
-        np.allclose(protocol.value(time).reshape(λ.shape), λ, rtol=1e-6, atol=1e-9)
-        for protocol, λ in zip(protocols, data.drive.path(data.strain)[0], strict=True)
-    ):
-        differing = ["other protocols"]
-    if differing:
+def _run(name: str, toml: Path, folder: Path, seed: int) -> dict[str, Any]:
+    return run_seed(STUDIES[name], toml, folder, seed)
+
+
+def _keep_configuration(name: str, toml: Path, folder: Path) -> None:
+    """Copy the configuration into the folder of the study, or refuse another that is there."""
+    SimulationConfig.from_toml(toml)
+    content = toml.read_bytes()
+    kept = folder / STUDY
+    if kept.is_file() and kept.read_bytes() != content:
+        here, there = (hashlib.sha256(c).hexdigest()[:12] for c in (content, kept.read_bytes()))
         raise ValueError(
-            f"{path}: must agree with the configuration to be used again; it has "
-            f"{', '.join(differing)}. Choose another folder with --out, or move the file away."
+            f"{folder}: must hold results of the configuration {toml} to be used again; it holds "
+            f"those of another one of {name} (sha256 {there}…, not {here}…). Choose another folder "
+            "with --out, or move this one away."
         )
-
-
-def _closed_forms(training: TrajectoryEnsemble) -> dict[str, ClosedFormReference]:
-    fitted = fitted_reference(training)
-    return {"closed form, no fit": ClosedFormReference(training), fitted.name: fitted}
-
-
-def _references(
-    example: Example, laws: Sequence[Law], data: TrajectoryEnsemble, factor: int, progress: bool
-) -> Sequence[Trajectories | None]:
-    """Return the noise-free reference of each law; that of the trap needs no simulation."""
-    if example == "trap":
-        return [None] * len(laws)
-    return noise_free_means(
-        laws, data, seed=NOISE_FREE_SEED + data.seed, factor=factor, progress=progress
-    )
+    make_folder(folder)
+    write_file(kept, content)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..data.binned_microstates import EmpiricalMeasure, Measures, uniform_nodes
 from ..data.ensemble import TrajectoryEnsemble
+from ..data.lattice_bins import BoundedLattice
 from ..data.state_measures import measure_of, span_of
 from ..law.learned_law import StrainKind
 from ..rollouts.drives import Drive, drive_of
@@ -222,16 +223,8 @@ def prepare(
     train = [i for i in range(total) if i not in set(validation)]
     if not train:
         raise ConfigError("validation: every protocol is held out; leave some to train on.")
-    grid = None
-    if ensembles[0].microstate_size == 1:
-        parts = rows_of(ensembles, [*train, *validation])
-        grid = tuple(
-            uniform_nodes(float(span[:, 0].min()), float(span[:, 1].max()), nodes)
-            for span in (
-                np.stack([span_of(e, rows, centred=centred)[:, 0] for e, rows in parts])
-                for centred in (False, True)
-            )
-        )
+    parts = rows_of(ensembles, [*train, *validation])
+    grid = tuple(_grid(parts, nodes, centred=centred) for centred in (False, True))
     generator = np.random.default_rng(seed)
     blocks = [
         tuple(
@@ -243,6 +236,26 @@ def prepare(
     kind: StrainKind = "averaged" if ensembles[0].strain_kind == "averaged" else "controlled"
     anchors = tuple(_anchor(block) for block in blocks[0])
     return TrainingSet(kind, blocks[0], blocks[1], anchors, _scales(blocks[0], kind))
+
+
+def _grid(
+    parts: Sequence[tuple[TrajectoryEnsemble, list[int]]], nodes: int, *, centred: bool
+) -> Tensor | BoundedLattice | None:
+    """Return the nodes that all states share, or None where microstates have too many dimensions.
+
+    Args:
+        parts: Ensembles and their protocols.
+        nodes: Number of nodes for one dimension; a fifth of it along each of two axes.
+        centred: Whether microstates are counted from their mean.
+    """
+    size = parts[0][0].microstate_size
+    if size > 2 or (size == 2 and any(data.histogram is not None for data, _ in parts)):
+        return None
+    spans = np.stack([span_of(data, rows, centred=centred) for data, rows in parts])
+    low, high = spans[:, 0].min(0), spans[:, 1].max(0)
+    if size == 1:
+        return uniform_nodes(float(low[0]), float(high[0]), nodes)
+    return BoundedLattice.over(low, high, max(nodes // 5, 8))
 
 
 def rows_of(
@@ -268,7 +281,7 @@ def _anchor(block: Block) -> Measures:
 def _block(
     ensemble: TrajectoryEnsemble,
     rows: list[int],
-    grid: tuple[Tensor, ...] | None,
+    grid: tuple[Tensor | BoundedLattice | None, ...],
     generator: np.random.Generator,
     device: torch.device,
 ) -> Block:
@@ -283,7 +296,7 @@ def _block(
                 ensemble,
                 rows,
                 centred=centred,
-                nodes=None if grid is None else grid[centred],
+                nodes=grid[centred],
                 samples=SAMPLES,
                 generator=kept,
             )

@@ -15,13 +15,13 @@ from short_training import EXPERT_TOML
 from small_ensembles import small_ensemble
 
 from ibvonn_train.cli import main
-from ibvonn_train.cli.results import write_json
 from ibvonn_train.cli.verbs import TEMPLATES
 from ibvonn_train.data.ensemble import TrajectoryEnsemble
 from ibvonn_train.simulation import unfolding_chain
 from ibvonn_train.simulation.protocols import ramp
 from ibvonn_train.simulation.simulation_config import SimulationConfig
 from ibvonn_train.simulation.study import build_protocols, build_system
+from ibvonn_train.studies.results import write_json
 from ibvonn_train.training import TrainedModel, TrainingConfig
 
 ROOT = Path(__file__).parents[2]

@@ -16,15 +16,15 @@ import pytest
 from small_ensembles import small_ensemble
 
 from ibvonn_train.cli import main
-from ibvonn_train.cli.results import read_results, write_json
 from ibvonn_train.data.ensemble import TrajectoryEnsemble
 from ibvonn_train.files.plain_files import replacing, write_file
 from ibvonn_train.files.toml_tables import ConfigError
 from ibvonn_train.simulation import MicroscopicSystem, TetheredParticle, simulate
 from ibvonn_train.simulation.protocols import from_function, ramp
 from ibvonn_train.simulation.simulation_config import SimulationConfig
-from ibvonn_train.simulation.study import build_protocols, own_system, run_set, system_of_record
-from ibvonn_train.studies.reproduction import _require_set
+from ibvonn_train.simulation.study import build_protocols, own_system, system_of_record
+from ibvonn_train.studies.reproduction import _keep_configuration
+from ibvonn_train.studies.results import read_results, write_json
 from ibvonn_train.training import checkpoint
 from ibvonn_train.training import train as train_law
 from ibvonn_train.training.log import RunLog, alone
@@ -348,23 +348,14 @@ def test_data_of_another_temperature_are_not_trained_on_or_judged_together(
     assert main(["evaluate", trap, "--no-audits", "-q", "--ensemble", paths[0]]) == 0
 
 
-def test_data_of_an_earlier_configuration_are_not_used_again(folder: Path) -> None:
+def test_results_of_another_configuration_are_not_used_again(folder: Path) -> None:
     path = folder / "study.toml"
     path.write_text(STUDY)
-    config = SimulationConfig.from_toml(path)
-    data = run_set(config, config.pick("train"), folder=folder, progress=False)
-    _require_set(path, data, config, config.pick("train"), folder)
-    for change, words in (
-        (("seed = 1", "seed = 2"), "seed 1 and not 2"),
-        (("replicas = 10", "replicas = 12"), "replicas 10 and not 12"),
-        (("duration = 0.2", "duration = 0.3"), "duration 0.2 and not 0.3"),
-        (("[0.5, 1.0]", "[0.5, 1.5]"), "other protocols"),
-        (("[0.5, 1.0]", "[0.5]"), "protocols 2 and not 1"),
-    ):
-        path.write_text(STUDY.replace(*change))
-        config = SimulationConfig.from_toml(path)
-        with pytest.raises(ValueError, match=words):
-            _require_set(path, data, config, config.pick("train"), folder)
+    _keep_configuration("trap", path, folder / "trap")
+    _keep_configuration("trap", path, folder / "trap")
+    path.write_text(STUDY.replace("replicas = 10", "replicas = 12"))
+    with pytest.raises(ValueError, match="those of another one of trap"):
+        _keep_configuration("trap", path, folder / "trap")
 
 
 def test_results_are_read_from_files_of_bounded_size(folder: Path) -> None:

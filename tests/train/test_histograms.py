@@ -12,7 +12,7 @@ from small_ensembles import small_ensemble
 
 from ibvonn_train.data import Histogram, TrajectoryEnsemble
 from ibvonn_train.data.binned_microstates import uniform_nodes
-from ibvonn_train.data.lattice_bins import Lattice, Window, bin_samples
+from ibvonn_train.data.lattice_bins import BoundedLattice, Lattice, Window, bin_samples
 from ibvonn_train.data.state_measures import measure_of, span_of
 from ibvonn_train.simulation import (
     ChainCell,
@@ -135,6 +135,27 @@ def test_a_measure_of_a_histogram_has_the_moments_of_that_of_the_samples(
         means.append([measure.mean(measure.nodes**power) for power in (1, 2, 3)])
     for own, other in zip(*means, strict=True):
         torch.testing.assert_close(own, other, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("centred", [False, True])
+def test_microstates_of_two_dimensions_are_binned_on_nodes_that_all_states_share(
+    centred: bool,
+) -> None:
+    paths = [along(ramp(rate), (1.0, -1.0, 0.5)) for rate in (0.1, -0.2)]
+    data = small_ensemble(HookeanDumbbell(), paths, duration=0.2, replicas=50)
+    rows = [1, 0]
+    low, high = span_of(data, rows, centred=centred)
+    lattice = BoundedLattice.over(low, high, 12)
+    measure = measure_of(data, rows, centred=centred, nodes=lattice)
+    assert measure.shared
+    assert measure.nodes.shape == (16 * 16, 2)
+    kept = measure_of(data, rows, centred=centred)
+    assert not kept.shared
+    for a, b in ((1, 0), (0, 1), (2, 1), (3, 2)):
+        binned, exact = (
+            m.mean((m.nodes[..., :1] ** a) * (m.nodes[..., 1:] ** b)) for m in (measure, kept)
+        )
+        torch.testing.assert_close(binned, exact, rtol=0, atol=1e-10)
 
 
 def test_detailed_balance_shows_in_the_joint_counts() -> None:

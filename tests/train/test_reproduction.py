@@ -1,10 +1,11 @@
-"""The table of an example, in small, and the reference model that chains are compared with."""
+"""The table of studies, in small, and the reference model that chains are compared with."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,13 +15,20 @@ from small_ensembles import small_ensemble
 from ibvonn_train.audits import energy_consistency as free_energy
 from ibvonn_train.audits.audit_data import Evidence
 from ibvonn_train.cli import main
+from ibvonn_train.cli.parser import REPRODUCED
 from ibvonn_train.data.ensemble import TrajectoryEnsemble
 from ibvonn_train.evaluation import evaluate
 from ibvonn_train.evaluation.closed_form_reference import ClosedFormReference, fitted_reference
 from ibvonn_train.evaluation.law_rollouts import encoded
 from ibvonn_train.simulation import Preparation, SpringChain
 from ibvonn_train.simulation.protocols import smooth_pull
+from ibvonn_train.simulation.simulation_config import SimulationConfig
+from ibvonn_train.studies.one_seed import training_sets
+from ibvonn_train.studies.reproduced import STUDIES, Quantity, Study
+from ibvonn_train.studies.reproduction import Reproduction, table
 from ibvonn_train.studies.tables import seeds_entry
+
+TEMPLATES = Path(__file__).parents[2] / "ibvonn_train/cli/templates"
 
 STUDY = (
     """
@@ -66,7 +74,7 @@ internal = { means = 1 }
 
 
 @pytest.mark.slow
-def test_table_has_every_line_with_median_and_spread(
+def test_table_has_every_line_with_median_and_worst_seed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tmp_path / "study.toml"
@@ -74,23 +82,66 @@ def test_table_has_every_line_with_median_and_spread(
     command = ["reproduce", "trap", "--config", str(config), "--seeds", "2"]
     command += ["--out", str(tmp_path / "out"), "--json", str(tmp_path / "table.json"), "-q"]
     assert main(command) == 0
-    first = (tmp_path / "out/run_0/log.csv").read_text()
+    seeds = [tmp_path / f"out/trap/seed_{n}" for n in (0, 1)]
+    data = [TrajectoryEnsemble.load(seed / "data/train.h5") for seed in seeds]
+    assert data[0].sha256() != data[1].sha256()
+    first = (seeds[0] / "result.json").stat().st_mtime_ns
     assert main([part for part in command if part != "-q"]) == 0  # from what is there
-    assert (tmp_path / "out/run_0/log.csv").read_text() == first
+    assert (seeds[0] / "result.json").stat().st_mtime_ns == first
     shown = capsys.readouterr().out
-    lines = [line for line in shown.splitlines() if ", test " in line or "linear pr" in line]
-    assert len(lines) == 8
+    lines = [line for line in shown.splitlines() if line.startswith("trap ")]
+    assert len(lines) == 9
     assert "1.203" in shown
     record = json.loads((tmp_path / "table.json").read_text())
     errors = [run["test"]["errors_percent"]["controlled/stress"] for run in record["runs"]]
     assert len(set(errors)) == 2
-    row = next(line for line in lines if line.startswith("F_ex, test"))
+    row = next(line for line in lines if "F_ex, test" in line)
     assert f"{np.median(errors):.4g}" in row
-    assert f"{min(errors):.3g} to {max(errors):.3g}" in row
+    assert f"{max(errors):.4g}" in row
+    assert row.split()[-1] == ("yes" if max(errors) <= 0.09 else "no")
     assert {each["audit"] for each in record["certificates"][0]} >= {"f against F_flow"}
     rows = {(row["ensemble"], row["quantity"]): row["spread"] for row in seeds_entry([record])}
     assert rows["test", "stress"] > 0
     assert rows["test", "internal variables"] is None
+
+
+def _run(seed: int, stress: float, **of_first: Any) -> dict[str, Any]:
+    errors = {"errors_percent": {"controlled/stress": stress}, "potentials_percent": {}}
+    errors["sampling_error_percent"] = {"controlled/stress": 1.0} if seed == 0 else {}
+    audits = [{"audit": "g", "value": stress, "verdict": "pass" if stress < 2.5 else "fail"}]
+    record = {"seed": seed, "ensembles": {"test": errors}, "certificate": audits}
+    return {**record, "training_cpu_seconds": 1.0, **of_first}
+
+
+def test_the_worst_seed_decides_and_a_seed_that_failed_is_named() -> None:
+    line = Quantity("stress", "test", "controlled/stress", 2.0, 2.5)
+    runs = [_run(0, 1.0), _run(1, 1.5), _run(2, 3.0)]
+    study = Study("study", (line,))
+    row = Reproduction(study, runs).rows()[0]
+    assert row == ["study", "stress, test", None, None, 1.0, 1.5, 3.0, 2.0, 2.5, "no"]
+    assert Reproduction(study, runs[:2]).rows()[0][-1] == "yes"
+    certified = replace(study, certified=True, twice_the_floor=True)
+    rows = Reproduction(certified, runs, {3: "out of memory"}).rows()
+    assert rows[0][-3:] == [2.0, 2.0, "no"]  # twice the sampling error
+    assert rows[1][1] == "audits that fail: g"
+    assert rows[1][-1] == "no"
+    assert "seed 3: FAILED, out of memory" in table(
+        [Reproduction(study, runs, {3: "out of memory"})]
+    )
+    runs[0]["closed_form"] = {"test": {"controlled/stress": 3.5}}
+    assert Reproduction(certified, runs).rows()[0][-3:] == [3.5, 3.5, "yes"]
+
+
+def test_every_study_has_its_sets_and_its_name_on_the_command_line() -> None:
+    assert tuple(STUDIES) == REPRODUCED
+    for name, study in STUDIES.items():
+        config = SimulationConfig.from_toml(TEMPLATES / f"{name}.toml")
+        sets = {each.name: each for each in config.sets}
+        assert {*study.tests, *([study.slow] if study.slow else [])} <= set(sets)
+        drawn = [{each.seed for each in training_sets(config, seed)} for seed in range(5)]
+        assert drawn[0]
+        seeds = {each.seed for each in sets.values()}
+        assert not any(drawn[seed] & (seeds | drawn[seed - 1]) for seed in range(1, 5))
 
 
 @pytest.fixture(scope="module")

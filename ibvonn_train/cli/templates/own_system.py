@@ -32,6 +32,10 @@ class StiffeningWell(MicroscopicSystem):
         """What encoder and decoder see, dimensionless: (n_protocol, n_site, n_replica, n_x)."""
         return x[..., None]
 
+    def positions(self, microstate: Tensor, control: Tensor) -> Tensor:
+        """Return the positions of microstates, for repetitions of an ensemble from its start."""
+        return microstate[..., 0]
+
     def parameters(self) -> dict[str, float]:
         """What the files record."""
         return {

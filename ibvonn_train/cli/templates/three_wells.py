@@ -1,0 +1,1 @@
+../../../configs/three_wells.py

@@ -1,0 +1,1 @@
+../../../configs/two_degrees.py
