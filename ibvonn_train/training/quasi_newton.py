@@ -16,9 +16,9 @@ from .state_terms import StateTerms
 
 CHUNK = 10
 """L-BFGS iterations in one step; its history survives from step to step."""
-PATIENCE = 6
-"""Steps without a better validation error after which the stage ends: errors rest on a plateau for
-some sixty iterations before they fall again."""
+PATIENCE = 20
+"""Steps without a better validation error after which the stage ends: that of populations with
+barriers of six k_BT rises for eighty iterations before it falls to two thirds."""
 LOSS_SCALE = 1e4
 """torch's L-BFGS drops curvature pairs with y·s below an absolute 1e-10: keep the loss large."""
 DIVERGED = 1e30
