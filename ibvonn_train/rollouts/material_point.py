@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..law.potentials import LinearisedFunction, RateFunction
+from ..law.potentials import Linearised, LinearisedFunction, RateFunction
 
 SERIES = 1e-6
 """Below it φ₁ is its series to first order."""
@@ -91,8 +91,8 @@ def exponential(
 ) -> Rollout:
     """Integrate α under a given strain by exponential Rosenbrock–Euler steps, stable for any step.
 
-    α_{n+1} = α_n + Δt φ₁(Δt J) α̇(ε_{n+1/2}, α_n) with φ₁(x) = (eˣ − 1)/x and J the diagonal of
-    ∂α̇/∂α: exact for a variable that relaxes linearly, and fractions stay between 0 and 1.
+    α_{n+1} = α_n + Δt φ₁(Δt J) α̇(ε_{n+1/2}, α_n) with φ₁(x) = (eˣ − 1)/x and J = ∂α̇/∂α: exact for
+    variables that relax linearly, of second order for others.
 
     Args:
         linearised: The law with its derivatives.
@@ -111,12 +111,22 @@ def exponential(
         for part in range(substeps):
             eps = torch.lerp(strains[step], strains[step + 1], (part + 0.5) / substeps)
             law = linearised(eps, internal)
-            decay = dt * torch.diagonal(law.rate_by_internal, dim1=-2, dim2=-1).clamp(max=0.0)
-            small = decay > -SERIES
-            safe = torch.where(small, -torch.ones_like(decay), decay)
-            factor = torch.where(small, 1.0 + 0.5 * decay, torch.expm1(safe) / safe)
-            internal = internal + dt * factor * law.rate
+            internal = internal + _increment(dt, law)
         states.append(internal)
     path = torch.stack(states, 1)
     stress = linearised(strain, path).stress
     return Rollout(strain, path, stress, stress.flatten(2)[..., 0])
+
+
+def _increment(dt: Tensor, law: Linearised) -> Tensor:
+    """Return Δt φ₁(Δt J) α̇; one variable that would grow is taken without its growth."""
+    size = law.rate.shape[-1]
+    if size == 1:
+        decay = dt * law.rate_by_internal[..., 0].clamp(max=0.0)
+        small = decay > -SERIES
+        safe = torch.where(small, -torch.ones_like(decay), decay)
+        return dt * torch.where(small, 1.0 + 0.5 * decay, torch.expm1(safe) / safe) * law.rate
+    # The last column of exp[(Δt J, Δt α̇), (0, 0)].
+    rows = torch.cat([law.rate_by_internal, law.rate.unsqueeze(-1)], -1)
+    square = nn.functional.pad(dt.unsqueeze(-1) * rows, (0, 0, 0, 1))
+    return torch.linalg.matrix_exp(square)[..., :size, size]

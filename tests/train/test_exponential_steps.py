@@ -59,6 +59,43 @@ def test_a_nonlinear_rate_is_followed_with_order_two() -> None:
     assert errors[1] / errors[2] == pytest.approx(4.0, rel=0.15)
 
 
+GENERATOR = torch.tensor([[-3.0, 1.0, 0.5], [2.0, -1.5, 0.5], [1.0, 0.5, -1.0]]).double()
+"""Of jumps between three states: columns sum to zero."""
+
+
+def three_states(strain: Tensor, internal: Tensor) -> Linearised:
+    """Fractions of states 1 and 2; state 0 is what is left, which the strain empties faster."""
+    first = (1.0 + strain) * GENERATOR[1:, 0]
+    matrix = GENERATOR[1:, 1:] - first.unsqueeze(-1)
+    rate = (matrix @ internal.unsqueeze(-1)).squeeze(-1) + first
+    one = torch.ones(*strain.shape, 1, dtype=torch.float64)
+    return Linearised(strain, rate, one, one, one, matrix)
+
+
+def test_coupled_populations_relax_exactly_and_stay_fractions() -> None:
+    time = torch.tensor([0.0, 0.1, 1.0, 40.0], dtype=torch.float64)
+    start = torch.tensor([[0.9, 0.05]], dtype=torch.float64)
+    strain = torch.zeros(1, 4, 1, dtype=torch.float64)
+    path = dynamics.exponential(three_states, time, strain, start).internal[0]
+    whole = torch.tensor([0.05, 0.9, 0.05], dtype=torch.float64)
+    exact = torch.stack([torch.linalg.matrix_exp(t * GENERATOR) @ whole for t in time])
+    torch.testing.assert_close(path, exact[:, 1:], rtol=0, atol=1e-13)
+    assert path.min() > 0.0
+    assert path.sum(-1).max() < 1.0
+
+
+def test_coupled_populations_are_followed_with_order_two() -> None:
+    def end(instants: int) -> Tensor:
+        time = torch.linspace(0.0, 1.0, instants, dtype=torch.float64)
+        start = torch.tensor([[0.9, 0.05]], dtype=torch.float64)
+        return dynamics.exponential(three_states, time, time[None, :, None], start).internal[0, -1]
+
+    exact = end(2001)
+    errors = [float((end(n) - exact).norm()) for n in (6, 11, 21)]
+    assert errors[0] / errors[1] == pytest.approx(4.0, rel=0.15)
+    assert errors[1] / errors[2] == pytest.approx(4.0, rel=0.15)
+
+
 def test_substeps_between_instants_count_as_steps() -> None:
     coarse, fine = ramp(linear, 11, 4), ramp(linear, 41, 1)
     assert (coarse.internal - fine.internal[:, ::4]).abs().max() < 1e-14
