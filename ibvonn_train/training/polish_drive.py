@@ -48,6 +48,8 @@ class PolishDrive(QuasiNewton):
     """
 
     name = "polish"
+    patience = 6
+    """Errors rest on a plateau for some sixty iterations before they fall again."""
 
     def __init__(self, material: Material, seed: int) -> None:
         super().__init__(material, material.expert.polish_steps, seed)

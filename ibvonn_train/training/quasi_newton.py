@@ -16,9 +16,6 @@ from .state_terms import StateTerms
 
 CHUNK = 10
 """L-BFGS iterations in one step; its history survives from step to step."""
-PATIENCE = 20
-"""Steps without a better validation error after which the stage ends: that of populations with
-barriers of six k_BT rises for eighty iterations before it falls to two thirds."""
 LOSS_SCALE = 1e4
 """torch's L-BFGS drops curvature pairs with y·s below an absolute 1e-10: keep the loss large."""
 DIVERGED = 1e30
@@ -35,9 +32,12 @@ class QuasiNewton(Stage):
     Populations are held; the encoder of means is trained along: what closes best is one's choice.
 
     Attributes:
+        patience: Steps without a better validation error after which the stage ends.
         encodes: Whether the encoder is trained.
         scales: Errors of stress and α that count as none.
     """
+
+    patience: int
 
     def __init__(self, material: Material, iterations: int, seed: int) -> None:
         law = material.law
@@ -86,7 +86,7 @@ class QuasiNewton(Stage):
     @property
     def done(self) -> bool:
         """True after the last step, or without progress."""
-        return self.step >= self.total or self.waited >= PATIENCE
+        return self.step >= self.total or self.waited >= self.patience
 
     def advance(self) -> dict[str, float]:
         """Make one step and return the loss and its terms at its start."""
