@@ -129,4 +129,5 @@ def _increment(dt: Tensor, law: Linearised) -> Tensor:
     # The last column of exp[(Δt J, Δt α̇), (0, 0)].
     rows = torch.cat([law.rate_by_internal, law.rate.unsqueeze(-1)], -1)
     square = nn.functional.pad(dt.unsqueeze(-1) * rows, (0, 0, 0, 1))
-    return torch.linalg.matrix_exp(square)[..., :size, size]
+    moved: Tensor = torch.linalg.matrix_exp(square)[..., :size, size]
+    return moved

@@ -29,8 +29,8 @@ class PolishWindows(QuasiNewton):
 
     name = "polish"
     patience = 20
-    """The error of populations with barriers of six k_BT rises for eighty iterations before it falls to
-    two thirds."""
+    """Populations with barriers of six k_BT: the error rises for eighty iterations before it falls
+    to two thirds."""
 
     def __init__(self, material: Material, seed: int) -> None:
         super().__init__(material, material.expert.polish_steps, seed)
