@@ -274,8 +274,9 @@ def _at_lag(
 def smooth_values(features: SlowFeatures, count: int) -> FloatArray:
     """Return the slowest features among polynomials on the cells, ``(n_cell, count)``.
 
-    A mean is as smooth as the motion within a state; single cells that are rarely visited would
-    say otherwise. Polynomials are of the third order in one dimension, of the second in more.
+    They are linear, with squares and products only where more features are asked for than the
+    microstate has components: the slowest polynomial of all may rise and fall again where the
+    energy stiffens, and such a mean does not tell the states on either side apart.
     """
     weights = features.occupancy
     centre = weights @ features.centres
@@ -283,8 +284,8 @@ def smooth_values(features: SlowFeatures, count: int) -> FloatArray:
     x = x / np.sqrt(weights @ x**2)
     size = x.shape[1]
     columns = [x[:, i] for i in range(size)]
-    columns += [x[:, i] * x[:, j] for i in range(size) for j in range(i, size)]
-    columns += [x[:, 0] ** 3] if size == 1 else []
+    if count > size:
+        columns += [x[:, i] * x[:, j] for i in range(size) for j in range(i, size)]
     basis = np.column_stack(columns)
     variance = basis.T @ features.variance @ basis
     covariance = basis.T @ features.covariance @ basis
