@@ -14,10 +14,14 @@ from ..law.learned_law import LearnedLaw
 from ..law.population_potentials import PopulationPotentials
 from ..statistical_mechanics.microscopic_energy import Physics
 from .dataset import TrainingSet
+from .reference_energy import measured_free_energy
+from .residuals import without_constant
 from .shape_features import shape_features
 from .slow_features import DIGITS, FloatArray, SlowFeatures, memberships, smooth_values
 
 FIT_ITERATIONS = 300
+FITTED = 2000
+"""States of each block, about, to which f is fitted."""
 RARE = 1e-5
 """Weight of a cell that is never visited, in the fit of ψ: its features are noise."""
 
@@ -40,6 +44,8 @@ def encode(law: LearnedLaw, data: TrainingSet, features: SlowFeatures, physics: 
         law.encoder.store(law.encoder.normalisation_of(raw))
     if isinstance(law.potentials, PopulationPotentials):
         start_from_stress(law.potentials, law, data)
+    elif isinstance(law.potentials, ConvexPotentials):
+        fit_energy(law.potentials, law, data, physics)
 
 
 @torch.no_grad()
@@ -180,6 +186,45 @@ def fit_centred_encoder(law: LearnedLaw, data: TrainingSet) -> None:
         target, _ = shape_features(measure, torch.cat(known), samples, count)
         weight = measure.weights.mean(0).clamp(min=0.0)
     fit(encoder.centred_net, measure.nodes / encoder.centred_scale, target, weight + RARE)
+
+
+def fit_energy(
+    potentials: ConvexPotentials, law: LearnedLaw, data: TrainingSet, physics: Physics
+) -> None:
+    """Fit f to the stress and, where it is known, the free energy of states, by least squares.
+
+    The robust loss of the windows hardly sees errors that are much larger than its tolerance: it
+    must begin near the data.
+    """
+    states = []
+    for block in data.training:
+        rows = torch.arange(0, block.states, max(1, block.states // FITTED))
+        energy = measured_free_energy(block, physics)
+        with torch.no_grad():
+            internal = block.flat(block.series(law.encode(block.measures)))[rows]
+        strain, stress = (block.flat(series)[rows] for series in (block.strain, block.stress))
+        states.append((strain, internal, stress, None if energy is None else energy[rows]))
+    known = [energy for *_, energy in states if energy is not None]
+    spread = torch.cat(known).std() if known else None
+    parameters = list(potentials.energy.parameters())
+    optimiser = torch.optim.LBFGS(
+        parameters, max_iter=FIT_ITERATIONS, history_size=40, line_search_fn="strong_wolfe"
+    )
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        terms = []
+        for strain, internal, stress, energy in states:
+            values = potentials.energy(strain, internal)
+            terms.append(((values.stress - stress) / data.scales.stress_scale).square().mean())
+            if energy is not None and spread is not None:
+                difference = without_constant(values.energy - energy) / spread
+                terms.append(difference.square().mean())
+        error = torch.stack(terms).sum()
+        error.backward()  # type: ignore[no-untyped-call]
+        return error
+
+    optimiser.step(closure)  # type: ignore[no-untyped-call]
 
 
 @torch.no_grad()
