@@ -44,7 +44,8 @@ def encode(law: LearnedLaw, data: TrainingSet, features: SlowFeatures, physics: 
         law.encoder.store(law.encoder.normalisation_of(raw))
     if isinstance(law.potentials, PopulationPotentials):
         start_from_stress(law.potentials, law, data)
-    elif isinstance(law.potentials, ConvexPotentials):
+    elif isinstance(law.potentials, ConvexPotentials) and law.encoder.size <= data.microstate_size:
+        # More means than components lie on a curved surface, off which f would be anything.
         fit_energy(law.potentials, law, data, physics)
 
 
