@@ -89,10 +89,11 @@ def exponential(
     *,
     substeps: int = 1,
 ) -> Rollout:
-    """Integrate α under a given strain by exponential Rosenbrock–Euler steps, stable for any step.
+    """Integrate α under a given strain by exponential Rosenbrock–Euler steps.
 
     α_{n+1} = α_n + Δt φ₁(Δt J) α̇(ε_{n+1/2}, α_n) with φ₁(x) = (eˣ − 1)/x and J = ∂α̇/∂α: exact for
-    variables that relax linearly, of second order for others.
+    variables that relax linearly, of second order for others; stable for any step where no
+    eigenvalue of J is positive.
 
     Args:
         linearised: The law with its derivatives.

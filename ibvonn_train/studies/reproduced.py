@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 from . import published
-
-Reference = Literal["law", "closed form"]
 
 
 @dataclass(frozen=True)

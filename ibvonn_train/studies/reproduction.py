@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import multiprocessing
 import os
 from collections.abc import Mapping, Sequence
@@ -129,11 +130,15 @@ class Reproduction:
 
 
 def _error(run: Mapping[str, Any], line: Quantity) -> float | None:
-    """Return one error of a seed in per cent: of a roll-out, a potential, or an audit."""
+    """Return one error of a seed in per cent: of a roll-out, a potential, or an audit.
+
+    An error that is no number, null in the file, is that of a roll-out that diverged: infinite.
+    """
     result = run["ensembles"][line.ensemble]
     for kind in ("errors_percent", "potentials_percent"):
         if line.key in result[kind]:
-            return float(result[kind][line.key])
+            error = result[kind][line.key]
+            return math.inf if error is None or math.isnan(error) else float(error)
     values = [audit["value"] for audit in run["certificate"] if audit["audit"] == line.key]
     return float(values[0]) if values and values[0] is not None else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,10 @@ def test_the_worst_seed_decides_and_a_seed_that_failed_is_named() -> None:
     assert "seed 3: FAILED, out of memory" in table(
         [Reproduction(study, runs, {3: "out of memory"})]
     )
+    lost = [_run(0, 1.0), _run(1, math.nan)]
+    lost[1]["ensembles"]["test"]["errors_percent"]["controlled/stress"] = None  # as in its file
+    for diverged in (lost, [_run(0, 1.0), _run(1, math.nan)]):
+        assert Reproduction(study, diverged).rows()[0][-5:] == [math.inf, math.inf, 2.0, 2.5, "no"]
     runs[0]["closed_form"] = {"test": {"controlled/stress": 3.5}}
     assert Reproduction(certified, runs).rows()[0][-3:] == [3.5, 3.5, "yes"]
 
