@@ -16,7 +16,7 @@ setup-demo:
 	@bash setup/setup.sh demo
 
 demo: export OMP_NUM_THREADS := 1
-demo: setup-demo ## Simulate the optical trap, learn its law, run it in a FEniCSx bar (a minute after set-up)
+demo: setup-demo ## Simulate the optical trap, learn its law, run it in a FEniCSx bar (2 minutes after set-up)
 	$(PYTHON) demos/main_job.py
 
 demo-calculix: export OMP_NUM_THREADS := 1
