@@ -15,7 +15,7 @@ from ..data.same_system import DESCRIPTIVE, same
 from ..evaluation import Evaluation, ExportedLaw, Normalisation, evaluate, open_law
 from ..evaluation.encoded_records import encode_record
 from ..evaluation.interface import FloatArray
-from ..evaluation.noise_free import NOISE_FREE_SEED, noise_free_means
+from ..evaluation.noise_free import noise_free_means
 from ..files.memory import require_memory
 from ..files.toml_tables import ConfigError, shown
 from ..simulation import MicroscopicSystem
@@ -127,7 +127,6 @@ def evaluations(
             reference = noise_free_means(
                 [law],
                 ensemble,
-                seed=NOISE_FREE_SEED + ensemble.seed,
                 factor=options.repeat,
                 system=system,
                 progress=not options.quiet,

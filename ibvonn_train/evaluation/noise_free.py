@@ -98,7 +98,7 @@ def noise_free_means(
     laws: Sequence[Law],
     data: TrajectoryEnsemble,
     *,
-    seed: int,
+    seed: int | None = None,
     factor: int = 10,
     system: MicroscopicSystem | None = None,
     progress: bool = True,
@@ -110,12 +110,14 @@ def noise_free_means(
     Args:
         laws: Supply the encoders.
         data: The ensemble that is evaluated.
-        seed: Of the repetition; protocol i takes ``seed + i``.
+        seed: Of the repetition; protocol i takes ``seed + i``. By default another one than that of
+            the ensemble.
         factor: Repetitions of each first microstate.
         system: That made the data; by default a trap or chain with their parameters.
         progress: Show progress bars.
     """
     parts: list[list[Trajectories]] = [[] for _ in laws]
+    seed = NOISE_FREE_SEED + data.seed if seed is None else seed
     for case in range(data.protocols):
         one = data.select([case])
         many = repeat_from_first(

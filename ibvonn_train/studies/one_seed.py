@@ -16,7 +16,7 @@ from ..data.ensemble import TrajectoryEnsemble
 from ..evaluation import ExportedLaw, Normalisation, evaluate, open_law
 from ..evaluation.closed_form_reference import ClosedFormReference
 from ..evaluation.law_rollouts import encoded
-from ..evaluation.noise_free import NOISE_FREE_SEED, exact_trap_of, noise_free_means
+from ..evaluation.noise_free import exact_trap_of, noise_free_means
 from ..files.plain_files import make_folder
 from ..simulation import MicroscopicSystem
 from ..simulation.simulation_config import SetConfig, SimulationConfig
@@ -138,7 +138,6 @@ def _evaluated(
             reference = noise_free_means(
                 [law],
                 data,
-                seed=NOISE_FREE_SEED + data.seed,
                 factor=study.repetitions,
                 system=system,
                 progress=False,
