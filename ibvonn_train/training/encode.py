@@ -192,21 +192,23 @@ def fit_centred_encoder(law: LearnedLaw, data: TrainingSet) -> None:
 def fit_energy(
     potentials: ConvexPotentials, law: LearnedLaw, data: TrainingSet, physics: Physics
 ) -> None:
-    """Fit f to the stress and, where it is known, the free energy of states, by least squares.
+    """Fit f to the stress and the free energy of states by least squares, where both are known.
 
     The robust loss of the windows hardly sees errors that are much larger than its tolerance: it
-    must begin near the data.
+    must begin near the data. The stress alone leaves open how f depends on α.
     """
+    energies = [measured_free_energy(block, physics) for block in data.training]
+    known = [energy for energy in energies if energy is not None]
+    if len(known) < len(energies):
+        return
+    spread = torch.cat(known).std()
     states = []
-    for block in data.training:
+    for block, energy in zip(data.training, known, strict=True):
         rows = torch.arange(0, block.states, max(1, block.states // FITTED))
-        energy = measured_free_energy(block, physics)
         with torch.no_grad():
             internal = block.flat(block.series(law.encode(block.measures)))[rows]
         strain, stress = (block.flat(series)[rows] for series in (block.strain, block.stress))
-        states.append((strain, internal, stress, None if energy is None else energy[rows]))
-    known = [energy for *_, energy in states if energy is not None]
-    spread = torch.cat(known).std() if known else None
+        states.append((strain, internal, stress, energy[rows]))
     parameters = list(potentials.energy.parameters())
     optimiser = torch.optim.LBFGS(
         parameters, max_iter=FIT_ITERATIONS, history_size=40, line_search_fn="strong_wolfe"
@@ -218,9 +220,8 @@ def fit_energy(
         for strain, internal, stress, energy in states:
             values = potentials.energy(strain, internal)
             terms.append(((values.stress - stress) / data.scales.stress_scale).square().mean())
-            if energy is not None and spread is not None:
-                difference = without_constant(values.energy - energy) / spread
-                terms.append(difference.square().mean())
+            difference = without_constant(values.energy - energy) / spread
+            terms.append(difference.square().mean())
         error = torch.stack(terms).sum()
         error.backward()  # type: ignore[no-untyped-call]
         return error
