@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..law.internal_variables import InternalVariables
-from .slow_features import FloatArray, SlowFeatures, crispness, memberships
+from .slow_features import FloatArray, SlowFeatures, crispness, memberships, smooth_features
 from .training_config import TrainingConfig
 
 logger = logging.getLogger(__name__)
@@ -20,6 +20,11 @@ GAP = 3.0
 """Populations are slower than what happens within a state by at least this: 10 and more in this
 project, below 2 in systems without metastable states."""
 MOST_STATES = 4
+RESPONSE = 0.1
+"""A direction of the microstate has a mean of its own if this moves by more than this part of the
+thermal spread about it."""
+FASTEST = 1.0 / 30.0
+"""And if its memory is longer than this part of the slowest one's: what is faster follows."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,8 @@ def choose_variables(config: TrainingConfig, features: SlowFeatures, classes: in
     """Return what the configuration says, or with ``internal = "auto"`` what the data say.
 
     The gap in the time scales between the slow features of jumps and those of motion within a state
-    gives the number of states; features that are no populations make means.
+    gives the number of states; features that are no populations make means, one for each direction
+    of the microstate that responds to the strain and remembers.
 
     Args:
         config: The run.
@@ -60,8 +66,20 @@ def choose_variables(config: TrainingConfig, features: SlowFeatures, classes: in
     if largest >= GAP and crisp >= CRISP:
         reason = f"{states} states: {words} (needed: {GAP:g} and {100 * CRISP:.0f} %)"
         return Choice(InternalVariables((states,), 0, classes), reason)
-    reason = f"a mean: {words} (populations need {GAP:g} and {100 * CRISP:.0f} %)"
-    return Choice(InternalVariables((), 1, classes), reason)
+    means = responding_directions(features)
+    number = "a mean" if means == 1 else f"{means} means"
+    reason = f"{number}: {words} (populations need {GAP:g} and {100 * CRISP:.0f} %)"
+    return Choice(InternalVariables((), means, classes), reason)
+
+
+def responding_directions(features: SlowFeatures) -> int:
+    """Return how many linear features of the microstate move with the strain and remember."""
+    directions = smooth_features(features, features.centres.shape[1])
+    mean = features.fractions @ directions.values
+    within = features.fractions @ directions.values**2 - mean**2
+    moves = mean.std(0) > RESPONSE * np.sqrt(within.mean(0))
+    remembers = directions.time_scales > FASTEST * directions.time_scales[0]
+    return max(1, int((moves & remembers).sum()))
 
 
 def mean_crispness(features: SlowFeatures, states: int) -> float:

@@ -14,26 +14,30 @@ from ..law.learned_law import LearnedLaw
 from ..law.population_potentials import PopulationPotentials
 from ..statistical_mechanics.microscopic_energy import Physics
 from .dataset import TrainingSet
-from .reference_energy import measured_free_energy
-from .residuals import without_constant
+from .first_fit import fit_first
 from .shape_features import shape_features
-from .slow_features import DIGITS, FloatArray, SlowFeatures, memberships, smooth_values
+from .slow_features import DIGITS, FloatArray, SlowFeatures, memberships, smooth_features
 
 FIT_ITERATIONS = 300
-FITTED = 2000
-"""States of each block, about, to which f is fitted."""
 RARE = 1e-5
 """Weight of a cell that is never visited, in the fit of ψ: its features are noise."""
 
 
-def encode(law: LearnedLaw, data: TrainingSet, features: SlowFeatures, physics: Physics) -> None:
-    """Give an untrained law the scales of the data, ψ from its slow features, and a linear stress.
+def encode(
+    law: LearnedLaw,
+    data: TrainingSet,
+    features: SlowFeatures,
+    physics: Physics,
+    iterations: int,
+) -> None:
+    """Give an untrained law the scales of the data, ψ from its slow features, and first potentials.
 
     Args:
         law: With unit scales; changed in place.
         data: Training data.
         features: Slow features of the microstate.
         physics: What is known of the system.
+        iterations: Of the fit of f and φ at most.
     """
     set_scales(law, data, features, physics)
     fit_encoder(law, target_of(law, features, data), features)
@@ -44,9 +48,8 @@ def encode(law: LearnedLaw, data: TrainingSet, features: SlowFeatures, physics: 
         law.encoder.store(law.encoder.normalisation_of(raw))
     if isinstance(law.potentials, PopulationPotentials):
         start_from_stress(law.potentials, law, data)
-    elif isinstance(law.potentials, ConvexPotentials) and law.encoder.size <= data.microstate_size:
-        # More means than components lie on a curved surface, off which f would be anything.
-        fit_energy(law.potentials, law, data, physics)
+    elif isinstance(law.potentials, ConvexPotentials):
+        fit_first(law.potentials, law, data, physics, iterations)
 
 
 @torch.no_grad()
@@ -92,7 +95,7 @@ def target_of(law: LearnedLaw, features: SlowFeatures, data: TrainingSet) -> Flo
         rest = [s for s in np.argsort(middle) if s != first]
         columns += [members[:, s] for s in rest]
     uncentred = 0 if law.encoder.centred_net is not None else law.variables.means
-    smooth = smooth_values(features, uncentred) if uncentred else features.values
+    smooth = smooth_features(features, uncentred).values if uncentred else features.values
     for number in range(uncentred):
         column = smooth[:, number]
         mean = weights @ column
@@ -187,46 +190,6 @@ def fit_centred_encoder(law: LearnedLaw, data: TrainingSet) -> None:
         target, _ = shape_features(measure, torch.cat(known), samples, count)
         weight = measure.weights.mean(0).clamp(min=0.0)
     fit(encoder.centred_net, measure.nodes / encoder.centred_scale, target, weight + RARE)
-
-
-def fit_energy(
-    potentials: ConvexPotentials, law: LearnedLaw, data: TrainingSet, physics: Physics
-) -> None:
-    """Fit f to the stress and the free energy of states by least squares, where both are known.
-
-    The robust loss of the windows hardly sees errors that are much larger than its tolerance: it
-    must begin near the data. The stress alone leaves open how f depends on α.
-    """
-    energies = [measured_free_energy(block, physics) for block in data.training]
-    known = [energy for energy in energies if energy is not None]
-    if len(known) < len(energies):
-        return
-    spread = torch.cat(known).std()
-    states = []
-    for block, energy in zip(data.training, known, strict=True):
-        rows = torch.arange(0, block.states, max(1, block.states // FITTED))
-        with torch.no_grad():
-            internal = block.flat(block.series(law.encode(block.measures)))[rows]
-        strain, stress = (block.flat(series)[rows] for series in (block.strain, block.stress))
-        states.append((strain, internal, stress, energy[rows]))
-    parameters = list(potentials.energy.parameters())
-    optimiser = torch.optim.LBFGS(
-        parameters, max_iter=FIT_ITERATIONS, history_size=40, line_search_fn="strong_wolfe"
-    )
-
-    def closure() -> Tensor:
-        optimiser.zero_grad()
-        terms = []
-        for strain, internal, stress, energy in states:
-            values = potentials.energy(strain, internal)
-            terms.append(((values.stress - stress) / data.scales.stress_scale).square().mean())
-            difference = without_constant(values.energy - energy) / spread
-            terms.append(difference.square().mean())
-        error = torch.stack(terms).sum()
-        error.backward()  # type: ignore[no-untyped-call]
-        return error
-
-    optimiser.step(closure)  # type: ignore[no-untyped-call]
 
 
 @torch.no_grad()

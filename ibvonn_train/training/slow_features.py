@@ -14,7 +14,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -271,8 +271,8 @@ def _at_lag(
     return SlowFeatures(centres, fractions, variance, covariance, values, memory, lag)
 
 
-def smooth_values(features: SlowFeatures, count: int) -> FloatArray:
-    """Return the slowest features among polynomials on the cells, ``(n_cell, count)``.
+def smooth_features(features: SlowFeatures, count: int) -> SlowFeatures:
+    """Return the slowest features among polynomials, on the same cells.
 
     They are linear, with squares and products only where more features are asked for than the
     microstate has components: the slowest polynomial of all may rise and fall again where the
@@ -289,9 +289,10 @@ def smooth_values(features: SlowFeatures, count: int) -> FloatArray:
     basis = np.column_stack(columns)
     variance = basis.T @ features.variance @ basis
     covariance = basis.T @ features.covariance @ basis
-    coefficients, _ = features_at(covariance, variance, min(count, basis.shape[1]))
-    values: FloatArray = np.round(basis @ coefficients, DIGITS)
-    return values
+    coefficients, memory = features_at(covariance, variance, min(count, basis.shape[1]))
+    return replace(
+        features, values=np.round(basis @ coefficients, DIGITS), memory=np.round(memory, DIGITS)
+    )
 
 
 def memberships(features: SlowFeatures, states: int) -> FloatArray:

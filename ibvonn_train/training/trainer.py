@@ -245,7 +245,7 @@ def new_law(
     generator = torch.Generator().manual_seed(config.seed)
     law = build_law(law_sizes(config, group[0], data, choice), generator)
     law = law.to(data.scales.strain_scale.device)
-    encode(law, data, features, physics)
+    encode(law, data, features, physics, config.expert.fit_iterations)
     return law, choice, float(features.time_scales[0])
 
 

@@ -23,7 +23,13 @@ from .bodies import MODEL, pulled_bar
 
 TABLE = {
     "internal": {"means": 1},
-    "expert": {"nodes": 64, "identify_steps": 2, "polish_steps": 10, "density_steps": 2},
+    "expert": {
+        "nodes": 64,
+        "fit_iterations": 20,
+        "identify_steps": 2,
+        "polish_steps": 10,
+        "density_steps": 2,
+    },
 }
 NOBODY = 65534
 

@@ -47,6 +47,7 @@ name = "small"
 
 [training.expert]
 nodes = 32
+fit_iterations = 20
 identify_steps = 2
 polish_steps = 0
 density_steps = 0

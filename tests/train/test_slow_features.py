@@ -11,7 +11,7 @@ from ibvonn_train.training.slow_features import (
     crispness,
     memberships,
     slow_features,
-    smooth_values,
+    smooth_features,
 )
 
 INTERVAL = 0.1
@@ -39,14 +39,16 @@ def test_features_of_an_ornstein_uhlenbeck_process_are_hermite_polynomials() -> 
     x = found.centres[:, 0]
     assert abs(correlation(found, found.values[:, 0], x)) > 0.99
     assert abs(correlation(found, found.values[:, 1], x**2 - 1.0)) > 0.95
-    assert abs(correlation(found, smooth_values(found, 1)[:, 0], x)) > 0.999
+    assert abs(correlation(found, smooth_features(found, 1).values[:, 0], x)) > 0.999
 
 
 def test_the_motion_of_the_mean_is_no_memory() -> None:
     """The mean moves by three standard deviations; over all states it would remember for ever."""
     found = features_of(ornstein_uhlenbeck(0.9, (3, 400, 1000), drift=3.0))
     np.testing.assert_allclose(found.time_scales[0], -INTERVAL / np.log(0.9), rtol=0.05)
-    assert abs(correlation(found, smooth_values(found, 1)[:, 0], found.centres[:, 0])) > 0.99
+    assert (
+        abs(correlation(found, smooth_features(found, 1).values[:, 0], found.centres[:, 0])) > 0.99
+    )
 
 
 def test_two_states_have_the_time_scale_of_their_jumps_and_crisp_members() -> None:

@@ -1,0 +1,226 @@
+"""Where f and φ of a law of means begin: least squares on the data, without any roll-out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..law.convex_potentials import ConvexPotentials
+from ..law.learned_law import LearnedLaw
+from ..statistical_mechanics.microscopic_energy import Physics
+from .dataset import Block, TrainingSet, Windows
+from .quasi_newton import LOSS_SCALE
+from .reference_energy import measured_free_energy
+from .residuals import without_constant
+from .stage import sampling_error
+
+ENERGY_ITERATIONS = 300
+CHUNK = 100
+"""Iterations between two looks at the validation protocols."""
+PATIENCE = 2
+"""Chunks without a better validation error after which the fit ends."""
+STATES = 4000
+"""States of each block, about."""
+LONGEST = 64
+"""Stored steps of a window at most."""
+SIGNAL = 20.0
+"""Increments of α over a window exceed their sampling error by this factor: the noise of a state
+is in its increment and in its rate, and short windows would take it for relaxation."""
+RIDGE = 1e-6
+"""Weight of the squares of all parameters: rates of states that no data visit stay moderate."""
+
+
+@dataclass(frozen=True, eq=False)
+class Increments:
+    """Windows of one block.
+
+    Attributes:
+        windows: Pieces of its trajectories.
+        steps: Time between their instants, ``(n_window, length − 1)``.
+        internal: Their α, ``(n_window, length, n_α)``.
+        scale: Root mean square of the increments of α, ``(n_α,)``.
+        energy: Free energy of the measured distributions, ``(n_window, length)``, where known.
+    """
+
+    windows: Windows
+    steps: Tensor
+    internal: Tensor
+    scale: Tensor
+    energy: Tensor | None
+
+    @classmethod
+    def of(cls, law: LearnedLaw, block: Block, physics: Physics) -> Increments:
+        """Return evenly spaced windows, as short as the noise of α lets them be."""
+        internal = block.series(law.encode(block.measures))
+        noise = sampling_error(law, block.measures, block.samples).reshape(internal.shape)
+        length = 1 + _steps(internal, _size(noise), min(LONGEST, block.instants - 1))
+        cases, instants, points = block.strain.shape[:3]
+        starts = torch.arange(instants - length + 1)
+        every = torch.cartesian_prod(torch.arange(cases), starts, torch.arange(points))
+        chosen = every[:: max(1, len(every) * length // STATES)].to(block.strain.device)
+        case, start, point = (column[:, None] for column in chosen.T)
+        instant = start + torch.arange(length, device=start.device)
+        windows, own = Windows.at(block, case, instant, point), internal[case, instant, point]
+        energy = measured_free_energy(block, physics)
+        return cls(
+            windows=windows,
+            steps=torch.diff(windows.time, dim=1).unsqueeze(-1),
+            internal=own,
+            scale=_size(own[:, -1] - own[:, 0]),
+            energy=None if energy is None else energy[windows.states],
+        )
+
+    def errors(self, law: LearnedLaw, stress_scale: Tensor, energy_scale: Tensor) -> list[Tensor]:
+        """Return the mean square errors of the increments, of σ and, where known, of f."""
+        values = law.potentials(self.windows.strain, self.internal)
+        change = (0.5 * (values.rate[:, 1:] + values.rate[:, :-1]) * self.steps).sum(1)
+        measured = self.internal[:, -1] - self.internal[:, 0]
+        errors = [
+            ((change - measured) / self.scale).square().mean(),
+            ((values.stress - self.windows.stress) / stress_scale).square().mean(),
+        ]
+        if self.energy is not None:
+            difference = without_constant(values.energy - self.energy) / energy_scale
+            errors.append(difference.square().mean())
+        return errors
+
+
+def fit_first(
+    potentials: ConvexPotentials,
+    law: LearnedLaw,
+    data: TrainingSet,
+    physics: Physics,
+    iterations: int,
+) -> None:
+    """Fit f, and where its values are not measured φ too, to the data.
+
+    The robust loss of the windows that follow hardly sees errors that are much larger than its
+    tolerance: it has to begin near the data. Means under an averaged strain, whose free energy is
+    not measured, begin at random: the strain of a spring is as noisy as its α.
+
+    Args:
+        potentials: Of the law; changed in place.
+        law: With its scales and its encoder.
+        data: Training data.
+        physics: What is known of the system.
+        iterations: Of the fit of f and φ at most; 0 leaves them as they are.
+    """
+    energies = [measured_free_energy(block, physics) for block in data.training]
+    known = [energy for energy in energies if energy is not None]
+    # More means than components lie on a curved surface, off which f alone would be anything.
+    if len(known) == len(energies) and law.encoder.size <= data.microstate_size:
+        fit_energy(potentials, law, data, known)
+    elif data.training[0].drive.strain_given and iterations:
+        fit_potentials(law, data, physics, iterations)
+
+
+def fit_energy(
+    potentials: ConvexPotentials, law: LearnedLaw, data: TrainingSet, energies: Sequence[Tensor]
+) -> None:
+    """Fit f to the stress and the free energy of states; the stress alone leaves open f of α."""
+    spread = torch.cat(list(energies)).std()
+    states = []
+    for block, energy in zip(data.training, energies, strict=True):
+        rows = torch.arange(0, block.states, max(1, block.states // (STATES // 2)))
+        with torch.no_grad():
+            internal = block.flat(block.series(law.encode(block.measures)))[rows]
+        strain, stress = (block.flat(series)[rows] for series in (block.strain, block.stress))
+        states.append((strain, internal, stress, energy[rows]))
+    parameters = list(potentials.energy.parameters())
+    optimiser = torch.optim.LBFGS(
+        parameters, max_iter=ENERGY_ITERATIONS, history_size=40, line_search_fn="strong_wolfe"
+    )
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        terms = []
+        for strain, internal, stress, energy in states:
+            values = potentials.energy(strain, internal)
+            terms.append(((values.stress - stress) / data.scales.stress_scale).square().mean())
+            difference = without_constant(values.energy - energy) / spread
+            terms.append(difference.square().mean())
+        error = torch.stack(terms).sum()
+        error.backward()  # type: ignore[no-untyped-call]
+        return error
+
+    optimiser.step(closure)  # type: ignore[no-untyped-call]
+
+
+def fit_potentials(law: LearnedLaw, data: TrainingSet, physics: Physics, iterations: int) -> None:
+    r"""Fit f and φ to the increments of α, to σ and, where it is known, to the free energy.
+
+    Over each window the increment of α is compared with :math:`\int \partial_g\phi\,dt` along the
+    *measured* states: nothing is rolled out, so nothing diverges, and an iteration costs little.
+    The fit ends when it no longer gets better on the validation protocols.
+
+    Args:
+        law: With scales and encoder; its potentials are changed in place.
+        data: Training data.
+        physics: What is known of the system.
+        iterations: At most.
+
+    References:
+        Messenger & Bortz (2021), *Weak SINDy*, Multiscale Model. Simul. 19, 1474 (rates compared
+        in integrated form).
+    """
+    with torch.no_grad():
+        training = [Increments.of(law, block, physics) for block in data.training]
+        held_out = [Increments.of(law, block, physics) for block in data.validation] or training
+    known = [part.energy.flatten() for part in training if part.energy is not None]
+    energy_scale = torch.cat(known).std() if known else data.scales.stress_scale.new_ones(())
+    parameters = list(law.potentials.parameters())
+    optimiser = torch.optim.LBFGS(
+        parameters,
+        max_iter=min(CHUNK, iterations),
+        history_size=60,
+        tolerance_grad=1e-12,
+        tolerance_change=1e-15,
+        line_search_fn="strong_wolfe",
+    )
+
+    def error(parts: Sequence[Increments]) -> Tensor:
+        terms = [part.errors(law, data.scales.stress_scale, energy_scale) for part in parts]
+        return torch.stack([term for own in terms for term in own]).sum()
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        size = torch.stack([parameter.square().sum() for parameter in parameters]).sum()
+        loss = LOSS_SCALE * (error(training) + RIDGE * size)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    best, waited = float("inf"), 0
+    kept = [parameter.detach().clone() for parameter in parameters]
+    for _ in range(math.ceil(iterations / CHUNK)):
+        optimiser.step(closure)  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            validated = float(error(held_out))
+        waited += 1
+        if validated < best:
+            best, waited = validated, 0
+            kept = [parameter.detach().clone() for parameter in parameters]
+        if waited >= PATIENCE:
+            break
+    with torch.no_grad():
+        for parameter, value in zip(parameters, kept, strict=True):
+            parameter.copy_(value)
+
+
+def _steps(internal: Tensor, noise: Tensor, most: int) -> int:
+    """Return after how many stored steps α, ``(n_protocol, n_time, …)``, has changed enough."""
+    steps = 1
+    while steps < most:
+        change = _size(internal[:, steps:] - internal[:, :-steps])
+        if bool((change > SIGNAL * noise).all()):
+            break
+        steps *= 2
+    return min(steps, most)
+
+
+def _size(series: Tensor) -> Tensor:
+    """Return the root mean square of each component."""
+    return series.flatten(0, -2).square().mean(0).sqrt()
