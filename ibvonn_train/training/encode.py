@@ -48,8 +48,7 @@ def encode(
         law.encoder.store(law.encoder.normalisation_of(raw))
     if isinstance(law.potentials, PopulationPotentials):
         start_from_stress(law.potentials, law, data)
-    elif isinstance(law.potentials, ConvexPotentials):
-        fit_first(law.potentials, law, data, physics, iterations)
+    fit_first(law, data, physics, iterations)
 
 
 @torch.no_grad()

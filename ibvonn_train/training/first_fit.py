@@ -1,4 +1,4 @@
-"""Where f and φ of a law of means begin: least squares on the data, without any roll-out."""
+"""Where f and φ begin: least squares on the data, without any roll-out."""
 
 from __future__ import annotations
 
@@ -89,22 +89,15 @@ class Increments:
         return errors
 
 
-def fit_first(
-    potentials: ConvexPotentials,
-    law: LearnedLaw,
-    data: TrainingSet,
-    physics: Physics,
-    iterations: int,
-) -> None:
-    """Fit f, and where its values are not measured φ too, to the data.
+def fit_first(law: LearnedLaw, data: TrainingSet, physics: Physics, iterations: int) -> None:
+    """Fit f and φ to the data, or f alone where that decides how it depends on α.
 
     The robust loss of the windows that follow hardly sees errors that are much larger than its
-    tolerance: it has to begin near the data. Means under an averaged strain, whose free energy is
-    not measured, begin at random: the strain of a spring is as noisy as its α.
+    tolerance: it has to begin near the data. Under an averaged strain φ begins at random, since the
+    strain of single springs is as noisy as their α.
 
     Args:
-        potentials: Of the law; changed in place.
-        law: With its scales and its encoder.
+        law: With its scales and its encoder; its potentials are changed in place.
         data: Training data.
         physics: What is known of the system.
         iterations: Of the fit of f and φ at most; 0 leaves them as they are.
@@ -112,8 +105,9 @@ def fit_first(
     energies = [measured_free_energy(block, physics) for block in data.training]
     known = [energy for energy in energies if energy is not None]
     # More means than components lie on a curved surface, off which f alone would be anything.
-    if len(known) == len(energies) and law.encoder.size <= data.microstate_size:
-        fit_energy(potentials, law, data, known)
+    flat = law.encoder.size <= data.microstate_size
+    if isinstance(law.potentials, ConvexPotentials) and flat and len(known) == len(energies):
+        fit_energy(law.potentials, law, data, known)
     elif data.training[0].drive.strain_given and iterations:
         fit_potentials(law, data, physics, iterations)
 
