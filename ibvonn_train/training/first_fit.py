@@ -21,8 +21,10 @@ from .stage import sampling_error
 ENERGY_ITERATIONS = 300
 CHUNK = 100
 """Iterations between two looks at the validation protocols."""
+GAIN = 0.02
+"""Part by which the validation error has to fall in a chunk that counts as progress."""
 PATIENCE = 2
-"""Chunks without a better validation error after which the fit ends."""
+"""Chunks without progress after which the fit ends."""
 STATES = 4000
 """States of each block, about."""
 LONGEST = 64
@@ -193,9 +195,9 @@ def fit_potentials(law: LearnedLaw, data: TrainingSet, physics: Physics, iterati
         optimiser.step(closure)  # type: ignore[no-untyped-call]
         with torch.no_grad():
             validated = float(error(held_out))
-        waited += 1
+        waited = 0 if validated < (1.0 - GAIN) * best else waited + 1
         if validated < best:
-            best, waited = validated, 0
+            best = validated
             kept = [parameter.detach().clone() for parameter in parameters]
         if waited >= PATIENCE:
             break
