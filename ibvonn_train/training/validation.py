@@ -17,7 +17,7 @@ from .dataset import Block, TrainingSet
 from .likelihood_term import negative_log_likelihood
 from .polish_drive import strain_error
 
-LARGEST_ERROR = 20.0
+LARGEST_ERROR = 10.0
 """Of roll-outs on the law's own data, in per cent of the error of a constant."""
 ROLLOUTS = "roll-outs on the training data"
 
