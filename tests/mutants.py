@@ -129,7 +129,7 @@ MUTANTS = (
     ),
     Mutant(
         "noise amplitude without the 2 (compiled)",
-        "ibvonn_train/simulation/compiled.py",
+        "ibvonn_train/simulation/compiled_chains.py",
         "2 * self.thermal_energy * time_step / self.friction",
         "self.thermal_energy * time_step / self.friction",
         SIMULATION + CHAIN,

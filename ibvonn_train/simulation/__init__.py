@@ -12,7 +12,7 @@ from .strain_paths import strain_path as strain_path
 from .systems.bistable_spring import TwoWellSpring as TwoWellSpring
 from .systems.chain_cell import ChainCell as ChainCell
 from .systems.hookean_dumbbell import HookeanDumbbell as HookeanDumbbell
-from .systems.registry import recorded_system as recorded_system
+from .systems.periodic_lattice import PeriodicLattice as PeriodicLattice
 from .systems.registry import system_of as system_of
 from .systems.spring_chain import SpringChain as SpringChain
 from .systems.spring_chain import unfolding_chain as unfolding_chain

@@ -1,4 +1,4 @@
-"""The C engine of simulations: langevin.c, compiled and opened through cffi."""
+"""The C engines of simulations, langevin.c and lattice.c, compiled and opened through cffi."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 
 from ..files.c_compiler import FAST_FLAGS, PLAIN_FLAGS, CompilerError, compiled_library
 
-SOURCE = Path(__file__).with_name("langevin.c")
-INCLUDED = Path(__file__).with_name("langevin_steps.h")
+FOLDER = Path(__file__).parent
+LATTICE_FLAGS = ("-O2", "-ftree-vectorize", *FAST_FLAGS[1:])
+"""-O3 unrolls the loops over lanes before it could make vectors of them: five times slower."""
 _STEPS = """
 int langevin_advance_{real}({real} *x, int beads, int64_t blocks, const struct chain *c,
     const double *control, int held, int64_t steps, double drift, double amplitude,
@@ -30,20 +31,55 @@ void langevin_normals(uint32_t *state, int64_t pairs, float *out);
 )
 
 
+_LATTICE_STEPS = """
+int lattice_advance_{real}({real} *x, int64_t blocks, const struct lattice *c, const int32_t *far,
+    const double *means, int held, int64_t steps, uint32_t *state, float *kept, int fresh,
+    int64_t stride, int64_t replicas, {real} *record);
+"""
+_LATTICE_DECLARATIONS = (
+    """
+struct lattice {int dimension, directions, nodes, series;
+    double stiffness, well_stiffness, well, crossing;
+    double drift, drift_inner, amplitude, amplitude_inner; double vectors[24];};
+int lattice_lanes(void);
+void lattice_seed(uint64_t seed, int64_t blocks, uint32_t *state);
+void lattice_normals(uint32_t *state, int64_t count, float *out);
+"""
+    + _LATTICE_STEPS.format(real="float")
+    + _LATTICE_STEPS.format(real="double")
+)
+
+
 @cache
 def library() -> tuple[Any, Any]:
-    """Return cffi's interface and the library, compiled now if this machine has not yet.
+    """Return cffi's interface and the library of chains, compiled now if it has not been yet.
 
     Raises:
         CompilerError: If there is no cffi or compiler, it fails, or its product cannot be loaded.
     """
+    return _opened("langevin", _DECLARATIONS, FAST_FLAGS)
+
+
+@cache
+def lattice_library() -> tuple[Any, Any]:
+    """Return the same of lattices.
+
+    Raises:
+        CompilerError: Likewise.
+    """
+    return _opened("lattice", _LATTICE_DECLARATIONS, LATTICE_FLAGS)
+
+
+def _opened(name: str, declarations: str, flags: tuple[str, ...]) -> tuple[Any, Any]:
+    """Return the interface and the library of NAME.c, which includes NAME_steps.h."""
     try:
         from cffi import FFI
     except ImportError as error:
         raise CompilerError(f"the package cffi cannot be imported ({error}).") from error
-    path = compiled_library("langevin", [SOURCE, INCLUDED], [FAST_FLAGS, PLAIN_FLAGS])
+    sources = [FOLDER / f"{name}.c", FOLDER / f"{name}_steps.h"]
+    path = compiled_library(name, sources, [flags, PLAIN_FLAGS])
     ffi = FFI()
-    ffi.cdef(_DECLARATIONS)
+    ffi.cdef(declarations)
     try:
         return ffi, ffi.dlopen(str(path))
     except OSError as error:

@@ -20,13 +20,14 @@ from ..data.ensemble import TrajectoryEnsemble
 from ..files.c_compiler import CompilerError
 from ..files.memory import require_memory
 from ..files.toml_tables import shown
-from .compiled import can_compile, run_compiled
-from .compiler import library
+from .compiled import ENGINES, can_compile, run_compiled
+from .compiler import lattice_library, library
 from .histogram_store import FINE, HistogramStore, Pilot
 from .langevin import run_with_torch
 from .plan import Plan
 from .protocols import FloatArray, Protocol
 from .recorder import MicrostateStore, Recorder, SampleStore, sites_of
+from .systems.periodic_lattice import PeriodicLattice
 from .systems.system import MicroscopicSystem, require_record
 
 logger = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ def simulate(
             repeated ``replicas / n`` times, instead of the system's start and preparation.
         dtype: Precision of positions and stored microstates, float32 or float64.
         device: Device of the torch engine.
-        engine: "compiled" runs two-well chains and the trap in C on the CPU, protocols shared among
+        engine: "compiled" runs chains, cells and the trap in C on the CPU, protocols shared among
             ``torch.get_num_threads()`` threads; "auto" takes it where it can.
         record: "samples" keeps every microstate, "histogram" their weights on nodes; "auto" keeps
             samples while they are few.
@@ -284,14 +285,13 @@ def _use_compiled(engine: Engine, system: MicroscopicSystem, device: str) -> boo
     compilable = can_compile(system) and torch.device(device).type == "cpu"
     if engine == "compiled" and not compilable:
         raise ValueError(
-            "simulate: the compiled engine runs SpringChain, ChainCell and TetheredParticle on the "
-            "CPU; found "
-            f"{type(system).__name__} on {device}. Use engine='torch'."
+            f"simulate: the compiled engine runs {', '.join(sorted(k.__name__ for k in ENGINES))} "
+            f"on the CPU; found {type(system).__name__} on {device}. Use engine='torch'."
         )
     if engine == "torch" or not compilable:
         return False
     try:
-        library()
+        lattice_library() if isinstance(system, PeriodicLattice) else library()
     except CompilerError as error:
         if engine == "compiled":
             raise ValueError(

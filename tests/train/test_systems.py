@@ -21,13 +21,12 @@ from ibvonn_train.simulation import (
     SpringChain,
     TetheredParticle,
     TwoWellSpring,
-    recorded_system,
     repeat_from_first,
     system_of,
     unfolding_chain,
 )
 from ibvonn_train.simulation.protocols import hold, ramp
-from ibvonn_train.simulation.systems.registry import SYSTEMS
+from ibvonn_train.simulation.systems.registry import SYSTEMS, recorded_system
 from ibvonn_train.statistical_mechanics.microscopic_energy import physics_of
 
 NEEDED = ("stiffness", "reference_length", "thermal_energy")

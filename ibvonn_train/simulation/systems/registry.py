@@ -13,6 +13,7 @@ from ...data.ensemble import TrajectoryEnsemble
 from ..families import Split, chain_of_paper, trap_of_paper
 from .chain_cell import ChainCell
 from .hookean_dumbbell import HookeanDumbbell
+from .periodic_lattice import PeriodicLattice
 from .spring_chain import SpringChain, spring_chain, unfolding_chain
 from .system import MicroscopicSystem
 from .tethered_particle import TetheredParticle
@@ -25,13 +26,13 @@ class Registered(NamedTuple):
         kind: Its class, which reads what a file records.
         make: Makes it of the keys of ``[simulation.parameters]``.
         paper: The paper's protocols for it, where there are any.
-        microstate_size: n_x.
+        microstate_sizes: n_x that it may have.
     """
 
     kind: type[MicroscopicSystem]
     make: Callable[..., MicroscopicSystem]
     paper: Callable[[], Split] | None = None
-    microstate_size: int = 1
+    microstate_sizes: tuple[int, ...] = (1,)
 
 
 SYSTEMS: dict[str, Registered] = {
@@ -39,7 +40,8 @@ SYSTEMS: dict[str, Registered] = {
     "double_well_chain": Registered(SpringChain, spring_chain, chain_of_paper),
     "unfolding_chain": Registered(SpringChain, unfolding_chain),
     "chain_cell": Registered(ChainCell, ChainCell),
-    "hookean_dumbbell": Registered(HookeanDumbbell, HookeanDumbbell, microstate_size=2),
+    "periodic_lattice": Registered(PeriodicLattice, PeriodicLattice, microstate_sizes=(1, 2)),
+    "hookean_dumbbell": Registered(HookeanDumbbell, HookeanDumbbell, microstate_sizes=(2,)),
 }
 
 
@@ -72,7 +74,7 @@ def known_system(data: TrajectoryEnsemble) -> MicroscopicSystem | None:
     Raises:
         ValueError: If the record is not that of a system of this name.
     """
-    if data.system in SYSTEMS and data.microstate_size != SYSTEMS[data.system].microstate_size:
+    if data.system in SYSTEMS and data.microstate_size not in SYSTEMS[data.system].microstate_sizes:
         return None  # somebody's own system of that name
     system = recorded_system(data.system, data.parameters, data.drive.kind)
     if system is not None and system.strain_kind != data.strain_kind:

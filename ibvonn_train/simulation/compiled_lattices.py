@@ -1,0 +1,92 @@
+"""Compiled Langevin dynamics of periodic lattices: lattice.c."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from .compiled_replicas import CompiledReplicas, aligned
+from .compiler import lattice_library
+from .plan import Plan
+from .protocols import FloatArray
+from .systems.periodic_lattice import PeriodicLattice
+
+
+class CompiledLattices(CompiledReplicas):
+    """Replicas of a periodic cell of a lattice.
+
+    Args:
+        plan: What to simulate.
+        case: Index of the protocol.
+        generator: Source of the start.
+    """
+
+    def __init__(self, plan: Plan, case: int, generator: torch.Generator) -> None:
+        ffi, library = lattice_library()
+        super().__init__(plan, case, generator, ffi, int(library.lattice_lanes()))
+        system = plan.system
+        assert isinstance(system, PeriodicLattice)  # noqa: S101 (the only one that comes here)
+        self._system, geometry = system, system.lattice
+        self._advance = getattr(library, f"lattice_advance_{self._real}")
+        self._far = geometry.neighbours(system.cells).astype(np.int32)
+        self._struct = ffi.new("struct lattice *")
+        for name, value in (
+            ("dimension", geometry.dimension),
+            ("directions", len(geometry.bonds)),
+            ("nodes", system.nodes),
+            ("series", int(system.series)),
+            ("stiffness", system.stiffness),
+            ("well_stiffness", system.curvature),
+            ("well", system.well_distance),
+            ("crossing", system.crossing),
+        ):
+            setattr(self._struct, name, value)
+        for number, component in enumerate(geometry.directions.ravel()):
+            self._struct.vectors[number] = component
+        self._kept = aligned(self._positions.shape, np.float32)
+        self._fresh = True
+        library.lattice_seed(plan.stream(case), self.blocks, self._pointer(self._state, "uint32_t"))
+
+    def begin(self) -> None:
+        """Begin a stage: its first step draws noise that no step before it has used."""
+        self._fresh = True
+
+    def _call(
+        self,
+        control: FloatArray,
+        steps: int,
+        time_step: float,
+        noise_factor: float,
+        stride: int,
+        record: npt.NDArray[Any] | None,
+    ) -> None:
+        struct, inner = self._struct, self._system.inner_friction
+        variance = 2.0 * self.thermal_energy * time_step
+        struct.drift, struct.drift_inner = time_step / self.friction, time_step / inner
+        struct.amplitude = noise_factor * math.sqrt(variance / self.friction)
+        struct.amplitude_inner = noise_factor * math.sqrt(variance / inner)
+        means = np.ascontiguousarray(control @ self._system.lattice.strain_basis.T)
+        refused = self._advance(
+            self._pointer(self._positions, self._real),
+            self.blocks,
+            struct,
+            self._pointer(self._far, "int32_t"),
+            self._pointer(means, "double"),
+            int(record is None),
+            steps,
+            self._pointer(self._state, "uint32_t"),
+            self._pointer(self._kept, "float"),
+            int(self._fresh),
+            stride,
+            self.replicas,
+            self._ffi.NULL if record is None else self._pointer(record, self._real),
+        )
+        if refused:
+            raise MemoryError(
+                f"simulate: no memory is left for the forces on {self._system.nodes} nodes."
+            )
+        self._fresh = False

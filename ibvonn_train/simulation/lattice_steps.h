@@ -1,0 +1,112 @@
+/* The time loop, written once for float and once for double: REAL is the precision of positions,
+ * NAME(...) gives a function its name. Included by lattice.c. */
+
+/* Add the mean of last and a new normal, times 2 half, to x; keep the new one. */
+static inline void NAME(kick)(REAL *restrict x, float *restrict last, uint32_t *restrict s,
+                              REAL half) {
+    float fresh[LANES];
+    normals(s, fresh);
+    for (int i = 0; i < LANES; ++i) {
+        x[i] += half * (REAL)(last[i] + fresh[i]);
+        last[i] = fresh[i];
+    }
+}
+
+/* Add the forces of the bonds of one direction to F and move their inner coordinates. */
+static inline void NAME(direction)(const struct lattice *c, const REAL *restrict y,
+                                   REAL *restrict z, float *restrict last, REAL *restrict force,
+                                   const int32_t *restrict far, const double *vector, REAL mean,
+                                   uint32_t *restrict s, const int size, const int series) {
+    const REAL stiffness = (REAL)c->stiffness, well_stiffness = (REAL)c->well_stiffness;
+    const REAL well = (REAL)c->well, crossing = (REAL)c->crossing;
+    const REAL drift = (REAL)c->drift_inner, half = (REAL)(0.5 * c->amplitude_inner);
+    REAL n[MOST_DIMENSIONS];
+    for (int d = 0; d < size; ++d) n[d] = (REAL)vector[d];
+    for (int node = 0; node < c->nodes; ++node) {
+        const REAL *from = y + (int64_t)node * size * LANES;
+        const REAL *to = y + (int64_t)far[node] * size * LANES;
+        REAL *pull = force + (int64_t)node * size * LANES;
+        REAL *back = force + (int64_t)far[node] * size * LANES;
+        REAL tension[LANES];
+        for (int i = 0; i < LANES; ++i) {
+            REAL u = mean;
+            for (int d = 0; d < size; ++d) u += n[d] * (to[d * LANES + i] - from[d * LANES + i]);
+            if (series) {
+                REAL inner = z[(int64_t)node * LANES + i];
+                tension[i] = stiffness * (u - inner);
+            } else {
+                tension[i] = well_stiffness * (u > crossing ? u - well : u);
+            }
+        }
+        for (int d = 0; d < size; ++d)
+            for (int i = 0; i < LANES; ++i) {
+                pull[d * LANES + i] += n[d] * tension[i];
+                back[d * LANES + i] -= n[d] * tension[i];
+            }
+        if (series) {
+            REAL *inner = z + (int64_t)node * LANES;
+            for (int i = 0; i < LANES; ++i) {
+                REAL slope = well_stiffness * (inner[i] > crossing ? inner[i] - well : inner[i]);
+                inner[i] += drift * (tension[i] - slope);
+            }
+            if (half != 0) NAME(kick)(inner, last + (int64_t)node * LANES, s, half);
+        }
+    }
+}
+
+/* Advance `blocks` blocks in place by `steps` steps; returns 1 without memory or for wrong sizes.
+ *   x        (blocks, degrees, LANES): w, node by node, then z, direction by direction
+ *   far      (directions, nodes): the node at the far end of each bond
+ *   means    mean elongations e_a at the start of each step, (steps, directions), or (1, ...) if held
+ *   kept     (blocks, degrees, LANES): the normals of the next step, drawn now where fresh is not 0
+ *   state    (blocks, 4, LANES)
+ *   record   (steps / stride, degrees, replicas): positions after every `stride` steps, or NULL */
+int NAME(advance)(REAL *x, int64_t blocks, const struct lattice *c, const int32_t *far,
+                  const double *means, int held, int64_t steps, uint32_t *state, float *kept,
+                  int fresh, int64_t stride, int64_t replicas, REAL *record) {
+    const int size = c->dimension, directions = c->directions, nodes = c->nodes;
+    if (size < 2 || size > MOST_DIMENSIONS || directions > MOST_DIRECTIONS) return 1;
+    const int64_t moving = (int64_t)size * nodes;
+    const int64_t degrees = moving + (c->series ? (int64_t)directions * nodes : 0);
+    REAL *force = aligned_alloc(64, sizeof(REAL) * (size_t)(moving * LANES));
+    if (!force) return 1;
+    const REAL drift = (REAL)c->drift, half = (REAL)(0.5 * c->amplitude);
+    for (int64_t block = 0; block < blocks; ++block) {
+        REAL *y = x + block * degrees * LANES, *z = y + moving * LANES;
+        float *last = kept + block * degrees * LANES;
+        uint32_t *s = state + block * 4 * LANES;
+        if (fresh)
+            for (int64_t k = 0; k < degrees; ++k) normals(s, last + k * LANES);
+        for (int64_t step = 0; step < steps; ++step) {
+            const double *mean = means + (held ? 0 : step * directions);
+            for (int64_t k = 0; k < moving * LANES; ++k) force[k] = 0;
+            for (int a = 0; a < directions; ++a) {
+                const int64_t at = (int64_t)a * nodes;
+                REAL *own = z + at * LANES;
+                float *noise = last + (moving + at) * LANES;
+                const double *n = c->vectors + a * size;
+                /* Constant sizes let the compiler unroll. */
+                if (size == 2 && c->series)
+                    NAME(direction)(c, y, own, noise, force, far + at, n, (REAL)mean[a], s, 2, 1);
+                else if (size == 2)
+                    NAME(direction)(c, y, own, noise, force, far + at, n, (REAL)mean[a], s, 2, 0);
+                else
+                    NAME(direction)(c, y, own, noise, force, far + at, n, (REAL)mean[a], s, size,
+                                    c->series);
+            }
+            for (int64_t k = 0; k < moving; ++k) {
+                REAL *w = y + k * LANES;
+                for (int i = 0; i < LANES; ++i) w[i] += drift * force[k * LANES + i];
+                if (half != 0) NAME(kick)(w, last + k * LANES, s, half);
+            }
+            if (record && (step + 1) % stride == 0) {
+                int64_t left = replicas - block * LANES, count = left < LANES ? left : LANES;
+                REAL *out = record + ((step + 1) / stride - 1) * degrees * replicas + block * LANES;
+                for (int64_t k = 0; k < degrees; ++k)
+                    for (int64_t i = 0; i < count; ++i) out[k * replicas + i] = y[k * LANES + i];
+            }
+        }
+    }
+    free(force);
+    return 0;
+}

@@ -1,0 +1,319 @@
+"""A periodic cell of a lattice whose bonds have two states, under an imposed strain."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...data.element_classes import ClassSymmetry
+from .lattice_geometry import GEOMETRIES, FloatArray, LatticeGeometry
+from .system import (
+    MicroscopicSystem,
+    Preparation,
+    Scheme,
+    require_positive,
+    require_thermal_energy,
+    stationary_factor,
+)
+
+MANDEL = {2: ("11", "22", "√2 12"), 3: ("11", "22", "33", "√2 12", "√2 13", "√2 23")}
+"""Components by the number of dimensions."""
+
+
+class Parts(NamedTuple):
+    """Degrees of freedom and elongations of all replicas.
+
+    Attributes:
+        displacements: u of the nodes, ``(n_case, n_node, d, n_replica)``.
+        inner: z of the bonds, ``(n_case, n_direction, n_node, n_replica)``; None of plain bonds.
+        elongations: u_b of the bonds, ``(n_case, n_direction, n_node, n_replica)``.
+    """
+
+    displacements: Tensor
+    inner: Tensor | None
+    elongations: Tensor
+
+
+@dataclass(frozen=True)
+class PeriodicLattice(MicroscopicSystem):
+    r"""Nodes x = (I + ε) X + w of a lattice, periodic in w; every bond may be folded or open.
+
+    A bond is a spring in series with a bistable element of the inner coordinate z,
+
+    .. math::
+        E_b = \tfrac k2 (u_b - z_b)^2 + W(z_b), \qquad
+        W = \tfrac K2 z^2 \text{ for } z \le z_c, \quad \tfrac K2 (z - z_h)^2 + D \text{ beyond},
+
+    with the elongation u_b = l n·ε n + n·(w_j − w_i) and the crossing z_c = z_h/2 + D/(K z_h).
+    Drag acts on the motion of the nodes relative to the affine one, and on z with η_z = η K/k. The
+    strain is imposed, in Mandel order. By periodicity the mean elongation of a direction is
+    e_a = l_a n_a·ε n_a exactly, and the stress is (1/V) Σ_b k (u_b − z_b) l n⊗n.
+
+    The bonds of one direction are one class of like elements; their microstate is (u_b − e_a, z_b).
+    A *plain* bond has the energy W(u_b) with the stiffness k and the microstate u_b − e_a: the
+    lattice stiffens it, and its open state has no barrier at rest.
+
+    Attributes:
+        geometry: "triangular" or "square_with_diagonals".
+        cells: Nodes along each lattice vector of the periodic cell.
+        stiffness: k [force / length].
+        well_stiffness: K.
+        well_distance: z_h [length].
+        offset: D [energy].
+        series: Whether bonds are in series with a spring; otherwise they are plain.
+        preparation: Stages at ε(0) after a start with all bonds folded and at rest.
+    """
+
+    geometry: str = "triangular"
+    cells: int = 12
+    stiffness: float = 1.0
+    well_stiffness: float = 7.0
+    well_distance: float = 0.1
+    offset: float = 0.005
+    series: bool = True
+    friction: float = 1.0
+    thermal_energy: float = 0.001
+    preparation: Sequence[Preparation] = (Preparation(2000, 0.1),)
+    name: str = "periodic_lattice"
+    scheme: Scheme = "leimkuhler_matthews"
+
+    sentence = "a periodic cell of a lattice of bonds with two states each, whose strain is imposed"
+
+    def __post_init__(self) -> None:
+        require_positive(
+            self.name,
+            stiffness=self.stiffness,
+            well_stiffness=self.well_stiffness,
+            well_distance=self.well_distance,
+            friction=self.friction,
+        )
+        require_thermal_energy(self.name, self.thermal_energy)
+        if self.geometry not in GEOMETRIES:
+            raise ValueError(
+                f"{self.name}: geometry must be one of {sorted(GEOMETRIES)}; found "
+                f"{self.geometry!r}."
+            )
+        if self.cells < 3:
+            raise ValueError(
+                f"{self.name}: cells must be at least 3, so that no bond meets its own image; "
+                f"found {self.cells}."
+            )
+
+    @property
+    def lattice(self) -> LatticeGeometry:
+        """The geometry."""
+        return GEOMETRIES[self.geometry]
+
+    @property
+    def nodes(self) -> int:
+        """Number of nodes of the cell."""
+        return int(self.cells**self.lattice.dimension)
+
+    @property
+    def reference_volume(self) -> float:
+        """Volume (area) of one node."""
+        return self.lattice.volume
+
+    @property
+    def crossing(self) -> float:
+        """z_c."""
+        return 0.5 * self.well_distance + self.offset / (self.curvature * self.well_distance)
+
+    @property
+    def curvature(self) -> float:
+        """Stiffness of the wells: K, and k of plain bonds."""
+        return self.well_stiffness if self.series else self.stiffness
+
+    @property
+    def inner_friction(self) -> float:
+        """η_z."""
+        return self.friction * self.well_stiffness / self.stiffness
+
+    @property
+    def degree_friction(self) -> Sequence[float] | None:  # type: ignore[override]
+        """Drag of the nodes, then of the inner coordinates."""
+        if not self.series:
+            return None
+        inner = len(self.lattice.bonds) * self.nodes
+        return [self.friction] * (self.lattice.dimension * self.nodes) + [
+            self.inner_friction
+        ] * inner
+
+    @property
+    def strain_names(self) -> Sequence[str]:  # type: ignore[override]
+        """Components in Mandel order."""
+        return MANDEL[self.lattice.dimension]
+
+    stress_names = strain_names
+    strain_measure = "small strain in Mandel order"
+
+    @property
+    def classes(self) -> Sequence[str]:  # type: ignore[override]
+        """One class of bonds for each direction."""
+        return tuple(f"direction {number}" for number in range(1, len(self.lattice.bonds) + 1))
+
+    @property
+    def symmetry(self) -> Sequence[ClassSymmetry]:  # type: ignore[override]
+        """Group of the lattice."""
+        return self.lattice.symmetry
+
+    @property
+    def strain_basis(self) -> FloatArray:  # type: ignore[override]
+        """A, ``(n_direction, 1, n_ε)``."""
+        return self.lattice.strain_basis[:, None]
+
+    def parts(self, x: Tensor, control: Tensor) -> Parts:
+        """Return what positions ``(n_case, n_degree, n_replica)`` consist of."""
+        size, replicas = self.lattice.dimension, x.shape[-1]
+        count = size * self.nodes
+        w = x[:, :count].reshape(len(x), self.nodes, size, replicas)
+        inner = x[:, count:].reshape(len(x), -1, self.nodes, replicas) if self.series else None
+        directions = torch.from_numpy(self.lattice.directions).to(x)
+        projected = torch.einsum("ad,cndr->canr", directions, w)
+        far = torch.gather(projected, 2, self._far(x).expand(len(x), -1, -1, replicas))
+        return Parts(w, inner, far - projected + self.mean_elongations(control)[..., None, None])
+
+    def mean_elongations(self, control: Tensor) -> Tensor:
+        """Return e_a, ``(n_case, n_direction)``."""
+        return control @ torch.from_numpy(self.lattice.strain_basis).to(control).T
+
+    def bond_energy(self, parts: Parts) -> Tensor:
+        """Return E_b, shape of the elongations."""
+        if parts.inner is None:
+            return self._well(parts.elongations)
+        spring = 0.5 * self.stiffness * (parts.elongations - parts.inner) ** 2
+        return spring + self._well(parts.inner)
+
+    def tension(self, parts: Parts) -> Tensor:
+        """Return ∂E_b/∂u_b, shape of the elongations."""
+        if parts.inner is None:
+            return self._well_force(parts.elongations)
+        return self.stiffness * (parts.elongations - parts.inner)
+
+    def energy(self, x: Tensor, control: Tensor) -> Tensor:
+        """Return the energy of the bonds."""
+        return self.bond_energy(self.parts(x, control)).sum((1, 2))
+
+    def force(self, x: Tensor, control: Tensor) -> Tensor:
+        """Return the forces on the nodes, then those on the inner coordinates."""
+        parts = self.parts(x, control)
+        tension = self.tension(parts)
+        # The bond that ends at a node pulls it back, the one that begins there pulls it on.
+        ending = torch.gather(tension, 2, self._near(x).expand_as(tension))
+        directions = torch.from_numpy(self.lattice.directions).to(x)
+        on_nodes = torch.einsum("ad,canr->cndr", directions, tension - ending)
+        flat = on_nodes.reshape(len(x), -1, x.shape[-1])
+        if parts.inner is None:
+            return flat
+        on_inner = tension - self._well_force(parts.inner)
+        return torch.cat([flat, on_inner.reshape(len(x), -1, x.shape[-1])], 1)
+
+    def start(self, control: Tensor, n_replica: int, generator: torch.Generator) -> Tensor:
+        """Return nodes on the affine motion and folded bonds with the thermal spread of z."""
+        count = self.lattice.dimension * self.nodes
+        x = control.new_zeros(len(control), count, n_replica)
+        if not self.series:
+            return x
+        inner = len(self.lattice.bonds) * self.nodes
+        noise = torch.randn(
+            (len(control), inner, n_replica),
+            generator=generator,
+            dtype=control.dtype,
+            device=control.device,
+        )
+        spread = math.sqrt(self.thermal_energy / (self.stiffness + self.well_stiffness))
+        return torch.cat([x, spread * noise], 1)
+
+    def microstate(self, x: Tensor, control: Tensor) -> Tensor:
+        """Return (u_b − e_a, z_b) of the bonds, those of a replica side by side."""
+        parts = self.parts(x, control)
+        shift = self.mean_elongations(control)[..., None, None]
+        columns = [parts.elongations - shift]
+        if parts.inner is not None:
+            columns.append(parts.inner)
+        stacked = torch.stack(columns, -1).transpose(2, 3)
+        return stacked.reshape(len(x), len(self.lattice.bonds), -1, len(columns))
+
+    def positions(self, microstate: Tensor, control: Tensor) -> Tensor:  # noqa: ARG002
+        """Return the positions of microstates, the mean displacement being zero."""
+        count, directions = len(microstate), len(self.lattice.bonds)
+        columns = microstate.shape[-1]
+        bonds = microstate.reshape(count, directions, -1, self.nodes, columns).transpose(2, 3)
+        flat = bonds[..., 0].reshape(count, directions * self.nodes, -1)
+        w = self._inverse.to(microstate) @ flat
+        if columns == 1:
+            return w
+        return torch.cat([w, bonds[..., 1].reshape(count, directions * self.nodes, -1)], 1)
+
+    def external_force(self, x: Tensor, control: Tensor, control_rate: Tensor) -> Tensor:  # noqa: ARG002
+        """Return the stress."""
+        return self.stress_of_replicas(x, control)[:, 0].mean(1)
+
+    def stress_of_replicas(self, x: Tensor, control: Tensor) -> Tensor:
+        """Return (1/V) Σ_a s_a A_a of each replica, s_a the mean tension of a direction."""
+        mean = self.tension(self.parts(x, control)).mean(2)
+        basis = torch.from_numpy(self.lattice.strain_basis).to(x) / self.lattice.volume
+        return torch.einsum("car,ae->cre", mean, basis)[:, None]
+
+    def effective_thermal_energy(self, time_step: float) -> float:
+        """Return k_BT, at which the scheme samples harmonic wells whatever its step."""
+        products = self.lattice.directions[:, :, None] * self.lattice.directions[:, None, :]
+        of_nodes = (
+            4.0 * self.stiffness * float(np.linalg.eigvalsh(products.sum(0)).max()) / self.friction
+        )
+        rates = [of_nodes]
+        if self.series:
+            rates.append((self.stiffness + self.well_stiffness) / self.inner_friction)
+        stationary_factor(
+            torch.tensor([max(rates)]), time_step, self.name
+        )  # refuses an unstable one
+        return self.thermal_energy
+
+    def parameters(self) -> dict[str, Any]:
+        """Return what a file records of the system."""
+        names = ("geometry", "cells", "stiffness", "well_stiffness", "well_distance", "offset")
+        return {
+            **{name: getattr(self, name) for name in names},
+            "series": self.series,
+            "friction": self.friction,
+            "thermal_energy": self.thermal_energy,
+            "scheme": self.scheme,
+        }
+
+    def _well(self, z: Tensor) -> Tensor:
+        folded = 0.5 * self.curvature * z**2
+        opened = 0.5 * self.curvature * (z - self.well_distance) ** 2 + self.offset
+        return torch.where(z > self.crossing, opened, folded)
+
+    def _well_force(self, z: Tensor) -> Tensor:
+        return self.curvature * torch.where(z > self.crossing, z - self.well_distance, z)
+
+    @cached_property
+    def _neighbours(self) -> Tensor:
+        return torch.from_numpy(self.lattice.neighbours(self.cells))
+
+    def _far(self, x: Tensor) -> Tensor:
+        """Return the node at the far end of each bond, ``(1, n_direction, n_node, 1)``."""
+        return self._neighbours.to(x.device)[None, :, :, None]
+
+    def _near(self, x: Tensor) -> Tensor:
+        """Return where the bond begins that ends at each node, the same shape."""
+        return self._neighbours.argsort(1).to(x.device)[None, :, :, None]
+
+    @cached_property
+    def _inverse(self) -> Tensor:
+        """Pseudo-inverse of w ↦ n·(w_j − w_i), ``(n_node d, n_direction n_node)``."""
+        size, count = self.lattice.dimension, self.nodes
+        probe = torch.eye(size * count, dtype=torch.float64)[None]
+        plain = PeriodicLattice(geometry=self.geometry, cells=self.cells, series=False)
+        zero = torch.zeros(1, size * (size + 1) // 2, dtype=torch.float64)
+        differences = plain.parts(probe, zero).elongations.reshape(-1, size * count)
+        inverse: Tensor = torch.linalg.pinv(differences)
+        return inverse
