@@ -59,7 +59,7 @@ def configuration(quick: bool) -> TrainingConfig:
     config = TrainingConfig.from_toml(CONFIG)
     if quick:
         short = dataclasses.replace(
-            config.expert, fit_iterations=20, identify_steps=60, polish_steps=0, density_steps=0
+            config.expert, identify_steps=60, polish_steps=0, density_steps=0
         )
         config = dataclasses.replace(config, expert=short)
     return config

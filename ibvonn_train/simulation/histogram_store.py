@@ -39,7 +39,7 @@ LAGS = (0, 1, 2, 5, 10, 20, 50)
 """In stored steps."""
 PAIRS = 2e7
 """Of samples, at each lag: instants are left out where there are more."""
-MOST_COARSE = 256
+MOST_COARSE = 320
 """Hat functions of which joint counts are kept."""
 AT_ONCE = 4_000_000
 """Numbers that are handled at once."""

@@ -102,7 +102,7 @@ def fit_first(law: LearnedLaw, data: TrainingSet, physics: Physics, iterations: 
         law: With its scales and its encoder; its potentials are changed in place.
         data: Training data.
         physics: What is known of the system.
-        iterations: Of the fit of f and φ at most; 0 leaves them as they are.
+        iterations: Of the fit of f and φ at most.
     """
     energies = [measured_free_energy(block, physics) for block in data.training]
     known = [energy for energy in energies if energy is not None]
@@ -110,7 +110,7 @@ def fit_first(law: LearnedLaw, data: TrainingSet, physics: Physics, iterations: 
     flat = law.encoder.size <= data.microstate_size
     if isinstance(law.potentials, ConvexPotentials) and flat and len(known) == len(energies):
         fit_energy(law.potentials, law, data, known)
-    elif data.training[0].drive.strain_given and iterations:
+    elif data.training[0].drive.strain_given:
         fit_potentials(law, data, physics, iterations)
 
 

@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 
 CHECKPOINT = "checkpoint.pt"
 MODEL = "model.pt"
+FIT_ITERATIONS = 2.5
+"""Of the first fit at most, for each step of *identify*."""
 
 
 def train(
@@ -245,7 +247,8 @@ def new_law(
     generator = torch.Generator().manual_seed(config.seed)
     law = build_law(law_sizes(config, group[0], data, choice), generator)
     law = law.to(data.scales.strain_scale.device)
-    encode(law, data, features, physics, config.expert.fit_iterations)
+    iterations = round(FIT_ITERATIONS * config.expert.identify_steps)
+    encode(law, data, features, physics, iterations)
     return law, choice, float(features.time_scales[0])
 
 

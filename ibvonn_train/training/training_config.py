@@ -24,8 +24,8 @@ class ExpertConfig:
         longest_window: Length of windows at most, in stored steps; they are as long as the memory
             of the slowest feature.
         batch: Windows in each of its steps.
-        fit_iterations: L-BFGS iterations at most of the fit of f and φ with which *encode* ends.
-        identify_steps: Adam steps of *identify*.
+        identify_steps: Adam steps of *identify*; the fit of f and φ before it has 2.5 times as many
+            iterations of L-BFGS at most.
         polish_steps: L-BFGS iterations of *polish* at most; 0 leaves the stage out.
         density_steps: Adam steps of *density*; 0 leaves the stage out.
         learning_rate: Largest rate of Adam.
@@ -39,7 +39,6 @@ class ExpertConfig:
     nodes: int = 160
     longest_window: int = 32
     batch: int = 200
-    fit_iterations: int = 1500
     identify_steps: int = 600
     polish_steps: int = 400
     density_steps: int = 1000
@@ -49,7 +48,7 @@ class ExpertConfig:
 
     def __post_init__(self) -> None:
         least = {"width": 4, "nodes": 8, "longest_window": 2, "batch": 1, "identify_steps": 1}
-        least |= {"fit_iterations": 0, "polish_steps": 0, "density_steps": 0}
+        least |= {"polish_steps": 0, "density_steps": 0}
         for name, bound in least.items():
             if getattr(self, name) < bound:
                 raise ConfigError(

@@ -28,10 +28,11 @@ MODELS = [path for path in SHIPPED if read_manifest(path).family == "convex_pote
 QUICK = ("-O0", "-DLAW_LANES=1")
 
 
-def test_only_the_closed_form_reference_models_ship_without_parameters_for_the_kernel():
+def test_reference_models_and_populations_ship_without_parameters_for_the_kernel():
     assert {path.name for path in SHIPPED} - {path.name for path in MODELS} == {
         "kramers_chain",
         "kramers_unfolding",
+        "unfolding_cell",
     }
 
 

@@ -49,7 +49,7 @@ POPULATIONS: dict[int, dict[str, Any]] = {
 }
 STEPS = dataclasses.replace(
     ExpertConfig(), width=12, nodes=32, batch=16,
-    fit_iterations=20, identify_steps=30, polish_steps=2, density_steps=5,
+    identify_steps=30, polish_steps=2, density_steps=5,
 )  # fmt: skip
 
 

@@ -25,7 +25,6 @@ TABLE = {
     "internal": {"means": 1},
     "expert": {
         "nodes": 64,
-        "fit_iterations": 20,
         "identify_steps": 2,
         "polish_steps": 10,
         "density_steps": 2,

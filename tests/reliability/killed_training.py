@@ -19,7 +19,6 @@ CONFIG = TrainingConfig.from_dict(
         "expert": {
             "nodes": 64,
             "width": 8,
-            "fit_iterations": 20,
             "identify_steps": 60,
             "polish_steps": 40,
             "density_steps": 60,

@@ -47,7 +47,6 @@ name = "small"
 
 [training.expert]
 nodes = 32
-fit_iterations = 20
 identify_steps = 2
 polish_steps = 0
 density_steps = 0
