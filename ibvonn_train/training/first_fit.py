@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,7 +19,7 @@ from .stage import sampling_error
 
 ENERGY_ITERATIONS = 300
 CHUNK = 100
-"""Iterations between two looks at the validation protocols."""
+"""Iterations between two looks at the validation protocols; a fit has a whole number of them."""
 GAIN = 0.02
 """Part by which the validation error has to fall in a chunk that counts as progress."""
 PATIENCE = 2
@@ -171,7 +170,7 @@ def fit_potentials(law: LearnedLaw, data: TrainingSet, physics: Physics, iterati
     parameters = list(law.potentials.parameters())
     optimiser = torch.optim.LBFGS(
         parameters,
-        max_iter=min(CHUNK, iterations),
+        max_iter=CHUNK,
         history_size=60,
         tolerance_grad=1e-12,
         tolerance_change=1e-15,
@@ -191,7 +190,7 @@ def fit_potentials(law: LearnedLaw, data: TrainingSet, physics: Physics, iterati
 
     best, waited = float("inf"), 0
     kept = [parameter.detach().clone() for parameter in parameters]
-    for _ in range(math.ceil(iterations / CHUNK)):
+    for _ in range(iterations // CHUNK):
         optimiser.step(closure)  # type: ignore[no-untyped-call]
         with torch.no_grad():
             validated = float(error(held_out))
