@@ -19,9 +19,9 @@ from ibvonn_train.simulation import (
     HookeanDumbbell,
     SpringChain,
     TetheredParticle,
-    along,
 )
 from ibvonn_train.simulation.protocols import hold, ramp, smooth_pull
+from ibvonn_train.simulation.strain_paths import along
 from ibvonn_train.simulation.systems.system import Preparation
 
 CASES: dict[str, tuple[Any, list[Any], dict[str, Any]]] = {

@@ -17,7 +17,6 @@ from ibvonn_train.files.toml_tables import ConfigError
 from ibvonn_train.simulation import (
     MicroscopicSystem,
     Protocol,
-    along,
     repeat_from_first,
     simulate,
     strain_path,
@@ -25,6 +24,7 @@ from ibvonn_train.simulation import (
 from ibvonn_train.simulation.protocols import ramp, sinusoid, triangle
 from ibvonn_train.simulation.simulation_config import SimulationConfig
 from ibvonn_train.simulation.strain_paths import (
+    along,
     strain_test_set,
     strain_training_set,
     strain_walk,
