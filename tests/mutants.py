@@ -130,8 +130,8 @@ MUTANTS = (
     Mutant(
         "noise amplitude without the 2 (compiled)",
         "ibvonn_train/simulation/compiled_chains.py",
-        "2 * self.thermal_energy * time_step / self.friction",
-        "self.thermal_energy * time_step / self.friction",
+        "2 * self.thermal_energy * steps.time_step / self.friction",
+        "self.thermal_energy * steps.time_step / self.friction",
         SIMULATION + CHAIN,
     ),
     Mutant(

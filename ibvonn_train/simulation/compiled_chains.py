@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from .compiled_replicas import CompiledReplicas
+from .compiled_replicas import CompiledReplicas, Steps
 from .compiler import library
 from .plan import Plan
-from .protocols import FloatArray
 from .systems.chain_cell import ChainCell
 from .systems.spring_chain import SpringChain
 from .systems.system import MicroscopicSystem
@@ -39,31 +36,23 @@ class CompiledChains(CompiledReplicas):
             plan.stream(case), self.blocks, self._pointer(self._state, "uint32_t")
         )
 
-    def _call(
-        self,
-        control: FloatArray,
-        steps: int,
-        time_step: float,
-        noise_factor: float,
-        stride: int,
-        record: npt.NDArray[Any] | None,
-    ) -> None:
-        amplitude = self._amplitude(time_step, noise_factor)
-        control = np.ascontiguousarray(control[:, 0])
+    def _take(self, steps: Steps) -> None:
+        amplitude = self._amplitude(steps)
+        control = np.ascontiguousarray(steps.control[:, 0])
         refused = self._advance(
             self._pointer(self._positions, self._real),
             self.degrees,
             self.blocks,
             self._chain,
             self._pointer(control, "double"),
-            int(record is None),
-            steps,
-            time_step / self.friction,
+            int(steps.record is None),
+            steps.count,
+            steps.time_step / self.friction,
             amplitude,
             self._pointer(self._state, "uint32_t"),
-            stride,
+            steps.stride,
             self.replicas,
-            self._ffi.NULL if record is None else self._pointer(record, self._real),
+            self._recorded(steps),
         )
         if refused:
             raise ValueError(
@@ -71,8 +60,9 @@ class CompiledChains(CompiledReplicas):
                 "Use engine='torch'."
             )
 
-    def _amplitude(self, time_step: float, noise_factor: float) -> float:
-        return noise_factor * math.sqrt(2 * self.thermal_energy * time_step / self.friction)
+    def _amplitude(self, steps: Steps) -> float:
+        variance = 2 * self.thermal_energy * steps.time_step / self.friction
+        return steps.noise_factor * math.sqrt(variance)
 
 
 class CompiledCells(CompiledChains):
@@ -91,33 +81,25 @@ class CompiledCells(CompiledChains):
         """Begin a stage: its first step draws noise that no step before it has used."""
         self._fresh = True
 
-    def _call(
-        self,
-        control: FloatArray,
-        steps: int,
-        time_step: float,
-        noise_factor: float,
-        stride: int,
-        record: npt.NDArray[Any] | None,
-    ) -> None:
-        amplitude = self._amplitude(time_step, noise_factor)
-        control = np.ascontiguousarray(control[:, 0])
+    def _take(self, steps: Steps) -> None:
+        amplitude = self._amplitude(steps)
+        control = np.ascontiguousarray(steps.control[:, 0])
         self._advance(
             self._pointer(self._positions, self._real),
             self.degrees,
             self.blocks,
             self._chain,
             self._pointer(control, "double"),
-            int(record is None),
-            steps,
-            time_step / self.friction,
+            int(steps.record is None),
+            steps.count,
+            steps.time_step / self.friction,
             amplitude,
             self._pointer(self._state, "uint32_t"),
             self._pointer(self._kept, "float"),
             int(self._fresh),
-            stride,
+            steps.stride,
             self.replicas,
-            self._ffi.NULL if record is None else self._pointer(record, self._real),
+            self._recorded(steps),
         )
         self._fresh = False
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from .compiled_replicas import CompiledReplicas, aligned
+from .compiled_replicas import CompiledReplicas, Steps, aligned
 from .compiler import lattice_library
 from .plan import Plan
-from .protocols import FloatArray
 from .systems.periodic_lattice import PeriodicLattice
 
 
@@ -55,35 +52,27 @@ class CompiledLattices(CompiledReplicas):
         """Begin a stage: its first step draws noise that no step before it has used."""
         self._fresh = True
 
-    def _call(
-        self,
-        control: FloatArray,
-        steps: int,
-        time_step: float,
-        noise_factor: float,
-        stride: int,
-        record: npt.NDArray[Any] | None,
-    ) -> None:
+    def _take(self, steps: Steps) -> None:
         struct, inner = self._struct, self._system.inner_friction
-        variance = 2.0 * self.thermal_energy * time_step
-        struct.drift, struct.drift_inner = time_step / self.friction, time_step / inner
-        struct.amplitude = noise_factor * math.sqrt(variance / self.friction)
-        struct.amplitude_inner = noise_factor * math.sqrt(variance / inner)
-        means = np.ascontiguousarray(control @ self._system.lattice.strain_basis.T)
+        variance = 2.0 * self.thermal_energy * steps.time_step
+        struct.drift, struct.drift_inner = steps.time_step / self.friction, steps.time_step / inner
+        struct.amplitude = steps.noise_factor * math.sqrt(variance / self.friction)
+        struct.amplitude_inner = steps.noise_factor * math.sqrt(variance / inner)
+        means = np.ascontiguousarray(steps.control @ self._system.lattice.strain_basis.T)
         refused = self._advance(
             self._pointer(self._positions, self._real),
             self.blocks,
             struct,
             self._pointer(self._far, "int32_t"),
             self._pointer(means, "double"),
-            int(record is None),
-            steps,
+            int(steps.record is None),
+            steps.count,
             self._pointer(self._state, "uint32_t"),
             self._pointer(self._kept, "float"),
             int(self._fresh),
-            stride,
+            steps.stride,
             self.replicas,
-            self._ffi.NULL if record is None else self._pointer(record, self._real),
+            self._recorded(steps),
         )
         if refused:
             raise MemoryError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,28 @@ def aligned(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     memory = np.empty(size + LINE, np.uint8)
     first = -memory.ctypes.data % LINE
     return memory[first : first + size].view(dtype).reshape(shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """Steps that a library takes in one call.
+
+    Attributes:
+        control: At the start of each step, ``(count, n_control)``, or held, ``(1, n_control)``.
+        count: Number of steps.
+        time_step: Δt [time].
+        noise_factor: Factor on the noise amplitude.
+        stride: Steps between recorded positions.
+        record: Receives them, ``(count / stride, n_degree, n_replica)``; None where the control is
+            held.
+    """
+
+    control: FloatArray
+    count: int
+    time_step: float
+    noise_factor: float
+    stride: int
+    record: npt.NDArray[Any] | None
 
 
 class CompiledReplicas(ABC):
@@ -62,7 +85,7 @@ class CompiledReplicas(ABC):
         self, control: FloatArray, steps: int, time_step: float, noise_factor: float
     ) -> None:
         """Take ``steps`` steps at a held control of shape ``(1, n_control)``."""
-        self._call(control, steps, time_step, noise_factor, steps, None)
+        self._take(Steps(control, steps, time_step, noise_factor, steps, None))
 
     def follow(self, control: FloatArray, time_step: float, stride: int) -> npt.NDArray[Any]:
         """Take one step for each value of the control, ``(n_step, n_control)``.
@@ -72,20 +95,16 @@ class CompiledReplicas(ABC):
         """
         shape = (len(control) // stride, self.degrees, self.replicas)
         record = np.empty(shape, self._positions.dtype)
-        self._call(control, len(control), time_step, 1.0, stride, record)
+        self._take(Steps(control, len(control), time_step, 1.0, stride, record))
         return record
 
     @abstractmethod
-    def _call(
-        self,
-        control: FloatArray,
-        steps: int,
-        time_step: float,
-        noise_factor: float,
-        stride: int,
-        record: npt.NDArray[Any] | None,
-    ) -> None:
+    def _take(self, steps: Steps) -> None:
         """Let the library take steps."""
+
+    def _recorded(self, steps: Steps) -> Any:
+        """Return where the library records positions."""
+        return self._ffi.NULL if steps.record is None else self._pointer(steps.record, self._real)
 
     def _pointer(self, array: npt.NDArray[Any], kind: str) -> Any:
         return self._ffi.cast(f"{kind} *", self._ffi.from_buffer(array))
