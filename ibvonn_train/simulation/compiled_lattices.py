@@ -12,6 +12,9 @@ from .compiler import lattice_library
 from .plan import Plan
 from .systems.periodic_lattice import PeriodicLattice
 
+MOST_DIRECTIONS = 8
+"""As in lattice.c."""
+
 
 class CompiledLattices(CompiledReplicas):
     """Replicas of a periodic cell of a lattice.
@@ -28,6 +31,12 @@ class CompiledLattices(CompiledReplicas):
         system = plan.system
         assert isinstance(system, PeriodicLattice)  # noqa: S101 (the only one that comes here)
         self._system, geometry = system, system.lattice
+        if geometry.dimension not in (2, 3) or len(geometry.bonds) > MOST_DIRECTIONS:
+            raise ValueError(
+                f"simulate: the compiled engine runs lattices of 2 or 3 dimensions and up to "
+                f"{MOST_DIRECTIONS} directions; found {len(geometry.bonds)} directions in "
+                f"{geometry.dimension} dimensions. Use engine='torch'."
+            )
         self._advance = getattr(library, f"lattice_advance_{self._real}")
         self._far = geometry.neighbours(system.cells).astype(np.int32)
         self._struct = ffi.new("struct lattice *")

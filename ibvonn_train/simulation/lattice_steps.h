@@ -54,7 +54,7 @@ static inline void NAME(direction)(const struct lattice *c, const REAL *restrict
     }
 }
 
-/* Advance `blocks` blocks in place by `steps` steps; returns 1 without memory or for wrong sizes.
+/* Advance `blocks` blocks in place by `steps` steps; returns 1 for wrong sizes, 2 without memory.
  *   x        (blocks, degrees, LANES): w, node by node, then z, direction by direction
  *   far      (directions, nodes): the node at the far end of each bond
  *   means    mean elongations e_a at the start of each step, (steps, directions), or (1, ...) if held
@@ -69,7 +69,7 @@ int NAME(advance)(REAL *x, int64_t blocks, const struct lattice *c, const int32_
     const int64_t moving = (int64_t)size * nodes;
     const int64_t degrees = moving + (c->series ? (int64_t)directions * nodes : 0);
     REAL *force = aligned_alloc(64, sizeof(REAL) * (size_t)(moving * LANES));
-    if (!force) return 1;
+    if (!force) return 2;
     const REAL drift = (REAL)c->drift, half = (REAL)(0.5 * c->amplitude);
     for (int64_t block = 0; block < blocks; ++block) {
         REAL *y = x + block * degrees * LANES, *z = y + moving * LANES;

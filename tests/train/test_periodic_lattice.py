@@ -251,6 +251,21 @@ def test_what_is_no_lattice_is_refused(changed: dict, words: str) -> None:
         PeriodicLattice(**changed)
 
 
+@pytest.mark.usefixtures("c_compiler")
+def test_a_lattice_of_too_many_directions_is_refused_by_the_compiled_engine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plane = GEOMETRIES["triangular"]
+    many = LatticeGeometry(plane.vectors, np.array([[1, n] for n in range(9)]))
+    monkeypatch.setitem(GEOMETRIES, "many", many)
+    rest = Protocol("rest", lambda t: np.zeros((len(t), 3)), lambda t: np.zeros((len(t), 3)))
+    with pytest.raises(ValueError, match="up to 8 directions; found 9 directions in 2 dim"):
+        simulate(
+            PeriodicLattice(geometry="many", cells=20, preparation=()), [rest], duration=0.1,
+            time_step=0.01, replicas=2, seed=0, engine="compiled", progress=False,
+        )  # fmt: skip
+
+
 def test_a_step_that_would_explode_is_refused() -> None:
     with pytest.raises(ValueError, match=r"time_step must be below 0\.333"):
         PeriodicLattice().effective_thermal_energy(0.34)
