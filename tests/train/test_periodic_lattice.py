@@ -21,16 +21,13 @@ from ibvonn_train.simulation.systems.lattice_geometry import (
 from ibvonn_train.simulation.systems.registry import recorded_system
 from ibvonn_train.simulation.systems.system import MicroscopicSystem, Preparation
 
-FCC = LatticeGeometry(
-    np.array([[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 0.0]]) / np.sqrt(2.0),
-    np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, -1, 0], [0, 1, -1], [-1, 0, 1]]),
-)
 SYSTEMS = [
     PeriodicLattice(cells=4),
     PeriodicLattice(cells=4, series=False),
     PeriodicLattice(geometry="square_with_diagonals", cells=5),
+    PeriodicLattice(geometry="fcc", cells=3),
 ]
-NAMES = ["triangular", "plain", "square"]
+NAMES = ["triangular", "plain", "square", "fcc"]
 
 
 @pytest.mark.parametrize(
@@ -38,7 +35,7 @@ NAMES = ["triangular", "plain", "square"]
     [
         (GEOMETRIES["triangular"], 6, np.sqrt(3.0) / 2.0),
         (GEOMETRIES["square_with_diagonals"], 4, 1.0),
-        (FCC, 24, 1.0 / np.sqrt(2.0)),
+        (GEOMETRIES["fcc"], 24, 1.0 / np.sqrt(2.0)),
     ],
     ids=["triangular", "square", "fcc"],
 )
@@ -63,7 +60,8 @@ def test_the_group_of_a_lattice_maps_bonds_on_bonds(
 def moved(system: PeriodicLattice) -> tuple[torch.Tensor, torch.Tensor]:
     """Positions far from rest at two strains."""
     random = torch.Generator().manual_seed(0)
-    λ = torch.tensor([[0.05, -0.02, 0.03], [0.0, 0.1, 0.0]], dtype=torch.float64)
+    λ = torch.zeros(2, system.strain_basis.shape[2], dtype=torch.float64)
+    λ[0, :3], λ[1, 1], λ[1, -1] = torch.tensor([0.05, -0.02, 0.03]), 0.1, -0.04
     x = system.start(λ, 3, random)
     return x + 0.04 * torch.randn(x.shape, dtype=torch.float64, generator=random), λ
 
@@ -159,7 +157,9 @@ def moments(
     system: PeriodicLattice, engine: str, seed: int, replicas: int = 1600
 ) -> tuple[np.ndarray, np.ndarray]:
     """First three moments of the bonds of each direction at two instants, and their variances."""
-    pull = [strain_path([0.0, 20.0], [[0.0, 0.0, 0.0], [0.1, 0.02, 0.03]])]
+    target = np.zeros(system.strain_basis.shape[2])
+    target[:2], target[-1] = (0.1, 0.02), 0.03
+    pull = [strain_path([0.0, 20.0], [(0 * target).tolist(), target.tolist()])]
     data = simulate(
         replace(system, preparation=(Preparation(200, 0.1),)), pull, duration=30.0, time_step=0.1,
         replicas=replicas, seed=seed, stride=150, engine=engine, record="samples", progress=False,
@@ -240,7 +240,10 @@ def test_a_record_names_the_lattice_and_gives_it_back() -> None:
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"geometry": "kagome"}, r"geometry must be one of \['square_with_diagonals', 'triang"),
+        (
+            {"geometry": "kagome"},
+            r"geometry must be one of \['fcc', 'square_with_diagonals', 'triang",
+        ),
         ({"cells": 2}, "cells must be at least 3"),
         ({"well_distance": 0.0}, "well_distance must be positive"),
         ({"thermal_energy": -1.0}, "thermal_energy must not be negative"),

@@ -148,5 +148,9 @@ GEOMETRIES = {
     "square_with_diagonals": LatticeGeometry(
         np.eye(2), np.array([[1, 0], [0, 1], [1, 1], [-1, 1]])
     ),
+    "fcc": LatticeGeometry(
+        np.array([[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 0.0]]) / 2.0**0.5,
+        np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, -1, 0], [0, 1, -1], [-1, 0, 1]]),
+    ),
 }
 """Lattices by name; nearest neighbours are at the distance 1."""

@@ -61,7 +61,7 @@ class PeriodicLattice(MicroscopicSystem):
     lattice stiffens it, and its open state has no barrier at rest.
 
     Attributes:
-        geometry: "triangular" or "square_with_diagonals".
+        geometry: "triangular", "square_with_diagonals" or, in three dimensions, "fcc".
         cells: Nodes along each lattice vector of the periodic cell.
         stiffness: k [force / length].
         well_stiffness: K.
