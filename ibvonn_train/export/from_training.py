@@ -127,7 +127,11 @@ def export_trained(
     decoder = None
     if isinstance(model.law.decoder, ConditionalFlow):
         flow = model.law.decoder
-        decoder = DecoderGraphs(FlowLogDensity(flow, **origin), FlowSample(flow, **origin))
+        seen = model.law.decoder_features
+        origin_and_features = {**origin, "features": None if seen is None else seen.of_strain()}
+        decoder = DecoderGraphs(
+            FlowLogDensity(flow, **origin_and_features), FlowSample(flow, **origin_and_features)
+        )
     else:
         logger.warning("export: a mixture decoder is not exported: it needs erf in float64.")
     return export_law(

@@ -55,16 +55,21 @@ class ClassFeatures(nn.Module):
         """q, strain features of one class."""
         return self.basis.shape[1]
 
+    def of_strain(self) -> tuple[Tensor, Tensor]:
+        """Return S ``(classes, q, n_ε)`` and s ``(classes, q)`` of the strain features S ε + s."""
+        size = averaged(self.basis.abs() @ self.strain_scale, self.orbits).clamp(min=1e-300)
+        strain = self.basis / size.unsqueeze(-1)
+        return strain, -averaged(strain @ self.strain_centre, self.orbits)
+
     def map(self) -> tuple[Tensor, Tensor]:
         """Return Z and x_0 of the features x = Z z + x_0 of all classes, z = (ε, α)."""
         classes, q, m = self.basis.shape
         n = self.variables.per_class
-        size = averaged(self.basis.abs() @ self.strain_scale, self.orbits).clamp(min=1e-300)
-        strain = self.basis / size.unsqueeze(-1)
+        strain, shift = self.of_strain()
         rows = self.basis.new_zeros(classes, q + n, m + self.variables.size)
         offset = self.basis.new_zeros(classes, q + n)
         rows[:, :q, :m] = strain
-        offset[:, :q] = -averaged(strain @ self.strain_centre, self.orbits)
+        offset[:, :q] = shift
         own = torch.arange(n)
         for a in range(classes):
             rows[a, q + own, m + a * n + own] = self.unit[a * n : (a + 1) * n]

@@ -1,4 +1,4 @@
-"""Conditional normalizing flow q(y | α); the only module that knows nflows."""
+"""Conditional normalizing flow q(y | c); the only module that knows nflows."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ class SplineTransform(MaskedPiecewiseRationalQuadraticAutoregressiveTransform): 
 
 
 class ConditionalFlow(Decoder):
-    """Density q(y | α) as the image of a standard normal z.
+    """Density q(y | c) as the image of a standard normal z.
 
-    y → (y − centre)/scale → affine with scale and shift of (α, previous components) →
+    y → (y − centre)/scale → affine with scale and shift of (c, previous components) →
     rational-quadratic spline on [−bound, bound], the identity outside → z. In one dimension the
-    networks see α only, and the spline's knots are computed once per state, not once per point.
+    networks see c only, and the spline's knots are computed once per state, not once per point.
     The default sizes are those of every shipped law, whose densities have one or two peaks.
 
     Args:
         features: n_x.
-        context: n_α; 0 gives an unconditional flow.
+        context: Components of c; 0 gives an unconditional flow.
         hidden: Width of the masked networks.
         blocks: Their number of hidden layers after the first.
         bins: Number of bins of the spline.
@@ -92,51 +92,51 @@ class ConditionalFlow(Decoder):
         self.register_buffer("centre", torch.zeros(features, dtype=torch.float64))
         self.register_buffer("scale", torch.ones(features, dtype=torch.float64))
 
-    def log_density(self, y: Tensor, internal: Tensor) -> Tensor:
-        """Return ln q(y | α), shape ``(n_state, n_point)``.
+    def log_density(self, y: Tensor, context: Tensor) -> Tensor:
+        """Return ln q(y | c), shape ``(n_state, n_point)``.
 
         Args:
             y: Points, shape ``(n_state, n_point, n_x)``.
-            internal: α, shape ``(n_state, n_α)``.
+            context: c, shape ``(n_state, n_c)``.
         """
         z = (y - self.centre) / self.scale
         log_volume = -torch.log(self.scale).sum()
         if self.size == 1:
-            z, log_slope = self._forward_line(z[..., 0], internal)
+            z, log_slope = self._forward_line(z[..., 0], context)
             return -0.5 * z * z - 0.5 * math.log(2.0 * math.pi) + log_slope + log_volume
         n_state, n_point, _ = y.shape
-        context = self._repeat(internal, n_point)
-        flat, log_affine = self.affine(z.reshape(-1, self.size), context)
-        flat, log_spline = self.spline(flat, context)
+        repeated = self._repeat(context, n_point)
+        flat, log_affine = self.affine(z.reshape(-1, self.size), repeated)
+        flat, log_spline = self.spline(flat, repeated)
         base = -0.5 * flat.square().sum(-1) - 0.5 * self.size * math.log(2.0 * math.pi)
         total: Tensor = base + log_affine + log_spline + log_volume
         return total.reshape(n_state, n_point)
 
-    def sample(self, noise: Tensor, internal: Tensor) -> Tensor:
+    def sample(self, noise: Tensor, context: Tensor) -> Tensor:
         """Return y, shape ``(n_state, n_sample, n_x)``, of standard normal noise of that shape."""
         n_state, n_sample, _ = noise.shape
-        context = self._repeat(internal, n_sample)
-        flat, _ = self.spline.inverse(noise.reshape(-1, self.size), context)
-        flat, _ = self.affine.inverse(flat, context)
+        repeated = self._repeat(context, n_sample)
+        flat, _ = self.spline.inverse(noise.reshape(-1, self.size), repeated)
+        flat, _ = self.affine.inverse(flat, repeated)
         y: Tensor = flat.reshape(n_state, n_sample, self.size) * self.scale + self.centre
         return y
 
-    def line_parameters(self, internal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def line_parameters(self, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return scale, shift ``(n_state, 1)`` and raw spline parameters of a 1-D flow."""
-        blank = internal.new_zeros(len(internal), 1)
-        context = internal if self.context else None
-        affine: Tensor = self.affine.autoregressive_net(blank, context)
-        spline: Tensor = self.spline.autoregressive_net(blank, context)
+        blank = context.new_zeros(len(context), 1)
+        given = context if self.context else None
+        affine: Tensor = self.affine.autoregressive_net(blank, given)
+        spline: Tensor = self.spline.autoregressive_net(blank, given)
         return nn.functional.softplus(affine[:, :1]) + SCALE_FLOOR, affine[:, 1:], spline
 
-    def _forward_line(self, y: Tensor, internal: Tensor) -> tuple[Tensor, Tensor]:
-        scale, shift, raw = self.line_parameters(internal)
+    def _forward_line(self, y: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        scale, shift, raw = self.line_parameters(context)
         ends = spline.knots(raw, self.bins, self.bound)
         z, log_slope = spline.forward(scale * y + shift, ends, self.bound)
         return z, log_slope + torch.log(scale)
 
-    def _repeat(self, internal: Tensor, count: int) -> Tensor | None:
-        return internal.repeat_interleave(count, 0) if self.context else None
+    def _repeat(self, context: Tensor, count: int) -> Tensor | None:
+        return context.repeat_interleave(count, 0) if self.context else None
 
 
 def _initialise(module: ConditionalFlow, generator: torch.Generator) -> None:

@@ -46,6 +46,11 @@ class LawSizes:
     permutations: tuple[tuple[int, ...], ...]
     width: int
 
+    @property
+    def decoder_sees_strain(self) -> bool:
+        """Whether the decoder is given the strain features of a class."""
+        return self.strain_kind == "controlled" and bool(self.variables.populations)
+
     def record(self) -> dict[str, Any]:
         """Return plain values, from which :meth:`of_record` makes the same."""
         return asdict(self)
@@ -81,7 +86,10 @@ def build_law(sizes: LawSizes, generator: torch.Generator) -> LearnedLaw:
         first_gain=ENCODER_GAIN if variables.populations else 1.0,
         generator=generator,
     )
-    decoder = ConditionalFlow(sizes.microstate_size, variables.per_class, generator=generator)
+    # The decoder of populations under an imposed strain is given their strain features, too.
+    given = len(sizes.strain_basis[0]) if sizes.decoder_sees_strain else 0
+    context = given + variables.per_class
+    decoder = ConditionalFlow(sizes.microstate_size, context, generator=generator)
     potentials: Potentials
     if variables.populations:
         potentials = PopulationPotentials(

@@ -12,7 +12,7 @@ SITES = 128
 
 
 class Density(Stage):
-    """Adam on −⟨ln q(y | α)⟩ of random sites: the flow follows the encoder, which has moved."""
+    """Adam on −⟨ln q(y | c)⟩ of random sites: the flow follows the encoder, which has moved."""
 
     name = "density"
 
@@ -22,15 +22,19 @@ class Density(Stage):
         self.optimiser = torch.optim.Adam(self.parameters, lr=material.expert.learning_rate)
         with torch.no_grad():
             blocks = material.data.training
-            self.internal = [material.law.encode(block.measures) for block in blocks]
+            law = material.law
+            self.contexts = [
+                law.context(block.flat(block.strain), law.encode(block.measures))
+                for block in blocks
+            ]
 
     def advance(self) -> dict[str, float]:
         """Make one step and return the loss at its start."""
         number = self.pick_block()
-        block, internal = self.material.data.training[number], self.internal[number]
-        rows = torch.randint(len(internal), (SITES,), generator=self.generator).to(internal.device)
+        block, context = self.material.data.training[number], self.contexts[number]
+        rows = torch.randint(len(context), (SITES,), generator=self.generator).to(context.device)
         nats = negative_log_likelihood(
-            self.material.law, block.measures.select(rows), internal[rows]
+            self.material.law, block.measures.select(rows), context[rows], self.generator
         )
         record = {"negative_log_likelihood": float(nats.detach()), "loss": float(nats.detach())}
         self.adam_step(nats, record)

@@ -26,7 +26,7 @@ class Identify(Stage):
 
     α starts as it is encoded at the beginning of each window and is integrated through it under the
     measured strain; its error, and that of σ at the encoded states, count in units of their
-    sampling errors. The decoder's negative log-likelihood of the microstates given α is the
+    sampling errors. The decoder's negative log-likelihood of the microstates is the
     information bottleneck: it draws ψ to what α has to know. f is compared with the free energy of
     the measured distributions where the microscopic energy is known. All weights are one.
     """
@@ -90,7 +90,8 @@ class Identify(Stage):
         return float(FIRST_TOLERANCE ** (1.0 - passed))
 
     def _likelihood(self, windows: Windows, internal: Tensor) -> Tensor:
-        count = min(DENSITY_SITES, len(internal))
+        law, count = self.material.law, min(DENSITY_SITES, len(internal))
+        context = law.context(windows.strain.flatten(0, 1), internal)
         rows = torch.randperm(len(internal), generator=self.generator)[:count].to(internal.device)
         measures = windows.measures.select(rows)
-        return negative_log_likelihood(self.material.law, measures, internal[rows])
+        return negative_log_likelihood(law, measures, context[rows], self.generator)

@@ -1,38 +1,46 @@
-"""The information bottleneck: how well the decoder predicts microstates from α."""
+"""The information bottleneck: how well the decoder predicts microstates from what it is given."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ..data.binned_microstates import EmpiricalMeasure, Measures
 from ..law.learned_law import LearnedLaw
 
-LEFT_OUT = 1e-4
-"""Weight of a site's emptiest nodes at most, which the decoder is not evaluated on."""
+DRAWN = 64
+"""Microstates drawn of each site where they have several dimensions."""
 
 
-def negative_log_likelihood(law: LearnedLaw, measures: Measures, internal: Tensor) -> Tensor:
-    """Return −⟨ln q(y | α)⟩ over the samples of some sites, in nats per sample.
+def negative_log_likelihood(
+    law: LearnedLaw, measures: Measures, context: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Return −⟨ln q(y | c)⟩ over the samples of some sites, in nats per sample.
+
+    In one dimension the mean is over all nodes. In several it is an unbiased estimate: the nodes
+    are thousands, of which a site fills few, and the knots of the flow differ at each of them.
 
     Args:
         law: With its decoder, which describes y = x, or x − ε under an averaged strain.
         measures: Of the sites.
-        internal: Their α, shape ``(n_site, n_class)``.
+        context: What the decoder is given there, ``(n_site, n_c)``.
+        generator: Draws the samples.
     """
     measure = measures.centred if law.strain_kind == "averaged" else measures.absolute
-    several = measure.nodes.shape[-1] > 1
-    nodes, weights = _filled(measure) if several else (measure.positions(), measure.weights)
-    return -(weights * law.decoder.log_density(nodes, internal)).sum(-1).mean()
+    if measure.nodes.shape[-1] == 1:
+        log_density = law.decoder.log_density(measure.positions(), context)
+        return -(measure.weights * log_density).sum(-1).mean()
+    return -law.decoder.log_density(_drawn(measure, generator), context).mean()
 
 
-def _filled(measure: EmpiricalMeasure) -> tuple[Tensor, Tensor]:
-    """Return the nodes of each site that are not nearly empty, and their weights.
-
-    On a lattice of two dimensions a site fills a small part of the nodes that all share.
-    """
-    if not measure.shared:
-        return measure.nodes, measure.weights
-    ordered, place = measure.weights.sort(-1, descending=True)
-    kept = int((ordered.cumsum(-1) < 1.0 - LEFT_OUT).sum(-1).max()) + 1
-    weights = ordered[:, :kept]
-    return measure.nodes[place[:, :kept]], weights / weights.sum(-1, keepdim=True)
+def _drawn(measure: EmpiricalMeasure, generator: torch.Generator) -> Tensor:
+    """Return nodes drawn by their weights, ``(n_site, DRAWN, n_x)``, evenly along their sum."""
+    weights = measure.weights
+    sums = weights.clamp(min=0.0).cumsum(-1)
+    shape = (len(weights), DRAWN)
+    levels = torch.rand(shape, generator=generator, dtype=weights.dtype).to(weights.device)
+    levels = (torch.arange(DRAWN, device=weights.device) + levels) / DRAWN * sums[:, -1:]
+    place = torch.searchsorted(sums, levels).clamp(max=weights.shape[-1] - 1)
+    if measure.shared:
+        return measure.nodes[place]
+    return torch.take_along_dim(measure.nodes, place.unsqueeze(-1), 1)

@@ -152,7 +152,7 @@ def advice(verdict: dict[str, Any]) -> str:
 def decoder_negative_log_likelihood(law: LearnedLaw, block: Block) -> float:
     """Return −⟨ln q⟩ of the decoder over some sites, in nats per sample."""
     generator = torch.Generator().manual_seed(5)
-    count = len(block.measures.absolute.weights)
-    rows = torch.randperm(count, generator=generator)[:STATES].to(block.strain.device)
+    context = law.context(block.flat(block.strain), law.encode(block.measures))
+    rows = torch.randperm(len(context), generator=generator)[:STATES].to(context.device)
     measures = block.measures.select(rows)
-    return float(negative_log_likelihood(law, measures, law.encode(measures)))
+    return float(negative_log_likelihood(law, measures, context[rows], generator))

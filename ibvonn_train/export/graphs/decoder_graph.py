@@ -82,6 +82,8 @@ class _FlowGraph(nn.Module):
     scale: Tensor
     strain_shift: Tensor
     internal_shift: Tensor
+    feature_matrix: Tensor
+    feature_shift: Tensor
 
     def __init__(
         self,
@@ -91,6 +93,7 @@ class _FlowGraph(nn.Module):
         strain_shift: Tensor | float = 0.0,
         internal_shift: Tensor | float = 0.0,
         classes: int = 1,
+        features: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.size, self.bins, self.bound = flow.size, flow.bins, float(flow.bound)
@@ -105,13 +108,25 @@ class _FlowGraph(nn.Module):
         ):
             tensor = torch.as_tensor(value, dtype=torch.float64).detach().clone()
             self.register_buffer(name, tensor)
+        self.sees_strain = features is not None
+        if features is not None:
+            matrix, shift = features
+            self.register_buffer("feature_matrix", matrix.detach().flatten(0, 1).T.contiguous())
+            self.register_buffer("feature_shift", shift.detach().flatten())
 
-    def _context(self, statev: Tensor) -> Tensor:
-        trained = statev + self.internal_shift
-        if self.classes > 1:
-            size = self.internal_shift.shape[0] // self.classes
-            trained = torch.reshape(trained, (-1, self.classes, size))
-        return torch.unsqueeze(trained, -2)
+    def _context(self, strain: Tensor, statev: Tensor) -> Tensor:
+        context = self._of_classes(statev + self.internal_shift)
+        if self.sees_strain:
+            trained = torch.matmul(strain + self.strain_shift, self.feature_matrix)
+            context = torch.cat([self._of_classes(trained + self.feature_shift), context], -1)
+        return torch.unsqueeze(context, -2)
+
+    def _of_classes(self, values: Tensor) -> Tensor:
+        """Return values ``(n_state, n)`` as ``(n_state, n_class, n / n_class)`` of classes."""
+        if self.classes == 1:
+            return values
+        size = values.shape[-1] // self.classes
+        return torch.reshape(values, (-1, self.classes, size))
 
     def _origin(self, strain: Tensor) -> Tensor | float:
         return torch.unsqueeze(strain + self.strain_shift, 1) if self.averaged else 0.0
@@ -149,7 +164,7 @@ class FlowLogDensity(_FlowGraph):
     α_training = α + ``internal_shift``.
 
     With several classes of elements a class axis stands before that of the samples; the flow is
-    that of all classes, and what it is given of α is the part of the class.
+    that of all classes, and what it is given of ε and α is the part of the class.
 
     Args:
         flow: The trained flow.
@@ -157,11 +172,13 @@ class FlowLogDensity(_FlowGraph):
         strain_shift: Shift of the strain.
         internal_shift: Shift of the internal variables.
         classes: Number of classes.
+        features: S ``(classes, q, n_ε)`` and s ``(classes, q)`` of the strain features S ε + s that
+            the flow is given before α; None where it is given α alone.
     """
 
     def forward(self, microstate: Tensor, strain: Tensor, statev: Tensor) -> Tensor:
         """Return ``(n_state, n_sample)`` for microstates ``(n_state, n_sample, n_x)``."""
-        context = self._context(statev)
+        context = self._context(strain, statev)
         y = (microstate - self._origin(strain) - self.centre) / self.scale
         total = -torch.sum(torch.log(self.scale)) - 0.5 * self.size * math.log(2.0 * math.pi)
         middle = []
@@ -184,7 +201,7 @@ class FlowSample(_FlowGraph):
 
     def forward(self, noise: Tensor, strain: Tensor, statev: Tensor) -> Tensor:
         """Return microstates of the shape of ``noise``, ``(n_state, n_sample, n_x)``."""
-        context = self._context(statev)
+        context = self._context(strain, statev)
         middle: list[Tensor] = []
         for i in range(self.size):
             known = self._known(middle, noise)
