@@ -6,7 +6,6 @@ several dimensions are tensor products of those in one.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from . import bins_by_numpy, compiled_bins
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+
+LINEAR, CUBIC = 2, 4
+"""Nodes along each axis for which a sample has weights."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +33,23 @@ class Lattice:
 
     origin: FloatArray
     spacing: FloatArray
+
+    def window(self, samples: npt.NDArray[np.floating[Any]], order: int) -> Window:
+        """Return the part whose nodes have weights for samples ``(…, n_x)``.
+
+        Args:
+            samples: Positions.
+            order: Nodes along each axis that a sample has weights for.
+        """
+        below = order // 2 - 1
+        low, high = [], []
+        for axis in range(samples.shape[-1]):
+            own = samples[..., axis]
+            ends = np.array([own.min(), own.max()], dtype=np.float64)
+            cells = np.floor((ends - self.origin[axis]) / self.spacing[axis]).astype(int)
+            low.append(int(cells[0]) - below)
+            high.append(int(cells[1]) - below + order)
+        return Window(tuple(low), tuple(high))
 
     def cells(self, samples: npt.NDArray[np.floating[Any]]) -> tuple[IntArray, FloatArray]:
         """Return the node below each sample and the fraction of the way to the next one.
@@ -58,13 +79,6 @@ class Window:
     high: tuple[int, ...]
 
     @classmethod
-    def around(cls, cells: IntArray, below: int, above: int) -> Window:
-        """Return the window of all cells ``(…, n_x)`` and of some nodes below and above them."""
-        flat = cells.reshape(-1, cells.shape[-1])
-        low, high = flat.min(0) - below, flat.max(0) + above + 1
-        return cls(tuple(low.tolist()), tuple(high.tolist()))
-
-    @classmethod
     def union(cls, windows: Sequence[Window]) -> Window:
         """Return the smallest window that holds all the given ones."""
         low = np.min([window.low for window in windows], 0)
@@ -81,10 +95,17 @@ class Window:
         """Number of nodes."""
         return int(np.prod(self.shape))
 
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Difference of the flat numbers of neighbours along each axis; that of the last is 1."""
+        return tuple(int(np.prod(self.shape[axis + 1 :])) for axis in range(len(self.shape)))
+
     def numbers(self, nodes: IntArray) -> IntArray:
-        """Return the flat numbers in the window of nodes of the lattice, ``(…, n_x)`` → ``(…)``."""
-        inside = np.moveaxis(nodes - np.array(self.low), -1, 0)
-        return np.asarray(np.ravel_multi_index(tuple(inside), self.shape))
+        """Return the flat numbers of nodes inside the window, ``(…, n_x)`` → ``(…)``."""
+        numbers = np.zeros(nodes.shape[:-1], dtype=np.int64)
+        for axis, stride in enumerate(self.strides):
+            numbers += stride * (nodes[..., axis] - self.low[axis])
+        return numbers
 
     def places_in(self, larger: Window) -> IntArray:
         """Return the flat numbers in a larger window of the nodes of this one, ``(n_node,)``."""
@@ -127,23 +148,6 @@ class BoundedLattice:
         return weights
 
 
-def cubic(t: FloatArray) -> FloatArray:
-    """Return the weights of four-point Lagrange interpolation, ``(4, …)``, at fractions t."""
-    return np.stack(
-        [
-            -t * (t - 1.0) * (t - 2.0) / 6.0,
-            (t + 1.0) * (t - 1.0) * (t - 2.0) / 2.0,
-            -(t + 1.0) * t * (t - 2.0) / 2.0,
-            (t + 1.0) * t * (t - 1.0) / 6.0,
-        ]
-    )
-
-
-def hat(t: FloatArray) -> FloatArray:
-    """Return the weights of linear interpolation, ``(2, …)``, at fractions t."""
-    return np.stack([1.0 - t, t])
-
-
 def bin_samples(
     lattice: Lattice, samples: npt.NDArray[np.floating[Any]]
 ) -> tuple[Window, FloatArray]:
@@ -157,36 +161,42 @@ def bin_samples(
         The part of the lattice that they occupy, and weights ``(n_state, n_node)`` on it, summing
         to one.
     """
-    cells, t = lattice.cells(samples)
-    window = Window.around(cells, 1, 2)
-    states, count, axes = samples.shape
-    offsets, weights = np.arange(-1, 3), cubic(t)
-    total = np.zeros(states * window.size)
-    row = window.size * np.arange(states)[:, None]
-    for corner in itertools.product(range(4), repeat=axes):
-        node = window.numbers(cells + offsets[list(corner)])
-        weight = np.prod([weights[c, ..., axis] for axis, c in enumerate(corner)], 0)
-        total += np.bincount((row + node).ravel(), weight.ravel(), len(total))
-    return window, total.reshape(states, window.size) / count
+    window = lattice.window(samples, CUBIC)
+    return window, totals(lattice, window, samples, CUBIC) / samples.shape[1]
 
 
-def hat_values(
-    lattice: Lattice, samples: npt.NDArray[np.floating[Any]]
-) -> tuple[IntArray, FloatArray]:
-    """Return the nodes of the hat functions that are not zero at samples, and their values.
+def totals(
+    lattice: Lattice, window: Window, samples: npt.NDArray[np.floating[Any]], order: int
+) -> FloatArray:
+    """Return the sums over samples of the weights of interpolation, ``(n_row, n_node)``.
 
     Args:
-        lattice: The nodes of the hats.
-        samples: Shape ``(…, n_x)``.
-
-    Returns:
-        Nodes ``(…, 2^n_x, n_x)`` and values ``(…, 2^n_x)``, which sum to one.
+        lattice: The nodes.
+        window: Part of it in which all samples lie, see :meth:`Lattice.window`.
+        samples: Shape ``(n_row, n_sample, n_x)``.
+        order: ``LINEAR`` or ``CUBIC``.
     """
-    cells, t = lattice.cells(samples)
-    weights = hat(t)
-    corners = list(itertools.product((0, 1), repeat=samples.shape[-1]))
-    nodes = np.stack([cells + np.array(corner) for corner in corners], -2)
-    values = np.stack(
-        [np.prod([weights[c, ..., a] for a, c in enumerate(corner)], 0) for corner in corners], -1
-    )
-    return nodes, values
+    engine = compiled_bins.totals if compiled_bins.available() else bins_by_numpy.totals
+    return engine(lattice, window, _wide(samples), order)
+
+
+def pair_totals(
+    lattice: Lattice,
+    window: Window,
+    before: npt.NDArray[np.floating[Any]],
+    after: npt.NDArray[np.floating[Any]],
+) -> FloatArray:
+    """Return the sums of products b_i(x) b_j(x') of hat functions over pairs, ``(n, n)``.
+
+    Args:
+        lattice: Nodes of the hat functions.
+        window: Part of it in which all samples lie.
+        before: x, shape ``(n_sample, n_x)``.
+        after: x', same shape.
+    """
+    engine = compiled_bins.pair_totals if compiled_bins.available() else bins_by_numpy.pair_totals
+    return engine(lattice, window, _wide(before), _wide(after))
+
+
+def _wide(samples: npt.NDArray[np.floating[Any]]) -> FloatArray:
+    return np.ascontiguousarray(samples, dtype=np.float64)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class Decoder(nn.Module, ABC):
-    """Density of y, where y = x for controlled and y = x − ε for averaged strain, given a context c.
+    """Density of y given a context c, where y = x for controlled, y = x − ε for averaged strain.
 
     The context is α of the class, and where populations are under an imposed strain its strain
     features before it: see :meth:`ibvonn_train.law.learned_law.LearnedLaw.context`.

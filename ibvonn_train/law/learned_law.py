@@ -65,9 +65,9 @@ class LearnedLaw(nn.Module):
         return self.encoder.normalisation(self.encoder.raw_mean(measures))
 
     def origin(self, strain: Tensor) -> Tensor:
-        """Return where the decoder's coordinate starts, shape ``(n_state, 1, n_x)``: ε or 0."""
+        """Return where the decoder's coordinate starts, shape ``(n_site, 1, n_x)``: ε or 0."""
         start = strain if self.strain_kind == "averaged" else torch.zeros_like(strain[..., :1])
-        return start.unsqueeze(-2)
+        return start.repeat_interleave(self.variables.classes, 0).unsqueeze(-2)
 
     @property
     def decoder_features(self) -> ClassFeatures | None:
@@ -94,13 +94,13 @@ class LearnedLaw(nn.Module):
         return torch.cat([features.flatten(0, 1), internal], -1)
 
     def log_density(self, microstate: Tensor, strain: Tensor, internal: Tensor) -> Tensor:
-        """Return ln q, ``(n_state, n_point)``, of microstates ``(n_state, n_point, n_x)``.
+        """Return ln q, ``(n_site, n_point)``, of microstates ``(n_site, n_point, n_x)``.
 
-        For one class of elements.
+        Arguments as of :meth:`context`.
         """
         context = self.context(strain, internal)
         return self.decoder.log_density(microstate - self.origin(strain), context)
 
     def sample(self, noise: Tensor, strain: Tensor, internal: Tensor) -> Tensor:
-        """Return microstates of the shape of ``noise``, ``(n_state, n_sample, n_x)``."""
+        """Return microstates of the shape of ``noise``, ``(n_site, n_sample, n_x)``."""
         return self.decoder.sample(noise, self.context(strain, internal)) + self.origin(strain)

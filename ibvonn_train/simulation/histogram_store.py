@@ -19,12 +19,14 @@ from torch import Tensor
 
 from ..data.histogram import Histogram
 from ..data.lattice_bins import (
+    LINEAR,
     FloatArray,
     IntArray,
     Lattice,
     Window,
     bin_samples,
-    hat_values,
+    pair_totals,
+    totals,
 )
 from .plan import Plan
 
@@ -37,7 +39,7 @@ COARSE = {1: 2.0, 2: 1.0, 3: 0.5}
 """Nodes of the hat functions in one spread."""
 LAGS = (0, 1, 2, 5, 10, 20, 50)
 """In stored steps."""
-PAIRS = 2e7
+PAIRS = 3e6
 """Of samples, at each lag: instants are left out where there are more."""
 MOST_COARSE = 320
 """Hat functions of which joint counts are kept."""
@@ -93,13 +95,14 @@ class HistogramStore:
         """Bin ``(n_time, n_site, n_sample, n_x)`` of one protocol."""
         times, sites, samples, size = x.shape
         case.fine.append(_Block(first, *bin_samples(self._fine, x.reshape(-1, samples, size))))
-        nodes, values = hat_values(self._coarse, x)
-        window = Window.around(nodes.reshape(-1, size), 0, 0)
-        numbers = window.numbers(nodes).reshape(times * sites, self._replicas, -1)
-        variance = _variance(numbers, values.reshape(numbers.shape), window.size, samples)
+        window = self._coarse.window(x, LINEAR)
+        per_replica = samples // self._replicas
+        replicas = x.reshape(-1, per_replica, size)
+        means = totals(self._coarse, window, replicas, LINEAR) / per_replica
+        variance = means.reshape(times * sites, self._replicas, -1).var(1, ddof=1)
         case.coarse.append(_Block(first, window, variance))
         for row in range(times):
-            case.follow(first + row, nodes[row], values[row])
+            case.follow(first + row, self._coarse, x[row])
 
     def result(self) -> tuple[None, Histogram]:
         """Return the histogram."""
@@ -188,28 +191,26 @@ class _Case:
     window: Window = field(default_factory=lambda: Window((0,), (0,)))
     joint: FloatArray = field(default_factory=lambda: np.empty(0))
     pairs: list[int] = field(default_factory=list)
-    recent: deque[tuple[int, IntArray, FloatArray]] = field(default_factory=deque)
+    recent: deque[tuple[int, SampleArray]] = field(default_factory=deque)
 
-    def follow(self, instant: int, nodes: IntArray, values: FloatArray) -> None:
+    def follow(self, instant: int, coarse: Lattice, x: SampleArray) -> None:
         """Count pairs of an instant with those before it.
 
         Args:
             instant: Its number.
-            nodes: Of the hats at its samples, ``(n_site, n_sample, n_hat, n_x)``.
-            values: Their values, ``(n_site, n_sample, n_hat)``.
+            coarse: Nodes of the hats.
+            x: Its samples, ``(n_site, n_sample, n_x)``.
         """
-        self._widen(Window.around(nodes, 0, 0))
+        self._widen(coarse.window(x, LINEAR))
         if instant % self.skip == 0:
-            self.recent.append((instant, nodes, values))
+            self.recent.append((instant, x.copy()))  # engines use their memory again
         while self.recent and self.recent[0][0] < instant - self.lags[-1]:
             self.recent.popleft()
-        now = self.window.numbers(nodes)
-        for before, old_nodes, old_values in self.recent:
+        for before, old in self.recent:
             if instant - before in self.lags:
                 place = self.lags.index(instant - before)
-                old = self.window.numbers(old_nodes)
-                self.joint[place] += _covariance(old, old_values, now, values, self.window.size)
-                self.pairs[place] += len(nodes)
+                self.joint[place] += _covariance(coarse, self.window, old, x)
+                self.pairs[place] += len(x)
 
     def _widen(self, window: Window) -> None:
         if not self.pairs:
@@ -239,52 +240,19 @@ class _Case:
 
 
 def _covariance(
-    old: IntArray, old_values: FloatArray, new: IntArray, new_values: FloatArray, size: int
+    coarse: Lattice, window: Window, before: SampleArray, after: SampleArray
 ) -> FloatArray:
     """Return Σ over sites of ⟨b_i(x_t) b_j(x_{t+τ})⟩ − ⟨b_i⟩ ⟨b_j⟩, ``(size, size)``.
 
     Args:
-        old: Numbers of the hats at t, ``(n_site, n_sample, n_hat)``.
-        old_values: Their values, same shape.
-        new: At t + τ.
-        new_values: Same shape.
-        size: Number of hats.
+        coarse: Nodes of the hats b.
+        window: In which all samples lie.
+        before: Samples at t, ``(n_site, n_sample, n_x)``.
+        after: At t + τ, same shape.
     """
-    sites, samples, hats = old.shape
-    both = np.zeros(size * size)
-    for i in range(hats):
-        for j in range(hats):
-            code, value = old[..., i] * size + new[..., j], old_values[..., i] * new_values[..., j]
-            both += np.bincount(code.ravel(), value.ravel(), size * size)
-    row = size * np.arange(sites)[:, None, None]
-    means = [
-        np.bincount((row + n).ravel(), v.ravel(), sites * size).reshape(sites, size) / samples
-        for n, v in ((old, old_values), (new, new_values))
-    ]
-    covariance: FloatArray = both.reshape(size, size) / samples - means[0].T @ means[1]
+    samples, size = before.shape[1:]
+    flat = before.reshape(-1, size), after.reshape(-1, size)
+    both = pair_totals(coarse, window, *flat) / samples
+    means = [totals(coarse, window, x, LINEAR) / samples for x in (before, after)]
+    covariance: FloatArray = both - means[0].T @ means[1]
     return covariance
-
-
-def _variance(numbers: IntArray, values: FloatArray, size: int, samples: int) -> FloatArray:
-    """Return the variance between replicas of the mean of each hat, ``(n_state, size)``.
-
-    Args:
-        numbers: Of the hats, ``(n_state, n_replica, n)``.
-        values: Their values, same shape; those of one replica sum to its number of samples.
-        size: Number of hats.
-        samples: Of a state.
-    """
-    states, replicas, _ = numbers.shape
-    per_replica = samples // replicas
-    variance = np.empty((states, size))
-    count = max(1, AT_ONCE // (replicas * size))
-    for at in range(0, states, count):
-        part = slice(at, at + count)
-        rows = len(numbers[part])
-        row = size * np.arange(rows * replicas).reshape(rows, replicas, 1)
-        total = np.bincount(
-            (row + numbers[part]).ravel(), values[part].ravel(), rows * replicas * size
-        )
-        mean = total.reshape(rows, replicas, size) / per_replica
-        variance[part] = mean.var(1, ddof=1)
-    return variance

@@ -120,6 +120,65 @@ def strain_walk(
     return strain_path(times, [knot.tolist() for knot in knots], f"strain walk {seed}")
 
 
+def load_hold_unload(duration: float, targets: Sequence[Vector]) -> tuple[Protocol, ...]:
+    """Return, for each target, loading to it from rest, a hold, unloading and rest.
+
+    Loading takes 35 %, the hold 20 %, unloading 30 % and rest 15 % of the duration.
+
+    Args:
+        duration: Of the record [time].
+        targets: Strains that are held, each of n_ε numbers.
+    """
+    times = [part * duration for part in (0.0, 0.35, 0.55, 0.85)]
+    paths = []
+    for target in targets:
+        zero, words = [0.0] * len(target), ", ".join(f"{v:g}" for v in target)
+        name = f"load, hold, unload ({words})"
+        paths.append(strain_path(times, [zero, target, target, zero], name))
+    return tuple(paths)
+
+
+def strain_loops(duration: float, corners: Sequence[Sequence[Vector]]) -> tuple[Protocol, ...]:
+    """Return closed polygons from zero strain through corners and back, all sides of one duration.
+
+    Args:
+        duration: Of the record [time].
+        corners: Of each loop its strains in order, each of n_ε numbers.
+    """
+    paths = []
+    for number, strains in enumerate(corners, 1):
+        zero = [0.0] * len(strains[0]) if strains else []
+        knots = [zero, *strains, zero]
+        times = np.linspace(0.0, duration, len(knots)).tolist()
+        paths.append(strain_path(times, knots, f"loop {number} through {len(strains)} strains"))
+    return tuple(paths)
+
+
+def strain_from_file(file: str, name: str = "") -> Protocol:
+    """Return straight lines through the rows of a file of numbers, such as a strain history of FE.
+
+    Args:
+        file: Text with one row for each instant: time and the n_ε strains, separated by commas;
+            lines that begin with # are comments.
+        name: By default that of the file.
+
+    Raises:
+        ValueError: If the file cannot be read, or holds no such table.
+    """
+    try:
+        table = np.loadtxt(file, delimiter=",", ndmin=2)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"strain_from_file: {file} must hold rows 'time, strain, …' of numbers; {error}."
+        ) from error
+    if table.shape[1] < 2 or len(table) < 2:
+        raise ValueError(
+            f"strain_from_file: {file} must have at least two rows of a time and n_ε strains; "
+            f"found {len(table)} rows of {table.shape[1]} numbers."
+        )
+    return strain_path(table[:, 0].tolist(), table[:, 1:].tolist(), name or str(file))
+
+
 def strain_training_set(
     low: Vector,
     high: Vector,

@@ -35,6 +35,7 @@ KINDS: dict[str, Callable[..., Protocol]] = {
 PATHS: dict[str, Callable[..., Protocol]] = {
     "strain_path": strain_paths.strain_path,
     "strain_walk": strain_paths.strain_walk,
+    "strain_from_file": strain_paths.strain_from_file,
 }
 """Kinds whose strains are lists of one number for each component, and no lists of protocols."""
 FAMILIES: dict[str, Callable[..., tuple[Protocol, ...]]] = {
@@ -42,6 +43,8 @@ FAMILIES: dict[str, Callable[..., tuple[Protocol, ...]]] = {
     "test_set": families.protocols_for_testing,
     "strain_training_set": strain_paths.strain_training_set,
     "strain_test_set": strain_paths.strain_test_set,
+    "load_hold_unload": strain_paths.load_hold_unload,
+    "strain_loops": strain_paths.strain_loops,
 }
 """Kinds that stand for several protocols; their duration is that of the set."""
 FORMER_KINDS = {"rich_family": "training_set", "unseen_family": "test_set"}

@@ -86,7 +86,8 @@ class Windows:
     Attributes:
         time: Shape ``(n_window, length)``.
         strain, stress, stress_error: Shape ``(n_window, length, n_ε)``.
-        measures: Of the sites (window, instant, class) in this order.
+        measures: Of the different sites of the windows, which overlap.
+        sites: Place among them of each site (window, instant, class) in this order.
         states: Number of each state in its block, ``(n_window, length)``.
     """
 
@@ -95,11 +96,12 @@ class Windows:
     stress: Tensor
     stress_error: Tensor
     measures: Measures
+    sites: Tensor
     states: Tensor
 
     def series(self, of_sites: Tensor) -> Tensor:
-        """Return what sites have, ``(n_site, n)``, as ``(n_window, length, C n)``."""
-        return of_sites.reshape(*self.time.shape, -1)
+        """Return what the different sites have, ``(n, m)``, as ``(n_window, length, C m)``."""
+        return of_sites[self.sites].reshape(*self.time.shape, -1)
 
     @classmethod
     def random(cls, block: Block, count: int, length: int, generator: torch.Generator) -> Windows:
@@ -123,29 +125,16 @@ class Windows:
     def at(cls, block: Block, case: Tensor, instant: Tensor, point: Tensor) -> Windows:
         """Return the windows at given places, indices that broadcast to ``(n_window, length)``."""
         numbers = block.sites[case, instant, point]
+        different, sites = torch.unique(numbers.reshape(-1), return_inverse=True)
+        whole = 2 * len(different) > block.states * block.classes  # a selection copies
         return cls(
             time=block.time[instant],
             strain=block.strain[case, instant, point],
             stress=block.stress[case, instant, point],
             stress_error=block.stress_error[case, instant, point],
-            measures=block.measures.select(numbers.reshape(-1)),
+            measures=block.measures if whole else block.measures.select(different),
+            sites=numbers.reshape(-1) if whole else sites,
             states=numbers[..., 0] // block.classes,
-        )
-
-    @classmethod
-    def joined(cls, parts: Sequence[Windows]) -> Windows:
-        """Return windows of one length from several blocks; numbers of states are of no use."""
-        absolute, centred = (
-            EmpiricalMeasure.joined([getattr(part.measures, name) for part in parts])
-            for name in ("absolute", "centred")
-        )
-        return cls(
-            time=torch.cat([part.time for part in parts]),
-            strain=torch.cat([part.strain for part in parts]),
-            stress=torch.cat([part.stress for part in parts]),
-            stress_error=torch.cat([part.stress_error for part in parts]),
-            measures=Measures(absolute, centred),
-            states=torch.cat([part.states for part in parts]),
         )
 
 

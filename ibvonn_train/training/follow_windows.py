@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from torch import Tensor
 
 from ..law.learned_law import LearnedLaw
 from ..rollouts.material_point import controlled, exponential
-from .dataset import Block, Windows
+from .dataset import Block
+
+
+class Course(Protocol):
+    """Instants ``(n_window, length)`` and strains ``(n_window, length, n_ε)`` of windows."""
+
+    @property
+    def time(self) -> Tensor:
+        """Instants."""
+
+    @property
+    def strain(self) -> Tensor:
+        """Strains."""
 
 
 def follow(
-    law: LearnedLaw, windows: Windows, start: Tensor, *, explicit: bool, substeps: int = 1
+    law: LearnedLaw, windows: Course, start: Tensor, *, explicit: bool, substeps: int = 1
 ) -> Tensor:
     """Return α of every instant of the windows, ``(n_window, length, n_α)``, from the first one.
 

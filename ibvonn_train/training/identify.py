@@ -50,8 +50,7 @@ class Identify(Stage):
         length = material.window(block) + 1
         windows = Windows.random(block, material.expert.batch, length, self.generator)
         normalise = self.material.normalisation()
-        raw = law.encoder.raw_mean(windows.measures)
-        internal = windows.series(normalise(raw))
+        internal = windows.series(normalise(law.encoder.raw_mean(windows.measures)))
         variance = law.encoder.raw_variance(windows.measures) @ normalise.matrix.T.square()
         error = windows.series((variance.detach() / block.samples).sqrt())
         tolerance = material.expert.tolerance * self._annealing()
@@ -71,7 +70,7 @@ class Identify(Stage):
             terms["free_energy"] = robust(difference / material.energy_unit(tolerance))
         loss = torch.stack(list(terms.values())).sum()
         if material.expert.likelihood:
-            nats = self._likelihood(windows, normalise(raw))
+            nats = self._likelihood(windows, internal)
             terms["negative_log_likelihood"] = nats
             loss = loss + material.expert.likelihood * nats
         record = {name: float(term.detach()) for name, term in terms.items()}
@@ -90,8 +89,10 @@ class Identify(Stage):
         return float(FIRST_TOLERANCE ** (1.0 - passed))
 
     def _likelihood(self, windows: Windows, internal: Tensor) -> Tensor:
-        law, count = self.material.law, min(DENSITY_SITES, len(internal))
-        context = law.context(windows.strain.flatten(0, 1), internal)
-        rows = torch.randperm(len(internal), generator=self.generator)[:count].to(internal.device)
-        measures = windows.measures.select(rows)
+        law, every = self.material.law, windows.sites
+        of_sites = internal.reshape(len(every), -1)
+        context = law.context(windows.strain.flatten(0, 1), of_sites)
+        rows = torch.randperm(len(every), generator=self.generator)[:DENSITY_SITES]
+        rows = rows.to(internal.device)
+        measures = windows.measures.select(every[rows])
         return negative_log_likelihood(law, measures, context[rows], self.generator)

@@ -59,10 +59,14 @@ class PolishWindows(QuasiNewton):
         self.encode(part.states, normalise)
         squares = []
         for batch in part.batches:
-            windows, internal = batch.windows, batch.internal
+            internal = batch.internal
             if self.encodes:
-                internal = windows.series(normalise(law.encoder.raw_mean(windows.measures)))
-            path = follow(law, windows, internal[:, 0], explicit=batch.explicit)
+                encoded = [
+                    piece.series(normalise(law.encoder.raw_mean(piece.measures)))
+                    for piece in batch.pieces
+                ]
+                internal = torch.cat(encoded)
+            path = follow(law, batch, internal[:, 0], explicit=batch.explicit)
             away = scaled((path - internal)[:, 1:], batch.error[:, 1:], self.scales["internal"])
             squares.append(away.square().mean())
         terms = {"internal": torch.log1p(torch.stack(squares).mean())}
@@ -74,13 +78,16 @@ class WindowBatch:
     """Windows that are integrated together.
 
     Attributes:
-        windows: Of one or more blocks.
+        pieces: Of one block each.
+        time, strain: Those of all pieces.
         internal: Their α by the encoder as it is at the beginning.
         error: Standard error of α.
         explicit: Whether the data's own scheme is followed.
     """
 
-    windows: Windows
+    pieces: Sequence[Windows]
+    time: Tensor
+    strain: Tensor
     internal: Tensor
     error: Tensor
     explicit: bool
@@ -114,13 +121,18 @@ class Part:
             alike = [block for block in blocks if _key(block, longest) == key]
             pieces = [cover(block, key[0]) for block in alike]
             errors = [
-                sampling_error(law, piece.measures, block.samples)
+                piece.series(sampling_error(law, piece.measures, block.samples))
                 for piece, block in zip(pieces, alike, strict=True)
             ]
-            windows = Windows.joined(pieces)
-            internal, error = law.encode(windows.measures), torch.cat(errors)
             batches.append(
-                WindowBatch(windows, windows.series(internal), windows.series(error), key[1])
+                WindowBatch(
+                    pieces=pieces,
+                    time=torch.cat([piece.time for piece in pieces]),
+                    strain=torch.cat([piece.strain for piece in pieces]),
+                    internal=torch.cat([p.series(law.encode(p.measures)) for p in pieces]),
+                    error=torch.cat(errors),
+                    explicit=key[1],
+                )
             )
         pairs = zip(blocks, energies, strict=True)
         return cls(batches, [StateTerms(material, *pair, tolerance, generator) for pair in pairs])

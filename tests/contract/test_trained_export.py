@@ -143,11 +143,14 @@ def test_encoder_and_decoder_of_several_classes_have_an_axis_of_classes(tmp_path
     strain = rng.normal(size=(5, 3))
     density = law.log_density(x, strain, internal)
     assert density.shape == (5, 3, 20)
-    for a in range(3):
-        part = torch.from_numpy(own[a])
-        with torch.no_grad():
-            expected = model.law.log_density(torch.from_numpy(x[:, a]), torch.zeros(5, 3), part)
-        np.testing.assert_allclose(density[:, a], expected, atol=1e-9)
+    shift = law.strain_reference
+    sites = torch.from_numpy(np.stack(own, 1)).flatten(0, 1)
+    points = torch.from_numpy(x).flatten(0, 1)
+    with torch.no_grad():
+        expected = model.law.log_density(points, torch.from_numpy(strain + shift), sites)
+        moved = model.law.log_density(points, torch.from_numpy(strain + shift + 0.1), sites)
+    np.testing.assert_allclose(density.reshape(15, 20), expected, atol=1e-9)
+    assert float((moved - expected).abs().max()) > 1e-4, "the strain of the class is given"
     drawn = law.sample(rng.normal(size=(5, 3, 7, 1)), strain, internal)
     assert drawn.shape == (5, 3, 7, 1)
     listed = law.manifest["internal"]["variables"]

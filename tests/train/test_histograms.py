@@ -10,9 +10,16 @@ import pytest
 import torch
 from small_ensembles import small_ensemble
 
-from ibvonn_train.data import Histogram, TrajectoryEnsemble
+from ibvonn_train.data import Histogram, TrajectoryEnsemble, bins_by_numpy, compiled_bins
 from ibvonn_train.data.binned_microstates import uniform_nodes
-from ibvonn_train.data.lattice_bins import BoundedLattice, Lattice, Window, bin_samples
+from ibvonn_train.data.lattice_bins import (
+    CUBIC,
+    LINEAR,
+    BoundedLattice,
+    Lattice,
+    Window,
+    bin_samples,
+)
 from ibvonn_train.data.state_measures import measure_of, span_of
 from ibvonn_train.simulation import (
     ChainCell,
@@ -178,6 +185,29 @@ def test_detailed_balance_shows_in_the_joint_counts() -> None:
 
     assert asymmetry(rest) < 0.01
     assert asymmetry(driven) > 0.02
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_compiled_sums_are_those_of_numpy(axes: int) -> None:
+    if not compiled_bins.available():
+        pytest.skip("needs a C compiler")
+    random = np.random.default_rng(1)
+    x, later = random.normal(size=(2, 4, 60, axes))
+    lattice = Lattice(random.normal(size=axes), random.uniform(0.4, 0.9, axes))
+    for order in (LINEAR, CUBIC):
+        window = lattice.window(x, order)
+        ours = compiled_bins.totals(lattice, window, x, order)
+        np.testing.assert_allclose(
+            ours, bins_by_numpy.totals(lattice, window, x, order), atol=1e-12
+        )
+        np.testing.assert_allclose(ours.sum(1), 60.0)
+    window = lattice.window(np.stack([x, later]), LINEAR)
+    pairs = x.reshape(-1, axes), later.reshape(-1, axes)
+    np.testing.assert_allclose(
+        compiled_bins.pair_totals(lattice, window, *pairs),
+        bins_by_numpy.pair_totals(lattice, window, *pairs),
+        atol=1e-12,
+    )
 
 
 def test_bins_of_a_lattice_are_a_tensor_product() -> None:

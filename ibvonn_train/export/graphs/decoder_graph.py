@@ -108,24 +108,26 @@ class _FlowGraph(nn.Module):
         ):
             tensor = torch.as_tensor(value, dtype=torch.float64).detach().clone()
             self.register_buffer(name, tensor)
+        self.internal_size = self.internal_shift.numel() // classes
         self.sees_strain = features is not None
         if features is not None:
             matrix, shift = features
             self.register_buffer("feature_matrix", matrix.detach().flatten(0, 1).T.contiguous())
             self.register_buffer("feature_shift", shift.detach().flatten())
+            self.feature_size = shift.shape[1]
 
     def _context(self, strain: Tensor, statev: Tensor) -> Tensor:
-        context = self._of_classes(statev + self.internal_shift)
+        context = self._of_classes(statev + self.internal_shift, self.internal_size)
         if self.sees_strain:
             trained = torch.matmul(strain + self.strain_shift, self.feature_matrix)
-            context = torch.cat([self._of_classes(trained + self.feature_shift), context], -1)
+            features = self._of_classes(trained + self.feature_shift, self.feature_size)
+            context = torch.cat([features, context], -1)
         return torch.unsqueeze(context, -2)
 
-    def _of_classes(self, values: Tensor) -> Tensor:
-        """Return values ``(n_state, n)`` as ``(n_state, n_class, n / n_class)`` of classes."""
+    def _of_classes(self, values: Tensor, size: int) -> Tensor:
+        """Return values ``(n_state, n_class · size)`` as ``(n_state, n_class, size)``."""
         if self.classes == 1:
             return values
-        size = values.shape[-1] // self.classes
         return torch.reshape(values, (-1, self.classes, size))
 
     def _origin(self, strain: Tensor) -> Tensor | float:
