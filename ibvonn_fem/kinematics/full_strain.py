@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .settings import PLANE, PLANE_STRAIN, SPACE
 from .solid import Solid
 from .strain_maps import TensorMap
@@ -28,9 +30,14 @@ class FullStrain(Solid):
             second Piola–Kirchhoff stress.
         volumetric: U(J), added to the law's energy.
         stress_free: Subtract the law's initial stress.
+        axes: Axes of the material, along which the law's components are; by default x, y, z. In
+            the plane an angle in radians from x to the first axis, counter-clockwise; in space a
+            matrix Q whose columns are the axes. Numbers, or UFL expressions for axes that vary.
+            ``law.stress`` then has the components along these axes, and ``tensor`` turns them
+            back into x, y, z.
 
     Raises:
-        ValueError: If ``size`` is none of these.
+        ValueError: If ``size`` is none of these, or the axes are not orthonormal.
     """
 
     def __init__(
@@ -40,6 +47,7 @@ class FullStrain(Solid):
         finite: bool = False,
         volumetric: Volumetric | None = None,
         stress_free: bool = True,
+        axes: Any = None,
     ) -> None:
         if size not in _SETTINGS:
             raise ValueError(
@@ -53,4 +61,5 @@ class FullStrain(Solid):
             finite=finite,
             volumetric=volumetric,
             stress_free=stress_free,
+            axes=axes,
         )

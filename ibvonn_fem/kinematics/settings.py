@@ -60,9 +60,19 @@ class Setting:
         pairs = self.gradients if finite else tuple(MANDEL[a] for a in self.strains)
         return tuple(pairs.index((i, i)) for i in self.free)
 
-    def measure(self, u: Any, *, finite: bool) -> Any:
-        """Strain (Mandel) or displacement gradient as a UFL vector; free components are 0."""
+    def measure(self, u: Any, *, finite: bool, axes: Any = None) -> Any:
+        """Strain (Mandel) or displacement gradient as a UFL vector; free components are 0.
+
+        Args:
+            u: Displacement.
+            finite: Finite strain.
+            axes: Q whose columns are the material axes, a UFL tensor ``(3, 3)``: the components
+                are those of Qᵀ (∂u/∂X) Q.
+        """
         gradient = self._gradient(u)
+        if axes is not None:
+            rotated = ufl.transpose(axes) * ufl.as_tensor(gradient) * axes
+            gradient = [[rotated[i, j] for j in range(3)] for i in range(3)]
         if finite:
             return ufl.as_vector([gradient[i][j] for i, j in self.gradients])
         return ufl.as_vector(

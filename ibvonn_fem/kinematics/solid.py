@@ -13,6 +13,7 @@ from ..model.mandel import ORDERS, not_mandel
 from ..model.manifest import Manifest
 from .green_lagrange import GreenLagrange
 from .interface import Kinematics
+from .material_axes import axes_of
 from .settings import MANDEL, ROOT2, Setting, Symmetry
 from .strain_maps import StrainMap
 from .volume_change import VolumeChange
@@ -32,6 +33,7 @@ class Solid(Kinematics):
         volumetric: U(J).
         factor: Factor of the volume element: a thickness or a cross-section.
         stress_free: Subtract the law's initial stress.
+        axes: Material axes, see :func:`~ibvonn_fem.kinematics.material_axes.axes_of`.
 
     Attributes:
         components: Names of the components of the measure.
@@ -47,6 +49,7 @@ class Solid(Kinematics):
         volumetric: Volumetric | None = None,
         factor: float = 1.0,
         stress_free: bool = True,
+        axes: Any = None,
     ) -> None:
         if not factor > 0.0:
             raise ValueError(f"{setting.name}: thickness or area must be positive; found {factor}.")
@@ -57,6 +60,7 @@ class Solid(Kinematics):
         self.volumetric = volumetric
         self.factor = float(factor)
         self.stress_free = stress_free
+        self.axes = None if axes is None else axes_of(axes, setting)
         self.direction_count = self.strain_map.direction_count
         self.components = setting.components(finite=finite)
         self.shape = (len(self.components),)
@@ -87,7 +91,7 @@ class Solid(Kinematics):
 
     def measure(self, u: Any) -> Any:
         """Strain in Mandel components, or displacement gradient, as a UFL vector."""
-        return self.setting.measure(u, finite=self.finite)
+        return self.setting.measure(u, finite=self.finite, axes=self.axes)
 
     def weight(self, mesh: Any) -> Any:
         """Thickness or cross-section; 2πr in rotational symmetry."""
@@ -129,16 +133,19 @@ class Solid(Kinematics):
         return np.asarray(np.einsum("k,nkj->nj", self.strain_map.weights, values))
 
     def tensor(self, vector: Any) -> Any:
-        """A UFL vector of components, such as ``law.stress``, as a 3 × 3 tensor."""
+        """A UFL vector of components, such as ``law.stress``, as a 3 × 3 tensor in x, y, z."""
         rows: list[list[Any]] = [[ufl.as_ufl(0.0)] * 3 for _ in range(3)]
         if self.finite:
             for value, (i, j) in enumerate(self.setting.gradients):
                 rows[i][j] = vector[value]
-            return ufl.as_tensor(rows)
+            return self._in_space(ufl.as_tensor(rows))
         for value, a in enumerate(self.setting.strains):
             i, j = MANDEL[a]
             rows[i][j] = rows[j][i] = vector[value] if i == j else vector[value] / ROOT2
-        return ufl.as_tensor(rows)
+        return self._in_space(ufl.as_tensor(rows))
+
+    def _in_space(self, tensor: Any) -> Any:
+        return tensor if self.axes is None else self.axes * tensor * ufl.transpose(self.axes)
 
     def _strain(self, measure: FloatArray) -> FloatArray:
         return measure if self._green is None else self._green.strain(measure)

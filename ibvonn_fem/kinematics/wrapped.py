@@ -37,6 +37,7 @@ class Wrapped(Solid):
             volumetric=solid.volumetric,
             factor=factor,
             stress_free=solid.stress_free,
+            axes=solid.axes,
         )
 
 

@@ -26,6 +26,8 @@ SILENT = -4.0
 """Free parameter of the output weights of the convex layers at the start: 0.02."""
 FIRST_CONCAVITY = -3.0
 """Free parameter of the concave share at the start: 5 %."""
+LINEAR = 0.02
+"""Part of the stress that a linear fit to ε and α may leave where the stress counts as linear."""
 LARGEST_CONCAVITY = 0.95
 """Of F, in units of the least convexity of the mixing entropy."""
 
@@ -41,6 +43,7 @@ class SmoothEnergy(nn.Module):
     """
 
     energy_scale: Tensor
+    strain_in_layers: Tensor
     orbits: Tensor
     bound: Tensor
 
@@ -57,6 +60,7 @@ class SmoothEnergy(nn.Module):
         pairs, kinds = int(orbits.max()) + 1, int(class_orbits(orbits).max()) + 1
         self.features = features
         self.register_buffer("energy_scale", torch.ones((), dtype=torch.float64))
+        self.register_buffer("strain_in_layers", torch.ones((), dtype=torch.float64))
         self.register_buffer("orbits", orbits, persistent=False)
         self.register_buffer("bound", _mixing_bound(variables), persistent=False)
         self.linear = nn.Parameter(torch.zeros(kinds, q + n, dtype=torch.float64))
@@ -75,6 +79,9 @@ class SmoothEnergy(nn.Module):
         """
         scale, (features, offset) = self.energy_scale, self.features.map()
         matrix, (skip, bias, hidden, output) = self._matrix(thermal_energy), self.layers.weights()
+        seen = torch.ones(len(offset), dtype=offset.dtype, device=offset.device)
+        seen[self.features.places()[0]] = self.strain_in_layers
+        skip = [s * seen for s in skip]
         linear = repeated(self.linear, self.orbits) + matrix @ offset
         return EnergyWeights(
             scale * (linear @ features),
@@ -90,7 +97,9 @@ class SmoothEnergy(nn.Module):
         """Start the quadratic part from a linear fit σ = K ε + C α + s.
 
         M_αα starts at M_αε M_εε⁻¹ M_εα, that of elements which carry their force in series with
-        what their state adds to the strain: f does not change where both change together.
+        what their state adds to the strain: f does not change where both change together. Where
+        the fit leaves less than ``LINEAR`` of the stress, the convex layers see α alone from then
+        on, and σ stays linear in ε and α: what is not in the data is not learned.
 
         Args:
             strain: Of states of the data, ``(n, n_ε)``.
@@ -117,6 +126,9 @@ class SmoothEnergy(nn.Module):
             (self.internal_root, (relaxed_axes * relaxed_root.sqrt()) @ relaxed_axes.T, (n, n)),
         ):
             parameter.copy_(torch.round(shared_blocks(matrix, self.orbits, *size), decimals=DIGITS))
+        left = (design @ fit - stress / self.energy_scale @ back.T).square().mean().sqrt()
+        size = (stress / self.energy_scale @ back.T).std(0).square().mean().sqrt()
+        self.strain_in_layers.fill_(float(left > LINEAR * size))
         kinds, constant = class_orbits(self.orbits), fit[-1].reshape(classes, q)
         for kind in range(len(self.linear)):
             self.linear[kind, :q] = constant[kinds == kind].mean(0)

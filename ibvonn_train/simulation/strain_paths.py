@@ -11,6 +11,9 @@ from .protocols import FloatArray, Protocol, piecewise_linear
 
 Vector = Sequence[float]
 
+PARTS = 100
+"""Of the duration of a walk, at which it may turn."""
+
 
 def along(
     protocol: Protocol, direction: Vector, origin: Vector | None = None, name: str = ""
@@ -84,6 +87,9 @@ def strain_walk(
 ) -> Protocol:
     """Return straight lines between strains drawn uniformly from a box, of random lengths.
 
+    The path turns at whole hundredths of its duration: a record that holds these instants holds
+    all its corners, and straight lines between its strains are the path.
+
     Args:
         duration: Of the walk [time]; the last strain is held after it.
         segments: Number of lines.
@@ -98,24 +104,25 @@ def strain_walk(
         ValueError: If the sizes differ, or an argument is out of range.
     """
     box = _box("strain_walk", low, high, start)
-    if segments < 1 or not 0.0 <= hold < 1.0:
+    if not 1 <= segments <= PARTS // 4 or not 0.0 <= hold < 1.0:
         raise ValueError(
-            "strain_walk: segments must be at least 1 and hold in [0, 1); found "
+            f"strain_walk: segments must be 1 to {PARTS // 4} and hold in [0, 1); found "
             f"{segments} and {hold}."
         )
     rng = np.random.default_rng(seed)
     cuts = rng.uniform(0.3, 1.0, segments).cumsum()
-    ends = np.concatenate([[0.0], duration * cuts / cuts[-1]])
+    ends = _snapped(np.concatenate([[0.0], cuts / cuts[-1]]))
     strains = rng.uniform(box[0], box[1], (segments, len(box[0])))
     if back:
         strains[-1] = box[2]
     times, knots = [0.0], [box[2]]
     for number, strain in enumerate(strains):
-        arrival = ends[number + 1] - hold * (ends[number + 1] - ends[number])
-        times.append(float(arrival))
+        length = ends[number + 1] - ends[number]
+        arrival = ends[number + 1] - min(round(hold * length), length - 1)
+        times.append(float(arrival) * duration / PARTS)
         knots.append(strain)
-        if hold:
-            times.append(float(ends[number + 1]))
+        if arrival < ends[number + 1]:
+            times.append(float(ends[number + 1]) * duration / PARTS)
             knots.append(strain)
     return strain_path(times, [knot.tolist() for knot in knots], f"strain walk {seed}")
 
@@ -210,7 +217,7 @@ def strain_training_set(
     proportional = _proportional(shapes, box, directions, int(words[0]))
     walking = (
         strain_walk(
-            duration if number % 2 == 0 else 0.8 * duration,
+            duration,
             3 + number % 4,
             low,
             high,
@@ -241,6 +248,15 @@ def strain_test_set(
     box = _box("strain_test_set", low, high, start)
     shapes = protocols_for_testing(0.0, 1.0, duration, start=0.0)
     return tuple(_proportional(shapes, box, directions, seed))
+
+
+def _snapped(fractions: FloatArray) -> list[int]:
+    """Return increasing whole numbers near ``PARTS`` times fractions from 0 to 1."""
+    ends = [0]
+    for number, fraction in enumerate(fractions[1:], 1):
+        left = len(fractions) - 1 - number
+        ends.append(int(min(max(round(PARTS * fraction), ends[-1] + 1), PARTS - left)))
+    return ends
 
 
 def _proportional(
