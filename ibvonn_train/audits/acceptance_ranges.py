@@ -86,6 +86,10 @@ JARZYNSKI = _differences(0.22, smallest=1.0)
 # Any strain that is given, the cell's too.
 MARKOV = _errors(0.88, smallest=10.0)
 
+# Cells whose equilibrium is sampled.
+CELL_EQUILIBRIUM = _errors(0.05, smallest=2.0)
+"""The sampling's own standard error is 0.05 % at most."""
+
 # Averaged strain, two-well springs in chains and in a cell.
 DISSIPATED_WORK = _differences(0.3, smallest=3.0)
 """Of controlled strain, too."""

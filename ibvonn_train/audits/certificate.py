@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from ..data.ensemble import TrajectoryEnsemble
 from ..evaluation.evaluate import Evaluation
 from ..evaluation.interface import Law
+from . import cell_equilibrium
 from . import closed_form_potentials as exact
 from . import energy_consistency as free_energy
 from . import entropy_production as dissipation
@@ -37,6 +38,7 @@ AUDITS: tuple[MakeAudit, ...] = (
     dissipation.fluctuation_dissipation,
     equilibrium.response,
     equilibrium.finite_chain,
+    cell_equilibrium.response,
     equilibrium.jarzynski,
     kinetics.momentum,
     kinetics.markov_residual,

@@ -26,9 +26,9 @@ LARGEST_DISSIPATION = 3.0
 """In k_BT: protocols that dissipate more need more replicas than there are."""
 
 
-def relaxed(law: Law, strain: float) -> tuple[float, float]:
-    """Return min_α f(ε, α) and the stress there, for a law of one strain component."""
-    eps = np.full((1, 1), strain)
+def relaxed(law: Law, strain: npt.ArrayLike) -> tuple[float, FloatArray]:
+    """Return min_α f(ε, α) and the stress there, ``(n_ε,)``, for ε of ``(n_ε,)``."""
+    eps = np.array(strain, dtype=np.float64).reshape(1, law.strain_size)
     low, high = law.envelope[law.strain_size :].T
     start = allowed(law, ((low + high) / 2)[None])[0]
     scale = law.internal_scale
@@ -57,7 +57,7 @@ def relaxed(law: Law, strain: float) -> tuple[float, float]:
         }
     minimum = minimize(objective, start / scale, jac=True, **options)
     rates = law.rates(eps, (minimum.x * scale)[None])
-    return float(rates.energy[0]), float(rates.stress[0, 0])
+    return float(rates.energy[0]), rates.stress[0]
 
 
 def _physics_and_energy(law: Law) -> tuple[Physics, MicroscopicEnergy] | None:
@@ -197,7 +197,7 @@ def _relaxed_states(law: Law, evidence: Evidence) -> _Relaxed | str:
     if not reached.any():
         return "equilibrium lies outside what the law was trained on"
     strain, measure = strain[reached], measure[reached]
-    stress = np.array([relaxed(law, float(value))[1] for value in strain])
+    stress = np.array([relaxed(law, float(value))[1][0] for value in strain])
     return _Relaxed(strain, measure, stress, boltzmann)
 
 

@@ -123,25 +123,29 @@ def write_file(
 
     Args:
         path: Of the file; its folder is made.
-        datasets: Name → array; ``microstate`` is written protocol by protocol and compressed.
+        datasets: Name → array; large ones are written protocol by protocol and compressed.
         attributes: Of the file.
     """
     with replacing(path) as stream:
         with _Disk(stream.fileno(), "r+b", closefd=False) as disk, h5py.File(disk, "w") as file:
             for name, array in datasets.items():
-                if name == "microstate":
-                    _write_microstate(file, array)
+                if name == "microstate" or _is_large(array):
+                    _write_compressed(file, name, array)
                 else:
                     file.create_dataset(name, data=array)
                 disk.check()
             file.attrs.update(attributes)
 
 
-def _write_microstate(file: h5py.File, array: Any) -> None:
+def _is_large(array: Any) -> bool:
+    return np.ndim(array) > 2 and np.asarray(array).nbytes > CHUNK_BYTES
+
+
+def _write_compressed(file: h5py.File, name: str, array: Any) -> None:
     instant = int(np.prod(array.shape[2:])) * array.dtype.itemsize
     instants = max(1, min(array.shape[1], CHUNK_BYTES // max(1, instant)))
     stored = file.create_dataset(
-        "microstate",
+        name,
         shape=array.shape,
         dtype=array.dtype,
         chunks=(1, instants, *array.shape[2:]),

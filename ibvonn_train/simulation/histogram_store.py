@@ -33,7 +33,7 @@ from .plan import Plan
 logger = logging.getLogger(__name__)
 SampleArray = npt.NDArray[np.floating[Any]]
 
-FINE = {1: 8.0, 2: 4.0, 3: 2.5}
+FINE = {1: 8.0, 2: 2.5, 3: 2.5}
 """Nodes of the histogram in one spread of an ensemble, by the number of dimensions."""
 COARSE = {1: 2.0, 2: 1.0, 3: 0.5}
 """Nodes of the hat functions in one spread."""

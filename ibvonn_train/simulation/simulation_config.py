@@ -40,11 +40,9 @@ class SetConfig:
         stride: Integrator steps between stored instants.
         record: "samples" keeps every microstate, "histogram" their weights on nodes, made while
             simulating; "auto" keeps samples while they are few.
+        replicas: Of each protocol, where it is not that of all sets: data to test a law on need a
+            smaller sampling error than data to train on.
     """
-
-    FORMER_KEYS: ClassVar[Mapping[str, str]] = {
-        "replicas": "is a key of [simulation] now, for all sets alike",
-    }
 
     name: str
     seed: int
@@ -52,6 +50,7 @@ class SetConfig:
     protocols: tuple[dict[str, Any], ...]
     stride: int = 1
     record: Literal["auto", "samples", "histogram"] = "auto"
+    replicas: int | None = None
 
     def __post_init__(self) -> None:
         require_plain_name("simulation.sets.name", self.name)
@@ -70,7 +69,7 @@ class SimulationConfig:
         system: "tethered_particle", "double_well_chain", "unfolding_chain", or "FILE.py:CLASS" for
             a system of one's own, FILE relative to the TOML.
         time_step: Δt of the integrator [time].
-        replicas: Number of replicas of each protocol.
+        replicas: Number of replicas of each protocol of the sets that do not say their own.
         parameters: Parameters of the system other than its defaults.
         sets: Sets of protocols.
     """

@@ -76,7 +76,7 @@ def run_set(
         build_protocols(config, chosen),
         duration=chosen.duration,
         time_step=config.time_step,
-        replicas=config.replicas,
+        replicas=chosen.replicas or config.replicas,
         seed=chosen.seed,
         stride=chosen.stride,
         dtype=dtype,

@@ -14,7 +14,9 @@ from .stage import Material, Stage
 FIRST_TOLERANCE = 10.0
 """Tolerance at the beginning over that at the end."""
 SUBSTEPS = 2
-"""Of a coarse record between stored instants."""
+"""Of a coarse record between stored instants,"""
+FINE = 20
+"""which the record is not where the slowest feature is remembered for so many of them."""
 ANNEALED = 0.6
 """Part of the steps over which the tolerance shrinks."""
 DENSITY_SITES = 96
@@ -48,13 +50,15 @@ class Identify(Stage):
         material, number = self.material, self.pick_block()
         law, block = material.law, material.data.training[number]
         length = material.window(block) + 1
-        windows = Windows.random(block, material.expert.batch, length, self.generator)
+        count = max(1, material.expert.batch // block.classes)
+        windows = Windows.random(block, count, length, self.generator)
         normalise = self.material.normalisation()
         internal = windows.series(normalise(law.encoder.raw_mean(windows.measures)))
         variance = law.encoder.raw_variance(windows.measures) @ normalise.matrix.T.square()
         error = windows.series((variance.detach() / block.samples).sqrt())
         tolerance = material.expert.tolerance * self._annealing()
-        path = follow(law, windows, internal[:, 0], explicit=is_explicit(block), substeps=SUBSTEPS)
+        substeps = 1 if length > FINE else SUBSTEPS
+        path = follow(law, windows, internal[:, 0], explicit=is_explicit(block), substeps=substeps)
         values = law(windows.strain, internal)
         scale = tolerance * self.internal_scale
         stress_scale = tolerance * material.data.scales.stress_scale

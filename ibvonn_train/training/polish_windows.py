@@ -13,7 +13,7 @@ from .follow_windows import follow, is_explicit
 from .quasi_newton import QuasiNewton
 from .reference_energy import measured_free_energy
 from .residuals import scaled
-from .stage import Material, sampling_error
+from .stage import LONGEST, Material, sampling_error
 from .state_terms import StateTerms, state_terms
 
 LARGEST = 160
@@ -115,10 +115,10 @@ class Part:
         generator: torch.Generator,
     ) -> Part:
         """Collect it."""
-        law, longest = material.law, material.expert.longest_window
+        law = material.law
         batches = []
-        for key in sorted({_key(block, longest) for block in blocks}):
-            alike = [block for block in blocks if _key(block, longest) == key]
+        for key in sorted({_key(block) for block in blocks}):
+            alike = [block for block in blocks if _key(block) == key]
             pieces = [cover(block, key[0]) for block in alike]
             errors = [
                 piece.series(sampling_error(law, piece.measures, block.samples))
@@ -138,9 +138,9 @@ class Part:
         return cls(batches, [StateTerms(material, *pair, tolerance, generator) for pair in pairs])
 
 
-def _key(block: Block, longest: int) -> tuple[int, bool]:
+def _key(block: Block) -> tuple[int, bool]:
     """Return what blocks have in common whose windows are integrated together."""
-    return min(longest, block.instants - 1), is_explicit(block)
+    return min(LONGEST, block.instants - 1), is_explicit(block)
 
 
 def cover(block: Block, window: int) -> Windows:

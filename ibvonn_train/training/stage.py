@@ -18,8 +18,8 @@ from .dataset import Block, TrainingSet
 from .reference_energy import measured_free_energy
 from .training_config import ExpertConfig
 
-SHORTEST = 10
-"""Stored steps of a window at least."""
+SHORTEST, LONGEST = 10, 32
+"""Stored steps of a window at least and at most; between, it is the slowest feature's memory."""
 ENERGY_UNIT = 0.1
 """Error of f that counts as one, in k_BT of one element: what a histogram's entropy is good for."""
 
@@ -61,7 +61,7 @@ class Material:
     def window(self, block: Block) -> int:
         """Return the length of windows in stored steps: about the slowest feature's memory."""
         memory = round(self.slow_time / float(torch.diff(block.time).median()))
-        return min(max(memory, SHORTEST), self.expert.longest_window, block.instants - 1)
+        return min(max(memory, SHORTEST), LONGEST, block.instants - 1)
 
     def normalisation(self) -> Normalisation[Tensor]:
         """Return that of α over the training data by the encoder as it is, with its gradient."""

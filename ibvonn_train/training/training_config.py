@@ -21,9 +21,7 @@ class ExpertConfig:
         width: Units of one class in each of the two hidden layers of f; the networks of ψ and φ are
             scaled with it, see :func:`~ibvonn_train.training.build_law.build_law`.
         nodes: Number of nodes on which microstates of one dimension are binned.
-        longest_window: Length of windows at most, in stored steps; they are as long as the memory
-            of the slowest feature.
-        batch: Windows in each of its steps.
+        batch: Windows in each step of *identify*, times the number of classes of elements.
         identify_steps: Adam steps of *identify*; the fit of f and φ before it has 2.5 times as many
             iterations of L-BFGS at most.
         polish_steps: L-BFGS iterations of *polish* at most; 0 leaves the stage out.
@@ -37,7 +35,6 @@ class ExpertConfig:
 
     width: int = 16
     nodes: int = 160
-    longest_window: int = 32
     batch: int = 200
     identify_steps: int = 600
     polish_steps: int = 400
@@ -47,7 +44,7 @@ class ExpertConfig:
     likelihood: float = 1.0
 
     def __post_init__(self) -> None:
-        least = {"width": 4, "nodes": 8, "longest_window": 2, "batch": 1, "identify_steps": 1}
+        least = {"width": 4, "nodes": 8, "batch": 1, "identify_steps": 1}
         least |= {"polish_steps": 0, "density_steps": 0}
         for name, bound in least.items():
             if getattr(self, name) < bound:

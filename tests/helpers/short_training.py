@@ -7,7 +7,7 @@ from typing import Any
 from ibvonn_train.training import TrainingConfig
 
 EXPERT: dict[str, Any] = {
-    "width": 4, "nodes": 48, "longest_window": 10, "batch": 20, "identify_steps": 6,
+    "width": 4, "nodes": 48, "batch": 20, "identify_steps": 6,
     "polish_steps": 30, "density_steps": 4,
 }  # fmt: skip
 EXPERT_TOML = "[training.expert]\n" + "".join(f"{key} = {n}\n" for key, n in EXPERT.items())

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ...data.element_classes import ClassSymmetry
+from ...statistical_mechanics.lattice_spins import LatticeSpins
 from .lattice_geometry import GEOMETRIES, FloatArray, LatticeGeometry
 from .system import (
     MicroscopicSystem,
@@ -276,6 +277,29 @@ class PeriodicLattice(MicroscopicSystem):
         )  # refuses an unstable one
         return self.thermal_energy
 
+    def spins(self) -> LatticeSpins:
+        """Return the bonds as spins with elastic interaction.
+
+        Raises:
+            ValueError: If the bonds are plain: their wells are not there at every strain.
+        """
+        if not self.series:
+            raise ValueError(f"{self.name}: spins need bonds in series with a spring.")
+        size, count = self.lattice.dimension, self.nodes
+        differences = self._differences().numpy()
+        inverse = self._inverse.numpy()
+        bonds = len(self.lattice.bonds) * count
+        soft, hard = self.stiffness, self.well_stiffness
+        return LatticeSpins(
+            projector=np.eye(bonds) - differences.reshape(bonds, size * count) @ inverse,
+            strain_basis=self.lattice.strain_basis,
+            stiffness=soft * hard / (soft + hard),
+            jump=self.well_distance,
+            offset=self.offset,
+            thermal_energy=self.thermal_energy,
+            volume=self.reference_volume * count,
+        )
+
     def parameters(self) -> dict[str, Any]:
         """Return what a file records of the system."""
         names = ("geometry", "cells", "stiffness", "well_stiffness", "well_distance", "offset")
@@ -310,10 +334,13 @@ class PeriodicLattice(MicroscopicSystem):
     @cached_property
     def _inverse(self) -> Tensor:
         """Pseudo-inverse of w ↦ n·(w_j − w_i), ``(n_node d, n_direction n_node)``."""
+        inverse: Tensor = torch.linalg.pinv(self._differences())
+        return inverse
+
+    def _differences(self) -> Tensor:
+        """Return the matrix of w ↦ n·(w_j − w_i), ``(n_direction n_node, n_node d)``."""
         size, count = self.lattice.dimension, self.nodes
         probe = torch.eye(size * count, dtype=torch.float64)[None]
         plain = PeriodicLattice(geometry=self.geometry, cells=self.cells, series=False)
         zero = torch.zeros(1, size * (size + 1) // 2, dtype=torch.float64)
-        differences = plain.parts(probe, zero).elongations.reshape(-1, size * count)
-        inverse: Tensor = torch.linalg.pinv(differences)
-        return inverse
+        return plain.parts(probe, zero).elongations.reshape(-1, size * count)
