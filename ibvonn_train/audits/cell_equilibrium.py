@@ -37,7 +37,7 @@ def response(law: Law, evidence: Evidence) -> Audit | None:
     spins = replace(system, cells=min(system.cells, LARGEST)).spins()
     measure = strain + law.strain_reference
     _, exact, error = spins.relaxed(measure, replicas=REPLICAS, sweeps=SWEEPS, seed=SEED)
-    stress = np.array([relaxed(law, each)[1] for each in strain])
+    stress = np.array([relaxed(law, each).stress for each in strain])
     floor = 100.0 * float(np.linalg.norm(error) / np.linalg.norm(exact))
     return Audit.compare(
         NAME,

@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 from ..data.ensemble import TrajectoryEnsemble
 from ..evaluation.evaluate import Evaluation
 from ..evaluation.interface import Law
-from . import cell_equilibrium
+from . import cell_equilibrium, kinetics, structure
 from . import closed_form_potentials as exact
 from . import energy_consistency as free_energy
 from . import entropy_production as dissipation
-from . import kinetics, structure
 from . import relaxed_response as equilibrium
 from .audit import Audit
 from .audit_data import Evidence

@@ -26,8 +26,16 @@ LARGEST_DISSIPATION = 3.0
 """In k_BT: protocols that dissipate more need more replicas than there are."""
 
 
-def relaxed(law: Law, strain: npt.ArrayLike) -> tuple[float, FloatArray]:
-    """Return min_α f(ε, α) and the stress there, ``(n_ε,)``, for ε of ``(n_ε,)``."""
+class RelaxedState(NamedTuple):
+    """min_α f(ε, α), the stress ``(n_ε,)`` and α ``(n_α,)`` there."""
+
+    energy: float
+    stress: FloatArray
+    internal: FloatArray
+
+
+def relaxed(law: Law, strain: npt.ArrayLike) -> RelaxedState:
+    """Return the state of least energy at a strain ``(n_ε,)``."""
     eps = np.array(strain, dtype=np.float64).reshape(1, law.strain_size)
     low, high = law.envelope[law.strain_size :].T
     start = allowed(law, ((low + high) / 2)[None])[0]
@@ -57,7 +65,7 @@ def relaxed(law: Law, strain: npt.ArrayLike) -> tuple[float, FloatArray]:
         }
     minimum = minimize(objective, start / scale, jac=True, **options)
     rates = law.rates(eps, (minimum.x * scale)[None])
-    return float(rates.energy[0]), rates.stress[0]
+    return RelaxedState(float(rates.energy[0]), rates.stress[0], minimum.x * scale)
 
 
 def _physics_and_energy(law: Law) -> tuple[Physics, MicroscopicEnergy] | None:
@@ -96,7 +104,7 @@ def jarzynski(law: Law, evidence: Evidence) -> Audit:
     for case, case_work in enumerate(work):
         shift = case_work.min()
         estimate = shift - np.log(np.mean(np.exp(shift - case_work)))
-        ends = [relaxed(law, float(slow.strain[case, at, 0, 0]))[0] for at in (0, -1)]
+        ends = [relaxed(law, float(slow.strain[case, at, 0, 0])).energy for at in (0, -1)]
         differences.append((ends[1] - ends[0]) / thermal - estimate)
     gentle = np.flatnonzero(variance / 2 <= LARGEST_DISSIPATION)
     if not len(gentle):
@@ -197,7 +205,7 @@ def _relaxed_states(law: Law, evidence: Evidence) -> _Relaxed | str:
     if not reached.any():
         return "equilibrium lies outside what the law was trained on"
     strain, measure = strain[reached], measure[reached]
-    stress = np.array([relaxed(law, float(value))[1][0] for value in strain])
+    stress = np.array([float(relaxed(law, float(value)).stress[0]) for value in strain])
     return _Relaxed(strain, measure, stress, boltzmann)
 
 

@@ -13,7 +13,7 @@ from .follow_windows import follow, is_explicit
 from .quasi_newton import QuasiNewton
 from .reference_energy import measured_free_energy
 from .residuals import scaled
-from .stage import LONGEST, Material, sampling_error
+from .stage import Material, sampling_error
 from .state_terms import StateTerms, state_terms
 
 LARGEST = 160
@@ -117,8 +117,9 @@ class Part:
         """Collect it."""
         law = material.law
         batches = []
-        for key in sorted({_key(block) for block in blocks}):
-            alike = [block for block in blocks if _key(block) == key]
+        keys = [(material.window(block), is_explicit(block)) for block in blocks]
+        for key in sorted(set(keys)):
+            alike = [block for block, own in zip(blocks, keys, strict=True) if own == key]
             pieces = [cover(block, key[0]) for block in alike]
             errors = [
                 piece.series(sampling_error(law, piece.measures, block.samples))
@@ -136,11 +137,6 @@ class Part:
             )
         pairs = zip(blocks, energies, strict=True)
         return cls(batches, [StateTerms(material, *pair, tolerance, generator) for pair in pairs])
-
-
-def _key(block: Block) -> tuple[int, bool]:
-    """Return what blocks have in common whose windows are integrated together."""
-    return min(LONGEST, block.instants - 1), is_explicit(block)
 
 
 def cover(block: Block, window: int) -> Windows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +21,7 @@ from ibvonn_train.simulation.systems.lattice_geometry import (
 )
 from ibvonn_train.simulation.systems.registry import recorded_system
 from ibvonn_train.simulation.systems.system import MicroscopicSystem, Preparation
+from ibvonn_train.statistical_mechanics.lattice_spins import LatticeSpins
 
 SYSTEMS = [
     PeriodicLattice(cells=4),
@@ -272,3 +274,60 @@ def test_a_lattice_of_too_many_directions_is_refused_by_the_compiled_engine(
 def test_a_step_that_would_explode_is_refused() -> None:
     with pytest.raises(ValueError, match=r"time_step must be below 0\.333"):
         PeriodicLattice().effective_thermal_energy(0.34)
+
+
+@pytest.mark.parametrize("geometry", ["triangular", "square_with_diagonals"])
+def test_spins_have_the_energy_of_the_relaxed_lattice(geometry: str) -> None:
+    """E(b) against the minimum over displacements and inner coordinates, by linear algebra."""
+    system = PeriodicLattice(geometry=geometry, cells=4)
+    spins, rng = system.spins(), np.random.default_rng(0)
+    bonds = len(spins.projector)
+    state = (rng.random(bonds) < 0.4).astype(float)
+    strain = np.array([0.08, -0.03, 0.05])
+    imposed = np.repeat(spins.strain_basis @ strain, system.nodes)
+    elastic = spins.projector @ (imposed - spins.jump * state)
+    expected = 0.5 * spins.stiffness * elastic @ elastic + spins.offset * state.sum()
+    x = torch.zeros(1, 2 * system.nodes + bonds, 1, dtype=torch.float64, requires_grad=True)
+    control = torch.from_numpy(strain)[None]
+
+    def harmonic() -> torch.Tensor:
+        """The energy with every bond in the well of its state, however far it is."""
+        parts = system.parts(x, control)
+        assert parts.inner is not None
+        b = torch.from_numpy(state).reshape(1, -1, system.nodes, 1)
+        series = 0.5 * system.stiffness * (parts.elongations - parts.inner) ** 2
+        well = 0.5 * system.well_stiffness * (parts.inner - system.well_distance * b) ** 2
+        return (series + well + system.offset * b).sum()
+
+    optimiser = torch.optim.LBFGS(
+        [x], max_iter=500, tolerance_grad=1e-14, tolerance_change=1e-18,
+        line_search_fn="strong_wolfe",
+    )  # fmt: skip
+
+    def closure() -> torch.Tensor:
+        optimiser.zero_grad()
+        energy = 1e3 * harmonic()
+        energy.backward()  # type: ignore[no-untyped-call]
+        return energy
+
+    for _ in range(3):
+        optimiser.step(closure)  # type: ignore[no-untyped-call]
+    assert float(harmonic().detach()) == pytest.approx(expected, rel=1e-6)
+
+
+def test_sampled_spins_have_the_boltzmann_weights_of_all_states() -> None:
+    """Of three bonds, whose eight states can be counted."""
+    rng = np.random.default_rng(1)
+    root = np.linalg.qr(rng.normal(size=(3, 3)))[0][:, :2]
+    spins = LatticeSpins(
+        projector=root @ root.T, strain_basis=np.eye(3), stiffness=2.0, jump=0.6, offset=0.1,
+        thermal_energy=0.15, volume=1.0,
+    )  # fmt: skip
+    strain = np.array([[0.2, 0.4, -0.1], [0.5, 0.3, 0.6]])
+    states = np.array(list(itertools.product((0.0, 1.0), repeat=3)))
+    p, _, _ = spins.relaxed(strain, replicas=2000, sweeps=60, seed=2)
+    for row, imposed in enumerate(strain):
+        away = (imposed - spins.jump * states) @ spins.projector
+        energy = 0.5 * spins.stiffness * np.square(away).sum(1) + spins.offset * states.sum(1)
+        weight = np.exp(-energy / spins.thermal_energy)
+        np.testing.assert_allclose(p[row], weight @ states / weight.sum(), atol=0.01)

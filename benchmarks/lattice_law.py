@@ -1,0 +1,136 @@
+"""Judge a law of the lattice on paths that nobody trained on, and on its equilibrium.
+
+    python benchmarks/lattice_law.py [MODEL] [--data FOLDER] [--sets NAME …] [--json FILE]
+
+The sets of configs/lattice.toml whose names begin with "unseen" are simulated into the folder where
+they are not there yet; the slowest take minutes. Errors are relative L2 norms in per cent. The
+sampling error is that of the simulated means. "Elastic" keeps all bonds as they were at rest. The
+relaxed state is compared with a Metropolis sampling of the bonds, at random strains of the box.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from machine import describe_machine
+from records import write
+
+from ibvonn_train.audits.bounds import bounds_of
+from ibvonn_train.audits.relaxed_response import relaxed
+from ibvonn_train.data.ensemble import TrajectoryEnsemble
+from ibvonn_train.evaluation import evaluate, open_law
+from ibvonn_train.evaluation.interface import FloatArray, Law
+from ibvonn_train.simulation import PeriodicLattice
+from ibvonn_train.simulation.simulation_config import SimulationConfig
+from ibvonn_train.simulation.study import build_system, run_set
+from ibvonn_train.studies.tables import text_table
+
+CONFIG = Path(__file__).parents[1] / "configs" / "lattice.toml"
+POPULATED = 0.05
+"""Smallest fraction of open bonds that is compared."""
+STRAINS, REPLICAS, SWEEPS = 24, 64, 80
+
+
+def per_path(value: FloatArray, reference: FloatArray) -> FloatArray:
+    """Return the relative L2 error in per cent of each protocol."""
+    axes = tuple(range(1, value.ndim))
+    difference = np.square(value - reference).sum(axes)
+    error: FloatArray = 100.0 * np.sqrt(difference / np.square(reference).sum(axes))
+    return error
+
+
+def judged(law: Law, data: TrajectoryEnsemble) -> dict[str, Any]:
+    """Return the errors on one set."""
+    evaluation = evaluate(law, data)
+    run, measured = evaluation.predicted["controlled"], evaluation.measured
+    assert run.stress is not None and measured.stress is not None  # noqa: PT018
+    stress = per_path(run.stress, measured.stress)
+    assert data.stress_variance is not None
+    noise = np.sqrt(data.stress_variance / data.replicas)
+    floor = per_path(measured.stress + noise, measured.stress)
+    rest = np.zeros_like(run.internal).reshape(-1, law.internal_size)
+    elastic = law.rates(measured.strain.reshape(-1, law.strain_size), rest).stress
+    bounds = bounds_of(law)
+    populations = float("nan")
+    if bounds is not None:
+        p = measured.internal - bounds[:, 0]
+        seen = p > POPULATED
+        away = (run.internal - measured.internal)[seen]
+        populations = 100.0 * float(np.linalg.norm(away) / np.linalg.norm(p[seen]))
+    return {
+        "stress": stress.tolist(),
+        "sampling_error": floor.tolist(),
+        "populations": populations,
+        "elastic": per_path(elastic.reshape(run.stress.shape), measured.stress).tolist(),
+        "outside": evaluation.outside,
+    }
+
+
+def equilibrium(law: Law, system: PeriodicLattice) -> dict[str, float]:
+    """Return the errors of the relaxed state in per cent, and of the mean-field energy's stress."""
+    low, high = law.envelope[: law.strain_size].T
+    rng = np.random.default_rng(7)
+    strain = rng.uniform(low, high, (STRAINS, law.strain_size))
+    spins = system.spins()
+    p, stress, error = spins.relaxed(
+        strain + law.strain_reference, replicas=REPLICAS, sweeps=SWEEPS, seed=9
+    )
+    states = [relaxed(law, each) for each in strain]
+    own = np.array([state.stress for state in states])
+    record = {
+        "stress": 100 * float(np.linalg.norm(own - stress) / np.linalg.norm(stress)),
+        "standard_error": 100 * float(np.linalg.norm(error) / np.linalg.norm(stress)),
+    }
+    bounds = bounds_of(law)
+    if bounds is not None:
+        fractions = np.array([state.internal for state in states]) - bounds[:, 0]
+        record["populations"] = 100 * float(np.linalg.norm(fractions - p) / np.linalg.norm(p))
+    return record
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", nargs="?", default="exported_models/lattice")
+    parser.add_argument("--data", type=Path, default=Path("build/lattice"))
+    parser.add_argument("--sets", nargs="*", help="default: all whose names begin with unseen")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    config = SimulationConfig.from_toml(CONFIG)
+    law = open_law(arguments.model)
+    names = arguments.sets or [s.name for s in config.sets if s.name.startswith("unseen")]
+    arguments.data.mkdir(parents=True, exist_ok=True)
+    record: dict[str, Any] = {"machine": describe_machine(), "model": str(arguments.model)}
+    rows = []
+    for name in names:
+        path = arguments.data / f"{name}.h5"
+        if not path.is_file():
+            run_set(config, config.pick(name), folder=CONFIG.parent).save(path)
+        result = judged(law, TrajectoryEnsemble.load(path))
+        record[name] = result
+        rows.append(
+            [
+                name,
+                f"{config.pick(name).duration:g}",
+                f"{np.mean(result['sampling_error']):.2f}",
+                f"{np.mean(result['stress']):.2f} ({max(result['stress']):.2f})",
+                f"{result['populations']:.1f}",
+                f"{np.mean(result['elastic']):.0f}",
+            ]
+        )
+    head = ["set", "duration", "sampling error", "stress: mean (worst path)", "p > 0.05", "elastic"]
+    print(text_table(head, rows))
+    system = build_system(config, CONFIG.parent)
+    assert isinstance(system, PeriodicLattice)
+    record["equilibrium"] = numbers = equilibrium(law, system)
+    words = ", ".join(f"{key.replace('_', ' ')} {value:.2f} %" for key, value in numbers.items())
+    print(f"relaxed state against Metropolis sampling: {words}")
+    if arguments.json:
+        write(arguments.json, record)
+
+
+if __name__ == "__main__":
+    main()
