@@ -131,6 +131,15 @@ STUDIES = {
             repetitions=4,
         ),
         Study(
+            "lattice",
+            (
+                Quantity("stress", "unseen_fast", "controlled/stress", 0.55, 1.3),
+                Quantity("stress", "unseen_middle", "controlled/stress", 0.55, 1.3),
+                Quantity("stress", "unseen_slow", "controlled/stress", 0.55, 1.3),
+                Quantity("relaxed stress", "unseen_fast", "equilibrium of the cell", 1.0),
+            ),
+        ),
+        Study(
             "own",
             (Quantity("stress", "test", "controlled/stress"),),
             slow="slow",
