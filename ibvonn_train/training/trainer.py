@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 
 CHECKPOINT = "checkpoint.pt"
 MODEL = "model.pt"
+WHOLE = 128
+"""Instants of short records at most."""
 FIT_ITERATIONS = 2.5
 """Of the first fit at most, for each step of *identify*."""
 
@@ -142,7 +144,7 @@ def _train(
 
     began -= start.seconds
     total = start.total
-    stages = recipe(config, strain_given=data.training[0].drive.strain_given)
+    stages = recipe(config, windows=polishes_windows(law, data))
     material = Material.of(law, data, physics, config.expert, slow_time)
     with (
         closing(RunLog(out, tensorboard=tensorboard, rows=start.rows)) as log,
@@ -217,16 +219,28 @@ def _train(
     return model
 
 
-def recipe(config: TrainingConfig, *, strain_given: bool) -> list[Callable[[Material, int], Stage]]:
+def polishes_windows(law: LearnedLaw, data: TrainingSet) -> bool:
+    """Return whether *polish* works on windows of an imposed strain.
+
+    The first state of a window is as noisy as any; fractions are known best at rest, where a whole
+    protocol begins. So protocols are rolled out whole where the strain is a result, and where the
+    variables are populations and the records short.
+    """
+    longest = max(block.instants for block in data.training)
+    whole = bool(law.variables.populations) and longest <= WHOLE
+    return data.training[0].drive.strain_given and not whole
+
+
+def recipe(config: TrainingConfig, *, windows: bool) -> list[Callable[[Material, int], Stage]]:
     """Return the stages of a training in order; *encode* comes before them.
 
     Args:
         config: The run.
-        strain_given: Whether the drive of the data imposes the strain.
+        windows: Whether *polish* works on windows.
     """
     stages: list[Callable[[Material, int], Stage]] = [Identify]
     if config.expert.polish_steps:
-        stages.append(PolishWindows if strain_given else PolishDrive)
+        stages.append(PolishWindows if windows else PolishDrive)
     stages += [Density] if config.expert.density_steps else []
     return stages
 

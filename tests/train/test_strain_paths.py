@@ -25,6 +25,9 @@ from ibvonn_train.simulation.protocols import ramp, sinusoid, triangle
 from ibvonn_train.simulation.simulation_config import SimulationConfig
 from ibvonn_train.simulation.strain_paths import (
     along,
+    load_hold_unload,
+    strain_from_file,
+    strain_loops,
     strain_test_set,
     strain_training_set,
     strain_walk,
@@ -74,6 +77,44 @@ def families() -> list[Protocol]:
     assert len(training) == 14
     assert len(unseen) == 4
     return [*training, *unseen]
+
+
+def test_walks_turn_at_hundredths_of_their_duration() -> None:
+    """So a record of a hundred intervals has every corner."""
+    for seed in range(20):
+        walk = strain_walk(7.0, 6, [-1.0, -1.0], [1.0, 1.0], seed=seed, hold=0.4, back=True)
+        grid = 7.0 * np.arange(101) / 100
+        between = 7.0 * (np.arange(100) + 0.37) / 100
+        lines = [np.interp(between, grid, column) for column in walk.value(grid).T]
+        np.testing.assert_allclose(walk.value(between), np.transpose(lines), atol=1e-12)
+
+
+def test_load_hold_unload_and_loops_end_at_rest() -> None:
+    held, other = load_hold_unload(100.0, [[0.1, 0.0, 0.2], [0.0, -0.1, 0.0]])
+    times = np.array([0.0, 35.0, 50.0, 55.0, 70.0, 85.0, 100.0])
+    factors = np.array([0.0, 1.0, 1.0, 1.0, 0.5, 0.0, 0.0])
+    np.testing.assert_allclose(held.value(times), np.outer(factors, [0.1, 0.0, 0.2]), atol=1e-12)
+    assert other.value(np.array([50.0])) == pytest.approx(np.array([[0.0, -0.1, 0.0]]))
+    (loop,) = strain_loops(9.0, [[[1.0, 0.0], [1.0, 1.0]]])
+    np.testing.assert_allclose(
+        loop.value(np.array([0.0, 3.0, 6.0, 7.5, 9.0])),
+        [[0, 0], [1, 0], [1, 1], [0.5, 0.5], [0, 0]],
+        atol=1e-12,
+    )
+
+
+def test_a_path_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "history.csv"
+    file.write_text("# time, 11, 22\n0, 0, 0\n2, 0.1, 0.0\n3, 0.1, -0.2\n")
+    path = strain_from_file(str(file))
+    np.testing.assert_allclose(path.value(np.array([1.0, 2.5])), [[0.05, 0.0], [0.1, -0.1]])
+    for text, words in (("1, two\n", "rows"), ("1, 2, 3\n", "at least two rows"), (None, "rows")):
+        if text is None:
+            file.unlink()
+        else:
+            file.write_text(text)
+        with pytest.raises(ValueError, match=words):
+            strain_from_file(str(file))
 
 
 def test_the_families_stay_in_their_box_and_reach_its_faces() -> None:
