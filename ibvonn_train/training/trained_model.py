@@ -24,6 +24,9 @@ from .training_config import ConfigError, TrainingConfig
 
 FloatArray = npt.NDArray[np.float64]
 
+NEAR = 0.01
+"""Distance of a fraction from 0 or 1 that counts as none in the range of the training data."""
+
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
@@ -155,8 +158,16 @@ class TrainedModel:
 
     @property
     def envelope(self) -> FloatArray:
-        """Range of each component of (ε, α) in training, shape ``(n_ε + n_α, 2)``."""
-        return np.asarray(self.record["envelope"], dtype=np.float64)
+        """Range of each component of (ε, α) in training, shape ``(n_ε + n_α, 2)``.
+
+        That of a fraction which came within ``NEAR`` of 0 or 1 goes to the end: what is left
+        between is a few elements of all replicas.
+        """
+        ranges = np.array(self.record["envelope"], dtype=np.float64)
+        internal = ranges[self.strain_size :]  # a view
+        near = np.abs(internal - self.bounds) < NEAR
+        internal[near] = self.bounds[near]
+        return ranges
 
     @property
     def bounds(self) -> FloatArray:

@@ -15,7 +15,10 @@ from dolfinx import fem, mesh
 from ibvonn_fem import FullStrain, InternalVariableLaw, load_model
 from ibvonn_fem.model.exported_model import ExportedModel
 
-pytestmark = pytest.mark.fem
+pytestmark = [
+    pytest.mark.fem,
+    pytest.mark.filterwarnings("ignore::ibvonn_fem.errors.EnvelopeWarning"),
+]
 
 MODEL = Path(__file__).parents[2] / "exported_models" / "lattice"
 ROOT2 = np.sqrt(2.0)
