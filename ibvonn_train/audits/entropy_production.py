@@ -138,13 +138,16 @@ def fluctuation_dissipation(law: Law, evidence: Evidence, states: int = 200) -> 
         rng.integers(len(data.time) - 1, size=states),
         strict=True,
     ):
-        pair = data.samples[case, step : step + 2, 0].astype(np.float64)
-        _, features = law.encode(pair.reshape(2, data.replicas, data.elements, -1))
+        pair = data.samples[case, step : step + 2].astype(np.float64)
+        classes = len(data.classes)
+        cells = pair.reshape(2, classes, data.replicas, data.elements, -1).swapaxes(1, 2)
+        _, features = law.encode(cells if classes > 1 else cells[:, :, 0])
         increment = features[1] - features[0]
         # The drift differs from replica to replica; its part linear in the feature is no noise.
         centred = features[0] - features[0].mean(0)
         slope = np.linalg.lstsq(centred, increment - increment.mean(0), rcond=None)[0]
         noise = data.elements * np.atleast_2d(np.cov((increment - centred @ slope).T))
+        noise *= (data.replicas - 1) / max(data.replicas - 1 - law.internal_size, 1)
         strain, internal = measured.strain[case, step], measured.internal[case, step]
         force = law.rates(strain, internal).driving_force
         _, mobility = law.dual_dissipation(force, strain, internal)

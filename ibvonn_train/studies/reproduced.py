@@ -133,11 +133,13 @@ STUDIES = {
         Study(
             "lattice",
             (
+                Quantity("stress", "unseen_samples", "controlled/stress"),
+                Quantity("relaxed stress", "unseen_samples", "equilibrium of the cell", 1.0),
                 Quantity("stress", "unseen_fast", "controlled/stress", 0.55, 1.3),
                 Quantity("stress", "unseen_middle", "controlled/stress", 0.55, 1.3),
                 Quantity("stress", "unseen_slow", "controlled/stress", 0.55, 1.3),
-                Quantity("relaxed stress", "unseen_fast", "equilibrium of the cell", 1.0),
             ),
+            repetitions=4,
         ),
         Study(
             "own",
