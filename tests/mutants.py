@@ -109,15 +109,15 @@ MUTANTS = (
     Mutant(
         "joint counts with the drift of the mean",
         "ibvonn_train/simulation/histogram_store.py",
-        "/ samples - means[0].T @ means[1]",
-        "/ samples - 0.0 * means[0].T @ means[1]",
+        "both - means[0].T @ means[1]",
+        "both - 0.0 * means[0].T @ means[1]",
         ("tests/train/test_histograms.py",),
     ),
     Mutant(
         "springs of a cell taken for independent replicas",
         "ibvonn_train/simulation/histogram_store.py",
-        "variance[part] = mean.var(1, ddof=1)",
-        "variance[part] = mean.var(1, ddof=1) / per_replica",
+        ".var(1, ddof=1)",
+        ".var(1, ddof=1) / per_replica",
         ("tests/train/test_histograms.py",),
     ),
     Mutant(

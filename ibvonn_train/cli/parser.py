@@ -137,6 +137,7 @@ REPRODUCED = (
     "unfolding_chain",
     "double_well_chain",
     "unfolding_cell",
+    "lattice",
     "own",
     "three_wells",
     "two_degrees",

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from .lattice_bins import Lattice, Window
+from .bin_lattice import Lattice, Window
 
 FloatArray = npt.NDArray[np.float64]
 

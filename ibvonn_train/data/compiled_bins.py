@@ -5,15 +5,13 @@ from __future__ import annotations
 import logging
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..files.c_compiler import FAST_FLAGS, PLAIN_FLAGS, CompilerError, compiled_library
-
-if TYPE_CHECKING:
-    from .lattice_bins import Lattice, Window
+from .bin_lattice import Lattice, Window
 
 logger = logging.getLogger(__name__)
 FloatArray = npt.NDArray[np.float64]

@@ -17,17 +17,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ..data.bin_lattice import FloatArray, IntArray, Lattice, Window
 from ..data.histogram import Histogram
-from ..data.lattice_bins import (
-    LINEAR,
-    FloatArray,
-    IntArray,
-    Lattice,
-    Window,
-    bin_samples,
-    pair_totals,
-    totals,
-)
+from ..data.lattice_bins import LINEAR, bin_samples, pair_totals, totals
 from .plan import Plan
 
 logger = logging.getLogger(__name__)

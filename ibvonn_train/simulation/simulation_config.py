@@ -54,6 +54,10 @@ class SetConfig:
 
     def __post_init__(self) -> None:
         require_plain_name("simulation.sets.name", self.name)
+        if self.replicas is not None and self.replicas < 1:
+            raise ConfigError(
+                f"simulation.sets.{self.name}: replicas must be at least 1; got {self.replicas}."
+            )
         if self.duration <= 0 or self.stride < 1:
             raise ConfigError(
                 f"simulation.sets.{self.name}: duration must be positive and stride at least 1; "

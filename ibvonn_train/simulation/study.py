@@ -76,7 +76,7 @@ def run_set(
         build_protocols(config, chosen),
         duration=chosen.duration,
         time_step=config.time_step,
-        replicas=chosen.replicas or config.replicas,
+        replicas=config.replicas if chosen.replicas is None else chosen.replicas,
         seed=chosen.seed,
         stride=chosen.stride,
         dtype=dtype,

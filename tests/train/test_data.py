@@ -614,7 +614,7 @@ def test_a_killed_writer_leaves_one_file_that_the_next_one_clears(data, tmp_path
     path, left = tmp_path / "new.h5", tmp_path / ".new.h5.part"
     script = (
         "import os, sys, ibvonn_train.data.hdf5 as f\n"
-        "f._write_microstate = lambda *_: os._exit(9)\n"
+        "f._write_compressed = lambda *_: os._exit(9)\n"
         "from ibvonn_train.data import TrajectoryEnsemble\n"
         "TrajectoryEnsemble.load(sys.argv[1]).save(sys.argv[2])\n"
     )

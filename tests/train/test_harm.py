@@ -109,7 +109,7 @@ def test_a_name_leads_to_no_other_folder(
         (("duration = 0.2", "duration = 1e15"), "every step of the protocols: needs"),
         (("time_step = 0.01", "time_step = -0.01"), "must be positive"),
         (("duration = 0.2", "duration = -0.2"), "duration must be positive and stride at least 1"),
-        (("seed = 1\n", "seed = 1\nreplicas = 9\n"), "replicas' is a key of [simulation] now"),
+        (("seed = 1\n", "seed = 1\nreplicas = 0\n"), "replicas must be at least 1"),
         (("replicas = 10", "duration = 1.0"), "'duration' is a key of each of [[simulation.sets]]"),
         (('kind = "ramp"', 'kind = "rich_family"'), "'rich_family' is now called 'training_set'"),
         (("seed = 1\n", f"seed = {10**30}\n"), "seed must lie between"),

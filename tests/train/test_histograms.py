@@ -11,15 +11,9 @@ import torch
 from small_ensembles import small_ensemble
 
 from ibvonn_train.data import Histogram, TrajectoryEnsemble, bins_by_numpy, compiled_bins
+from ibvonn_train.data.bin_lattice import Lattice, Window
 from ibvonn_train.data.binned_microstates import uniform_nodes
-from ibvonn_train.data.lattice_bins import (
-    CUBIC,
-    LINEAR,
-    BoundedLattice,
-    Lattice,
-    Window,
-    bin_samples,
-)
+from ibvonn_train.data.lattice_bins import CUBIC, LINEAR, BoundedLattice, bin_samples
 from ibvonn_train.data.state_measures import measure_of, span_of
 from ibvonn_train.simulation import (
     ChainCell,

@@ -19,9 +19,9 @@ from ibvonn_train.simulation.systems.lattice_geometry import (
     mandel,
     tensor,
 )
+from ibvonn_train.simulation.systems.lattice_spins import LatticeSpins
 from ibvonn_train.simulation.systems.registry import recorded_system
 from ibvonn_train.simulation.systems.system import MicroscopicSystem, Preparation
-from ibvonn_train.statistical_mechanics.lattice_spins import LatticeSpins
 
 SYSTEMS = [
     PeriodicLattice(cells=4),

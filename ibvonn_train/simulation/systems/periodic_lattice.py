@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from ...data.element_classes import ClassSymmetry
-from ...statistical_mechanics.lattice_spins import LatticeSpins
 from .lattice_geometry import GEOMETRIES, FloatArray, LatticeGeometry
+from .lattice_spins import LatticeSpins
 from .system import (
     MicroscopicSystem,
     Preparation,
