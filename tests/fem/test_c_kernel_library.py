@@ -32,6 +32,7 @@ def test_reference_models_and_populations_ship_without_parameters_for_the_kernel
     assert {path.name for path in SHIPPED} - {path.name for path in MODELS} == {
         "kramers_chain",
         "kramers_unfolding",
+        "lattice",
         "unfolding_cell",
     }
 

@@ -96,7 +96,7 @@ def test_fractions_of_a_bar_stay_within_their_bounds_and_its_energy_balances(tmp
         assert np.all(alpha >= low)
         assert np.all(alpha <= high)
         assert np.all(np.sum(alpha[:, : case[1][0] - 1] - low[: case[1][0] - 1], 1) <= 1.0 + 1e-14)
-        assert bar.law.step_dissipation() >= -1e-12 * abs(energy)
+        assert bar.law.step_dissipation() >= -1e-12 * abs(energy) - 1e-30  # at rest both are 0
         reached.append(alpha[:, 0].copy())
     assert np.ptp(reached) > 0.3 * (high[0] - low[0])  # the bounds were near
 
