@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..files.c_compiler import FAST_FLAGS, PLAIN_FLAGS, CompilerError, compiled_library
+from ..files.c_compiler import FAST_FLAGS, CompilerError
+from ..files.cffi_library import opened
 from .bin_lattice import Lattice, Window
 
 logger = logging.getLogger(__name__)
@@ -84,16 +85,6 @@ def _library() -> tuple[Any, Any]:
     """Return cffi's interface and the library.
 
     Raises:
-        CompilerError: If there is no cffi or compiler, it fails, or its product cannot be loaded.
+        CompilerError: If it cannot be compiled or loaded.
     """
-    try:
-        from cffi import FFI
-    except ImportError as error:
-        raise CompilerError(f"the package cffi cannot be imported ({error}).") from error
-    path = compiled_library("lattice_bins", [SOURCE], [FAST_FLAGS, PLAIN_FLAGS])
-    ffi = FFI()
-    ffi.cdef(DECLARATIONS)
-    try:
-        return ffi, ffi.dlopen(str(path))
-    except OSError as error:
-        raise CompilerError(f"{path} cannot be loaded ({error}).") from error
+    return opened("lattice_bins", [SOURCE], DECLARATIONS, FAST_FLAGS)

@@ -6,7 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..files.c_compiler import FAST_FLAGS, PLAIN_FLAGS, CompilerError, compiled_library
+from ..files.c_compiler import FAST_FLAGS
+from ..files.cffi_library import opened
 
 FOLDER = Path(__file__).parent
 LATTICE_FLAGS = ("-O2", "-ftree-vectorize", *FAST_FLAGS[1:])
@@ -72,15 +73,5 @@ def lattice_library() -> tuple[Any, Any]:
 
 def _opened(name: str, declarations: str, flags: tuple[str, ...]) -> tuple[Any, Any]:
     """Return the interface and the library of NAME.c, which includes NAME_steps.h."""
-    try:
-        from cffi import FFI
-    except ImportError as error:
-        raise CompilerError(f"the package cffi cannot be imported ({error}).") from error
     sources = [FOLDER / f"{name}.c", FOLDER / f"{name}_steps.h"]
-    path = compiled_library(name, sources, [flags, PLAIN_FLAGS])
-    ffi = FFI()
-    ffi.cdef(declarations)
-    try:
-        return ffi, ffi.dlopen(str(path))
-    except OSError as error:
-        raise CompilerError(f"{path} cannot be loaded ({error}).") from error
+    return opened(name, sources, declarations, flags)
