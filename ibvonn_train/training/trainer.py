@@ -7,7 +7,7 @@ import importlib.metadata
 import logging
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -26,15 +26,12 @@ from . import checkpoint
 from .build_law import LawSizes, build_law
 from .choose_variables import Choice, choose_variables
 from .dataset import TrainingSet, prepare, rows_of
-from .density import Density
 from .encode import encode
-from .identify import Identify
 from .interrupt import Interruption
 from .log import RunLog, alone, write_json
-from .polish_drive import PolishDrive
-from .polish_windows import PolishWindows
+from .recipe import polishes_windows, recipe
 from .slow_features import SlowFeatures, slow_features
-from .stage import Material, Stage
+from .stage import Material
 from .trained_model import TrainedModel
 from .training_config import TrainingConfig
 from .validation import advice, conclusion, rollout_verdict, validation_record
@@ -43,8 +40,6 @@ logger = logging.getLogger(__name__)
 
 CHECKPOINT = "checkpoint.pt"
 MODEL = "model.pt"
-WHOLE = 128
-"""Instants of short records at most."""
 FIT_ITERATIONS = 2.5
 """Of the first fit at most, for each step of *identify*."""
 
@@ -217,32 +212,6 @@ def _train(
     )
     model.save(out / MODEL)
     return model
-
-
-def polishes_windows(law: LearnedLaw, data: TrainingSet) -> bool:
-    """Return whether *polish* works on windows of an imposed strain.
-
-    The first state of a window is as noisy as any; fractions are known best at rest, where a whole
-    protocol begins. So protocols are rolled out whole where the strain is a result, and where the
-    variables are populations and the records short.
-    """
-    longest = max(block.instants for block in data.training)
-    whole = bool(law.variables.populations) and longest <= WHOLE
-    return data.training[0].drive.strain_given and not whole
-
-
-def recipe(config: TrainingConfig, *, windows: bool) -> list[Callable[[Material, int], Stage]]:
-    """Return the stages of a training in order; *encode* comes before them.
-
-    Args:
-        config: The run.
-        windows: Whether *polish* works on windows.
-    """
-    stages: list[Callable[[Material, int], Stage]] = [Identify]
-    if config.expert.polish_steps:
-        stages.append(PolishWindows if windows else PolishDrive)
-    stages += [Density] if config.expert.density_steps else []
-    return stages
 
 
 def new_law(

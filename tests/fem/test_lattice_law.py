@@ -1,4 +1,4 @@
-"""The shipped law of the lattice: symmetry, dissipation, tangent; one element against a point."""
+"""The exported law of the lattice: symmetry, dissipation, tangent; one element against a point."""
 
 from __future__ import annotations
 

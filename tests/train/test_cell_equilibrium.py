@@ -1,4 +1,4 @@
-"""The relaxed stress of the shipped lattice against sampled spins, and that of a spoiled law."""
+"""The relaxed stress of the exported lattice law against sampled spins; a wrong energy fails."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def evidence(law: Any) -> Evidence:
     return Evidence(data, encoded(law, data))
 
 
-def test_the_shipped_law_has_the_sampled_equilibrium_and_a_spoiled_one_has_not() -> None:
+def test_the_exported_law_has_the_sampled_equilibrium_and_one_with_a_wrong_energy_has_not() -> None:
     law = open_law(MODEL)
     known = evidence(law)
     audit = cell_equilibrium.response(law, known)
@@ -55,8 +55,8 @@ def test_the_shipped_law_has_the_sampled_equilibrium_and_a_spoiled_one_has_not()
     assert audit.verdict == "pass", audit.detail
     assert law.physics is not None
     for share in (-0.5, 0.5):  # of k_BT for each bond
-        spoiled: Any = Tilted(law, share * law.physics.thermal_energy)
-        audit = cell_equilibrium.response(spoiled, known)
+        wrong: Any = Tilted(law, share * law.physics.thermal_energy)
+        audit = cell_equilibrium.response(wrong, known)
         assert audit is not None
         assert audit.verdict == "fail"
 
