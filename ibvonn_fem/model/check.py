@@ -246,7 +246,7 @@ def _tangent_by_differences(
     result = np.empty((len(strain), manifest.strain_size, manifest.strain_size))
     for component in range(manifest.strain_size):
         step = np.zeros(manifest.strain_size)
-        step[component] = 1e-3 * max(0.5 * float(box[component, 1] - box[component, 0]), 1e-12)
+        step[component] = 5e-4 * max(0.5 * float(box[component, 1] - box[component, 0]), 1e-12)
         stresses = [
             kernel.update(strain + factor * step, strain_old, statev, dt).stress.copy()
             for factor in (-2.0, -1.0, 1.0, 2.0)
