@@ -9,6 +9,7 @@ from ..evaluation.evaluate import Evaluation
 from ..evaluation.interface import Law
 from . import cell_equilibrium, kinetics, structure
 from . import closed_form_potentials as exact
+from . import constrained_potentials as constrained
 from . import energy_consistency as free_energy
 from . import entropy_production as dissipation
 from . import relaxed_response as equilibrium
@@ -32,6 +33,8 @@ AUDITS: tuple[MakeAudit, ...] = (
     exact.energy,
     exact.driving_force,
     exact.mobility,
+    constrained.energy,
+    constrained.driving_force,
     dissipation.dissipated_work,
     dissipation.entropy_production,
     dissipation.fluctuation_dissipation,
