@@ -31,7 +31,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Cells:
+class SpinStates:
     """Replicas of a cell, whose states are changed in place; all arrays are ``(n_cell, n_bond)``.
 
     Attributes:
@@ -137,7 +137,7 @@ class LatticeSpins:
         energies /= sweeps - (sweeps + 1) // 2
         return energies.mean(2), energies.std(2, ddof=1) / np.sqrt(replicas)
 
-    def _cells(self, strain: FloatArray, replicas: int) -> Cells:
+    def _cells(self, strain: FloatArray, replicas: int) -> SpinStates:
         """Return cells at each strain, every other one open."""
         nodes = len(self.projector) // len(self.strain_basis)
         own = np.repeat(strain @ self.strain_basis.T, nodes, axis=1)
@@ -145,9 +145,9 @@ class LatticeSpins:
         spins = np.zeros_like(imposed)
         spins[::2] = 1.0
         force = self.stiffness * (self.jump * spins - imposed) @ self.projector
-        return Cells(imposed, spins, force)
+        return SpinStates(imposed, spins, force)
 
-    def _sweep(self, cells: Cells, thermal_energy: float, rng: np.random.Generator) -> None:
+    def _sweep(self, cells: SpinStates, thermal_energy: float, rng: np.random.Generator) -> None:
         """Try to change each bond once, in random order."""
         spins, force = cells.spins, cells.force
         bonds = len(self.projector)
@@ -161,7 +161,7 @@ class LatticeSpins:
             spins[taken, bond] += step[taken]
             force[taken] += step[taken, None] * columns[bond]
 
-    def _energy(self, cells: Cells) -> FloatArray:
+    def _energy(self, cells: SpinStates) -> FloatArray:
         """Return E of each cell: P is a projector, and the force is κ P (z_h b − e)."""
         elastic = 0.5 / self.stiffness * np.square(cells.force).sum(1)
         energy: FloatArray = elastic + self.offset * cells.spins.sum(1)
