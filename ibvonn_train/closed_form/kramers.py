@@ -206,14 +206,13 @@ class KramersRates(nn.Module):
         return barrier - root, -y / root
 
     def tabulated(self, delta: Tensor) -> Tensor:
-        """Evaluate ln √(k₁₂k₂₁) γ/k at δ ≥ 0, shape ``(n, 1)``, from the table."""
+        """Evaluate ln √(k₁₂k₂₁) γ/k at δ ≥ 0, shape ``(n, n_pair)``, from the table."""
         within = torch.minimum(delta, torch.full_like(delta, self.last))
-        reached = torch.where(within >= self.left, torch.ones_like(self.left), 0.0)
-        chosen = reached - torch.cat([reached[:, 1:], torch.zeros_like(reached[:, :1])], 1)
-        t = within - torch.sum(chosen * self.left, 1, keepdim=True)
-        c0, c1, c2, c3 = (
-            torch.sum(chosen * self.coefficients[i], 1, keepdim=True) for i in range(4)
-        )
+        reached = torch.where(within.unsqueeze(2) >= self.left, torch.ones_like(self.left), 0.0)
+        ended = torch.cat([reached[:, :, 1:], torch.zeros_like(reached[:, :, :1])], 2)
+        chosen = reached - ended
+        t = within - torch.sum(chosen * self.left, 2)
+        c0, c1, c2, c3 = (torch.sum(chosen * self.coefficients[i], 2) for i in range(4))
         slope = c1 + t * (2.0 * c2 + 3.0 * t * c3)
         return c0 + t * (c1 + t * (c2 + t * c3)) + slope * (delta - within)
 

@@ -174,7 +174,13 @@ def test_verified_model_shows_the_table_in_its_card(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("model", "runtimes"),
-    [("exact_trap", 7), ("exact_sls", 7), ("kramers_chain", 2), ("kramers_unfolding", 2)],
+    [
+        ("exact_trap", 7),
+        ("exact_sls", 7),
+        ("kramers_chain", 2),
+        ("kramers_unfolding", 2),
+        ("lattice_mean_field", 2),
+    ],
 )
 def test_shipped_models_carry_a_table_of_all_runtimes_that_agree(model, runtimes):
     path = Path(__file__).parents[2] / "exported_models" / model / "manifest.json"

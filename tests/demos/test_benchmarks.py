@@ -11,7 +11,8 @@ import pytest
 
 pytestmark = pytest.mark.demo
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+ROOT = Path(__file__).resolve().parents[2]
+BENCHMARKS = ROOT / "benchmarks"
 NAMES = ("langevin", "training_time", "law_update", "microsphere", "fe_step", "fe_scaling")
 
 
@@ -80,6 +81,60 @@ def test_parts_of_a_step_are_timed():
     run = subprocess.run(
         [sys.executable, "-c", TIMED],
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(BENCHMARKS)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+
+
+PATHS = """
+import numpy as np
+import lattice_paths
+from ibvonn_train.law.networks.tied import pair_orbits
+from ibvonn_train.simulation import PeriodicLattice, simulate
+from ibvonn_train.simulation.strain_paths import strain_training_set
+from ibvonn_train.training import TrainedModel
+from ibvonn_train.training.training_config import ExpertConfig
+from pathlib import Path
+import sys
+
+lattice, box = PeriodicLattice(cells=4), ([-0.06, -0.06, -0.12], [0.17, 0.17, 0.12])
+sets = [
+    simulate(
+        lattice, strain_training_set(*box, duration, walks=walks, directions=0, seed=walks),
+        duration=duration, time_step=0.1, stride=round(duration), replicas=4,
+        record="histogram", seed=1, progress=False,
+    )
+    for duration, walks in ((30.0, 3), (60.0, 3), (90.0, 2))
+]
+for count, expected in ((1, [1]), (4, [2, 1, 1]), (8, [3, 3, 2])):
+    chosen = lattice_paths.first_paths(sets, count)
+    assert [data.protocols for data in chosen] == expected
+    for data, whole in zip(chosen, sets):
+        assert np.array_equal(data.strain, whole.strain[: data.protocols])
+lattice_paths.BUDGET = ExpertConfig(width=4, identify_steps=40, polish_steps=0, density_steps=0)
+for symmetric in (True, False):
+    run = Path(sys.argv[1]) / str(symmetric)
+    lattice_paths.trained(sets, run, symmetric=symmetric)
+    model = TrainedModel.load(run)
+    sizes = model.law_sizes
+    orbits = pair_orbits(sizes.variables.classes, sizes.permutations)
+    assert int(orbits.max()) + 1 == (2 if symmetric else 9)
+    strain, alpha = np.array([[0.05, 0.03, 0.02]]), np.array([[0.1, 0.2, 0.4]])
+    element = lattice.symmetry[3]
+    turned = strain @ element.strain.T, np.empty_like(alpha)
+    turned[1][:, list(element.classes)] = alpha
+    energies = [float(model.rates(*state).energy[0]) for state in ((strain, alpha), turned)]
+    assert (abs(energies[1] - energies[0]) < 1e-12 * abs(energies[0])) == symmetric
+"""
+
+
+@pytest.mark.slow
+def test_paths_are_nested_and_laws_without_symmetry_have_none(tmp_path):
+    run = subprocess.run(
+        [sys.executable, "-c", PATHS, tmp_path],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{BENCHMARKS}:{ROOT}"},
         capture_output=True,
         text=True,
         check=False,

@@ -33,6 +33,7 @@ def test_reference_models_and_populations_ship_without_parameters_for_the_kernel
         "kramers_chain",
         "kramers_unfolding",
         "lattice",
+        "lattice_mean_field",
         "unfolding_cell",
     }
 
