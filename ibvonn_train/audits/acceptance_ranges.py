@@ -79,8 +79,8 @@ NOT_IDENTIFIABLE = 20.0
 EXACT_ENERGY = _errors(1e-13, 0.15, smallest=0.5)
 EXACT_FORCE = _errors(1e-9, 0.72, smallest=3.0)
 EXACT_MOBILITY = _errors(1e-9, smallest=5.0)
-ENTROPY_PRODUCTION = _differences(0.52, smallest=3.0)
-FLUCTUATION_DISSIPATION = _ratios(0.012, below=0.05, above=0.05)
+ENTROPY_PRODUCTION = _differences(1.2, smallest=3.0)
+FLUCTUATION_DISSIPATION = _ratios(0.019, below=0.05, above=0.05)
 EQUILIBRIUM = _errors(1e-13, smallest=2.0)
 JARZYNSKI = _differences(0.22, smallest=1.0)
 """In k_BT."""
@@ -131,5 +131,5 @@ CHAIN_MARKOV = OPEN
 """The open fraction: 0 to 57 %, most where springs are torn so fast that they are on their way
 between the wells for as long as the window. It says how much one variable can know."""
 CHAIN_FLUCTUATION = OPEN
-"""In most states of the cell no spring changes its well within a stored interval: the exact law's
-median is 0 in place of 1."""
+"""The kinetics of the closed form are those of one fitted friction, 0.063 from 1 in the cell, and a
+law that is a fifth wrong may be 0.015 from it."""

@@ -9,7 +9,7 @@ from ..evaluation.interface import FloatArray, Law
 from . import acceptance_ranges
 from .audit import Audit
 from .audit_data import Evidence
-from .populations import of_cell, single_element_energy
+from .cell_states import of_cell, single_element_energy
 
 
 def value(law: Law, evidence: Evidence) -> Audit | None:

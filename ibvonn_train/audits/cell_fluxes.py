@@ -24,13 +24,13 @@ from ..evaluation.interface import Law
 from . import acceptance_ranges
 from .audit import Audit
 from .audit_data import Evidence, lacks_noise, lacks_samples
-from .populations import fractions, log_odds, of_cell, open_elements
+from .cell_states import fractions, log_odds, of_cell, open_elements
 
 LARGEST = 3.0
 """Of |g|, in k_BT: beyond it one of the fluxes is a twentieth of the other."""
 GROUPS = 8
 """Of states with like g of the law, whose jumps are counted together."""
-LARGEST_NOISE = 4.5
+LARGEST_NOISE = 5.0
 """Of the counts, in per cent of g: beyond it even exact laws leave the range now and then."""
 FEWEST = 100
 """Jumps of a group: fewer say less than 10 % of tanh(g/2)."""

@@ -30,7 +30,7 @@ from . import acceptance_ranges, kinetics
 from .audit import Audit
 from .audit_data import NEEDS_POTENTIALS, Evidence, lacks_noise, lacks_samples
 from .one_step import over_intervals
-from .populations import fractions, of_cell
+from .cell_states import fractions, of_cell
 from .replica_noise import replica_noise
 
 NOISE_GROUPS = 10

@@ -9,7 +9,7 @@ from . import acceptance_ranges
 from .audit import Audit
 from .audit_data import NEEDS_POTENTIALS, Evidence
 from .bounds import allowed, bounds_of
-from .populations import of_cell
+from .cell_states import of_cell
 
 STATES = 20_000
 SYMMETRIC_STATES = 2000

@@ -11,7 +11,7 @@ from .audit_data import Evidence, lacks_flow_energy, lacks_noise, lacks_samples
 from .closed_forms import closed_form_at_states
 from .decoder_free_energy import flow_energy
 from .one_step import over_intervals
-from .populations import of_cell, single_element_energy
+from .cell_states import of_cell, single_element_energy
 from .replica_noise import replica_noise
 
 
@@ -86,7 +86,7 @@ def entropy_production(law: Law, evidence: Evidence) -> Audit:
     """Compare ∫ g·α̇ dt with measured work minus the change of the decoder's free energy.
 
     That of a cell is the energy of independent elements, see
-    :func:`~ibvonn_train.audits.populations.single_element_energy`. Work and it know neither f nor
+    :func:`~ibvonn_train.audits.cell_states.single_element_energy`. Work and it know neither f nor
     φ; the sum runs over protocols and sites. The law starts anew from the encoded state of each
     stored instant, so what it dissipates follows from φ as far as the record resolves the
     kinetics; in longer intervals f alone decides.

@@ -19,7 +19,7 @@ from .audit import OPEN, Audit
 from .audit_data import NEEDS_ENERGY, Evidence, lacks_noise, more_than_one, several_strains
 from .bounds import INSIDE, allowed, bounds_of, simplices
 from .cell_energy import dissipated
-from .populations import of_cell
+from .cell_states import of_cell
 
 BoolArray = npt.NDArray[np.bool_]
 

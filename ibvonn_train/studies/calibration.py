@@ -32,7 +32,7 @@ from ..audits.acceptance_ranges import derived
 from ..audits.audit import AcceptanceRange
 from ..audits.certificate import MakeAudit
 from ..audits.closed_forms import closed_form_at_states
-from ..audits.populations import of_cell
+from ..audits.cell_states import of_cell
 from ..evaluation.errors import deviation, relative_error
 from ..evaluation.interface import FloatArray, Law
 from .exact_ensembles import ExactCase
