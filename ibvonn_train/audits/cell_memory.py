@@ -11,6 +11,9 @@ uncertain as few replicas and few jumps make it. 1 is sampling noise; a systemat
 as the noise is 2, so that more replicas are a stricter test. v is that of
 :mod:`~ibvonn_train.audits.replica_noise`.
 
+What the past adds to a regression of increments, the audit of other systems, is no measure here:
+with as few paths it finds tens of per cent in bonds that jump independently.
+
 A law's error is no memory. So r is regressed, on one half of the paths, on the law's increment and
 on its noise times (1, ε, α) of the direction and of all, which changes the law's two fluxes
 by any linear factor, and the rest predicted on the other half. The value is χ² of the better of the
@@ -29,8 +32,8 @@ from ..simulation.systems.registry import known_system
 from . import acceptance_ranges, kinetics
 from .audit import Audit
 from .audit_data import NEEDS_POTENTIALS, Evidence, lacks_noise, lacks_samples
-from .one_step import over_intervals
 from .cell_states import fractions, of_cell
+from .one_step import over_intervals
 from .replica_noise import replica_noise
 
 NOISE_GROUPS = 10

@@ -8,10 +8,10 @@ from ..evaluation.interface import Law
 from . import acceptance_ranges
 from .audit import Audit
 from .audit_data import Evidence, lacks_flow_energy, lacks_noise, lacks_samples
+from .cell_states import of_cell, single_element_energy
 from .closed_forms import closed_form_at_states
 from .decoder_free_energy import flow_energy
 from .one_step import over_intervals
-from .cell_states import of_cell, single_element_energy
 from .replica_noise import replica_noise
 
 

@@ -30,9 +30,9 @@ from ..audits import entropy_production as dissipation
 from ..audits import relaxed_response as equilibrium
 from ..audits.acceptance_ranges import derived
 from ..audits.audit import AcceptanceRange
+from ..audits.cell_states import of_cell
 from ..audits.certificate import MakeAudit
 from ..audits.closed_forms import closed_form_at_states
-from ..audits.cell_states import of_cell
 from ..evaluation.errors import deviation, relative_error
 from ..evaluation.interface import FloatArray, Law
 from .exact_ensembles import ExactCase

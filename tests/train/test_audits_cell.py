@@ -18,6 +18,7 @@ from ibvonn_train.audits import (
     cell_fluxes,
     cell_memory,
     cell_structure,
+    kinetics,
 )
 from ibvonn_train.audits import entropy_production as dissipation
 from ibvonn_train.audits import relaxed_response as equilibrium
@@ -232,6 +233,11 @@ def test_hidden_kinds_of_bonds_are_memory(evidence: Evidence, mixed: Evidence) -
     assert made.value > 2.0
     before = float(made.detail.split("the interval before ")[1].split(",")[0])
     assert before < 0.8 * made.value
+
+
+def test_what_the_past_adds_to_a_regression_is_noise_here(evidence: Evidence) -> None:
+    """Why cells have another measure: bonds without memory fail that of the trap."""
+    assert kinetics.markov_residual(BONDS, evidence).verdict == "fail"
 
 
 def test_a_wrong_rate_is_no_memory(evidence: Evidence) -> None:
