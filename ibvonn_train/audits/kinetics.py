@@ -27,7 +27,8 @@ def markov_residual(law: Law, evidence: Evidence) -> Audit:
     The difference between measured increments of α over a window and those of the law along the
     measured states is regressed on the states within the window, without and with those before it,
     on one half of the trajectories and predicted on the other. What the past adds, over the
-    standard deviation of the increments, is the memory that the internal variables lack.
+    standard deviation of the increments, is the memory that the internal variables lack. In the
+    certificate of a cell :mod:`~ibvonn_train.audits.cell_memory` takes its place.
     """
     name, acceptable = (
         "Markov residual",
