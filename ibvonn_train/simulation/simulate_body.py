@@ -55,7 +55,13 @@ class _Course:
 
     def rows(self, first: int, last: int) -> FloatArray:
         """Return c at the steps ``first`` to ``last`` − 1."""
-        return self.amplitudes(np.arange(first, last) * self.time_step)
+        return self.amplitudes(np.arange(first, last, dtype=np.float64) * self.time_step)
+
+    @property
+    def instants(self) -> FloatArray:
+        """The stored instants."""
+        instants: FloatArray = self.stored.astype(np.float64) * self.time_step
+        return instants
 
 
 def simulate_body(
@@ -126,7 +132,7 @@ def simulate_body(
     preparation = sum(stage.steps for stage in lattice.bond.preparation)
     steps = int(course.stored[-1]) + course.half_window + preparation
     return BodyRecord(
-        time=course.stored * time_step,
+        time=course.instants,
         reactions=together,
         opened=np.mean(opened, 0),
         displacements=np.mean(displacements, 0),
@@ -171,7 +177,7 @@ def _run_block(lattice: FiniteLattice, course: _Course, block: CompiledBody) -> 
     began = clock.thread_time()
     for stage in bond.preparation:
         block.begin()
-        held = np.repeat(course.amplitudes(np.zeros(1)), stage.steps, 0)
+        held = np.repeat(course.rows(0, 1), stage.steps, 0)
         block.advance(held, stage.time_step, stage.noise_factor)
     block.begin()
     groups = _grip_matrix(lattice)
@@ -190,8 +196,7 @@ def _run_block(lattice: FiniteLattice, course: _Course, block: CompiledBody) -> 
         block.advance(course.rows(int(step), position), course.time_step, 1.0, pulls)
         # The grips hold against the bonds.
         reactions.append(-np.einsum("ghmd,hdl->gml", groups, pulls) / (position - first))
-    medium = np.einsum("tm,mnd->tnd", course.amplitudes(course.stored * course.time_step),
-                       lattice.fields)
+    medium = np.tensordot(course.amplitudes(course.instants), lattice.fields, 1)
     seconds = clock.thread_time() - began
     return np.array(reactions), np.array(opened).swapaxes(0, 1), displacements + medium, seconds
 

@@ -149,7 +149,9 @@ def lattice_block(columns: int, rows: int, geometry: str = "triangular") -> Latt
             f"lattice_block: needs at least 2 columns and 2 rows; found {columns} and {rows}."
         )
     if geometry not in GEOMETRIES or GEOMETRIES[geometry].dimension != 2:
-        raise ValueError(f"lattice_block: geometry must be a lattice of the plane; not {geometry!r}.")
+        raise ValueError(
+            f"lattice_block: geometry must be a lattice of the plane; not {geometry!r}."
+        )
     lattice = GEOMETRIES[geometry]
     along, up = lattice.vectors
     row = np.repeat(np.arange(rows), columns)
