@@ -264,8 +264,12 @@ class Comparison:
             shown = shown_instant(self.size)
             responses.append(run_elements(body, amplitude, each.time, shown, self.size.steps))
         self.responses[variant.name, variant.triangles] = responses
-        self.rows.append(self._row(variant, responses))
-        return self.rows[-1]
+        row = self._row(variant, responses)
+        self.rows.append(row)
+        if MPI.COMM_WORLD.rank == 0:
+            errors = ", ".join(f"{error:.2f}" for error in row.felt)
+            print(f"{row.name}, {row.triangles}: {errors} %, {row.seconds:.0f} s", flush=True)
+        return row
 
     def add_elastic(self, variant: Variant) -> None:
         """The line of bonds that stay as they are at rest. Collective."""
