@@ -97,7 +97,7 @@ class Size:
     steps: int = 1
 
 
-SHORT = Size(columns=20, radius=3.0, depth=5.0, patches=3, instants=20, steps=2)
+SHORT = Size(columns=20, radius=3.0, depth=5.0, patches=3, instants=20, steps=1)
 
 
 # ### The lattice
