@@ -53,137 +53,27 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from mpi4py import MPI
 
 import lattice_bodies as bodies
 import numpy as np
 from lattice_elements import Elements, Response, elastic_stiffness, run_elements
+from lattice_pictures import draw
+from lattice_reference import (
+    SHORT,
+    Reference,
+    Size,
+    amplitude_of,
+    shown_instant,
+    simulate_lattice,
+)
 from tabulate import tabulate
 
 import ibvonn_fem
-from ibvonn_fem.kernels.base import FloatArray
-from ibvonn_train.files.c_compiler import CompilerError
-from ibvonn_train.simulation.simulate_body import simulate_body
-
-CORNERS = np.array([0.0, 0.35, 0.55, 0.85, 1.0])
-"""Ends of load, hold, unload and rest, as fractions of T."""
-WINDOW = 0.25
-"""Reactions of the lattice are means over this part of the interval between two instants."""
-
-
-@dataclass(frozen=True)
-class Size:
-    """How large the bodies are and how finely all is resolved.
-
-    Attributes:
-        columns: Nodes in a row, and rows.
-        radius: Of the hole.
-        depth: Of the notch.
-        patches: Along each side.
-        instants: Stored, without the first; whole twentieths of T.
-        steps: Of the finite elements between two instants.
-    """
-
-    columns: int = 60
-    radius: float = 8.0
-    depth: float = 12.0
-    patches: int = 8
-    instants: int = 100
-    steps: int = 1
-
-
-SHORT = Size(columns=20, radius=3.0, depth=5.0, patches=3, instants=20, steps=1)
-
-
-# ### The lattice
-#
-# Rank 0 simulates it, and all ranks get the results, or the reason why there are none.
-
-
-@dataclass(frozen=True, eq=False)
-class Reference:
-    """Results of the full lattice for one duration.
-
-    Attributes:
-        duration: T.
-        time: Stored instants.
-        felt: By the grips, of each replica, ``(n_time, n_replica)``.
-        opened: Fraction of the replicas in which each bond is open at the end of the hold, of two
-            halves of the replicas, ``(2, n_bond)``.
-        displacements: Mean of the nodes then, ``(n_node, 2)``.
-        node_steps: Nodes × replicas × steps.
-        seconds: Of processor time.
-    """
-
-    duration: float
-    time: FloatArray
-    felt: FloatArray
-    opened: FloatArray
-    displacements: FloatArray
-    node_steps: int
-    seconds: float
-
-    @property
-    def mean(self) -> FloatArray:
-        """What the grips feel, the mean over the replicas."""
-        return np.asarray(self.felt.mean(1))
-
-
-def amplitude_of(experiment: bodies.Experiment, duration: float) -> Callable[[Any], Any]:
-    """Amplitude c as a function of time."""
-    levels = experiment.strain * np.array([0.0, 1.0, 1.0, 0.0, 0.0])
-    return lambda t: np.interp(t, CORNERS * duration, levels)
-
-
-def shown_instant(size: Size) -> int:
-    """Number of the instant at the end of the hold."""
-    return round(CORNERS[2] * size.instants)
-
-
-def simulate_lattice(
-    experiment: bodies.Experiment, duration: float, size: Size, replicas: int, threads: int
-) -> Reference:
-    """Simulate all replicas on rank 0. Collective.
-
-    Raises:
-        SystemExit: On every rank, if the simulation fails on rank 0.
-    """
-    found: Reference | str | None = None
-    if MPI.COMM_WORLD.rank == 0:
-        amplitude = amplitude_of(experiment, duration)
-        try:
-            record = simulate_body(
-                experiment.lattice,
-                lambda t: amplitude(t)[:, None],
-                np.linspace(0.0, duration, size.instants + 1),
-                replicas=replicas,
-                window=WINDOW * duration / size.instants,
-                seed=round(duration),
-                threads=threads,
-            )
-            shown = shown_instant(size)
-            found = Reference(
-                duration=duration,
-                time=record.time,
-                felt=experiment.felt(record.reactions),
-                opened=record.opened[:, shown],
-                displacements=record.displacements[shown],
-                node_steps=record.node_steps,
-                seconds=record.cpu_seconds,
-            )
-        except (CompilerError, ValueError, MemoryError) as error:
-            found = f"the lattice could not be simulated: {error}"
-    found = MPI.COMM_WORLD.bcast(found)
-    if isinstance(found, str):
-        raise SystemExit(found)
-    assert found is not None
-    return found
-
 
 # ### Comparison
 
@@ -379,79 +269,6 @@ def cost_lines(comparison: Comparison, row: Row, large: LargeBody | None) -> lis
 # faster pull leaves less time to open bonds and needs the larger force.
 
 
-def draw(comparison: Comparison, best: tuple[str, str], path: Path) -> None:
-    """Open fractions of lattice and finite elements side by side, and what the grips feel."""
-    import matplotlib.pyplot as plt
-    from matplotlib.collections import PolyCollection
-
-    experiment, shown = comparison.experiment, comparison.references[-1]
-    body = experiment.body
-    cells = bodies.triangles(body)
-    moved = (body.nodes + shown.displacements)[cells]
-    response = comparison.responses[best][-1]
-    of_bonds = shown.opened.mean(0)
-    at_nodes = [
-        np.bincount(body.bonds.ravel(), np.repeat(values, 2), len(body.nodes))
-        for values in (of_bonds, np.ones(len(of_bonds)))
-    ]
-    lattice = (at_nodes[0] / at_nodes[1])[cells].mean(1)
-    elements = response.opened.mean(1)
-    top = float(np.quantile(np.concatenate([lattice, elements]), 0.995))
-    with plt.rc_context({"font.size": 10.5, "axes.titlesize": 11}):
-        figure = plt.figure(figsize=(12.4, 4.5), layout="constrained")
-        left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1, 1.12))
-        style = {"cmap": "magma_r", "clim": (0.0, top), "antialiased": True}
-        for ax, polygons, values, line, title in (
-            (left, moved, lattice, 0.12, f"lattice: {len(body.nodes)} nodes, "
-             f"mean of {shown.felt.shape[1]} replicas"),
-            (middle, response.moved, elements, 0.3,
-             f"learned law: {len(elements)} triangles"),
-        ):  # fmt: skip
-            drawn = PolyCollection(
-                polygons, array=values, linewidths=line, edgecolors=(1, 1, 1, 0.55), **style
-            )
-            ax.add_collection(drawn)
-            ax.set_aspect("equal")
-            ax.autoscale_view()
-            ax.margins(0.01)
-            ax.axis("off")
-            ax.set_title(title)
-        bar = figure.colorbar(drawn, ax=[left, middle], shrink=0.82, pad=0.015, aspect=28)
-        bar.set_label("fraction of open bonds")
-        bar.outline.set_visible(False)
-        draw_felt(right, comparison, best)
-        figure.savefig(path, dpi=170)
-        plt.close(figure)
-
-
-def draw_felt(ax: Any, comparison: Comparison, best: tuple[str, str]) -> None:
-    """What the grips feel over the amplitude, for each duration."""
-    experiment = comparison.experiment
-    colours = ["#d1495b", "#2e6f95"]
-    for each, response, colour in zip(
-        comparison.references, comparison.responses[best], colours, strict=False
-    ):
-        strain = amplitude_of(experiment, each.duration)(each.time) / bodies.WELL
-        ax.plot(strain, response.felt, color=colour, lw=1.6, zorder=2)
-        ax.plot(
-            strain[::2], each.mean[::2], "o", ms=3.6, mfc="white", mec=colour, mew=0.9, zorder=3
-        )
-        ax.plot(
-            [], [], "-o", color=colour, mfc="white", ms=4, lw=1.6, label=f"T = {each.duration:g}"
-        )
-    ax.plot([], [], "o", mfc="white", mec="0.3", ms=4, label="lattice")
-    ax.plot([], [], color="0.3", lw=1.6, label="learned law")
-    ax.axhline(0.0, color="0.8", lw=0.8, zorder=1)
-    quantity = "moment of the grips" if experiment.bends else "force of the grips"
-    units = "[k × length²]" if experiment.bends else "[k × length]"
-    ax.set(xlabel=r"mean strain [$z_h$]", ylabel=f"{quantity} {units}")
-    if experiment.bends:
-        ax.set_xlabel(r"strain of the edges [$z_h$]")
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(loc="upper left", frameon=False)
-    ax.set_title("load, hold, unload, rest")
-
-
 def check(comparison: Comparison, bound: float) -> None:
     """The learned law agrees with the lattice, and nothing that was left out does."""
     rows = {(row.name, row.triangles): row for row in comparison.rows}
@@ -525,8 +342,10 @@ def main() -> None:
     model = ibvonn_fem.load_model(arguments.model)
     made = bodies.with_notch if arguments.notch else bodies.with_hole
     experiment = made(size.columns, size.depth if arguments.notch else size.radius)
+    folder = arguments.output
+    folder.mkdir(parents=True, exist_ok=True)
     references = [
-        simulate_lattice(experiment, duration, size, replicas, arguments.threads)
+        simulate_lattice(experiment, duration, size, replicas, arguments.threads, folder)
         for duration in durations
     ]
     comparison = Comparison(experiment, references, size)
@@ -545,7 +364,6 @@ def main() -> None:
         print(experiment.name)
         print(comparison.table())
         print(*cost_lines(comparison, row, large), sep="\n")
-        arguments.output.mkdir(parents=True, exist_ok=True)
         name = "notch" if arguments.notch else "hole"
         results = {
             "body": experiment.name,
@@ -556,9 +374,10 @@ def main() -> None:
             "time": [each.time.tolist() for each in references],
             "felt": [each.mean.tolist() for each in references],
         }
-        (arguments.output / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
-        figure = arguments.figure or arguments.output / f"{name}.png"
-        draw(comparison, (coarse.name, coarse.triangles), figure)
+        (folder / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
+        figure = arguments.figure or folder / f"{name}.png"
+        responses = comparison.responses[coarse.name, coarse.triangles]
+        draw(experiment, references, responses, figure)
         check(comparison, arguments.bound)
 
 

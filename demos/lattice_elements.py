@@ -48,6 +48,10 @@ class WholeBonds(ibvonn_fem.FullStrain):
         tangent[...] = (self._weights @ tangent.reshape(-1, 3, 3)).reshape(len(tangent), -1)
 
 
+TOLERANCE = 1e-6
+"""Of the balance of forces, relative to the forces: far below the errors that are compared."""
+
+
 @dataclass(frozen=True, eq=False)
 class Response:
     """What finite elements give; complete on rank 0.
@@ -127,6 +131,7 @@ class Elements:
             self.grips,
             drag=self._coefficient(whole=grid.edges is not None) if drag else None,
             medium=self.medium if drag else None,
+            options={"snes_rtol": TOLERANCE},
         )
 
     def _coefficient(self, *, whole: bool) -> Any:
@@ -143,8 +148,10 @@ class Elements:
         return coefficient
 
     def load(self, amplitude: float) -> None:
-        """Set medium and grips to c f(X)."""
+        """Set medium and grips to c f(X); the first guess goes on as in the last step."""
         self.medium.x.array[:] = amplitude * self.motion.x.array
+        committed = self.problem.committed()
+        self.u.x.array[:] = 2.0 * committed["u"] - committed["u_before"]
 
     def felt(self) -> float:
         """Force or moment of the grips. Collective."""
