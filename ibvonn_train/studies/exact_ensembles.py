@@ -16,8 +16,10 @@ from ..simulation import Preparation, SpringChain, simulate
 from ..simulation.protocols import smooth_pull
 from ..simulation.simulation_config import SimulationConfig
 from ..simulation.strain_paths import load_hold_unload, strain_loops
-from ..simulation.study import run_set
+from ..simulation.study import build_system, run_set
+from ..statistical_mechanics.microscopic_energy import physics_of
 from .decoder_of_data import DecoderOfData
+from .wells_law import WellsLaw
 
 CALIBRATION = (1000, 2000, 3000)
 """Added to the seed of a set: the ensembles that acceptance ranges are derived from."""
@@ -32,15 +34,18 @@ class ExactSystem:
     Attributes:
         config: File of the configuration; empty for those that are made here.
         sets: Of unseen data, the quicker first.
-        friction: Of the closed form of two-well springs; None for trap and bonds. Fitted to the
+        friction: Of the closed form of two-well springs; None for others. Fitted to the
             strains of the quicker set; it enters no audit that judges.
         slow: Set of slow protocols for Jarzynski's equality.
+        wells: Bottoms of the wells of a particle under an imposed strain; it rests in the middle
+            one.
     """
 
     config: str
     sets: tuple[str, ...]
     friction: float | None = None
     slow: str | None = None
+    wells: tuple[float, ...] = ()
 
     @property
     def averaged(self) -> bool:
@@ -59,6 +64,7 @@ SYSTEMS = {
     "unfolding_cell": ExactSystem("unfolding_cell.toml", ("unseen_fast", "unseen_slow"), 0.5),
     "four springs": ExactSystem("", ("torn",), 0.25),
     "independent bonds": ExactSystem("", ("fast", "slow")),
+    "three_wells": ExactSystem("three_wells.toml", ("unseen",), wells=(-1.0, 0.0, 1.0)),
 }
 BONDS = "independent bonds"
 BOND_DURATIONS = {"fast": 1000.0, "slow": 5000.0}
@@ -107,6 +113,10 @@ def cases(
             yield ExactCase(name, chosen, seed, bonds, None, Evidence(data, encoded(bonds, data)))
             continue
         data = ensemble(system, chosen, seed, configs)
+        if system.wells:
+            wells = _wells(system, data, configs)
+            yield ExactCase(name, chosen, seed, wells, None, Evidence(data, encoded(wells, data)))
+            continue
         if system.friction is None:
             slow = None if system.slow is None else ensemble(system, system.slow, seed, configs)
             evidence = Evidence(data, encoded(trap, data), slow)
@@ -127,6 +137,12 @@ def ensemble(system: ExactSystem, chosen: str, seed: int, configs: Path) -> Traj
     return run_set(
         study, replace(of_study, seed=of_study.seed + seed), folder=configs, progress=False
     )
+
+
+def _wells(system: ExactSystem, data: TrajectoryEnsemble, configs: Path) -> WellsLaw:
+    microscopic = build_system(SimulationConfig.from_toml(configs / system.config), configs)
+    physics = physics_of(data.system, dict(data.parameters), microscopic.microscopic_energy)
+    return WellsLaw(data, physics, system.wells, rest=len(system.wells) // 2)
 
 
 def _bonds(law: IndependentBonds, duration: float, seed: int) -> TrajectoryEnsemble:
