@@ -1,11 +1,12 @@
-"""Drag on the surroundings: the overdamped motion of a body in a viscous bath.
+"""Drag on the surroundings: the overdamped motion of a body in a viscous medium.
 
 With a drag coefficient c per unit volume, equilibrium becomes the balance of forces
 
-    ∫ c u̇ · v dx + ∫ σ · δε(v) dx = loads(v),
+    ∫ c (u̇ − ḃ) · v dx + ∫ σ · δε(v) dx = loads(v),
 
-implicit in time. The first integral is taken at the vertices (a lumped matrix). On linear elements
-of length L0 with c = η/L0 this is, node by node and identically, the mean of a Langevin chain,
+implicit in time, b being the displacement of the medium (zero where it is at rest). The first
+integral is taken at the vertices (a lumped matrix). On linear elements of length L0 with c = η/L0
+this is, node by node and identically, the mean of a Langevin chain,
 
     η d⟨x_i⟩/dt = ⟨F_{i+1}⟩ − ⟨F_i⟩;
 
@@ -36,10 +37,11 @@ _AT_VERTICES = {"quadrature_rule": "vertex", "quadrature_degree": 1}
 
 
 class Drag:
-    """Lumped drag matrix D on the dofs of u and the force D (u − u_n)/Δt.
+    """Lumped drag matrix D on the dofs of u and the force D s/Δt of a step.
 
-    A step of length 0 leaves no time to move against drag: every dof with drag keeps its value,
-    unless it is prescribed. The impulse that a prescribed jump then needs is not counted.
+    s = u − u_n − (b − b_n) is the *slip*, the motion relative to the medium. A step of length 0
+    leaves no time to slip: every dof with drag moves with the medium, unless it is prescribed. The
+    impulse that a prescribed jump then needs is not counted.
 
     Args:
         coefficient: c ≥ 0 [force · time / length / volume], a number or a UFL expression.
@@ -47,14 +49,16 @@ class Drag:
         u: The unknown, of linear Lagrange elements.
         directions: For each law the virtual displacement of its part of u, in UFL.
         prescribed: Dirichlet conditions.
+        medium: Displacement b of the medium, a Function of u's space; None: it is at rest.
 
     Attributes:
         diagonal: D, shape of ``u.x.array`` [force · time / length].
-        force: D (u − u_n)/Δt at the last :meth:`update`, a Function of u's space.
+        force: D s/Δt at the last :meth:`update`, a Function of u's space.
 
     Raises:
-        TypeError: If c is no expression.
-        ValueError: If the elements are not linear, c depends on u or is negative somewhere.
+        TypeError: If c is no expression, or the medium no Function.
+        ValueError: If the elements are not linear, c depends on u or is negative somewhere, or the
+            medium is of another space or u itself.
     """
 
     def __init__(
@@ -64,8 +68,10 @@ class Drag:
         u: Any,
         directions: Sequence[Any],
         prescribed: Prescribed,
+        medium: Any = None,
     ) -> None:
         space = u.function_space
+        self.medium = None if medium is None else _checked_medium(medium, u)
         degree = space.ufl_element().degree
         if degree != 1:
             raise ValueError(
@@ -108,8 +114,15 @@ class Drag:
         """Assemble the matrix of the coefficient as it is now. Collective.
 
         Raises:
-            ValueError: If it is negative somewhere, or not finite.
+            ValueError: If it is negative somewhere, or it or the medium is not finite.
         """
+        if self.medium is not None:
+            finite = bool(np.isfinite(self.medium.x.array).all())
+            if not self._assembled.function_space.mesh.comm.allreduce(finite, op=MPI.LAND):
+                raise ValueError(
+                    "drag: the displacement of the medium must be finite; found NaN or infinity. "
+                    "Mend the loading and solve again."
+                )
         add_vectors(self._forms, self._assembled)
         finite = bool(np.isfinite(self.diagonal).all())
         least = float(self.diagonal.min(initial=0.0)) if finite else -np.inf
@@ -121,38 +134,35 @@ class Drag:
                 "Drag takes energy; give a coefficient >= 0."
             )
 
-    def update(self, u: FloatArray, u_old: FloatArray, dt: float) -> None:
+    def update(self, slip: FloatArray, dt: float) -> None:
         """Set :attr:`force`; zero for ``dt`` = 0."""
         if dt > 0.0:
-            np.multiply(self.diagonal, (u - u_old) / dt, out=self.force.x.array)
+            np.multiply(self.diagonal, slip / dt, out=self.force.x.array)
         else:
             self.force.x.array[:] = 0.0
 
-    def dissipated(self, u: FloatArray, u_old: FloatArray) -> float:
-        """Energy that drag dissipated in the step on this rank, Σ force · Δu ≥ 0."""
+    def work(self, motion: FloatArray) -> float:
+        """Work of :attr:`force` on a motion on this rank; on the slip, what drag dissipated."""
         owned = slice(0, self._owned)
-        return float(self.force.x.array[owned] @ (u[owned] - u_old[owned]))
+        return float(self.force.x.array[owned] @ motion[owned])
 
     def fixed_dofs(self) -> NDArray[np.int32]:
-        """Owned dofs that do not move in a step of length 0, without the prescribed ones."""
+        """Owned dofs that cannot slip in a step of length 0, without the prescribed ones."""
         return np.flatnonzero(self._free(self.diagonal) > 0.0).astype(np.int32)
 
-    def add_force(
-        self, residual: Any, u: FloatArray, u_old: FloatArray, dt: float, scale: float
-    ) -> None:
-        """Add :attr:`force` to a residual; for ``dt`` = 0 write ``scale`` (u − u_n) at fixed dofs.
+    def add_force(self, residual: Any, slip: FloatArray, dt: float, scale: float) -> None:
+        """Add :attr:`force` to a residual; for ``dt`` = 0 write ``scale`` s at fixed dofs.
 
         Args:
             residual: PETSc vector on u's space.
-            u: Displacement, shape of ``u.x.array``.
-            u_old: Displacement at the start of the step, same shape.
+            slip: s, shape of ``u.x.array``.
             dt: Length of the step.
             scale: A typical stiffness.
         """
         residual.axpy(1.0, self.force.x.petsc_vec)
         if dt == 0.0:
             fixed = self.fixed_dofs()
-            residual.array_w[fixed] = scale * (u[fixed] - u_old[fixed])
+            residual.array_w[fixed] = scale * slip[fixed]
 
     def add_derivative(self, matrix: Any, dt: float, scale: float) -> None:
         """Add the derivative of :meth:`add_force` with respect to u to a PETSc matrix."""
@@ -167,6 +177,28 @@ class Drag:
         for bc in self._prescribed.bcs:
             free[_compat.owned_dofs(bc, self._owned)] = 0.0
         return free
+
+
+def _checked_medium(medium: Any, u: Any) -> Any:
+    """Return the medium if it is a Function of u's space and not u."""
+    if not hasattr(medium, "function_space") or not hasattr(medium, "x"):
+        raise TypeError(
+            "medium: must be a Function of u's space, its displacement at the end of the step; "
+            f"found {type(medium).__name__}. Interpolate the motion into one in the loading."
+        )
+    if _compat.share_values(medium, u):
+        raise ValueError("medium: must be another Function than u; found u itself.")
+    space, own = medium.function_space, u.function_space
+    if space != own and not (
+        _compat.same_mesh(space.mesh, own.mesh)
+        and space.ufl_element() == own.ufl_element()
+        and np.array_equal(space.dofmap.list, own.dofmap.list)
+    ):
+        raise ValueError(
+            f"medium: must be a Function of u's space {own.ufl_element()}; found one of "
+            f"{space.ufl_element()}. Make it with fem.Function(u.function_space)."
+        )
+    return medium
 
 
 def _sum(direction: Any) -> Any:

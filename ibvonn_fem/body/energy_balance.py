@@ -27,12 +27,14 @@ class EnergyBalance:
     """Energies of one step, or sums over several, in the energy unit of the model.
 
     Attributes:
-        external_work: Work of loads and reactions, end-of-step forces times increments.
+        external_work: Work of loads, reactions and a medium that moves, end-of-step forces times
+            increments.
         external_work_trapezoidal: The same with the mean of old and new forces.
         internal_work: ∫ σ⁺ · Δε dx; equals ``external_work − dragged`` up to the solver's residual.
         stored: Change of ∫ f dx.
         dissipated: ∫ g⁺·(α⁺ − α_n) dx, never negative.
-        dragged: Energy dissipated by drag on the surroundings, ∫ c |Δu|²/Δt dx, never negative.
+        dragged: Energy dissipated by drag on the surroundings, ∫ c |s|²/Δt dx of the slip s, never
+            negative.
     """
 
     external_work: float = 0.0
@@ -81,6 +83,7 @@ class StepForces:
         external: Loads at the end of the step; the reaction where u is prescribed.
         external_old: The same at the start of the step.
         dragged: Energy that drag dissipated, on this rank.
+        carried: Work of the motion of the medium, on this rank.
     """
 
     increment: FloatArray
@@ -88,6 +91,7 @@ class StepForces:
     external: FloatArray
     external_old: FloatArray
     dragged: float
+    carried: float
 
 
 def balance_of_step(
@@ -104,8 +108,8 @@ def balance_of_step(
     increment, external, external_old = forces.increment, forces.external, forces.external_old
     works = np.array(
         [
-            external @ increment,
-            0.5 * (external + external_old) @ increment,
+            external @ increment + forces.carried,
+            0.5 * (external + external_old) @ increment + forces.carried,
             forces.internal @ increment,
             forces.dragged,
         ]

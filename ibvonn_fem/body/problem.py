@@ -4,10 +4,9 @@ Find u with
 
     ∫ σ(u; state) · δε(v) dx = loads(v)   for all v,   u = ḡ where prescribed,
 
-with an optional drag ∫ c u̇ · v dx on the left (:mod:`ibvonn_fem.body.drag`). Newton's method uses
-the consistent tangent, through PETSc's SNES. A solve changes only the trial state;
-:meth:`InternalVariableProblem.commit` accepts it, :meth:`InternalVariableProblem.restore` goes
-back.
+with an optional drag ∫ c (u̇ − ḃ) · v dx on the left (:mod:`ibvonn_fem.body.drag`). Newton's
+method uses the consistent tangent, through PETSc's SNES. A solve changes only the trial state;
+:meth:`InternalVariableProblem.commit` accepts it, ``restore`` goes back.
 """
 
 from __future__ import annotations
@@ -65,6 +64,7 @@ class InternalVariableProblem:
         drag: Drag coefficient c per unit volume, a number or a UFL expression; needs linear
             elements. For a chain of beads with friction η at distances L0 it is η/L0. Its Constants
             and Functions are read at every solve.
+        medium: Displacement b of what drags, a Function of u's space; by default it is at rest.
         options: PETSc options without prefix, on top of
             :data:`ibvonn_fem.body.newton.DEFAULT_OPTIONS`.
 
@@ -93,6 +93,7 @@ class InternalVariableProblem:
         *,
         body_force: Any = None,
         drag: Any = None,
+        medium: Any = None,
         options: Mapping[str, Any] | None = None,
     ) -> None:
         self.laws = tuple(law) if isinstance(law, Sequence) else (law,)
@@ -110,11 +111,13 @@ class InternalVariableProblem:
         self.external_force = fem.Function(space, name="external_force")
         self.drag: Drag | None = None
         if drag is not None:
-            self.drag = Drag(drag, self.laws, u, self._form.virtual, self._prescribed)
+            self.drag = Drag(drag, self.laws, u, self._form.virtual, self._prescribed, medium)
+        elif medium is not None:
+            raise ValueError("medium: acts through drag; give a drag coefficient, or no medium.")
         self._owned = space.dofmap.index_map.size_local * space.dofmap.index_map_bs
         self._dt = 0.0
         self.statistics = Statistics()
-        self._committed = ProblemState(u.x.array.size)
+        self._committed = ProblemState(u.x.array.size, medium)
         self._solution = SolutionRecord(self.comm)
         self._start()
         self._stiffness_scale = 0.0
@@ -173,7 +176,7 @@ class InternalVariableProblem:
         self._dt = read_step_data(dt, self.laws, self._form.external, self._prescribed, self.drag)
         self._local_failure = None
         self._last_x[:] = np.nan
-        self._assemble_external()
+        self._assemble(self.external_force, self._form.external_forms)
         require_finite_functions(
             self.comm,
             {"the first guess u": self.u, "loads and body_force": self.external_force},
@@ -231,7 +234,7 @@ class InternalVariableProblem:
         self.internal_force.x.array[:] = committed.internal_force
         self.external_force.x.array[:] = committed.external_force
         if self.drag is not None:
-            self.drag.update(committed.u, committed.u_before, committed.dt)
+            self.drag.update(committed.last_slip(), committed.dt)
 
     def committed(self) -> dict[str, FloatArray]:
         """Committed displacements and forces by name, without the laws; not copies. Collective."""
@@ -272,15 +275,16 @@ class InternalVariableProblem:
         internal = self.internal_force.x.array[owned]
         external = applied(internal, self.external_force.x.array[owned])
         external_old = applied(committed.internal_force[owned], committed.external_force[owned])
-        dragged = 0.0
+        dragged = carried = 0.0
         if self.drag is not None:
-            dragged = self.drag.dissipated(self.u.x.array, committed.u)
+            dragged = self.drag.work(committed.slip(self.u.x.array))
+            carried = -self.drag.work(committed.carried())
             drag = self.drag.force.x.array[owned]
             resisting = applied(drag, np.zeros_like(drag))
             external = external + resisting
             external_old = external_old + resisting  # constant over the step
         increment = self.u.x.array[owned] - committed.u[owned]
-        forces = StepForces(increment, internal, external, external_old, dragged)
+        forces = StepForces(increment, internal, external, external_old, dragged, carried)
         return balance_of_step(self.comm, forces, self.laws, self._stored() - committed.stored)
 
     def _stored(self) -> float:
@@ -327,18 +331,15 @@ class InternalVariableProblem:
         np.copyto(self._last_x, x.array_r)
         self._assemble(self.internal_force, self._form.internal_forms)
         if self.drag is not None:
-            self.drag.update(self.u.x.array, self._committed.u, self._dt)
+            self.drag.update(self._committed.slip(self.u.x.array), self._dt)
         if self._form.loads_follow_u:
-            self._assemble_external()
+            self._assemble(self.external_force, self._form.external_forms)
         return True
 
-    def _assemble_external(self) -> None:
-        if self._form.external_forms:
-            self._assemble(self.external_force, self._form.external_forms)
-
     def _assemble(self, force: Any, forms: Sequence[Any]) -> None:
-        with self.statistics.measure("assembly"):
-            add_vectors(forms, force)
+        if forms:
+            with self.statistics.measure("assembly"):
+                add_vectors(forms, force)
 
     def _find_stiffness_scale(self) -> bool:
         """Mean diagonal of the tangent: weighs prescribed displacements as forces."""
@@ -368,9 +369,8 @@ class InternalVariableProblem:
         b.axpy(1.0, self.internal_force.x.petsc_vec)
         b.axpy(-1.0, self.external_force.x.petsc_vec)
         if self.drag is not None:
-            self.drag.add_force(
-                b, self.u.x.array, self._committed.u, self._dt, self._stiffness_scale
-            )
+            slip = self._committed.slip(self.u.x.array)
+            self.drag.add_force(b, slip, self._dt, self._stiffness_scale)
         fem_petsc.set_bc(b, bcs, x0=x, alpha=-self._stiffness_scale)
 
     def _assemble_tangent(self, bcs: list[Any]) -> None:

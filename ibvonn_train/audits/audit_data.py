@@ -61,6 +61,8 @@ def knows_energy(law: Law) -> bool:
 
 def lacks_flow_energy(law: Law, evidence: Evidence) -> str | None:
     """Return why the free energy of the decoder cannot be asked for, None where it can."""
+    if len(evidence.data.classes) > 1:
+        return OF_ONE_ELEMENT
     if not (knows_energy(law) and law.has_decoder):
         return NEEDS_DECODER
     return more_than_one(evidence)
@@ -85,6 +87,17 @@ def lacks_noise(evidence: Evidence) -> str | None:
     return "needs thermal noise; k_BT of these data is 0"
 
 
+def lacks_samples(evidence: Evidence) -> str | None:
+    """Return why single elements cannot be looked at, None where they can."""
+    if evidence.data.microstate is not None:
+        return None
+    return 'needs single elements: simulate the set with record = "samples"'
+
+
 NEEDS_ENERGY = "needs a known microscopic energy"
+OF_ONE_ELEMENT = (
+    "the decoder gives one element of a cell, which shares its vibrations with its neighbours: the "
+    "free energy of the cell is not the sum"
+)
 NEEDS_DECODER = "needs a decoder and a known microscopic energy"
 NEEDS_POTENTIALS = "the model gives rates only, not f and φ themselves"

@@ -36,15 +36,21 @@ def simplices(law: Law) -> Iterator[slice]:
             yield slice(first, first + states - 1)
 
 
-def allowed(law: Law, internal: FloatArray) -> FloatArray:
-    """Return the states ``(n, n_α)``, moved inside the bounds of the law where they are outside."""
+def allowed(law: Law, internal: FloatArray, inside_by: float = INSIDE) -> FloatArray:
+    """Return the states ``(n, n_α)``, moved inside the bounds of the law where they are outside.
+
+    Args:
+        law: The law.
+        internal: States.
+        inside_by: Distance from the bounds that they keep at least.
+    """
     bounds = bounds_of(law)
     if bounds is None:
         return internal
     low, high = bounds.T
-    inside: FloatArray = np.clip(internal, low + INSIDE, high - INSIDE)
+    inside: FloatArray = np.clip(internal, low + inside_by, high - inside_by)
     for part in simplices(law):
         fraction = inside[:, part] - low[part]
         total = fraction.sum(1, keepdims=True)
-        inside[:, part] = low[part] + fraction * np.minimum(1.0, (1 - INSIDE) / total)
+        inside[:, part] = low[part] + fraction * np.minimum(1.0, (1 - inside_by) / total)
     return inside

@@ -1,4 +1,4 @@
-"""Audit of cells: the relaxed stress against a Metropolis sampling of the bonds as spins."""
+"""Audits of cells: the relaxed stress by Metropolis sampling of the bonds as spins, cell size."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..evaluation.interface import Law
 from ..simulation.systems.periodic_lattice import PeriodicLattice
 from ..simulation.systems.registry import known_system
 from . import acceptance_ranges
-from .audit import Audit
+from .audit import OPEN, Audit
 from .audit_data import Evidence
 from .relaxed_response import relaxed
 
@@ -19,6 +19,9 @@ STRAINS, REPLICAS, SWEEPS = 16, 48, 60
 LARGEST = 12
 """Nodes along each lattice vector: twelve agree with larger cells."""
 SEED = 20
+
+SIZE_STRAINS, SIZE_SPINS = 4, 27_000
+"""Strains at which the size of the cell is looked at, and bonds of all replicas at each."""
 
 NAME = "equilibrium of the cell"
 
@@ -45,4 +48,37 @@ def response(law: Law, evidence: Evidence) -> Audit | None:
         acceptable,
         f"relative L2 error in % of the relaxed stress at {len(strain)} strains of unseen data, "
         f"against the bonds sampled as spins; standard error of the sampling {floor:.2g} %",
+    )
+
+
+def cell_size(law: Law, evidence: Evidence) -> Audit | None:
+    """Report how far the relaxed stress of the data's cell is from that of one twice as large.
+
+    A law of a material point is that of a large cell; it has the size effect of its data. A
+    property of the data: it fails no law. Both cells are sampled as spins.
+    """
+    system = known_system(evidence.data)
+    if not isinstance(system, PeriodicLattice) or not system.series:
+        return None
+    if system.cells > LARGEST:
+        reason = f"cells of more than {LARGEST} nodes along a side are not sampled twice as large"
+        return Audit.not_available("cell size", OPEN, reason)
+    strain, _ = evidence.some_states(law)
+    measure = strain[:SIZE_STRAINS] + law.strain_reference
+    sampled = []
+    for cells in (system.cells, 2 * system.cells):
+        own = replace(system, cells=cells)
+        replicas = max(4, SIZE_SPINS // (len(own.classes) * own.nodes))
+        sampled.append(
+            own.spins().relaxed(measure, replicas=replicas, sweeps=SWEEPS, seed=SEED)[1:]
+        )
+    (small, error), (large, other) = sampled
+    size = float(np.linalg.norm(large))
+    noise = float(np.sqrt(np.square(error).sum() + np.square(other).sum()))
+    return Audit.report(
+        "cell size",
+        relative_error(small, large),
+        f"relative L2 difference in % of the relaxed stress of cells of {system.cells} and "
+        f"{2 * system.cells} nodes along a side, bonds sampled as spins at {len(measure)} strains; "
+        f"standard error {100 * noise / size:.2g} %",
     )

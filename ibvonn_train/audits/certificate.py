@@ -7,8 +7,17 @@ from collections.abc import Callable, Sequence
 from ..data.ensemble import TrajectoryEnsemble
 from ..evaluation.evaluate import Evaluation
 from ..evaluation.interface import Law
-from . import cell_equilibrium, kinetics, structure
+from . import (
+    cell_energy,
+    cell_equilibrium,
+    cell_fluxes,
+    cell_memory,
+    cell_structure,
+    kinetics,
+    structure,
+)
 from . import closed_form_potentials as exact
+from . import constrained_potentials as constrained
 from . import energy_consistency as free_energy
 from . import entropy_production as dissipation
 from . import relaxed_response as equilibrium
@@ -21,6 +30,8 @@ MakeAudit = Callable[[Law, Evidence], Audit | None]
 AUDITS: tuple[MakeAudit, ...] = (
     structure.dissipation_sign,
     structure.convexity,
+    cell_structure.convexity,
+    cell_structure.symmetry,
     structure.at_rest,
     structure.joint_convexity,
     structure.curvature,
@@ -29,18 +40,23 @@ AUDITS: tuple[MakeAudit, ...] = (
     free_energy.decoder_energy,
     free_energy.value_against_flow,
     free_energy.gradient_against_flow,
+    cell_energy.value,
+    cell_fluxes.driving_force,
     exact.energy,
     exact.driving_force,
     exact.mobility,
+    constrained.energy,
+    constrained.driving_force,
     dissipation.dissipated_work,
     dissipation.entropy_production,
     dissipation.fluctuation_dissipation,
     equilibrium.response,
     equilibrium.finite_chain,
     cell_equilibrium.response,
+    cell_equilibrium.cell_size,
     equilibrium.jarzynski,
     kinetics.momentum,
-    kinetics.markov_residual,
+    cell_memory.markov_residual,
 )
 """In the order of the certificate."""
 

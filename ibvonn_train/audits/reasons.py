@@ -14,6 +14,9 @@ REASONS = {
     "structure of the law excludes: the export is damaged.",
     "convexity of f in α": "Somewhere f bends down along the internal variables, so that a step "
     "may have several solutions or gain energy.",
+    "convexity on the cube": "f bends down somewhere between all folded and all open, so that a "
+    "step may have several solutions.",
+    "symmetry": "Turned or mirrored like the lattice, the law gives another answer.",
     "φ at g = 0": "Internal variables would move without a force: the export is damaged.",
     "stress at encoded states": "∂f/∂ε at the encoded states is not the measured mean force.",
     "energy of the decoder": "The decoder spreads the microstates of a state too far or too "
@@ -24,6 +27,9 @@ REASONS = {
     "f against the exact f": "f is not the closed form at the measured order parameters.",
     "g against the exact g": "The slope of f along the order parameter is not that of the closed "
     "form.",
+    "f against single elements": "f is farther from the measured energy with the mixing entropy "
+    "of its fractions than the correlation of neighbours explains.",
+    "g against fluxes": "Elements open and fold in another proportion than exp(g/k_BT).",
     "mobility against 1/η": "φ has another mobility than the friction of the particle gives.",
     "dissipated work": "The work of g along the measured states is not what the system dissipates.",
     "entropy production": "What the law dissipates from measured states on is not what the system "

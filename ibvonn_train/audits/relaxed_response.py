@@ -18,6 +18,8 @@ from . import acceptance_ranges
 from .audit import OPEN, Audit
 from .audit_data import NEEDS_ENERGY, Evidence, lacks_noise, more_than_one, several_strains
 from .bounds import INSIDE, allowed, bounds_of, simplices
+from .cell_energy import dissipated
+from .cell_states import of_cell
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -86,6 +88,8 @@ def jarzynski(law: Law, evidence: Evidence) -> Audit:
         _physics_and_energy(law),
     )
     slow = evidence.slow
+    if of_cell(law, evidence):
+        return Audit.not_available(name, acceptable, _dissipates(law, evidence))
     if system is None or law.averaged:
         return Audit.not_available(name, acceptable, "needs a controlled system of known energy")
     if slow is None:
@@ -125,6 +129,15 @@ def jarzynski(law: Law, evidence: Evidence) -> Audit:
     )
 
 
+def _dissipates(law: Law, evidence: Evidence) -> str:
+    """Say why replicas of a cell give no average of exp(−W/k_BT)."""
+    words = "a cell dissipates more than the few k_BT whose exponential replicas can average"
+    found = dissipated(law, evidence)
+    if found is None:
+        return words
+    return f"{words}: {found.min():.2g} to {found.max():.3g} k_BT on the paths of the data"
+
+
 class _Relaxed(NamedTuple):
     """Stresses at strains whose relaxed α lies in the training data, each ``(n,)``."""
 
@@ -152,6 +165,9 @@ def response(law: Law, evidence: Evidence) -> Audit:
     acceptable = (
         acceptance_ranges.CHAIN_EQUILIBRIUM if law.averaged else acceptance_ranges.EQUILIBRIUM
     )
+    if of_cell(law, evidence):
+        reason = "a cell has no integral over one element; a lattice is sampled in its place"
+        return Audit.not_available(name, acceptable, reason)
     relaxed_states = _relaxed_states(law, evidence)
     if isinstance(relaxed_states, str):
         return Audit.not_available(name, acceptable, relaxed_states)

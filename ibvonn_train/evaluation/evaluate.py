@@ -13,6 +13,7 @@ from ..data.ensemble import TrajectoryEnsemble
 from ..law.normalisation import Normalisation
 from ..rollouts.drives import drive_of
 from ..simulation import OrderParameter
+from .decoder_density import density_errors
 from .errors import deviation, relative_error
 from .interface import FloatArray, Law
 from .law_rollouts import Trajectories, encoded, roll_out
@@ -35,6 +36,7 @@ class Evaluation:
         predicted: Mode of the drive → roll-outs.
         outside: Fraction of the states outside the law's training range.
         negative_log_likelihood: Of unseen microstates, in nats per replica.
+        density: Relative L2 "error" of the decoder's density in per cent, and its "sampling_error".
         order_parameter: Learned internal variables against the order parameter, where the system
             has one.
         reference: Noise-free trajectories, where there are some.
@@ -49,6 +51,7 @@ class Evaluation:
     predicted: dict[str, Trajectories]
     outside: float
     negative_log_likelihood: dict[str, float] = field(default_factory=dict)
+    density: dict[str, float] = field(default_factory=dict)
     order_parameter: Agreement | None = None
     reference: Trajectories | None = None
     quantities: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -62,6 +65,7 @@ class Evaluation:
             "potentials_percent": self.potentials,
             "states_outside_training_range": self.outside,
             "negative_log_likelihood_nats": self.negative_log_likelihood,
+            "density_percent": self.density,
         }
         if self.order_parameter is not None:
             agreement = self.order_parameter._asdict()
@@ -137,6 +141,7 @@ def evaluate(
         predicted,
         _outside(law, measured),
         negative_log_likelihood(law, data, measured) if law.has_decoder else {},
+        density_errors(law, data, measured) if law.has_decoder else {},
         _agreement(order, measured),
         reference,
         quantities,

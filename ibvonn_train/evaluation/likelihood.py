@@ -34,7 +34,7 @@ def negative_log_likelihood(
     count = int(np.prod(shape))
     pick = np.random.default_rng(SEED).permutation(count)[:STATES]
     case, at, point = np.unravel_index(pick, shape)
-    x, weights = _microstates(data, case, at, point)
+    x, weights = microstates_of(data, case, at, point)
     strain, internal = measured.strain[case, at, point], measured.internal[case, at, point]
     log_density = law.log_density(x, strain, internal)
     learned = -(weights * log_density).sum(-1).mean()
@@ -47,7 +47,7 @@ def negative_log_likelihood(
     return nats
 
 
-def _microstates(
+def microstates_of(
     data: TrajectoryEnsemble, case: Rows, at: Rows, point: Rows
 ) -> tuple[FloatArray, FloatArray]:
     """Return microstates of some points and their weights, which sum to one.

@@ -9,8 +9,9 @@ from ..audits import Audit
 from ..data.ensemble import TrajectoryEnsemble
 from ..evaluation import Evaluation, Law
 from .certificate_figure import certificate_page
+from .densities_figure import densities
 from .history import training_history
-from .microscopic import densities, internal_variable
+from .internal_variables_figure import internal_variable
 from .potentials_figure import potentials
 from .trajectories import trajectories
 
@@ -49,7 +50,7 @@ def report(
     first = next(iter(data))
     if evaluations[first].order_parameter is not None:
         internal_variable(to("internal_variable"), evaluations[first])
-    if law.has_decoder and data[first].microstate_size == 1:
+    if law.has_decoder:
         densities(to("densities"), law, data[first])
     if law.has_potentials:
         potentials(to("potentials"), law, data[first], evaluations[first])

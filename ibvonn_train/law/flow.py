@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from nflows.transforms import (
@@ -42,6 +43,7 @@ class ConditionalFlow(Decoder):
     y → (y − centre)/scale → affine with scale and shift of (c, previous components) →
     rational-quadratic spline on [−bound, bound], the identity outside → z. In one dimension the
     networks see c only, and the spline's knots are computed once per state, not once per point.
+    In several, the masks of nflows would leave the first component without c: they are replaced.
     The default sizes are those of every shipped law, whose densities have one or two peaks.
 
     Args:
@@ -88,6 +90,8 @@ class ConditionalFlow(Decoder):
         self.spline = SplineTransform(
             num_bins=bins, tails="linear", tail_bound=bound, **common
         ).double()
+        for transform in (self.affine, self.spline):
+            _let_context_reach_all(transform.autoregressive_net, features)
         _initialise(self, generator)
         self.register_buffer("centre", torch.zeros(features, dtype=torch.float64))
         self.register_buffer("scale", torch.ones(features, dtype=torch.float64))
@@ -137,6 +141,24 @@ class ConditionalFlow(Decoder):
 
     def _repeat(self, context: Tensor, count: int) -> Tensor | None:
         return context.repeat_interleave(count, 0) if self.context else None
+
+
+def _let_context_reach_all(network: Any, features: int) -> None:
+    """Let some hidden units see the context alone, and all parameters those of earlier components.
+
+    A unit of degree m sees the first m components, and the parameters of a component what has a
+    lower degree than its own, 1 … n_x. The degrees of nflows begin at 1, so that the parameters of
+    the first component, which the context has to enter through hidden units, are constants.
+    """
+    hidden = [network.initial_layer, *(block.linear for block in network.blocks)]
+    seen = torch.arange(1, features + 1)
+    for layer in hidden:
+        degrees = torch.arange(len(layer.degrees)) % features
+        layer.mask.copy_(degrees[:, None] >= seen)
+        layer.degrees.copy_(degrees)
+        seen = degrees
+    final = network.final_layer
+    final.mask.copy_(final.degrees[:, None] > seen)
 
 
 def _initialise(module: ConditionalFlow, generator: torch.Generator) -> None:

@@ -1,4 +1,4 @@
-"""The C engines of simulations, langevin.c and lattice.c, compiled and opened through cffi."""
+"""The C engines of simulations (langevin.c, lattice.c, body.c), opened through cffi."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from ..files.c_compiler import FAST_FLAGS
 from ..files.cffi_library import opened
 
 FOLDER = Path(__file__).parent
+LATTICE_PARTS = ("lattice_noise.h", "lattice_bonds.h")
+"""What lattice.c and body.c include both."""
 LATTICE_FLAGS = ("-O2", "-ftree-vectorize", *FAST_FLAGS[1:])
 """-O3 unrolls the loops over lanes before it could make vectors of them: five times slower."""
 _STEPS = """
@@ -37,17 +39,36 @@ int lattice_advance_{real}({real} *x, int64_t blocks, const struct lattice *c, c
     const double *means, int held, int64_t steps, uint32_t *state, float *kept, int fresh,
     int64_t stride, int64_t replicas, {real} *record);
 """
-_LATTICE_DECLARATIONS = (
-    """
+_LATTICE = """
 struct lattice {int dimension, directions, nodes, series;
     double stiffness, well_stiffness, well, crossing;
     double drift, drift_inner, amplitude, amplitude_inner; double vectors[24];};
+"""
+_LATTICE_DECLARATIONS = (
+    _LATTICE
+    + """
 int lattice_lanes(void);
 void lattice_seed(uint64_t seed, int64_t blocks, uint32_t *state);
 void lattice_normals(uint32_t *state, int64_t count, float *out);
 """
     + _LATTICE_STEPS.format(real="float")
     + _LATTICE_STEPS.format(real="double")
+)
+
+_BODY_STEPS = """
+int body_advance_{real}({real} *x, int64_t blocks, const struct lattice *c, int64_t bonds,
+    const int32_t *ends, const int32_t *kinds, int modes, const double *stretches,
+    const double *amplitudes, int64_t steps, const uint8_t *gripped, uint32_t *state, float *kept,
+    int fresh, {real} *pulls);
+"""
+_BODY_DECLARATIONS = (
+    _LATTICE
+    + """
+int body_lanes(void);
+void body_seed(uint64_t seed, int64_t blocks, uint32_t *state);
+"""
+    + _BODY_STEPS.format(real="float")
+    + _BODY_STEPS.format(real="double")
 )
 
 
@@ -68,10 +89,22 @@ def lattice_library() -> tuple[Any, Any]:
     Raises:
         CompilerError: Likewise.
     """
-    return _opened("lattice", _LATTICE_DECLARATIONS, LATTICE_FLAGS)
+    return _opened("lattice", _LATTICE_DECLARATIONS, LATTICE_FLAGS, LATTICE_PARTS)
 
 
-def _opened(name: str, declarations: str, flags: tuple[str, ...]) -> tuple[Any, Any]:
-    """Return the interface and the library of NAME.c, which includes NAME_steps.h."""
-    sources = [FOLDER / f"{name}.c", FOLDER / f"{name}_steps.h"]
+@cache
+def body_library() -> tuple[Any, Any]:
+    """Return the same of bodies that are cut out of a lattice.
+
+    Raises:
+        CompilerError: Likewise.
+    """
+    return _opened("body", _BODY_DECLARATIONS, LATTICE_FLAGS, LATTICE_PARTS)
+
+
+def _opened(
+    name: str, declarations: str, flags: tuple[str, ...], parts: tuple[str, ...] = ()
+) -> tuple[Any, Any]:
+    """Return the interface and the library of NAME.c, which includes NAME_steps.h and parts."""
+    sources = [FOLDER / file for file in (f"{name}.c", f"{name}_steps.h", *parts)]
     return opened(name, sources, declarations, flags)

@@ -1,56 +1,19 @@
 /* The time loop, written once for float and once for double: REAL is the precision of positions,
  * NAME(...) gives a function its name. Included by lattice.c. */
 
-/* Add the mean of last and a new normal, times 2 half, to x; keep the new one. */
-static inline void NAME(kick)(REAL *restrict x, float *restrict last, uint32_t *restrict s,
-                              REAL half) {
-    float fresh[LANES];
-    normals(s, fresh);
-    for (int i = 0; i < LANES; ++i) {
-        x[i] += half * (REAL)(last[i] + fresh[i]);
-        last[i] = fresh[i];
-    }
-}
+#include "lattice_bonds.h"
 
 /* Add the forces of the bonds of one direction to F and move their inner coordinates. */
 static inline void NAME(direction)(const struct lattice *c, const REAL *restrict y,
                                    REAL *restrict z, float *restrict last, REAL *restrict force,
                                    const int32_t *restrict far, const double *vector, REAL mean,
                                    uint32_t *restrict s, const int size, const int series) {
-    const REAL stiffness = (REAL)c->stiffness, well_stiffness = (REAL)c->well_stiffness;
-    const REAL well = (REAL)c->well, crossing = (REAL)c->crossing;
-    const REAL drift = (REAL)c->drift_inner, half = (REAL)(0.5 * c->amplitude_inner);
     REAL n[MOST_DIMENSIONS];
     for (int d = 0; d < size; ++d) n[d] = (REAL)vector[d];
-    for (int node = 0; node < c->nodes; ++node) {
-        const REAL *from = y + (int64_t)node * size * LANES;
-        const REAL *to = y + (int64_t)far[node] * size * LANES;
-        REAL *pull = force + (int64_t)node * size * LANES;
-        REAL *back = force + (int64_t)far[node] * size * LANES;
-        REAL tension[LANES];
-        for (int i = 0; i < LANES; ++i) {
-            REAL u = mean;
-            for (int d = 0; d < size; ++d) u += n[d] * (to[d * LANES + i] - from[d * LANES + i]);
-            if (series) {
-                REAL inner = z[(int64_t)node * LANES + i];
-                tension[i] = stiffness * (u - inner);
-            } else {
-                tension[i] = well_stiffness * (u > crossing ? u - well : u);
-            }
-        }
-        for (int d = 0; d < size; ++d)
-            for (int i = 0; i < LANES; ++i) {
-                pull[d * LANES + i] += n[d] * tension[i];
-                back[d * LANES + i] -= n[d] * tension[i];
-            }
-        if (series) {
-            REAL *inner = z + (int64_t)node * LANES;
-            for (int i = 0; i < LANES; ++i) {
-                REAL slope = well_stiffness * (inner[i] > crossing ? inner[i] - well : inner[i]);
-                inner[i] += drift * (tension[i] - slope);
-            }
-            if (half != 0) NAME(kick)(inner, last + (int64_t)node * LANES, s, half);
-        }
+    for (int64_t node = 0; node < c->nodes; ++node) {
+        const int64_t here = node * size * LANES, there = (int64_t)far[node] * size * LANES;
+        NAME(bond)(c, y + here, y + there, force + here, force + there, z + node * LANES,
+                   last + node * LANES, n, mean, s, size, series);
     }
 }
 

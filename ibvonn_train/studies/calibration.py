@@ -23,13 +23,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..audits import Audit, Evidence, kinetics
+from ..audits import Audit, Evidence, cell_energy, cell_fluxes, cell_memory, kinetics
 from ..audits import closed_form_potentials as closed
 from ..audits import energy_consistency as free_energy
 from ..audits import entropy_production as dissipation
 from ..audits import relaxed_response as equilibrium
 from ..audits.acceptance_ranges import derived
 from ..audits.audit import AcceptanceRange
+from ..audits.cell_states import of_cell
 from ..audits.certificate import MakeAudit
 from ..audits.closed_forms import closed_form_at_states
 from ..evaluation.errors import deviation, relative_error
@@ -73,6 +74,11 @@ def _translation(part: float, law: Law, evidence: Evidence) -> dict[str, float]:
     return {"translation": part * float(size)}
 
 
+def _memory(law: Law, evidence: Evidence) -> Audit | None:
+    """Make the Markov residual of others than cells, in per cent."""
+    return None if of_cell(law, evidence) else kinetics.markov_residual(law, evidence)
+
+
 RULES: tuple[Rule, ...] = (
     Rule(free_energy.stress, _factor("stress")),
     Rule(kinetics.stress_defect, _translation),
@@ -89,7 +95,10 @@ RULES: tuple[Rule, ...] = (
     Rule(equilibrium.finite_chain, None),
     Rule(equilibrium.jarzynski, _factor("energy")),
     Rule(kinetics.momentum, _factor("stress"), ideal=1.0),
-    Rule(kinetics.markov_residual, None),
+    Rule(_memory, None),
+    Rule(cell_energy.value, _factor("energy")),
+    Rule(cell_fluxes.driving_force, _factor("force")),
+    Rule(cell_memory.chi_squared, None, ideal=1.0),
 )
 
 
@@ -141,7 +150,12 @@ def _asked(case: ExactCase, rule: Rule) -> Law:
 
 
 def sampling_errors(case: ExactCase) -> Iterator[Score]:
-    """Yield the sampling errors of σ, f and g of the exact law on an ensemble, in per cent."""
+    """Yield the sampling errors of σ, f and g of the exact law on an ensemble, in per cent.
+
+    None for cells, whose laws are compared with data that do not see the same noise.
+    """
+    if of_cell(case.exact, case.evidence):
+        return
     law, evidence, place = case.exact, case.evidence, f"{case.system}, {case.chosen}"
     data, shape = evidence.data, evidence.measured.strain.shape
     samples = data.samples.reshape(*shape[:3], data.replicas, data.elements, -1)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..audits import Evidence
+from ..closed_form.independent_bonds import IndependentBonds, simulate_bonds
 from ..data.ensemble import TrajectoryEnsemble
 from ..evaluation.closed_form_reference import ClosedFormReference
 from ..evaluation.interface import Law
@@ -14,6 +15,7 @@ from ..evaluation.law_rollouts import encoded
 from ..simulation import Preparation, SpringChain, simulate
 from ..simulation.protocols import smooth_pull
 from ..simulation.simulation_config import SimulationConfig
+from ..simulation.strain_paths import load_hold_unload, strain_loops
 from ..simulation.study import run_set
 from .decoder_of_data import DecoderOfData
 
@@ -28,10 +30,10 @@ class ExactSystem:
     """A system of ``configs/`` whose law is known.
 
     Attributes:
-        config: File of the configuration; empty for the four springs.
+        config: File of the configuration; empty for those that are made here.
         sets: Of unseen data, the quicker first.
-        friction: Of the closed form of two-well springs; None for the trap. Fitted to the strains
-            of the quicker set; it enters no audit that judges.
+        friction: Of the closed form of two-well springs; None for trap and bonds. Fitted to the
+            strains of the quicker set; it enters no audit that judges.
         slow: Set of slow protocols for Jarzynski's equality.
     """
 
@@ -42,7 +44,7 @@ class ExactSystem:
 
     @property
     def averaged(self) -> bool:
-        """Whether the strain is the mean of the microstates; the trap's is controlled."""
+        """Whether the strain is the mean of the microstates; else it is controlled."""
         return self.friction is not None
 
 
@@ -56,7 +58,11 @@ SYSTEMS = {
     "unfolding_chain": ExactSystem("unfolding_chain.toml", ("unseen_fast", "unseen_slow"), 0.294),
     "unfolding_cell": ExactSystem("unfolding_cell.toml", ("unseen_fast", "unseen_slow"), 0.5),
     "four springs": ExactSystem("", ("torn",), 0.25),
+    "independent bonds": ExactSystem("", ("fast", "slow")),
 }
+BONDS = "independent bonds"
+BOND_DURATIONS = {"fast": 1000.0, "slow": 5000.0}
+"""A bond relaxes in 500. Instants, replicas and bonds of a cell are as in the lattice's record."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,11 @@ def cases(
     """
     system = SYSTEMS[name]
     for number, seed in enumerate(seeds):
+        if name == BONDS:
+            bonds = IndependentBonds()
+            data = _bonds(bonds, BOND_DURATIONS[chosen], seed)
+            yield ExactCase(name, chosen, seed, bonds, None, Evidence(data, encoded(bonds, data)))
+            continue
         data = ensemble(system, chosen, seed, configs)
         if system.friction is None:
             slow = None if system.slow is None else ensemble(system, system.slow, seed, configs)
@@ -115,6 +126,19 @@ def ensemble(system: ExactSystem, chosen: str, seed: int, configs: Path) -> Traj
     of_study = study.pick(chosen)
     return run_set(
         study, replace(of_study, seed=of_study.seed + seed), folder=configs, progress=False
+    )
+
+
+def _bonds(law: IndependentBonds, duration: float, seed: int) -> TrajectoryEnsemble:
+    """Bonds that jump independently, along paths and loops like those of the lattice's record."""
+    targets = [[0.17, 0.0, 0.0], [0.088, 0.062, 0.1044], [0.12, 0.12, 0.0], [-0.05, 0.12, 0.0]]
+    corners = [
+        [[0.14, 0.0, 0.0], [0.14, 0.0, 0.1], [0.0, 0.1, 0.1], [0.0, 0.1, -0.1]],
+        [[0.0, 0.0, 0.1], [0.1, 0.1, 0.0], [0.0, 0.14, -0.08], [0.08, -0.05, 0.0]],
+    ]
+    paths = [*load_hold_unload(duration, targets), *strain_loops(duration, corners)]
+    return simulate_bonds(
+        law, paths, duration=duration, instants=100, replicas=32, bonds=144, seed=seed
     )
 
 

@@ -54,6 +54,8 @@ class PerturbedLaw:
     def encode(self, microstate: Any) -> tuple[FloatArray | None, FloatArray]:
         """Return ε and α, which moves with the microstates."""
         strain, internal = self.law.encode(microstate)
+        if not self.translation:
+            return strain, internal
         return strain, internal + self.translation * microstate.mean(-2, dtype=np.float64)
 
     def rates(self, strain: Any, internal: Any) -> Rates[FloatArray]:

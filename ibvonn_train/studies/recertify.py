@@ -62,7 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     slow = None if options.slow is None else TrajectoryEnsemble.load(options.slow)
     entries = recertify(options.directory, TrajectoryEnsemble.load(options.ensemble), slow)
     for entry in entries:
-        sys.stdout.write(f"{entry['verdict']:<16}{entry['audit']}\n")
+        value = "-" if entry["value"] is None else f"{entry['value']:.4g}"
+        sys.stdout.write(f"{entry['verdict']:<16}{entry['audit']:<28}{value}\n")
     return 0
 
 

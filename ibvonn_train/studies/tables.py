@@ -53,6 +53,10 @@ def errors_table(evaluations: Mapping[str, Evaluation]) -> str:
         rows += [
             [name, _label(key), None, None, error] for key, error in evaluation.potentials.items()
         ]
+        density = evaluation.density
+        if density:
+            sampled = density.get("sampling_error")
+            rows.append([name, "density of microstates", density["error"], sampled, None])
     header = ["ensemble", "quantity", "error in %", "sampling error", "error to noise-free"]
     return text_table(header, rows)
 

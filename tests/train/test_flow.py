@@ -58,7 +58,7 @@ def test_density_without_its_jacobian_does_not_integrate_to_one() -> None:
     assert (torch.trapezoid(density, NODES) - 1.0).abs().min() > 1e-2
 
 
-@pytest.mark.parametrize("decoder", [flow(), flow(features=2)])
+@pytest.mark.parametrize("decoder", [flow(), flow(features=2), flow(features=3)])
 def test_sampling_inverts_the_flow(decoder: ConditionalFlow) -> None:
     internal, noise = normal(5, 2), normal(5, 40, decoder.size, seed=3)
     y = decoder.sample(noise, internal)
@@ -92,6 +92,31 @@ def test_plane_density_is_the_image_of_the_base() -> None:
         base = -0.5 * float(z @ z) - math.log(2.0 * math.pi)
         expected = base - float(torch.linalg.slogdet(jacobian)[1])
         assert abs(float(net.log_density(y, internal)) - expected) < 1e-8
+
+
+@pytest.mark.parametrize("features", [1, 2, 3])
+def test_every_component_follows_the_context_and_the_components_before_it(features: int) -> None:
+    """The first one, too: the masks of nflows alone would leave it out."""
+    net = flow(features=features)
+    noise = normal(1, 1, features)
+
+    def of_context(internal: Tensor) -> Tensor:
+        return net.sample(noise, internal)[0, 0]
+
+    moved = torch.autograd.functional.jacobian(of_context, normal(1, 2))
+    assert (moved.abs().sum((1, 2)) > 1e-3).all()
+    y = net.sample(noise, normal(1, 2))[0, 0]
+
+    def to_noise(point: Tensor) -> Tensor:
+        context = normal(1, 2)
+        z = ((point - net.centre) / net.scale)[None]
+        z, _ = net.affine(z, context)
+        return net.spline(z, context)[0][0]
+
+    slopes = torch.autograd.functional.jacobian(to_noise, y)
+    below = torch.tril(torch.ones_like(slopes)).bool()
+    assert (slopes[~below] == 0.0).all()
+    assert (slopes[below].abs() > 1e-6).all()
 
 
 def test_initial_weights_follow_from_the_generator_alone() -> None:

@@ -77,4 +77,6 @@ def test_a_law_of_vector_microstates_is_trained_judged_exported_and_drawn(
     )
     assert open_law(again).manifest["certificate"]
     report(tmp_path / "figures", law, {"unseen": data}, {"unseen": found})
-    assert {each.name for each in (tmp_path / "figures").glob("*.png")} >= {"potentials.png"}
+    assert {each.name for each in (tmp_path / "figures").glob("*.png")} >= {
+        "densities.png", "potentials.png",
+    }  # fmt: skip

@@ -11,18 +11,38 @@ displacement can make. Vibrations about the minimum do not depend on b, so the s
 exp(−E/k_BT): all that is left out are bonds on their way between the wells. No law and no training
 knows of this sampling.
 
+Cold bonds freeze, since the states that cost least are whole rows of open bonds:
+`LatticeSpins.cooled` comes to them from hot cells.
+
 References:
     Metropolis et al. (1953), J. Chem. Phys. 21, 1087.
+    Kirkpatrick, Gelatt & Vecchi (1983), Science 220, 671.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SpinStates:
+    """Replicas of a cell, whose states are changed in place; all arrays are ``(n_cell, n_bond)``.
+
+    Attributes:
+        imposed: e of each bond.
+        spins: b.
+        force: κ P (z_h b − e), the force of the lattice on each bond; kept up to date.
+    """
+
+    imposed: FloatArray
+    spins: FloatArray
+    force: FloatArray
 
 
 @dataclass(frozen=True)
@@ -66,31 +86,83 @@ class LatticeSpins:
         """
         rng = np.random.default_rng(seed)
         directions, bonds = len(self.strain_basis), len(self.projector)
-        own = np.repeat(strain @ self.strain_basis.T, bonds // directions, axis=1)
-        imposed = np.repeat(own, replicas, axis=0)
-        spins = np.zeros_like(imposed)
-        spins[::2] = 1.0
-        # Force of the lattice on each bond, κ P (z_h b − e); kept up to date in place.
-        force = self.stiffness * (self.jump * spins - imposed) @ self.projector
-        columns = self.stiffness * self.jump * self.projector
-        own_energy = 0.5 * self.stiffness * self.jump**2 * np.diag(self.projector)
-        total = np.zeros((len(imposed), directions))
+        cells = self._cells(strain, replicas)
+        total = np.zeros((len(cells.spins), directions))
         for sweep in range(sweeps):
-            thresholds = -self.thermal_energy * np.log(rng.random((bonds, len(imposed))))
-            for number, bond in enumerate(rng.permutation(bonds)):
-                step = 1.0 - 2.0 * spins[:, bond]
-                rise = step * (self.jump * force[:, bond] + self.offset) + own_energy[bond]
-                taken = np.flatnonzero(rise < thresholds[number])
-                spins[taken, bond] += step[taken]
-                force[taken] += step[taken, None] * columns[bond]
+            self._sweep(cells, self.thermal_energy, rng)
             if 2 * sweep >= sweeps:
-                total += spins.reshape(len(imposed), directions, -1).mean(2)
+                total += cells.spins.reshape(len(total), directions, -1).mean(2)
         fractions = total / (sweeps - (sweeps + 1) // 2)
-        tension = self.stiffness * (imposed[:, :: bonds // directions] - self.jump * fractions)
         nodes = bonds // directions
+        tension = self.stiffness * (cells.imposed[:, ::nodes] - self.jump * fractions)
         stress = (tension @ self.strain_basis * nodes / self.volume).reshape(
             len(strain), replicas, -1
         )
         mean = fractions.reshape(len(strain), replicas, directions).mean(1)
         error: FloatArray = stress.std(1, ddof=1) / np.sqrt(replicas)
         return mean, stress.mean(1), error
+
+    def cooled(
+        self,
+        strain: FloatArray,
+        thermal_energies: Sequence[float],
+        *,
+        replicas: int,
+        sweeps: int,
+        seed: int,
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return mean energies of the cell while it is cooled, and their standard errors.
+
+        At every temperature the first half of the sweeps is dropped; the next temperature begins
+        with the states of the last.
+
+        Args:
+            strain: ε, ``(n, n_ε)``.
+            thermal_energies: k_BT in the order of the cooling, in place of that of the cell.
+            replicas: Independent cells at each strain; half begin folded, half open.
+            sweeps: Attempts to change each bond at each temperature.
+            seed: Of the random numbers.
+
+        Returns:
+            E of the cell and its standard error over replicas, ``(n_temperature, n)`` each.
+        """
+        rng = np.random.default_rng(seed)
+        cells = self._cells(strain, replicas)
+        energies = np.zeros((len(thermal_energies), len(strain), replicas))
+        for level, thermal_energy in enumerate(thermal_energies):
+            for sweep in range(sweeps):
+                self._sweep(cells, thermal_energy, rng)
+                if 2 * sweep >= sweeps:
+                    energies[level] += self._energy(cells).reshape(len(strain), replicas)
+        energies /= sweeps - (sweeps + 1) // 2
+        return energies.mean(2), energies.std(2, ddof=1) / np.sqrt(replicas)
+
+    def _cells(self, strain: FloatArray, replicas: int) -> SpinStates:
+        """Return cells at each strain, every other one open."""
+        nodes = len(self.projector) // len(self.strain_basis)
+        own = np.repeat(strain @ self.strain_basis.T, nodes, axis=1)
+        imposed = np.repeat(own, replicas, axis=0)
+        spins = np.zeros_like(imposed)
+        spins[::2] = 1.0
+        force = self.stiffness * (self.jump * spins - imposed) @ self.projector
+        return SpinStates(imposed, spins, force)
+
+    def _sweep(self, cells: SpinStates, thermal_energy: float, rng: np.random.Generator) -> None:
+        """Try to change each bond once, in random order."""
+        spins, force = cells.spins, cells.force
+        bonds = len(self.projector)
+        columns = self.stiffness * self.jump * self.projector
+        own_energy = 0.5 * self.jump * np.diag(columns)
+        thresholds = -thermal_energy * np.log(rng.random((bonds, len(spins))))
+        for number, bond in enumerate(rng.permutation(bonds)):
+            step = 1.0 - 2.0 * spins[:, bond]
+            rise = step * (self.jump * force[:, bond] + self.offset) + own_energy[bond]
+            taken = np.flatnonzero(rise < thresholds[number])
+            spins[taken, bond] += step[taken]
+            force[taken] += step[taken, None] * columns[bond]
+
+    def _energy(self, cells: SpinStates) -> FloatArray:
+        """Return E of each cell: P is a projector, and the force is κ P (z_h b − e)."""
+        elastic = 0.5 / self.stiffness * np.square(cells.force).sum(1)
+        energy: FloatArray = elastic + self.offset * cells.spins.sum(1)
+        return energy

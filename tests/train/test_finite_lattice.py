@@ -1,0 +1,355 @@
+"""Bodies cut out of a lattice: geometry, energy, the compiled engine against a plain integrator."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from ibvonn_train.simulation import PeriodicLattice
+from ibvonn_train.simulation.compiled_bodies import CompiledBody
+from ibvonn_train.simulation.compiled_replicas import aligned
+from ibvonn_train.simulation.compiler import body_library, lattice_library
+from ibvonn_train.simulation.simulate_body import simulate_body
+from ibvonn_train.simulation.systems.finite_lattice import FiniteLattice
+from ibvonn_train.simulation.systems.lattice_body import LatticeBody, lattice_block
+from ibvonn_train.simulation.systems.system import Preparation
+
+ROW = 0.5 * np.sqrt(3.0)
+STEP = 0.1
+Array = np.ndarray[Any, Any]
+
+
+def held_at_its_rows(columns: int, rows: int) -> LatticeBody:
+    body = lattice_block(columns, rows)
+    held = body.with_grip("bottom", lambda x: x[:, 1] < 0.1)
+    return held.with_grip("top", lambda x: x[:, 1] > (rows - 1.1) * ROW)
+
+
+def stretched(body: LatticeBody) -> Array:
+    """The motion u = (0, y) of the medium."""
+    return np.stack([np.zeros(len(body.nodes)), body.nodes[:, 1]], 1)[None]
+
+
+def tiny() -> FiniteLattice:
+    """Seven free nodes between two gripped rows, prepared at once."""
+    body = held_at_its_rows(4, 4).without(lambda x: np.hypot(x[:, 0] - 1.5, x[:, 1] - ROW) < 0.1)
+    return FiniteLattice(body, stretched(body), PeriodicLattice(preparation=()))
+
+
+def ramp(t: Array) -> Array:
+    """To 3 z_h within 20, then held."""
+    return 0.3 * np.minimum(t / 20.0, 1.0)[:, None]
+
+
+def plain_run(
+    lattice: FiniteLattice, steps: int, replicas: int, noise: float = 1.0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Integrate by Leimkuhler–Matthews from the energy alone, in double precision."""
+    body, bond = lattice.body, lattice.bond
+    random = torch.Generator().manual_seed(7)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=random, dtype=torch.float64)
+
+    w = torch.zeros(replicas, len(body.nodes), 2, dtype=torch.float64)
+    spread = (bond.thermal_energy / (bond.stiffness + bond.well_stiffness)) ** 0.5
+    z = spread * normal(replicas, len(body.bonds))
+    free = torch.from_numpy(~body.gripped).double()[None, :, None]
+    drags = (bond.friction, bond.inner_friction)
+    last = [normal(*x.shape) for x in (w, z)]
+    for step in range(steps):
+        x = [w.detach().requires_grad_(), z.detach().requires_grad_()]
+        c = torch.from_numpy(ramp(np.array([step * STEP]))[0])
+        slopes = torch.autograd.grad(lattice.energy(x[0], x[1], c).sum(), x)
+        moved = []
+        for number, (part, slope, drag) in enumerate(zip(x, slopes, drags, strict=True)):
+            fresh = normal(*part.shape)
+            amplitude = noise * (2.0 * bond.thermal_energy * STEP / drag) ** 0.5
+            kick = amplitude * 0.5 * (last[number] + fresh)
+            last[number] = fresh
+            moved.append(part.detach() - STEP / drag * slope + kick)
+        w, z = moved[0] * free, moved[1]
+    return w, z
+
+
+def compiled_run(
+    lattice: FiniteLattice, steps: int, replicas: int, precision: str = "float"
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same by the compiled engine, ``(replica, …)``."""
+    parts: list[tuple[Array, Array]] = []
+    amplitudes = ramp(np.arange(steps) * STEP)
+    for seed in np.random.SeedSequence(3).spawn(replicas // 16):
+        block = CompiledBody(lattice, seed, precision)
+        block.advance(amplitudes, STEP)
+        parts.append((np.moveaxis(block.w, -1, 0).copy(), block.z.T.copy()))
+    w, z = (np.concatenate(each).astype(float) for each in zip(*parts, strict=True))
+    return torch.from_numpy(w), torch.from_numpy(z)
+
+
+def moments(w: torch.Tensor, z: torch.Tensor, opened: float) -> tuple[Array, Array]:
+    """First and second moments of all coordinates and the open fractions, with their variances."""
+    moving = w[:, :, :].reshape(len(w), -1)
+    moving = moving[:, moving.std(0) > 0]
+    x = torch.cat([moving, z], 1)
+    features = torch.cat([x, (x - x.mean(0)) ** 2, (z > opened).double()], 1)
+    return features.mean(0).numpy(), (features.var(0) / len(features)).numpy()
+
+
+def test_blocks_have_the_bonds_of_their_lattice() -> None:
+    """Inner nodes have six bonds; areas by bonds lie between those of nodes and of cells."""
+    body = lattice_block(7, 6)
+    degree = np.bincount(body.bonds.ravel())
+    inner = (body.nodes[:, 1] > 0.1) & (body.nodes[:, 1] < 4.9 * ROW)
+    inner &= (body.nodes[:, 0] > 0.6) & (body.nodes[:, 0] < 5.9)
+    assert (degree[inner] == 6).all()
+    assert degree.min() >= 2
+    cells = 2 * 6 * 5 * ROW / 2.0
+    assert cells < body.area < len(body.nodes) * ROW
+    square = lattice_block(4, 5, "square_with_diagonals")
+    assert len(square.bonds) == 3 * 5 + 4 * 4 + 2 * 3 * 4
+    smaller = body.without(lambda x: np.hypot(x[:, 0] - 3.0, x[:, 1] - 2 * ROW) < 1.1)
+    assert len(body.nodes) - len(smaller.nodes) == 7
+    assert len(body.bonds) - len(smaller.bonds) == 12 + 18  # between seven nodes, and around
+
+
+def test_the_force_of_grips_is_the_slope_of_the_energy() -> None:
+    """Engine in double precision, one step without noise, against differences of the energy."""
+    base = tiny()
+    lattice = replace(base, bond=replace(base.bond, thermal_energy=0.0))
+    block = CompiledBody(lattice, np.random.SeedSequence(0), "double")
+    random = np.random.default_rng(1)
+    free = ~lattice.body.gripped
+    block.w[free] = 0.05 * random.standard_normal((free.sum(), 2, block.lanes))
+    block.z[...] = 0.1 * random.random(block.z.shape)
+    before = [block.w.copy(), block.z.copy()]
+    c, h = np.array([0.12]), 1e-6
+    pulls = np.zeros((int((~free).sum()), 2, block.lanes))
+    block.advance(c[None], h, 1.0, pulls)
+
+    def energy(w: Array, z: Array) -> Array:
+        w, z = np.moveaxis(w, -1, 0).copy(), z.T.copy()
+        value = lattice.energy(torch.from_numpy(w), torch.from_numpy(z), torch.from_numpy(c))
+        return value.numpy()
+
+    def slope(number: int, index: tuple[int, ...], small: float = 1e-6) -> Array:
+        ends = []
+        for sign in (1.0, -1.0):
+            x = [each.copy() for each in before]
+            x[number][index] += sign * small
+            ends.append(energy(*x))
+        return (ends[0] - ends[1]) / (2.0 * small)
+
+    held = np.flatnonzero(lattice.body.gripped)
+    for row, node in enumerate(held[:3]):
+        for d in range(2):
+            np.testing.assert_allclose(pulls[row, d], -slope(0, (node, d)), atol=1e-8)
+    assert np.abs(pulls).max() > 0.01
+    for node in np.flatnonzero(free)[:4]:
+        moved = (block.w[node, 1] - before[0][node, 1]) / h * lattice.bond.friction
+        np.testing.assert_allclose(moved, -slope(0, (node, 1)), atol=1e-7)
+    for b in (0, 5, 11):
+        moved = (block.z[b] - before[1][b]) / h * lattice.bond.inner_friction
+        np.testing.assert_allclose(moved, -slope(1, (b,)), atol=1e-7)
+    assert (block.w[held] == 0.0).all()
+
+
+def test_the_engine_agrees_in_distribution_with_the_energy() -> None:
+    """All moments within 4 standard errors; with noise that is 10 % larger some are not."""
+    lattice, steps, replicas = tiny(), 300, 1024
+    compiled = moments(*compiled_run(lattice, steps, replicas), lattice.bond.crossing)
+    fast, noisy = (
+        moments(*plain_run(lattice, steps, replicas, noise), lattice.bond.crossing)
+        for noise in (1.0, 1.1)
+    )
+
+    def worst(other: tuple[Array, Array]) -> float:
+        variance = compiled[1] + other[1]
+        rare = 5.0 / replicas**2  # fractions of a few replicas are no normal variables
+        counted = variance > rare
+        return float((np.abs(compiled[0] - other[0])[counted] / np.sqrt(variance[counted])).max())
+
+    assert compiled[0][-len(lattice.body.bonds) :].max() > 0.1, "bonds must open"
+    assert worst(fast) < 4.0
+    assert worst(noisy) > 5.0
+
+
+def test_a_list_of_the_bonds_of_a_periodic_cell_is_the_periodic_cell() -> None:
+    """The same numbers in the same order: both engines agree to round-off, step by step."""
+    system = PeriodicLattice(cells=4)
+    geometry, nodes = system.lattice, system.nodes
+    far = geometry.neighbours(4).astype(np.int32)
+    (ffi, cells), (body_ffi, bodies) = lattice_library(), body_library()
+    results = []
+    means = np.array([[0.05, 0.02, -0.01]])
+    for of_body in (False, True):
+        interface = body_ffi if of_body else ffi
+        library = bodies if of_body else cells
+        struct = interface.new("struct lattice *")
+        for name, value in (
+            ("dimension", 2),
+            ("directions", 3),
+            ("nodes", nodes),
+            ("series", 1),
+            ("stiffness", system.stiffness),
+            ("well_stiffness", system.curvature),
+            ("well", system.well_distance),
+            ("crossing", system.crossing),
+            ("drift", STEP),
+            ("drift_inner", STEP / system.inner_friction),
+            ("amplitude", 0.014),
+            ("amplitude_inner", 0.005),
+        ):
+            setattr(struct, name, value)
+        for number, component in enumerate(geometry.directions.ravel()):
+            struct.vectors[number] = component
+        x, kept = aligned((5 * nodes, 16), np.float64), aligned((5 * nodes, 16), np.float32)
+        state = aligned((4, 16), np.uint32)
+        x[...] = 0.0
+
+        def pointer(array: Array, kind: str, interface: Any = interface) -> Any:
+            return interface.cast(f"{kind} *", interface.from_buffer(array))
+
+        seed = bodies.body_seed if of_body else cells.lattice_seed
+        seed(5, 1, pointer(state, "uint32_t"))
+        if of_body:
+            start = np.tile(np.arange(nodes, dtype=np.int32), 3)
+            ends = np.ascontiguousarray(np.stack([start, far.ravel()], 1))
+            kinds = np.repeat(np.arange(3, dtype=np.int32), nodes)
+            stretches = np.ascontiguousarray(np.eye(3)[kinds])
+            rows = np.repeat(means, 50, 0)
+            gripped = np.zeros(nodes, np.uint8)
+            refused = library.body_advance_double(
+                pointer(x, "double"), 1, struct, len(kinds), pointer(ends, "int32_t"),
+                pointer(kinds, "int32_t"), 3, pointer(stretches, "double"),
+                pointer(rows, "double"), 50, pointer(gripped, "uint8_t"),
+                pointer(state, "uint32_t"), pointer(kept, "float"), 1, interface.NULL,
+            )  # fmt: skip
+        else:
+            refused = library.lattice_advance_double(
+                pointer(x, "double"), 1, struct, pointer(far, "int32_t"),
+                pointer(means, "double"), 1, 50, pointer(state, "uint32_t"),
+                pointer(kept, "float"), 1, 50, 16, interface.NULL,
+            )  # fmt: skip
+        assert refused == 0
+        results.append(x.copy())
+    assert np.abs(results[0]).max() > 0.02
+    np.testing.assert_allclose(results[1], results[0], rtol=1e-12, atol=1e-14)
+
+
+def test_a_patch_with_gripped_edges_has_the_mean_elongations_of_its_strain() -> None:
+    """Lines of bonds from edge to edge: e_a on the mean in every replica, as in a periodic cell."""
+    body = lattice_block(8, 8)
+    degree = np.bincount(body.bonds.ravel())
+    body = body.with_grip("edge", lambda x: degree < 6)
+    c = np.array([0.1, -0.04, 0.06])
+    fields = np.zeros((3, len(body.nodes), 2))
+    fields[0, :, 0], fields[1, :, 1], fields[2, :, 0] = (
+        body.nodes[:, 0],
+        body.nodes[:, 1],
+        np.sqrt(2.0) * body.nodes[:, 1],
+    )
+    lattice = FiniteLattice(body, fields)
+    block = CompiledBody(lattice, np.random.SeedSequence(0))
+    block.advance(np.repeat(c[None], 400, 0), STEP)
+    w = torch.from_numpy(np.moveaxis(block.w, -1, 0).astype(float))
+    u = lattice.elongations(w, torch.from_numpy(c)).numpy()
+    expected = body.lattice.strain_basis @ c
+    assert u.std() > 0.01
+    for a in range(3):
+        np.testing.assert_allclose(u[:, body.directions == a].mean(1), expected[a], atol=1e-6)
+
+
+def test_reactions_balance_and_follow_the_grips() -> None:
+    """Without noise a slow pull is carried by both grips, with the force of springs in series."""
+    body = held_at_its_rows(6, 5)
+    bond = PeriodicLattice(thermal_energy=0.0, preparation=(Preparation(10, STEP),))
+    lattice = FiniteLattice(body, stretched(body), bond)
+    strain = 0.02
+    instants = np.array([0.0, 200.0, 400.0])
+    record = simulate_body(
+        lattice,
+        lambda t: strain * np.minimum(t / 200.0, 1.0)[:, None],
+        instants,
+        replicas=16,
+        window=20.0,
+    )
+    bottom, top = record.reactions[-1].mean(-1)
+    np.testing.assert_allclose(top + bottom, 0.0, atol=2e-5)
+    # Inclined bonds lengthen by 3/4 of the strain less what the rows contract.
+    series = bond.stiffness * bond.well_stiffness / (bond.stiffness + bond.well_stiffness)
+    held = 2 * 5.5 * series * 0.75 * strain * ROW
+    assert 0.75 * held < top[1] < held
+    assert record.opened.max() == 0.0
+    moved = record.displacements[-1]
+    np.testing.assert_allclose(moved[body.gripped], strain * stretched(body)[0][body.gripped])
+    assert record.node_steps == 30 * 16 * (4000 + 10 + 100)
+
+
+def test_results_do_not_depend_on_threads_and_repeat() -> None:
+    lattice = tiny()
+    records = [
+        simulate_body(lattice, ramp, np.array([0.0, 10.0, 20.0]), replicas=32, seed=4, threads=n)
+        for n in (1, 2)
+    ]
+    np.testing.assert_array_equal(records[0].reactions, records[1].reactions)
+    np.testing.assert_array_equal(records[0].opened, records[1].opened)
+    other = simulate_body(lattice, ramp, np.array([0.0, 10.0, 20.0]), replicas=32, seed=5)
+    assert not np.array_equal(records[0].reactions, other.reactions)
+    assert records[0].opened.shape == (2, 3, len(lattice.body.bonds))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"bonds": np.array([[0, 9]]), "directions": np.array([0])}, "must join nodes 0 to 1"),
+        ({"directions": np.array([5])}, "numbers from 0 to 2; found 5"),
+        ({"directions": np.array([1])}, "must be that of its direction; bond 0"),
+        ({"nodes": np.zeros((2, 3))}, r"nodes must have the shape \(n_node, 2\)"),
+        ({"geometry": "fcc"}, "geometry must be one of"),
+        ({"grips": {"left": np.array([7])}}, "grip 'left' must hold some of the nodes 0 to 1"),
+        ({"grips": {"a": np.array([0]), "b": np.array([0])}}, "held by one grip"),
+        ({"nodes": np.array([[0.0, 0], [1, 0], [9, 9]])}, "every node must have a bond; node 2"),
+    ],
+)
+def test_wrong_bodies_are_refused_in_words(changed: dict[str, Any], message: str) -> None:
+    right: dict[str, Any] = {
+        "nodes": np.array([[0.0, 0.0], [1.0, 0.0]]),
+        "bonds": np.array([[0, 1]]),
+        "directions": np.array([0]),
+    }
+    LatticeBody(**right)
+    with pytest.raises(ValueError, match=f"LatticeBody: .*{message}"):
+        LatticeBody(**{**right, **changed})
+
+
+def test_wrong_simulations_are_refused_in_words() -> None:
+    lattice = tiny()
+    body, fields = lattice.body, lattice.fields
+    for arguments, message in (
+        ((body, fields[0]), r"fields must have the shape \(n_field, 15, 2\)"),
+        ((body, fields + np.nan), "fields must be finite"),
+        ((replace(body, grips={}), fields), "some nodes must be gripped"),
+        ((body, fields, PeriodicLattice(series=False)), "in series with a spring"),
+        ((body, fields, PeriodicLattice(geometry="square_with_diagonals")), "of the same"),
+    ):
+        with pytest.raises(ValueError, match=f"FiniteLattice: .*{message}"):
+            FiniteLattice(*arguments)
+    instants = np.array([0.0, 1.0])
+    for changed, message in (
+        ({"replicas": 20}, "replicas must be a multiple of 16"),
+        ({"time_step": 0.0}, "time_step must be positive"),
+        ({"time_step": 0.3}, "whole numbers of the time step"),
+        ({"window": 3.0}, "windows must not overlap"),
+        ({"precision": "half"}, "precision must be 'float' or 'double'"),
+        ({"amplitudes": lambda t: t}, r"must return an array \(n, 1\)"),
+        ({"instants": np.array([1.0, 2.0])}, "increase from 0"),
+    ):
+        arguments = {"amplitudes": ramp, "instants": instants, "replicas": 16, **changed}
+        with pytest.raises(ValueError, match=f"simulate_body: .*{message}"):
+            simulate_body(lattice, **arguments)
+    with pytest.raises(ValueError, match="at least 2 columns"):
+        lattice_block(1, 4)
