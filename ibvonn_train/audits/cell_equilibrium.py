@@ -22,6 +22,8 @@ SEED = 20
 
 SIZE_STRAINS, SIZE_SPINS = 4, 27_000
 """Strains at which the size of the cell is looked at, and bonds of all replicas at each."""
+MOST_BONDS = 2500
+"""Of a cell of twice the size: each of its bonds interacts with all others."""
 
 NAME = "equilibrium of the cell"
 
@@ -60,8 +62,9 @@ def cell_size(law: Law, evidence: Evidence) -> Audit | None:
     system = known_system(evidence.data)
     if not isinstance(system, PeriodicLattice) or not system.series:
         return None
-    if system.cells > LARGEST:
-        reason = f"cells of more than {LARGEST} nodes along a side are not sampled twice as large"
+    twice = len(system.classes) * replace(system, cells=2 * system.cells).nodes
+    if twice > MOST_BONDS:
+        reason = f"a cell twice as large has {twice} bonds; up to {MOST_BONDS} are sampled"
         return Audit.not_available("cell size", OPEN, reason)
     strain, _ = evidence.some_states(law)
     measure = strain[:SIZE_STRAINS] + law.strain_reference

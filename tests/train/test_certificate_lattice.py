@@ -147,7 +147,7 @@ def test_the_cell_is_as_large_as_one_of_twice_the_size(law: Any, evidence: Evide
     assert tiny.verdict == "reported"
     assert tiny.value is not None
     assert tiny.value > 0.5
-    large = replace(data, parameters={**data.parameters, "cells": 13})
+    large = replace(data, parameters={**data.parameters, "cells": 15})
     assert (
         made(cell_equilibrium.cell_size, law, replace(evidence, data=large)).verdict
         == "not available"
