@@ -135,7 +135,7 @@ def main() -> None:
     print(f"points refused         {found.refused}")
     print(f"smallest dissipation   {found.dissipation / found.energy:.1e} of the largest energy")
     print(f"asymmetry of tangents  {found.asymmetry:.1e}")
-    print(f"definiteness           {found.definiteness:.3f}")
+    print(f"stiffness, least/most  {found.definiteness:.3f}")
     print(f"passes of Newton       mean {found.passes / found.steps:.2f}, most {found.most_passes}")
     print(f"time of a point        {1e6 * found.seconds / found.steps:.1f} µs")
     if arguments.json:

@@ -111,8 +111,12 @@ class _Packer:
         magnitude = float(np.max(np.abs(quadratic)))
         if np.max(np.abs(quadratic - quadratic.T)) > 1e-12 * magnitude:
             raise self.fail("energy_quadratic must be symmetric")
-        if np.linalg.eigvalsh(quadratic)[0] < -1e-10 * magnitude:
-            raise self.fail("energy_quadratic must be positive semidefinite, else f is not convex")
+        for name, part in (("strain", slice(n_strain)), ("internal", slice(n_strain, d))):
+            if np.linalg.eigvalsh(quadratic[part, part])[0] < -1e-10 * magnitude:
+                raise self.fail(
+                    f"the {name} part of energy_quadratic must be positive semidefinite, else f "
+                    "is not convex"
+                )
         widths: list[int] = []
         for l in range(1, layers + 1):
             widths.append(self.width(f"energy_bias_{l}"))

@@ -1,4 +1,4 @@
-"""Potentials of a law of means: f jointly convex in (ε, α), φ a sum of softplus ridges."""
+"""Potentials of a law of means: f convex in α at fixed ε, φ a sum of softplus ridges."""
 
 from __future__ import annotations
 

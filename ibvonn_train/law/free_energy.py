@@ -1,4 +1,4 @@
-"""Free energy f(ε, α), jointly convex: that of a law of means."""
+"""Free energy f(ε, α) of a law of means, convex in α and, where that is right, jointly convex."""
 
 from __future__ import annotations
 
@@ -24,16 +24,18 @@ class EnergyValues(NamedTuple):
 
 
 class FreeEnergy(nn.Module):
-    """Helmholtz free energy per unit reference length, jointly convex in (ε, α).
+    """Helmholtz free energy per unit reference length, convex in α at fixed ε.
 
     f(ε, α) = E F((ε − c)/s, α) + offset, F an input-convex network and E the product of the
-    standard deviations of stress and strain in the training data, so that F is of order one.
+    standard deviations of stress and strain in the training data, so that F is of order one. F is
+    jointly convex unless it is coupled, by a free bilinear term in ε and α.
 
     Args:
         strain_size: n_ε.
         internal_size: n_α.
         widths: Hidden layers of F; empty for a quadratic law.
         generator: Source of the initial weights.
+        coupled: Whether F is coupled.
     """
 
     strain_centre: Tensor
@@ -48,6 +50,7 @@ class FreeEnergy(nn.Module):
         *,
         widths: Sequence[int],
         generator: torch.Generator,
+        coupled: bool = False,
     ) -> None:
         super().__init__()
         self.strain_size = strain_size
@@ -55,6 +58,7 @@ class FreeEnergy(nn.Module):
             strain_size + internal_size,
             widths,
             generator=generator,
+            coupled=strain_size if coupled else 0,
         )
         self.register_buffer("strain_centre", torch.zeros(strain_size, dtype=torch.float64))
         self.register_buffer("strain_scale", torch.ones(strain_size, dtype=torch.float64))

@@ -51,6 +51,16 @@ class LawSizes:
         """Whether the decoder is given the strain features of a class."""
         return self.strain_kind == "controlled" and bool(self.variables.populations)
 
+    @property
+    def coupled(self) -> bool:
+        """Whether f is coupled: it need not be jointly convex under a strain that is imposed.
+
+        At fixed strain the free energy of the distributions is convex and α linear in them, so that
+        f is convex in α. Means of functions of the microstate that are not linear, of which there
+        are more than components, may bear the stress alone: f is then not convex in both.
+        """
+        return self.strain_kind == "controlled" and self.variables.means > self.microstate_size
+
     def record(self) -> dict[str, Any]:
         """Return plain values, from which :meth:`of_record` makes the same."""
         return asdict(self)
@@ -109,7 +119,13 @@ def build_law(sizes: LawSizes, generator: torch.Generator) -> LearnedLaw:
 
 def _convex(sizes: LawSizes, generator: torch.Generator) -> ConvexPotentials:
     size: Sequence[int] = (sizes.width, sizes.width)
-    energy = FreeEnergy(sizes.strain_size, sizes.variables.size, widths=size, generator=generator)
+    energy = FreeEnergy(
+        sizes.strain_size,
+        sizes.variables.size,
+        widths=size,
+        generator=generator,
+        coupled=sizes.coupled,
+    )
     dissipation = DualDissipation(
         sizes.strain_size,
         sizes.variables.size,

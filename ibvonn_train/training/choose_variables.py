@@ -8,7 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..law.internal_variables import InternalVariables
-from .slow_features import FloatArray, SlowFeatures, crispness, memberships, smooth_features
+from .slow_features import (
+    FloatArray,
+    SlowFeatures,
+    crispness,
+    memberships,
+    polynomials,
+    responding,
+)
 from .training_config import TrainingConfig
 
 logger = logging.getLogger(__name__)
@@ -20,11 +27,9 @@ GAP = 3.0
 """Populations are slower than what happens within a state by at least this: 10 and more in this
 project, below 2 in systems without metastable states."""
 MOST_STATES = 4
-RESPONSE = 0.1
-"""A direction of the microstate has a mean of its own if this moves by more than this part of the
-thermal spread about it."""
 FASTEST = 1.0 / 30.0
-"""And if its memory is longer than this part of the slowest one's: what is faster follows."""
+"""A direction of the microstate whose mean moves has one of its own if its memory is longer than
+this part of the slowest one's: what is faster follows."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +78,17 @@ def choose_variables(config: TrainingConfig, features: SlowFeatures, classes: in
 
 
 def responding_directions(features: SlowFeatures) -> int:
-    """Return how many linear features of the microstate move with the strain and remember."""
-    directions = smooth_features(features, features.centres.shape[1])
-    mean = features.fractions @ directions.values
-    within = features.fractions @ directions.values**2 - mean**2
-    moves = mean.std(0) > RESPONSE * np.sqrt(within.mean(0))
-    remembers = directions.time_scales > FASTEST * directions.time_scales[0]
-    return max(1, int((moves & remembers).sum()))
+    """Return how many linear features of the microstate move with the strain and remember.
+
+    Where none of them moves, as in a system that is symmetric, squares and products are counted.
+    """
+    for products in (False, True):
+        directions = polynomials(features, products=products)
+        remembers = directions.time_scales > FASTEST * directions.time_scales[0]
+        count = int((responding(directions) & remembers).sum())
+        if count:
+            return count
+    return 1
 
 
 def mean_crispness(features: SlowFeatures, states: int) -> float:

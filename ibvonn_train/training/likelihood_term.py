@@ -34,7 +34,11 @@ def negative_log_likelihood(
 
 
 def _drawn(measure: EmpiricalMeasure, generator: torch.Generator) -> Tensor:
-    """Return nodes drawn by their weights, ``(n_site, DRAWN, n_x)``, evenly along their sum."""
+    """Return places drawn by the weights of nodes, ``(n_site, DRAWN, n_x)``, evenly along the sum.
+
+    Nodes of a lattice stand for the cells about them, in which the places are uniformly
+    distributed: a flow would find the lattice, and have its peaks on it.
+    """
     weights = measure.weights
     sums = weights.clamp(min=0.0).cumsum(-1)
     shape = (len(weights), DRAWN)
@@ -42,5 +46,16 @@ def _drawn(measure: EmpiricalMeasure, generator: torch.Generator) -> Tensor:
     levels = (torch.arange(DRAWN, device=weights.device) + levels) / DRAWN * sums[:, -1:]
     place = torch.searchsorted(sums, levels).clamp(max=weights.shape[-1] - 1)
     if measure.shared:
-        return measure.nodes[place]
+        nodes = measure.nodes[place]
+        apart = torch.rand(nodes.shape, generator=generator, dtype=nodes.dtype).to(nodes.device)
+        return nodes + (apart - 0.5) * lattice_spacing(measure.nodes)
     return torch.take_along_dim(measure.nodes, place.unsqueeze(-1), 1)
+
+
+def lattice_spacing(nodes: Tensor) -> Tensor:
+    """Return the spacing of nodes ``(n_node, n_x)`` along each axis; some may be missing."""
+    spacing = []
+    for values in nodes.T:
+        apart = torch.diff(torch.unique(values))
+        spacing.append(apart[apart > 1e-6 * apart.sum()].min())
+    return torch.stack(spacing)

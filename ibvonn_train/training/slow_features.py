@@ -41,6 +41,9 @@ FAST = 0.5
 """The lag is the shortest at which the second feature has decayed to less than this."""
 RIDGE = 1e-3
 """Added to the variances, in parts of their mean: cells that are rarely visited decide nothing."""
+RESPONSE = 0.1
+"""A feature has a mean that moves with the strain if this moves by more than this part of the
+thermal spread about it."""
 
 
 @dataclass(frozen=True)
@@ -275,21 +278,45 @@ def smooth_features(features: SlowFeatures, count: int) -> SlowFeatures:
     """Return the slowest features among polynomials, on the same cells.
 
     They are linear, with squares and products only where more features are asked for than the
-    microstate has components: the slowest polynomial of all may rise and fall again where the
-    energy stiffens, and such a mean does not tell the states on either side apart.
+    microstate has components, or where the mean of no linear one moves with the strain: the slowest
+    polynomial of all may rise and fall again where the energy stiffens, and such a mean does not
+    tell the states on either side apart. Of squares and products, those whose means move come
+    first, the slowest of them before the others.
     """
+    size = features.centres.shape[1]
+    linear = polynomials(features, products=False)
+    if count <= size and bool(responding(linear).any()):
+        return _kept(linear, np.arange(count))
+    found = polynomials(features, products=True)
+    return _kept(found, np.argsort(~responding(found), kind="stable")[:count])
+
+
+def responding(features: SlowFeatures) -> npt.NDArray[np.bool_]:
+    """Return which features have means that move with the strain, ``(n,)``."""
+    mean = features.fractions @ features.values
+    within = features.fractions @ features.values**2 - mean**2
+    moves: npt.NDArray[np.bool_] = mean.std(0) > RESPONSE * np.sqrt(within.mean(0))
+    return moves
+
+
+def _kept(features: SlowFeatures, columns: npt.NDArray[np.intp]) -> SlowFeatures:
+    return replace(features, values=features.values[:, columns], memory=features.memory[columns])
+
+
+def polynomials(features: SlowFeatures, *, products: bool) -> SlowFeatures:
+    """Return features among linear functions, and squares and products, the slowest first."""
     weights = features.occupancy
     centre = weights @ features.centres
     x = features.centres - centre
     x = x / np.sqrt(weights @ x**2)
     size = x.shape[1]
     columns = [x[:, i] for i in range(size)]
-    if count > size:
+    if products:
         columns += [x[:, i] * x[:, j] for i in range(size) for j in range(i, size)]
     basis = np.column_stack(columns)
     variance = basis.T @ features.variance @ basis
     covariance = basis.T @ features.covariance @ basis
-    coefficients, memory = features_at(covariance, variance, min(count, basis.shape[1]))
+    coefficients, memory = features_at(covariance, variance, basis.shape[1])
     return replace(
         features, values=np.round(basis @ coefficients, DIGITS), memory=np.round(memory, DIGITS)
     )

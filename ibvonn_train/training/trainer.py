@@ -278,7 +278,9 @@ def _physics_record(physics: Physics, data: TrainingSet) -> dict[str, Any]:
     measure = data.training[0].measures.absolute
     x = (measure.nodes if measure.shared else measure.nodes[0])[::16]
     strain = data.scales.strain_centre.expand(len(x), -1)
-    energy = None if physics.energy is None else physics.energy(x, strain).flatten().tolist()
+    energy = None
+    if physics.energy is not None:
+        energy = physics.energy(x[:, None], strain).flatten().tolist()
     return {
         "thermal_energy": physics.thermal_energy,
         "friction": physics.friction,

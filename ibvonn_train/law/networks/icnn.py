@@ -19,15 +19,18 @@ from .mlp import uniform
 
 
 class InputConvexNetwork(nn.Module):
-    """Function F(x) = l·x + ½ xᵀQx + v·h_L, convex in x for any weights.
+    """Function F(x) = l·x + ½ xᵀQx + v·h_L, convex in x for any weights, unless it is coupled.
 
     h_1 = s(S_1 x + b_1), h_l = s(H_l h_{l−1} + S_l x + b_l), with s the softplus, Q = RRᵀ and
     H_l, v ≥ 0 (softplus of free parameters); :mod:`ibvonn_train.law.networks.convex` evaluates it.
+    A function that is *coupled* has the free bilinear term aᵀCb of the first components a and the
+    others b in ½ xᵀQx, too. It is convex in a and in b, each with the other fixed.
 
     Args:
         size: Number of components of x.
         widths: Widths of the hidden layers; empty for a quadratic function.
         generator: Source of the initial weights.
+        coupled: Number of the first components that are coupled; 0 for a function convex in all.
 
     References:
         Amos, Xu & Kolter (2017), *Input Convex Neural Networks*, arXiv 1609.07152, section 3.
@@ -39,9 +42,10 @@ class InputConvexNetwork(nn.Module):
         widths: Sequence[int],
         *,
         generator: torch.Generator,
+        coupled: int = 0,
     ) -> None:
         super().__init__()
-        self.size = size
+        self.size, self.coupled = size, coupled
         self.linear = nn.Parameter(torch.zeros(size, dtype=torch.float64))
         self.root = nn.Parameter(
             0.7 * torch.eye(size, dtype=torch.float64) + uniform((size, size), 0.1, generator)
@@ -57,14 +61,32 @@ class InputConvexNetwork(nn.Module):
                 self.hidden_raw.append(nn.Parameter(_raw(width, below, generator)))
             below = width
         self.output_raw = nn.Parameter(_raw(1, below, generator)[0])
+        if coupled:
+            self._couple()
 
     def weights(self) -> EnergyWeights:
         """Return the weights of F: Q = RRᵀ, and H_l and v made nonnegative."""
         hidden = [softplus(raw) for raw in self.hidden_raw]
         quadratic = self.root @ self.root.T
+        if self.coupled:
+            quadratic = quadratic + torch.cat(
+                [
+                    nn.functional.pad(self.coupling, (self.coupled, 0)),
+                    nn.functional.pad(self.coupling.T, (0, self.size - self.coupled)),
+                ]
+            )
         return EnergyWeights(
             self.linear, quadratic, [*self.skip], [*self.bias], hidden, softplus(self.output_raw)
         )
+
+    def _couple(self) -> None:
+        """Add C = 0, and let nothing else couple the components at the start."""
+        n = self.coupled
+        self.coupling = nn.Parameter(torch.zeros(n, self.size - n, dtype=torch.float64))
+        with torch.no_grad():
+            self.root[:n, n:], self.root[n:, :n] = 0.0, 0.0
+            for skip in self.skip:
+                skip[:, :n] = 0.0
 
     def forward(self, x: Tensor) -> Tensor:
         """Return F(x), shape ``(...)``, for x of shape ``(..., size)``."""
