@@ -8,6 +8,7 @@ from ..evaluation.interface import Law
 from . import acceptance_ranges
 from .audit import Audit
 from .audit_data import Evidence, lacks_flow_energy, lacks_noise, lacks_samples
+from .bounds import bounds_of
 from .cell_states import of_cell, single_element_energy
 from .closed_forms import closed_form_at_states
 from .decoder_free_energy import flow_energy
@@ -24,7 +25,13 @@ def dissipated_work(law: Law, evidence: Evidence) -> Audit:
     a small part of the work), else that of the decoder. The integrals are midpoint sums over stored
     instants.
     """
-    name, acceptable = "dissipated work", acceptance_ranges.DISSIPATED_WORK
+    single = bounds_of(law) is not None and not law.averaged and not of_cell(law, evidence)
+    name, acceptable = (
+        "dissipated work",
+        acceptance_ranges.POPULATION_DISSIPATED_WORK
+        if single
+        else acceptance_ranges.DISSIPATED_WORK,
+    )
     energy = _reference_energy(law, evidence)
     if energy is None:
         lacking = lacks_flow_energy(law, evidence) or "needs a known free energy"
