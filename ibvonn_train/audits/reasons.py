@@ -24,9 +24,10 @@ REASONS = {
     "f against F_flow": "f is not the free energy of the microstates that the decoder "
     "gives to its states.",
     "g against F_flow": "The slope of f by α is not that of the decoder's free energy.",
-    "f against the exact f": "f is not the closed form at the measured order parameters.",
-    "g against the exact g": "The slope of f along the order parameter is not that of the closed "
-    "form.",
+    "f against the exact f": "f is not the free energy that statistical mechanics gives to the "
+    "measured states.",
+    "g against the exact g": "The slope of f along the internal variables is not that of the exact "
+    "free energy.",
     "f against single elements": "f is farther from the measured energy with the mixing entropy "
     "of its fractions than the correlation of neighbours explains.",
     "g against fluxes": "Elements open and fold in another proportion than exp(g/k_BT).",
