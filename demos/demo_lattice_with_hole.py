@@ -249,7 +249,8 @@ def cost_lines(comparison: Comparison, row: Row, large: LargeBody | None) -> lis
     replicas = references[0].felt.shape[1]
     lines = [
         f"cost: the lattice takes {lattice:.0f} s of processor time for {replicas} replicas "
-        f"({rate / 1e9:.2f}e9 node updates per second); {row.triangles}, {row.seconds:.0f} s."
+        f"({rate / 1e9:.2f}e9 node updates per second), finite elements with triangles "
+        f"{row.triangles} {row.seconds:.0f} s."
     ]
     if large is not None:
         steps = size.instants * size.steps * len(references)
@@ -265,8 +266,8 @@ def cost_lines(comparison: Comparison, row: Row, large: LargeBody | None) -> lis
 
 # ## What the demo shows
 #
-# Bonds open in four arms from the hole towards the corners, where the grips hold the body. The
-# faster pull leaves less time to open bonds and needs the larger force.
+# Bonds open beside the hole first, and then in wide bands between it and the corners; above and
+# below the hole they stay folded. The faster pull leaves less time and needs more force.
 
 
 def check(comparison: Comparison, bound: float) -> None:

@@ -244,10 +244,19 @@ def patch_means(
 
 
 def patches_of_bonds(experiment: Experiment, opened: FloatArray, count: int) -> FloatArray:
-    """Open fractions of the bonds of each patch, ``(count²,)``, from those of all bonds."""
+    """Open fractions on patches, ``(count²,)``, from those of all bonds.
+
+    The mean over the three directions: the border of a patch cuts rows and leaves it with unequal
+    numbers of bonds of each, which a continuum has not.
+    """
     body = experiment.body
-    middle = body.nodes[body.bonds].mean(1)
-    return patch_means(experiment.corner, middle, opened, np.ones(len(opened)), count)
+    middle, means = body.nodes[body.bonds].mean(1), []
+    for direction in range(3):
+        own = body.directions == direction
+        ones = np.ones(int(own.sum()))
+        means.append(patch_means(experiment.corner, middle[own], opened[own], ones, count))
+    mean: FloatArray = np.mean(means, 0)
+    return mean
 
 
 def bonds_on_patches(experiment: Experiment, count: int) -> FloatArray:

@@ -11,6 +11,9 @@ import numpy as np
 from lattice_elements import Response
 from lattice_reference import Reference, amplitude_of
 
+from ibvonn_fem.kernels.base import FloatArray
+from ibvonn_train.simulation.systems.lattice_body import LatticeBody
+
 
 def draw(
     experiment: bodies.Experiment,
@@ -26,15 +29,12 @@ def draw(
     cells = bodies.triangles(body)
     moved = (body.nodes + shown.displacements)[cells]
     of_bonds = shown.opened.mean(0)
-    at_nodes = [
-        np.bincount(body.bonds.ravel(), np.repeat(values, 2), len(body.nodes))
-        for values in (of_bonds, np.ones(len(of_bonds)))
-    ]
-    lattice = (at_nodes[0] / at_nodes[1])[cells].mean(1)
+    lattice = at_nodes(body, of_bonds)[cells].mean(1)
     elements = response.opened.mean(1)
     top = float(np.quantile(np.concatenate([lattice, elements]), 0.995))
     with plt.rc_context({"font.size": 10.5, "axes.titlesize": 11}):
         figure = plt.figure(figsize=(12.4, 4.5), layout="constrained")
+        figure.get_layout_engine().set(wspace=0.05)
         left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1, 1.12))
         style = {"cmap": "magma_r", "clim": (0.0, top), "antialiased": True}
         for ax, polygons, values, line, title in (
@@ -58,6 +58,16 @@ def draw(
         draw_felt(right, experiment, references, responses)
         figure.savefig(path, dpi=170)
         plt.close(figure)
+
+
+def at_nodes(body: LatticeBody, of_bonds: FloatArray) -> FloatArray:
+    """Mean over the directions of the mean of a node's bonds, ``(n_node,)``."""
+    sums, counts = np.zeros((3, len(body.nodes))), np.zeros((3, len(body.nodes)))
+    for end in body.bonds.T:
+        np.add.at(sums, (body.directions, end), of_bonds)
+        np.add.at(counts, (body.directions, end), 1.0)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.nanmean(sums / counts, 0))
 
 
 def draw_felt(

@@ -289,6 +289,24 @@ def test_reactions_balance_and_follow_the_grips() -> None:
     assert record.node_steps == 30 * 16 * (4000 + 10 + 100)
 
 
+def test_moments_of_grips_balance_in_shear() -> None:
+    """The forces of a sheared body are a couple, which those across the rows hold in balance."""
+    body = held_at_its_rows(6, 5)
+    bond = PeriodicLattice(thermal_energy=0.0, preparation=())
+    sheared = stretched(body)[..., ::-1].copy()
+    record = simulate_body(
+        FiniteLattice(body, sheared, bond),
+        lambda t: 0.02 * np.minimum(t / 50.0, 1.0)[:, None],
+        np.array([0.0, 400.0]),
+        replicas=16,
+    )
+    grips = record.reactions[-1].mean(-1)
+    force, moments = grips[1, 0], grips[:, 2]
+    assert force > 0.02
+    assert abs(moments).max() > 0.2 * force * 4 * ROW
+    np.testing.assert_allclose(moments.sum(), 0.0, atol=1e-3 * force)
+
+
 def test_results_do_not_depend_on_threads_and_repeat() -> None:
     lattice = tiny()
     records = [
