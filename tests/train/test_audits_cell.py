@@ -235,9 +235,12 @@ def test_hidden_kinds_of_bonds_are_memory(evidence: Evidence, mixed: Evidence) -
     assert before < 0.8 * made.value
 
 
-def test_what_the_past_adds_to_a_regression_is_noise_here(evidence: Evidence) -> None:
-    """Why cells have another measure: bonds without memory fail that of the trap."""
-    assert kinetics.markov_residual(BONDS, evidence).verdict == "fail"
+def test_the_regression_on_the_past_finds_no_memory_where_there_is_none(evidence: Evidence) -> None:
+    """On few paths it predicts worse than none, and is then not used."""
+    made = kinetics.markov_residual(BONDS, evidence)
+    assert made.verdict == "pass"
+    own = float(made.detail.split("own residual: ")[1].split()[0])
+    assert made.value <= own + 1e-9
 
 
 def test_a_wrong_rate_is_no_memory(evidence: Evidence) -> None:
