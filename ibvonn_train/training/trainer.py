@@ -248,6 +248,7 @@ def law_sizes(
     config: TrainingConfig, ensemble: TrajectoryEnsemble, data: TrainingSet, choice: Choice
 ) -> LawSizes:
     """Return what decides the shapes of a law's networks."""
+    populations = choice.variables.populations
     return LawSizes(
         strain_kind=data.strain_kind,
         strain_size=int(ensemble.strain.shape[-1]),
@@ -258,6 +259,7 @@ def law_sizes(
         ),
         permutations=tuple(tuple(int(c) for c in s.classes) for s in ensemble.symmetry),
         width=config.expert.width,
+        mixed_states=populations[0] if len(populations) == 1 else 0,
     )
 
 
