@@ -373,7 +373,13 @@ def _read_checkpoint(
             f"{path}: was written with other physics (differs in {differing}). Train into another "
             "directory, or without resume."
         )
-    law.load_state_dict(content["law"])
+    try:
+        law.load_state_dict(content["law"])
+    except RuntimeError:
+        raise checkpoint.CheckpointError(
+            f"{path}: was written by another version, whose networks are others. Train into "
+            "another directory, or without resume."
+        ) from None
     start = _Start()
     start.stage, start.total, start.rows = content["stage"], content["total"], content["rows"]
     start.seconds, start.run = content["seconds"], content["run"]
