@@ -15,12 +15,10 @@ class Decoder(nn.Module, ABC):
 
     Attributes:
         centre, scale: Mean and standard deviation of y in the training data, shape ``(n_x,)``.
-        densities: Number of densities that one evaluation of q takes.
     """
 
     centre: Tensor
     scale: Tensor
-    densities: int = 1
 
     @abstractmethod
     def log_density(self, y: Tensor, context: Tensor) -> Tensor:

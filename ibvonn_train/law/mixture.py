@@ -44,7 +44,6 @@ class MixtureFlow(Decoder):
     ) -> None:
         super().__init__()
         self.first, self.states = first, states
-        self.densities = states
         self.flow = ConditionalFlow(features, context + states, generator=generator)
         for name, shape in (("", (features,)), ("state_", (states, features))):
             self.register_buffer(f"{name}centre", torch.zeros(shape, dtype=torch.float64))

@@ -20,7 +20,7 @@ FINE = 20
 ANNEALED = 0.6
 """Part of the steps over which the tolerance shrinks."""
 DENSITY_SITES = 96
-"""Sites of a batch on which one flow is evaluated; a mixture of m flows sees fewer."""
+"""Sites of a batch on which the decoder is evaluated."""
 
 
 class Identify(Stage):
@@ -96,8 +96,7 @@ class Identify(Stage):
         law, every = self.material.law, windows.sites
         of_sites = internal.reshape(len(every), -1)
         context = law.context(windows.strain.flatten(0, 1), of_sites)
-        count = DENSITY_SITES // law.decoder.densities
-        rows = torch.randperm(len(every), generator=self.generator)[:count]
+        rows = torch.randperm(len(every), generator=self.generator)[:DENSITY_SITES]
         rows = rows.to(internal.device)
         measures = windows.measures.select(every[rows])
         return negative_log_likelihood(law, measures, context[rows], self.generator)
