@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -16,6 +18,8 @@ from ibvonn_train.data.binned_microstates import EmpiricalMeasure, Measures
 from ibvonn_train.law.mixture import EMPTY, MixtureFlow, fractions_of
 from ibvonn_train.law.networks.normal_distribution import upper_quantile, upper_tail
 from ibvonn_train.training.build_law import LawSizes, build_law
+from ibvonn_train.training.dataset import TrainingSet
+from ibvonn_train.training.encode import start_from_states
 from ibvonn_train.training.likelihood_term import negative_log_likelihood
 
 STRAIN = 0.3
@@ -211,3 +215,32 @@ def test_files_of_earlier_versions_keep_their_single_flow() -> None:
     old = {key: v for key, v in sizes.record().items() if key != "mixed_states"}
     law = build_law(LawSizes.of_record(old), torch.Generator().manual_seed(0))
     assert not isinstance(law.decoder, MixtureFlow)
+
+
+@pytest.mark.parametrize("averaged", [False, True])
+def test_states_begin_where_the_encoder_sees_them(
+    averaged: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two ensembles of different fractions and strains: the widths are those within a state."""
+    law = untrained_model(1, (2,), mixed=True, averaged=averaged).law
+    decoder = law.decoder
+    assert isinstance(decoder, MixtureFlow)
+    decoder.centre.fill_(0.2)
+    decoder.scale.fill_(0.9)
+    strain = torch.tensor([[0.3], [-0.4]], dtype=torch.float64)
+    place = torch.tensor([[-1.0] * 3000 + [1.0] * 1000, [-1.0] * 1000 + [1.0] * 3000]).double()
+    width = torch.where(place < 0.0, 0.1, 0.2)
+    y = place + width * normal(2, 4000)
+    x = y + strain if averaged else y
+    weights = torch.full(x.shape, 1.0 / 4000, dtype=torch.float64)
+    measure = EmpiricalMeasure(x[..., None], weights)
+    opened = place[..., None] > 0.0
+    monkeypatch.setattr(law.encoder, "features", lambda _: opened.double())
+    block = SimpleNamespace(
+        measures=Measures(measure, measure), strain=strain, flat=lambda series: series
+    )
+    start_from_states(decoder, law, cast(TrainingSet, SimpleNamespace(training=[block])))
+    centres = decoder.state_centre * decoder.scale + decoder.centre
+    widths = decoder.state_scale * decoder.scale
+    assert (centres[:, 0] - torch.tensor([-1.0, 1.0])).abs().max() < 4.5 * 0.2 / 4000**0.5
+    assert (widths[:, 0] / torch.tensor([0.1, 0.2]) - 1.0).abs().max() < 4.5 / 8000**0.5
