@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..law.flow import ConditionalFlow
+from ..law.decoder import Decoder
+from ..law.mixture import MixtureFlow
 from ..training.trained_model import TrainedModel
 from ..training.validation import advice
 from .graphs.decoder_graph import FlowLogDensity, FlowSample
 from .graphs.encoder_graph import EncoderGraph
+from .graphs.mixture_graph import MixtureLogDensity, MixtureSample
 from .manifest import Description, package_versions
 from .trained_parameters import law_parameters
 from .write_model import DecoderGraphs, export_law
@@ -124,24 +126,22 @@ def export_trained(
         "internal_shift": internal,
         "classes": model.law.variables.classes,
     }
-    decoder = None
-    if isinstance(model.law.decoder, ConditionalFlow):
-        flow = model.law.decoder
-        seen = model.law.decoder_features
-        origin_and_features = {**origin, "features": None if seen is None else seen.of_strain()}
-        decoder = DecoderGraphs(
-            FlowLogDensity(flow, **origin_and_features), FlowSample(flow, **origin_and_features)
-        )
-    else:
-        logger.warning("export: a mixture decoder is not exported: it needs erf in float64.")
+    seen = model.law.decoder_features
+    origin_and_features = {**origin, "features": None if seen is None else seen.of_strain()}
     return export_law(
         directory,
         law_parameters(model, strain, internal),
         about,
         encoder=EncoderGraph(model.law.encoder, **origin),
-        decoder=decoder,
+        decoder=_decoder_graphs(model.law.decoder, origin_and_features),
         microstate_size=model.law_sizes.microstate_size,
     )
+
+
+def _decoder_graphs(decoder: Decoder, about: dict[str, Any]) -> DecoderGraphs:
+    if isinstance(decoder, MixtureFlow):
+        return DecoderGraphs(MixtureLogDensity(decoder, **about), MixtureSample(decoder, **about))
+    return DecoderGraphs(FlowLogDensity(decoder, **about), FlowSample(decoder, **about))
 
 
 def _names(word: str, count: int) -> list[str]:

@@ -9,12 +9,14 @@ from typing import Any
 import torch
 
 from ..law.convex_potentials import ConvexPotentials
+from ..law.decoder import Decoder
 from ..law.dissipation import DualDissipation
 from ..law.encoder import Encoder
 from ..law.flow import ConditionalFlow
 from ..law.free_energy import FreeEnergy
 from ..law.internal_variables import InternalVariables
 from ..law.learned_law import LearnedLaw, StrainKind
+from ..law.mixture import MixtureFlow
 from ..law.networks.tied import pair_orbits
 from ..law.population_potentials import PopulationPotentials
 from ..law.potentials import Potentials
@@ -36,6 +38,9 @@ class LawSizes:
         strain_basis: A of the strain features A_a ε of each class, ``(classes, q, n_ε)``.
         permutations: Of the classes, generators of the symmetry group; none for the identity.
         width: Units of one class in a hidden layer of f.
+        mixed_states: Number of states whose densities the decoder mixes, those of the population of
+            a class; 0 for one flow, as in files of earlier versions, of means, and of several
+            populations in a class, whose states are too many.
     """
 
     strain_kind: StrainKind
@@ -45,6 +50,7 @@ class LawSizes:
     strain_basis: tuple[tuple[tuple[float, ...], ...], ...]
     permutations: tuple[tuple[int, ...], ...]
     width: int
+    mixed_states: int = 0
 
     @property
     def decoder_sees_strain(self) -> bool:
@@ -99,7 +105,17 @@ def build_law(sizes: LawSizes, generator: torch.Generator) -> LearnedLaw:
     # The decoder of populations under an imposed strain is given their strain features, too.
     given = len(sizes.strain_basis[0]) if sizes.decoder_sees_strain else 0
     context = given + variables.per_class
-    decoder = ConditionalFlow(sizes.microstate_size, context, generator=generator)
+    decoder: Decoder
+    if sizes.mixed_states:
+        decoder = MixtureFlow(
+            sizes.microstate_size,
+            context,
+            first=given,
+            states=sizes.mixed_states,
+            generator=generator,
+        )
+    else:
+        decoder = ConditionalFlow(sizes.microstate_size, context, generator=generator)
     potentials: Potentials
     if variables.populations:
         potentials = PopulationPotentials(

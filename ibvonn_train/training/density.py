@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import torch
 
+from ..law.mixture import MixtureFlow
 from .likelihood_term import negative_log_likelihood
 from .stage import Material, Stage
 
 SITES = 128
 """Sites of one step."""
+MIXTURE_RATE = 3.0
+"""Learning rate of a mixture over that of the configuration. What elements in passage between the
+states add to the likelihood is little, so that smaller steps do not come to it in time."""
 
 
 class Density(Stage):
@@ -19,6 +23,8 @@ class Density(Stage):
     def __init__(self, material: Material, seed: int) -> None:
         super().__init__(material, [material.law.decoder], seed)
         self.total = material.expert.density_steps
+        if isinstance(material.law.decoder, MixtureFlow):
+            self.rate_factor = MIXTURE_RATE
         self.optimiser = torch.optim.Adam(self.parameters, lr=material.expert.learning_rate)
         with torch.no_grad():
             blocks = material.data.training

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..data.binned_microstates import EmpiricalMeasure
 from ..law.convex_potentials import ConvexPotentials
 from ..law.learned_law import LearnedLaw
+from ..law.mixture import MixtureFlow
 from ..law.population_potentials import PopulationPotentials
 from ..statistical_mechanics.microscopic_energy import Physics
 from .dataset import TrainingSet
@@ -21,6 +22,8 @@ from .slow_features import DIGITS, FloatArray, SlowFeatures, memberships, smooth
 FIT_ITERATIONS = 300
 RARE = 1e-5
 """Weight of a cell that is never visited, in the fit of ψ: its features are noise."""
+NARROWEST = 1e-2
+"""Initial width of the density of a state at least, in standard deviations of all microstates."""
 
 
 def encode(
@@ -46,6 +49,8 @@ def encode(
     with torch.no_grad():
         raw = torch.cat([law.encoder.raw_mean(anchor) for anchor in data.anchors])
         law.encoder.store(law.encoder.normalisation_of(raw))
+    if isinstance(law.decoder, MixtureFlow):
+        start_from_states(law.decoder, law, data)
     if isinstance(law.potentials, PopulationPotentials):
         start_from_stress(law.potentials, law, data)
     fit_first(law, data, physics, iterations)
@@ -209,3 +214,32 @@ def start_from_stress(potentials: PopulationPotentials, law: LearnedLaw, data: T
         )
     )
     potentials.smooth.start_from_stress(strain, internal, stress)
+
+
+@torch.no_grad()
+def start_from_states(decoder: MixtureFlow, law: LearnedLaw, data: TrainingSet) -> None:
+    """Put the density of each state where the encoder sees the state: its first two moments.
+
+    ⟨ψ_s⟩, ⟨ψ_s y⟩ and ⟨ψ_s y²⟩ summed over the training data, y being x or x − ε.
+    """
+    states = decoder.states
+    share, first, second = (torch.zeros_like(decoder.state_centre) for _ in range(3))
+    for block in data.training:
+        measure = block.measures.absolute
+        rest = law.encoder.features(measure.nodes)[..., : states - 1]
+        members = torch.cat([1.0 - rest.sum(-1, keepdim=True), rest], -1).unsqueeze(-1)
+        x = measure.nodes.unsqueeze(-2)
+        origin = law.origin(block.flat(block.strain))
+        moments = [
+            measure.mean((members * power).flatten(-2)).reshape(-1, *decoder.state_centre.shape)
+            for power in (torch.ones_like(x), x, x * x)
+        ]
+        share = share + moments[0].sum(0)
+        first = first + (moments[1] - origin * moments[0]).sum(0)
+        second = second + (moments[2] - (2.0 * moments[1] - origin * moments[0]) * origin).sum(0)
+    share = share.clamp(min=RARE)
+    mean = first / share
+    variance = second / share - mean.square()
+    decoder.state_centre.copy_((mean - decoder.centre) / decoder.scale)
+    width = variance.clamp(min=0.0).sqrt() / decoder.scale
+    decoder.state_scale.copy_(width.clamp(min=NARROWEST))

@@ -105,11 +105,13 @@ class Stage(ABC):
         name: In the log.
         total: Number of steps.
         step: Steps taken.
+        rate_factor: Largest learning rate of Adam over that of the configuration.
     """
 
     name: str
     total: int
     step: int = 0
+    rate_factor: float = 1.0
     optimiser: torch.optim.Optimizer
     generator: torch.Generator
 
@@ -158,7 +160,8 @@ class Stage(ABC):
         Raises:
             FloatingPointError: If the loss or its gradient is not finite.
         """
-        rate = one_cycle(self.step, self.total, self.material.expert.learning_rate)
+        peak = self.rate_factor * self.material.expert.learning_rate
+        rate = one_cycle(self.step, self.total, peak)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.zero_grad()

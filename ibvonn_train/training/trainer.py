@@ -248,6 +248,7 @@ def law_sizes(
     config: TrainingConfig, ensemble: TrajectoryEnsemble, data: TrainingSet, choice: Choice
 ) -> LawSizes:
     """Return what decides the shapes of a law's networks."""
+    populations = choice.variables.populations
     return LawSizes(
         strain_kind=data.strain_kind,
         strain_size=int(ensemble.strain.shape[-1]),
@@ -258,6 +259,7 @@ def law_sizes(
         ),
         permutations=tuple(tuple(int(c) for c in s.classes) for s in ensemble.symmetry),
         width=config.expert.width,
+        mixed_states=populations[0] if len(populations) == 1 else 0,
     )
 
 
@@ -373,7 +375,13 @@ def _read_checkpoint(
             f"{path}: was written with other physics (differs in {differing}). Train into another "
             "directory, or without resume."
         )
-    law.load_state_dict(content["law"])
+    try:
+        law.load_state_dict(content["law"])
+    except RuntimeError:
+        raise checkpoint.CheckpointError(
+            f"{path}: was written by another version, whose networks are others. Train into "
+            "another directory, or without resume."
+        ) from None
     start = _Start()
     start.stage, start.total, start.rows = content["stage"], content["total"], content["rows"]
     start.seconds, start.run = content["seconds"], content["run"]

@@ -26,7 +26,7 @@ class ExpertConfig:
             iterations of L-BFGS at most.
         polish_steps: L-BFGS iterations of *polish* at most; 0 leaves the stage out.
         density_steps: Adam steps of *density*; 0 leaves the stage out.
-        learning_rate: Largest rate of Adam.
+        learning_rate: Largest rate of Adam; three times this for the density of a mixture.
         tolerance: Error that counts as none beside the sampling error, in standard deviations of
             the quantity.
         likelihood: Weight of the decoder's −⟨ln q⟩ in the loss that shapes ψ; 0 trains the decoder

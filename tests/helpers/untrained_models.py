@@ -30,6 +30,7 @@ def untrained_model(
     microstate_size: int = 1,
     directions: bool = False,
     averaged: bool = False,
+    mixed: bool = False,
     seed: int = 0,
 ) -> TrainedModel:
     """Return a model with random weights.
@@ -41,6 +42,7 @@ def untrained_model(
         microstate_size: n_x.
         directions: Whether there are three classes, that a rotation by 60° exchanges.
         averaged: Whether the strain is ⟨x⟩.
+        mixed: Whether the decoder is a mixture over the states of the population.
         seed: Of the weights.
     """
     classes = 3 if directions else 1
@@ -55,6 +57,7 @@ def untrained_model(
         tuple(tuple(tuple(row) for row in rows) for rows in basis.tolist()),
         (turn,),
         8,
+        mixed_states=populations[0] if mixed else 0,
     )
     generator = torch.Generator().manual_seed(seed)
     law = build_law(sizes, generator)

@@ -19,7 +19,13 @@ from torch import Tensor
 from ibvonn_train.data.ensemble import TrajectoryEnsemble
 from ibvonn_train.export import export_trained
 from ibvonn_train.simulation import SpringChain, chain_of_paper
-from ibvonn_train.training import CheckpointError, TrainedModel, TrainingConfig, train
+from ibvonn_train.training import (
+    CheckpointError,
+    TrainedModel,
+    TrainingConfig,
+    checkpoint,
+    train,
+)
 from ibvonn_train.training.density import Density
 from ibvonn_train.training.identify import Identify
 from ibvonn_train.training.log import RunLog
@@ -136,6 +142,19 @@ def test_resuming_with_another_configuration_or_other_data_is_refused(
         run(ensemble.select([0, 1, 3, 2]), whole, resume=True)
     with pytest.raises(CheckpointError, match=r"other protocols held out \(\[1\], now \[2\]\)"):
         run(ensemble, whole, resume=True, validation=[2])
+
+
+def test_resuming_a_checkpoint_with_other_networks_is_refused(
+    ensemble: TrajectoryEnsemble, whole: Path, tmp_path: Path
+) -> None:
+    """As those of versions whose decoder of a population was a single flow."""
+    content = checkpoint.load(whole / "checkpoint.pt")
+    content["law"] = {
+        key.replace("decoder.", "decoder.flow."): v for key, v in content["law"].items()
+    }
+    checkpoint.save(tmp_path / "checkpoint.pt", content)
+    with pytest.raises(CheckpointError, match="by another version, whose networks are others"):
+        run(ensemble, tmp_path, resume=True)
 
 
 def test_broken_and_foreign_files_are_refused(whole: Path, tmp_path: Path) -> None:

@@ -75,8 +75,11 @@ class MaskedNetwork(nn.Module):
         return self.initial_bias
 
 
-class _FlowGraph(nn.Module):
-    """What both graphs share: networks, scaling, and the origin of the decoder's coordinate."""
+class FlowGraph(nn.Module):
+    """What both graphs share: networks, scaling, and the origin of the decoder's coordinate.
+
+    Args: as :class:`FlowLogDensity`.
+    """
 
     centre: Tensor
     scale: Tensor
@@ -116,7 +119,8 @@ class _FlowGraph(nn.Module):
             self.register_buffer("feature_shift", shift.detach().flatten())
             self.feature_size = shift.shape[1]
 
-    def _context(self, strain: Tensor, statev: Tensor) -> Tensor:
+    def context(self, strain: Tensor, statev: Tensor) -> Tensor:
+        """Return what the decoder is given, ``(n_state, 1, n_c)``: strain features and α."""
         context = self._of_classes(statev + self.internal_shift, self.internal_size)
         if self.sees_strain:
             trained = torch.matmul(strain + self.strain_shift, self.feature_matrix)
@@ -129,6 +133,43 @@ class _FlowGraph(nn.Module):
         if self.classes == 1:
             return values
         return torch.reshape(values, (-1, self.classes, size))
+
+    def scaled(self, microstate: Tensor, strain: Tensor) -> Tensor:
+        """Return (x − origin − centre)/scale."""
+        return (microstate - self._origin(strain) - self.centre) / self.scale
+
+    def absolute(self, scaled: Tensor, strain: Tensor) -> Tensor:
+        """Return the microstate of what :meth:`scaled` gives."""
+        return scaled * self.scale + self.centre + self._origin(strain)
+
+    def scaled_log_density(self, y: Tensor, context: Tensor) -> Tensor:
+        """Return the logarithm of the density of scaled points, ``(n_state, n_point, 1)``."""
+        middle: list[Tensor] = []
+        terms: list[Tensor] = []
+        for i in range(self.size):
+            scale, shift = self._affine(y, context, i)
+            middle.append(scale * y[..., i : i + 1] + shift)
+            terms.append(torch.log(scale))
+        z = torch.cat(middle, -1)
+        for i in range(self.size):
+            value, log_slope = self._forward(z, context, i)
+            terms.append(log_slope - 0.5 * value * value)
+        total: Tensor = terms[0] - 0.5 * self.size * math.log(2.0 * math.pi)
+        for term in terms[1:]:
+            total = total + term
+        return total
+
+    def scaled_sample(self, noise: Tensor, context: Tensor) -> Tensor:
+        """Return scaled points of the shape of ``noise``: the inverse of the flow."""
+        middle: list[Tensor] = []
+        for i in range(self.size):
+            known = _known(middle, noise)
+            middle.append(self._inverse(noise[..., i : i + 1], known, context, i))
+        result: list[Tensor] = []
+        for i in range(self.size):
+            scale, shift = self._affine(_known(result, noise), context, i)
+            result.append((middle[i] - shift) / scale)
+        return torch.cat(result, -1)
 
     def _origin(self, strain: Tensor) -> Tensor | float:
         return torch.unsqueeze(strain + self.strain_shift, 1) if self.averaged else 0.0
@@ -158,7 +199,13 @@ class _FlowGraph(nn.Module):
         return torch.unsqueeze(points, -1) if self.size == 1 else points
 
 
-class FlowLogDensity(_FlowGraph):
+def _known(features: list[Tensor], like: Tensor) -> Tensor:
+    """Features found so far, zeros in place of the others, which the masks hide."""
+    missing = torch.zeros_like(like[..., len(features) :])
+    return torch.cat([*features, missing], -1)
+
+
+class FlowLogDensity(FlowGraph):
     """ln q(x | ε, α) of a :class:`ibvonn_train.law.flow.ConditionalFlow`.
 
     The flow describes y = x for controlled and y = x − ε for averaged strain. Exported variables
@@ -180,22 +227,12 @@ class FlowLogDensity(_FlowGraph):
 
     def forward(self, microstate: Tensor, strain: Tensor, statev: Tensor) -> Tensor:
         """Return ``(n_state, n_sample)`` for microstates ``(n_state, n_sample, n_x)``."""
-        context = self._context(strain, statev)
-        y = (microstate - self._origin(strain) - self.centre) / self.scale
-        total = -torch.sum(torch.log(self.scale)) - 0.5 * self.size * math.log(2.0 * math.pi)
-        middle = []
-        for i in range(self.size):
-            scale, shift = self._affine(y, context, i)
-            middle.append(scale * y[..., i : i + 1] + shift)
-            total = total + torch.log(scale)
-        z = torch.cat(middle, -1)
-        for i in range(self.size):
-            value, log_slope = self._forward(z, context, i)
-            total = total + log_slope - 0.5 * value * value
-        return torch.sum(total, -1)
+        y = self.scaled(microstate, strain)
+        log_density = self.scaled_log_density(y, self.context(strain, statev))
+        return torch.sum(log_density - torch.sum(torch.log(self.scale)), -1)
 
 
-class FlowSample(_FlowGraph):
+class FlowSample(FlowGraph):
     """Microstates from standard normal noise by the inverse of the same flow.
 
     Args: as :class:`FlowLogDensity`.
@@ -203,18 +240,4 @@ class FlowSample(_FlowGraph):
 
     def forward(self, noise: Tensor, strain: Tensor, statev: Tensor) -> Tensor:
         """Return microstates of the shape of ``noise``, ``(n_state, n_sample, n_x)``."""
-        context = self._context(strain, statev)
-        middle: list[Tensor] = []
-        for i in range(self.size):
-            known = self._known(middle, noise)
-            middle.append(self._inverse(noise[..., i : i + 1], known, context, i))
-        result: list[Tensor] = []
-        for i in range(self.size):
-            scale, shift = self._affine(self._known(result, noise), context, i)
-            result.append((middle[i] - shift) / scale)
-        return torch.cat(result, -1) * self.scale + self.centre + self._origin(strain)
-
-    def _known(self, features: list[Tensor], like: Tensor) -> Tensor:
-        """Features found so far, zeros in place of the others, which the masks hide."""
-        missing = torch.zeros_like(like[..., len(features) :])
-        return torch.cat([*features, missing], -1)
+        return self.absolute(self.scaled_sample(noise, self.context(strain, statev)), strain)
