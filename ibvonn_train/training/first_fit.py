@@ -6,18 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..law.convex_potentials import ConvexPotentials
 from ..law.learned_law import LearnedLaw
 from ..statistical_mechanics.microscopic_energy import Physics
 from .dataset import Block, TrainingSet, Windows
+from .follow_windows import is_explicit
 from .quasi_newton import LOSS_SCALE
 from .reference_energy import measured_free_energy
 from .residuals import without_constant
 from .stage import sampling_error
 
-ENERGY_ITERATIONS = 300
+ENERGY_ITERATIONS = 1500
 CHUNK = 100
 """Iterations between two looks at the validation protocols; a fit has a whole number of them."""
 GAIN = 0.02
@@ -95,7 +96,8 @@ def fit_first(law: LearnedLaw, data: TrainingSet, physics: Physics, iterations: 
 
     The robust loss of the windows that follow hardly sees errors that are much larger than its
     tolerance: it has to begin near the data. Under an averaged strain φ begins at random, since the
-    strain of single springs is as noisy as their α.
+    strain of single springs is as noisy as their α; so does that of one mean whose record holds
+    every step, which windows of a few steps decide.
 
     Args:
         law: With its scales and its encoder; its potentials are changed in place.
@@ -109,8 +111,10 @@ def fit_first(law: LearnedLaw, data: TrainingSet, physics: Physics, iterations: 
     flat = law.encoder.size <= data.microstate_size
     if isinstance(law.potentials, ConvexPotentials) and flat and len(known) == len(energies):
         fit_energy(law.potentials, law, data, known)
+        if data.training[0].drive.strain_given and not all(map(is_explicit, data.training)):
+            fit_potentials(law, data, physics, iterations, law.potentials.dissipation)
     elif data.training[0].drive.strain_given:
-        fit_potentials(law, data, physics, iterations)
+        fit_potentials(law, data, physics, iterations, law.potentials)
 
 
 def fit_energy(
@@ -145,7 +149,9 @@ def fit_energy(
     optimiser.step(closure)  # type: ignore[no-untyped-call]
 
 
-def fit_potentials(law: LearnedLaw, data: TrainingSet, physics: Physics, iterations: int) -> None:
+def fit_potentials(
+    law: LearnedLaw, data: TrainingSet, physics: Physics, iterations: int, trained: nn.Module
+) -> None:
     r"""Fit f and φ to the increments of α, to σ and, where it is known, to the free energy.
 
     Over each window the increment of α is compared with :math:`\int \partial_g\phi\,dt` along the
@@ -157,6 +163,7 @@ def fit_potentials(law: LearnedLaw, data: TrainingSet, physics: Physics, iterati
         data: Training data.
         physics: What is known of the system.
         iterations: At most.
+        trained: The potentials, or φ alone.
 
     References:
         Messenger & Bortz (2021), *Weak SINDy*, Multiscale Model. Simul. 19, 1474 (rates compared
@@ -167,7 +174,7 @@ def fit_potentials(law: LearnedLaw, data: TrainingSet, physics: Physics, iterati
         held_out = [Increments.of(law, block, physics) for block in data.validation] or training
     known = [part.energy.flatten() for part in training if part.energy is not None]
     energy_scale = torch.cat(known).std() if known else data.scales.stress_scale.new_ones(())
-    parameters = list(law.potentials.parameters())
+    parameters = list(trained.parameters())
     optimiser = torch.optim.LBFGS(
         parameters,
         max_iter=CHUNK,
