@@ -102,6 +102,8 @@ def test_what_became_of_a_key_names_a_key_that_there_is(table: Any) -> None:
         ("chain_paper", "chain"),
         ("double_well_chain", "double_well_chain"),
         ("unfolding_chain", "unfolding_chain"),
+        ("unfolding_chain_populations", "unfolding_chain"),
+        ("lattice", "lattice"),
     ],
 )
 def test_a_shipped_law_records_the_configuration_of_its_study(model: str, study: str) -> None:
