@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from interacting_law import Interacting
 
 from ibvonn_train.audits import (
     Audit,
@@ -94,27 +95,10 @@ def test_wrong_energies_fail(law: Any, evidence: Evidence, factor: float) -> Non
     assert made(dissipation.dissipated_work, wrong, evidence).verdict == "fail"
 
 
-class Interacting:
-    """A law without part of the interaction of its bonds: c Σ p²/2 in f, in k_BT of a bond."""
-
-    def __init__(self, law: Any, repulsion: float) -> None:
-        self._law, self._c = law, repulsion * law.physics.thermal_energy
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._law, name)
-
-    def rates(self, strain: Any, internal: Any) -> Any:
-        rates, p = self._law.rates(strain, internal), np.asarray(internal)
-        return rates._replace(
-            energy=rates.energy + 0.5 * self._c * (p**2).sum(-1),
-            driving_force=rates.driving_force - self._c * p,
-        )
-
-
 @pytest.mark.parametrize("repulsion", [-3.0, 3.0])
 def test_a_wrong_interaction_fails(law: Any, evidence: Evidence, repulsion: float) -> None:
     """A third of κ z_h² = 8.75 k_BT."""
-    wrong = Interacting(law, repulsion)
+    wrong = Interacting(law, -repulsion)
     assert made(cell_energy.value, wrong, evidence).verdict == "fail"
     assert flux_error(wrong, evidence) > LIMIT
 
