@@ -74,10 +74,11 @@ class Audit:
         return cls(audit, float(value), acceptance_range, "not identifiable", reason)
 
     def record(self) -> dict[str, Any]:
-        """Return the entry of the manifest's certificate."""
+        """Return the entry of the manifest's certificate; JSON has no value that is not finite."""
+        finite = self.value is not None and math.isfinite(self.value)
         entry = {
             "audit": self.audit,
-            "value": self.value,
+            "value": self.value if finite else None,
             "acceptance_range": list(self.acceptance_range),
             "verdict": self.verdict,
             "detail": self.detail,

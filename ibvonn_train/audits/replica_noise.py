@@ -46,6 +46,8 @@ class ReplicaNoise(NamedTuple):
     expected: FloatArray
 
 
+# A law whose states run apart within an interval has no finite noise there, and fails by that.
+@np.errstate(over="ignore", invalid="ignore")
 def replica_noise(law: Law, evidence: Evidence, cases: IntArray, steps: IntArray) -> ReplicaNoise:
     """Return the noise over the intervals after instants ``steps`` of protocols ``cases``.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
@@ -523,3 +524,12 @@ def test_rates_of_a_record_of_every_step_are_those_at_its_states(
     rate = exact.rates(strain, internal).rate.reshape(found.shape)
     dt = evidence.data.time[1] - evidence.data.time[0]
     np.testing.assert_allclose(found, dt * rate, rtol=1e-9, atol=1e-12)
+
+
+def test_a_value_that_is_not_finite_fails_and_can_be_written() -> None:
+    made = Audit.compare(
+        "stress at encoded states", float("nan"), (0.0, 1.0), "of a law that ran off"
+    )
+    assert made.verdict == "fail"
+    assert made.record()["value"] is None
+    assert json.loads(json.dumps(made.record(), allow_nan=False))["verdict"] == "fail"
