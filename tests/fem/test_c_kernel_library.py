@@ -35,6 +35,7 @@ def test_reference_models_and_populations_ship_without_parameters_for_the_kernel
         "lattice",
         "lattice_mean_field",
         "unfolding_cell",
+        "unfolding_chain_populations",
     }
 
 
