@@ -56,12 +56,14 @@ class Rule(NamedTuple):
         perturbation: None where the audited quantity belongs to the variables or the system.
         ideal: What a perfect law scores.
         decoder: Whether it asks the decoder.
+        kinetics: Whether it asks φ, which not every exact case knows.
     """
 
     audit: MakeAudit
     perturbation: Perturbation | None
     ideal: float = 0.0
     decoder: bool = False
+    kinetics: bool = False
 
 
 def _factor(name: str) -> Perturbation:
@@ -80,11 +82,6 @@ def _memory(law: Law, evidence: Evidence) -> Audit | None:
     return None if of_cell(law, evidence) else kinetics.markov_residual(law, evidence)
 
 
-def _production(law: Law, evidence: Evidence) -> Audit | None:
-    """Make the entropy production of laws with a φ; rates alone are those of high barriers."""
-    return dissipation.entropy_production(law, evidence) if law.has_potentials else None
-
-
 RULES: tuple[Rule, ...] = (
     Rule(free_energy.stress, _factor("stress")),
     Rule(kinetics.stress_defect, _translation),
@@ -97,8 +94,8 @@ RULES: tuple[Rule, ...] = (
     Rule(constrained.energy, _factor("energy")),
     Rule(constrained.driving_force, _factor("force")),
     Rule(dissipation.dissipated_work, _factor("force")),
-    Rule(_production, _factor("dissipation")),
-    Rule(dissipation.fluctuation_dissipation, _factor("dissipation"), ideal=1.0),
+    Rule(dissipation.entropy_production, _factor("dissipation"), kinetics=True),
+    Rule(dissipation.fluctuation_dissipation, _factor("dissipation"), ideal=1.0, kinetics=True),
     Rule(equilibrium.response, _factor("stress")),
     Rule(equilibrium.finite_chain, None),
     Rule(equilibrium.jarzynski, _factor("energy")),
@@ -131,7 +128,7 @@ class Score(NamedTuple):
 def exact_scores(case: ExactCase) -> Iterator[Score]:
     """Yield what the exact law scores in every audit on one ensemble."""
     place, averaged = f"{case.system}, {case.chosen}", case.exact.averaged
-    for rule in RULES:
+    for rule in _meaningful(case):
         law = _asked(case, rule)
         made = rule.audit(law, case.evidence)
         if made is not None and made.value is not None:
@@ -141,7 +138,7 @@ def exact_scores(case: ExactCase) -> Iterator[Score]:
 
 def perturbed_scores(case: ExactCase, part: float = FIFTH) -> Iterator[Score]:
     """Yield what laws score that are a part wrong, by too much and by too little."""
-    for rule in RULES:
+    for rule in _meaningful(case):
         if rule.perturbation is None:
             continue
         law, place = _asked(case, rule), f"{case.system}, {case.chosen}"
@@ -151,6 +148,10 @@ def perturbed_scores(case: ExactCase, part: float = FIFTH) -> Iterator[Score]:
             if made is not None and made.value is not None:
                 value = abs(made.value - rule.ideal)
                 yield Score(made.audit, law.averaged, value, place, made.acceptance_range)
+
+
+def _meaningful(case: ExactCase) -> list[Rule]:
+    return [rule for rule in RULES if case.kinetics or not rule.kinetics]
 
 
 def _asked(case: ExactCase, rule: Rule) -> Law:

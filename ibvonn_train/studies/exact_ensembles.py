@@ -83,6 +83,7 @@ class ExactCase:
         best_decoder: The closed form with the best decoder of the open fraction alone, which has
             been counted in an ensemble of another seed; None for the trap, whose decoder is exact.
         evidence: The ensemble.
+        kinetics: Whether φ is exact, too; that of wells is one of high barriers.
     """
 
     system: str
@@ -91,6 +92,7 @@ class ExactCase:
     exact: Law
     best_decoder: Law | None
     evidence: Evidence
+    kinetics: bool = True
 
 
 def cases(
@@ -115,7 +117,8 @@ def cases(
         data = ensemble(system, chosen, seed, configs)
         if system.wells:
             wells = _wells(system, data, configs)
-            yield ExactCase(name, chosen, seed, wells, None, Evidence(data, encoded(wells, data)))
+            evidence = Evidence(data, encoded(wells, data))
+            yield ExactCase(name, chosen, seed, wells, None, evidence, kinetics=False)
             continue
         if system.friction is None:
             slow = None if system.slow is None else ensemble(system, system.slow, seed, configs)

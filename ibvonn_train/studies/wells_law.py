@@ -42,7 +42,7 @@ EMPTY = 1e-12
 class WellsLaw:
     """f, σ, g, α̇ and the density of the microstates, in closed form but for the kinetics.
 
-    The law has no φ of its own: fluxes are those of a density that is at rest in each well.
+    The fluxes are those of a density that is at rest in each well: high barriers.
 
     Args:
         data: Ensemble of a microstate of one component, for the ranges of strain and microstate.
@@ -51,7 +51,7 @@ class WellsLaw:
         rest: Number of the well that is left out.
     """
 
-    averaged, has_decoder, has_potentials, strain_size = False, True, False, 1
+    averaged, has_decoder, has_potentials, strain_size = False, True, True, 1
     training_normalisation: Normalisation[FloatArray] | None = None
     groups: tuple[tuple[int, int], ...]
 
@@ -133,12 +133,39 @@ class WellsLaw:
     def dual_dissipation(
         self, force: npt.ArrayLike, strain: npt.ArrayLike, internal: npt.ArrayLike
     ) -> tuple[FloatArray, FloatArray]:
-        """Refuse: there is no φ."""
-        raise NotImplementedError("WellsLaw: has rates only, no dissipation potential.")
+        """Return φ = Σ 4θ c [cosh(h/2θ) − 1], h the step of g between wells, and ∂²φ/∂g²."""
+        eps, p = np.asarray(strain, dtype=float)[:, 0], self._fractions(internal)
+        theta, g = self._theta, np.asarray(force, dtype=float)
+        density = np.sqrt(p) * np.exp(self._free(eps) / (2.0 * theta))
+        over = np.exp(-self._resistance(eps)) * theta / self._friction
+        size = over * density[:, :-1] * density[:, 1:]
+        step = np.diff(self._chosen, axis=0)  # g is counted from the well at rest
+        half = g @ step.T / (2.0 * theta)
+        value: FloatArray = 4.0 * theta * (size * (np.cosh(half) - 1.0)).sum(1)
+        curvature: FloatArray = (step.T * (size * np.cosh(half) / theta)[:, None]) @ step
+        return value, curvature
 
     def energy_hessian(self, strain: npt.ArrayLike, internal: npt.ArrayLike) -> FloatArray:
-        """Refuse, likewise."""
-        raise NotImplementedError("WellsLaw: gives first derivatives only.")
+        """Return ∂²f/∂(ε, α)²."""
+        eps, p = np.asarray(strain, dtype=float)[:, 0], self._fractions(internal)
+        slope, bend, by_alpha = self._free(eps, 1), self._free(eps, 2), self._by_alpha
+        n = self.internal_size + 1
+        hessian: FloatArray = np.empty((len(eps), n, n))
+        hessian[:, 0, 0] = (p * bend).sum(1)
+        hessian[:, 0, 1:] = hessian[:, 1:, 0] = slope @ by_alpha
+        mixing = self._theta / np.maximum(p, EMPTY)
+        hessian[:, 1:, 1:] = (by_alpha.T * mixing[:, None]) @ by_alpha
+        return hessian
+
+    @property
+    def _chosen(self) -> FloatArray:
+        """One where an α is the fraction of a well, ``(n_well, n_α)``."""
+        return np.eye(self.internal_size + 1)[:, self._order]
+
+    @property
+    def _by_alpha(self) -> FloatArray:
+        """∂p/∂α, ``(n_well, n_α)``."""
+        return self._chosen - np.eye(self.internal_size + 1)[:, [self._rest]]
 
     def _fractions(self, internal: npt.ArrayLike) -> FloatArray:
         alpha = np.asarray(internal, dtype=float)

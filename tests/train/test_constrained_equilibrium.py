@@ -90,6 +90,25 @@ def test_stress_and_rates_of_the_wells_follow_from_the_wells(law_and_evidence) -
         f = [law.rates(strain, internal + s * moved).energy for s in (1, -1)]
         np.testing.assert_allclose(-(f[0] - f[1]) / (2 * step), values.driving_force[:, i], 1e-4)
     assert ((values.driving_force * values.rate).sum(1) > 0).all()
+    hessian, step = law.energy_hessian(strain, internal), 1e-5
+    for i in range(3):
+        moved = step * np.eye(3)[i]
+        ahead, behind = (
+            law.rates(strain + sign * moved[:1], internal + sign * moved[1:]) for sign in (1, -1)
+        )
+        column = np.concatenate(
+            [ahead.stress - behind.stress, -(ahead.driving_force - behind.driving_force)], 1
+        )
+        np.testing.assert_allclose(column / (2 * step), hessian[:, :, i], rtol=1e-4, atol=1e-5)
+    # The rates are those of φ, and its curvature is theirs.
+    g = values.driving_force
+    _, curvature = law.dual_dissipation(g, strain, internal)
+    for i in range(2):
+        moved = 1e-6 * np.eye(2)[i]
+        ahead, behind = (law.dual_dissipation(g + s * moved, strain, internal) for s in (1, -1))
+        rate = (ahead[0] - behind[0]) / 2e-6
+        np.testing.assert_allclose(rate, values.rate[:, i], rtol=1e-4, atol=1e-9)
+        assert (curvature[:, i, i] > 0).all()
     # Detailed balance: nothing moves where the fractions are Boltzmann's.
     weights = np.exp(-law._free(strain[:, 0]) / THETA)
     rest = (weights / weights.sum(1, keepdims=True))[:, [0, 2]]
