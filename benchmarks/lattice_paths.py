@@ -87,15 +87,15 @@ def trained(sets: Sequence[TrajectoryEnsemble], run: Path, *, symmetric: bool) -
 def errors(run: Path, data: dict[str, TrajectoryEnsemble]) -> dict[str, Any]:
     """Return the errors of a law on every set."""
     law = open_law(run)
-    found = {}
+    of_sets = {}
     for name, unseen in data.items():
         result = judged(law, unseen)
-        found[name] = {
+        of_sets[name] = {
             "stress": float(np.mean(result["stress"])),
             "worst": float(np.max(result["stress"])),
             "populations": result["populations"],
         }
-    return found
+    return of_sets
 
 
 def draw(record: dict[str, Any], path: Path) -> None:
@@ -140,8 +140,8 @@ def main() -> None:
         if key not in record:
             record[key] = {"seconds": seconds, "errors": errors(run, unseen)}
             write(arguments.json, record)
-        found = record[key]
-        cells = [f"{e['stress']:.2f} ({e['populations']:.1f})" for e in found["errors"].values()]
+        of_key = record[key]
+        cells = [f"{e['stress']:.2f} ({e['populations']:.1f})" for e in of_key["errors"].values()]
         rows.append([*key.split(" ", 1), *cells, f"{seconds:.0f}"])
         total += seconds
     print(f"budget: {steps}; {total:.0f} s in all")

@@ -37,7 +37,7 @@ DECADES = (-2.0, 5.0)
 
 
 @dataclass
-class Found:
+class Totals:
     """What all steps so far have shown.
 
     Attributes:
@@ -83,7 +83,7 @@ def take_batch(
     box: FloatArray,
     tolerance: float,
     rng: np.random.Generator,
-    found: Found,
+    totals: Totals,
 ) -> None:
     """Walk along ``BATCH`` paths and count; a refused point keeps its state."""
     size = law.strain_size
@@ -96,22 +96,22 @@ def take_batch(
         dt = 10.0 ** rng.uniform(*DECADES, BATCH)
         start = time.perf_counter()
         result = kernel.update(new, old, statev, dt)
-        found.seconds += time.perf_counter() - start
+        totals.seconds += time.perf_counter() - start
         good = result.residual <= tolerance
         tangent = result.tangent[good].reshape(-1, size, size)
         apart = np.abs(tangent - tangent.transpose(0, 2, 1)).max((1, 2))
         stiffness = np.linalg.eigvalsh(tangent)
         passes = passes_of(law, [new, old, statev, dt[:, None]])
-        found.steps += BATCH
-        found.refused += int((~good).sum())
-        found.dissipation = min(found.dissipation, float(result.dissipation[good].min()))
-        found.energy = max(found.energy, float(np.abs(result.energy[good]).max()))
-        found.asymmetry = max(found.asymmetry, float((apart / np.abs(tangent).max((1, 2))).max()))
-        found.definiteness = min(
-            found.definiteness, float((stiffness[:, 0] / stiffness[:, -1]).min())
+        totals.steps += BATCH
+        totals.refused += int((~good).sum())
+        totals.dissipation = min(totals.dissipation, float(result.dissipation[good].min()))
+        totals.energy = max(totals.energy, float(np.abs(result.energy[good]).max()))
+        totals.asymmetry = max(totals.asymmetry, float((apart / np.abs(tangent).max((1, 2))).max()))
+        totals.definiteness = min(
+            totals.definiteness, float((stiffness[:, 0] / stiffness[:, -1]).min())
         )
-        found.passes += int(passes.sum())
-        found.most_passes = max(found.most_passes, int(passes.max()))
+        totals.passes += int(passes.sum())
+        totals.most_passes = max(totals.most_passes, int(passes.max()))
         statev = np.where(good[:, None], result.statev_new, statev)
         old = new
 
@@ -128,18 +128,20 @@ def main() -> None:
         law = ConstitutiveLaw.of_arrays(dict(arrays))
     envelope = model.manifest.envelope
     box = np.concatenate([envelope.strain, envelope.statev])
-    rng, found = np.random.default_rng(0), Found()
-    while found.steps < arguments.steps:
-        take_batch(model.kernel, law, box, model.manifest.residual_tolerance, rng, found)
-    print(f"steps                  {found.steps}")
-    print(f"points refused         {found.refused}")
-    print(f"smallest dissipation   {found.dissipation / found.energy:.1e} of the largest energy")
-    print(f"asymmetry of tangents  {found.asymmetry:.1e}")
-    print(f"stiffness, least/most  {found.definiteness:.3f}")
-    print(f"passes of Newton       mean {found.passes / found.steps:.2f}, most {found.most_passes}")
-    print(f"time of a point        {1e6 * found.seconds / found.steps:.1f} µs")
+    rng, totals = np.random.default_rng(0), Totals()
+    while totals.steps < arguments.steps:
+        take_batch(model.kernel, law, box, model.manifest.residual_tolerance, rng, totals)
+    print(f"steps                  {totals.steps}")
+    print(f"points refused         {totals.refused}")
+    print(f"smallest dissipation   {totals.dissipation / totals.energy:.1e} of the largest energy")
+    print(f"asymmetry of tangents  {totals.asymmetry:.1e}")
+    print(f"stiffness, least/most  {totals.definiteness:.3f}")
+    print(
+        f"passes of Newton       mean {totals.passes / totals.steps:.2f}, most {totals.most_passes}"
+    )
+    print(f"time of a point        {1e6 * totals.seconds / totals.steps:.1f} µs")
     if arguments.json:
-        write(arguments.json, {"machine": describe_machine(), **asdict(found)})
+        write(arguments.json, {"machine": describe_machine(), **asdict(totals)})
 
 
 if __name__ == "__main__":

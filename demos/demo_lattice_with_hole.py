@@ -180,10 +180,10 @@ class Comparison:
             pairs = zip(responses, self.references, self.patches, strict=True)
             for response, reference, patches in pairs:
                 felt.append(bodies.percent(response.felt, reference.mean))
-                found = bodies.patches_of_triangles(
+                of_elements = bodies.patches_of_triangles(
                     self.experiment, response.corners, response.opened, self.size.patches
                 )
-                opened.append(bodies.percent(found, patches, self.bonds))
+                opened.append(bodies.percent(of_elements, patches, self.bonds))
         return Row(
             variant.name,
             variant.triangles,
@@ -293,10 +293,10 @@ def variants(
     own: bool,
 ) -> list[Variant]:
     """The learned law on all triangulations that can be made here. Collective."""
-    found = []
+    chosen = []
     if own or not sizes:
         grid = bodies.own_triangles(experiment.body)
-        found.append(Variant("learned law", model, "the lattice's own, edge bonds whole", grid))
+        chosen.append(Variant("learned law", model, "the lattice's own, edge bonds whole", grid))
     for length in sizes:
         try:
             grid = bodies.gmsh_triangles(experiment, length)
@@ -304,8 +304,8 @@ def variants(
             if MPI.COMM_WORLD.rank == 0:
                 print(f"unstructured triangles are left out: {error}")
             break
-        found.append(Variant("learned law", model, f"{len(grid.cells)} of size {length:g}", grid))
-    return found or variants(experiment, model, (), True)
+        chosen.append(Variant("learned law", model, f"{len(grid.cells)} of size {length:g}", grid))
+    return chosen or variants(experiment, model, (), True)
 
 
 def main() -> None:

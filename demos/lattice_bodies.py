@@ -182,20 +182,20 @@ def gmsh_triangles(experiment: Experiment, size: float) -> Triangulation:
     Raises:
         NoGmsh: On every rank, if gmsh is not installed or does not load.
     """
-    found: Triangulation | str | None = None
+    result: Triangulation | str | None = None
     if MPI.COMM_WORLD.rank == 0:
         try:
-            found = _mesh_with_gmsh(experiment, size)
+            result = _mesh_with_gmsh(experiment, size)
         except (ImportError, OSError, AttributeError) as error:
-            found = (
+            result = (
                 f"gmsh cannot be used ({error}): install it with `python -m pip install gmsh`, on "
                 "Debian after `apt-get install libglu1-mesa`."
             )
-    found = MPI.COMM_WORLD.bcast(found)
-    if isinstance(found, str):
-        raise NoGmsh(found)
-    assert found is not None
-    return found
+    result = MPI.COMM_WORLD.bcast(result)
+    if isinstance(result, str):
+        raise NoGmsh(result)
+    assert result is not None
+    return result
 
 
 def _mesh_with_gmsh(experiment: Experiment, size: float) -> Triangulation:

@@ -100,12 +100,12 @@ def simulate_lattice(
     Raises:
         SystemExit: On every rank, if the simulation fails on rank 0.
     """
-    found: Reference | str | None = None
+    outcome: Reference | str | None = None
     asked = f"{experiment.name}, {size}, {replicas} replicas, T = {duration:g}, seed {SEED}"
     kept = folder / f"lattice_{'notch' if experiment.bends else 'hole'}_{duration:g}.npz"
     if MPI.COMM_WORLD.rank == 0:
-        found = read_lattice(kept, asked)
-    if MPI.COMM_WORLD.rank == 0 and found is None:
+        outcome = read_lattice(kept, asked)
+    if MPI.COMM_WORLD.rank == 0 and outcome is None:
         amplitude = amplitude_of(experiment, duration)
         try:
             record = simulate_body(
@@ -118,7 +118,7 @@ def simulate_lattice(
                 threads=threads,
             )
             shown = shown_instant(size)
-            found = Reference(
+            outcome = Reference(
                 duration=duration,
                 time=record.time,
                 felt=experiment.felt(record.reactions),
@@ -127,14 +127,14 @@ def simulate_lattice(
                 node_steps=record.node_steps,
                 seconds=record.cpu_seconds,
             )
-            np.savez(kept, asked=asked, **vars(found))
+            np.savez(kept, asked=asked, **vars(outcome))
         except (CompilerError, ValueError, MemoryError) as error:
-            found = f"the lattice could not be simulated: {error}"
-    found = MPI.COMM_WORLD.bcast(found)
-    if isinstance(found, str):
-        raise SystemExit(found)
-    assert found is not None
-    return found
+            outcome = f"the lattice could not be simulated: {error}"
+    outcome = MPI.COMM_WORLD.bcast(outcome)
+    if isinstance(outcome, str):
+        raise SystemExit(outcome)
+    assert outcome is not None
+    return outcome
 
 
 def read_lattice(path: Path, asked: str) -> Reference | None:

@@ -37,12 +37,12 @@ def energy(law: Law, evidence: Evidence) -> Audit | None:
     predicted = law.rates(strain, internal).energy
     return Audit.compare(
         "f against the exact f",
-        deviation(predicted[exact.found], exact.energy[exact.found]),
+        deviation(predicted[exact.converged], exact.energy[exact.converged]),
         acceptance_ranges.POPULATION_EXACT_ENERGY
         if bounds_of(law) is not None
         else acceptance_ranges.EXACT_ENERGY,
         "sd of the difference over sd of the equilibrium free energy at held α in %, "
-        f"{exact.found.sum()} states of unseen data",
+        f"{exact.converged.sum()} states of unseen data",
     )
 
 
@@ -58,7 +58,7 @@ def driving_force(law: Law, evidence: Evidence) -> Audit | None:
         return None
     strain, internal = _states(law, evidence)
     exact = _equilibrium(law, evidence, strain, internal)
-    chosen = exact.found & _resolved(law, evidence, internal)
+    chosen = exact.converged & _resolved(law, evidence, internal)
     if not chosen.any():
         return Audit.not_available(name, acceptable, "needs states at which all wells are filled")
     force = law.rates(strain[chosen], internal[chosen]).driving_force

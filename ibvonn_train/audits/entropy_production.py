@@ -158,11 +158,11 @@ def fluctuation_dissipation(law: Law, evidence: Evidence, states: int = 500) -> 
     steps = rng.integers(len(data.time) - 1, size=states)
     noise = replica_noise(law, evidence, cases, steps)
     with np.errstate(over="ignore", invalid="ignore"):  # see replica_noise
-        found, expected = (
+        measured, expected = (
             np.einsum("nii,i->n", part, 1.0 / np.square(law.internal_scale)) for part in noise
         )
-        low, high = np.quantile(found / expected, [0.05, 0.95])
-        ratio = float(found.sum() / expected.sum())
+        low, high = np.quantile(measured / expected, [0.05, 0.95])
+        ratio = float(measured.sum() / expected.sum())
     return Audit.compare(
         name,
         ratio,

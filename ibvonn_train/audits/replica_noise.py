@@ -75,7 +75,7 @@ def replica_noise(law: Law, evidence: Evidence, cases: IntArray, steps: IntArray
     decay = expm(rate_slope(law, *middle) * dt[:, None, None])
     expected, whole = _accumulated(decay, 2 * thermal * dt[:, None, None] * mobility, strides)
     rest = whole - np.eye(law.internal_size)
-    found = np.empty_like(expected)
+    between = np.empty_like(expected)
     for case in np.unique(cases):
         rows = np.flatnonzero(cases == case)
         wanted, where = np.unique([steps[rows], steps[rows] + 1], return_inverse=True)
@@ -85,8 +85,8 @@ def replica_noise(law: Law, evidence: Evidence, cases: IntArray, steps: IntArray
         increment = after - before
         noise = increment - increment.mean(1, keepdims=True)
         noise -= np.einsum("nij,nrj->nri", rest[rows], centred)
-        found[rows] = np.einsum("nri,nrj->nij", noise, noise) / (data.replicas - 1)
-    return ReplicaNoise(data.elements * found, expected)
+        between[rows] = np.einsum("nri,nrj->nij", noise, noise) / (data.replicas - 1)
+    return ReplicaNoise(data.elements * between, expected)
 
 
 def replica_means(law: Law, evidence: Evidence, case: int, instants: IntArray) -> FloatArray:

@@ -32,13 +32,13 @@ class ConstrainedEquilibrium(NamedTuple):
     Attributes:
         energy: F, ``(n,)``.
         force: −∂F/∂α, ``(n, n_α)``.
-        found: Where a density with these α was found, ``(n,)``: none has ⟨ψ⟩ outside the values
+        converged: Where a density with these α exists, ``(n,)``: none has ⟨ψ⟩ outside the values
             of ψ.
     """
 
     energy: FloatArray
     force: FloatArray
-    found: npt.NDArray[np.bool_]
+    converged: npt.NDArray[np.bool_]
 
 
 def constrained_equilibrium(
@@ -65,10 +65,10 @@ def constrained_equilibrium(
             slice(first, first + STATES_AT_ONCE) for first in range(0, len(energy), STATES_AT_ONCE)
         )
     ]
-    multiplier, log_z, found = (np.concatenate(part) for part in zip(*parts, strict=True))
+    multiplier, log_z, converged = (np.concatenate(part) for part in zip(*parts, strict=True))
     value = (multiplier * internal / scale).sum(1) - log_z - np.log(spacing)
     force = -thermal_energy * multiplier / scale
-    return ConstrainedEquilibrium(thermal_energy * value, force, found)
+    return ConstrainedEquilibrium(thermal_energy * value, force, converged)
 
 
 def _solved(
@@ -85,8 +85,8 @@ def _solved(
         weights /= total
         mean = weights @ features
         error = internal - mean
-        found = np.abs(error).max(1) < CONVERGED
-        if found.all():
+        converged = np.abs(error).max(1) < CONVERGED
+        if converged.all():
             break
         second = (weights @ products).reshape(len(mean), *identity.shape)
         covariance = second - mean[:, :, None] * mean[:, None]
@@ -94,4 +94,4 @@ def _solved(
         size = np.abs(step).max(1, keepdims=True)
         multiplier = multiplier + step * np.minimum(1.0, LARGEST_STEP / np.maximum(size, 1e-300))
     log_z: FloatArray = (np.log(total) + largest)[:, 0]
-    return multiplier, log_z, found
+    return multiplier, log_z, converged

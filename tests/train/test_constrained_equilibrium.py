@@ -51,7 +51,7 @@ def test_a_particle_in_a_harmonic_well_has_its_closed_form() -> None:
         energy, nodes[:, None], mean[:, None], spacing=nodes[1] - nodes[0], thermal_energy=THETA
     )
     exact = 0.5 * (strain - mean) ** 2 + 0.5 * mean**2
-    assert held.found.all()
+    assert held.converged.all()
     np.testing.assert_allclose(held.energy - held.energy[0], exact - exact[0], atol=1e-9)
     np.testing.assert_allclose(held.force[:, 0], strain - 2.0 * mean, atol=1e-7)
     constant = -0.5 * THETA * np.log(2 * np.pi * THETA / 2)  # of the Gaussian of stiffness 2
@@ -64,7 +64,7 @@ def test_means_that_no_density_has_are_not_found() -> None:
         np.zeros((2, 101)), nodes[:, None], np.array([[0.3], [1.2]]), spacing=0.02,
         thermal_energy=THETA,
     )  # fmt: skip
-    assert held.found.tolist() == [True, False]
+    assert held.converged.tolist() == [True, False]
 
 
 def test_fractions_of_wells_have_their_mixing_entropy(law_and_evidence) -> None:
