@@ -140,8 +140,8 @@ def evaluate_all(
     nodes = config.expert.nodes
     data = prepare([training], torch.device("cpu"), config.seed, nodes=nodes, validation=held_out)
     physics = physics_of(str(training.system), dict(training.parameters))
-    law, _, slow_time = new_law(config, [training], data, physics, held_out)
-    material = Material.of(law, data, physics, config.expert, slow_time)
+    law, _, features = new_law(config, [training], data, physics, held_out)
+    material = Material.of(law, data, physics, config.expert, features.slowest)
     names = ["identify", "polish", "density"]
     history = []
     for path in paths:

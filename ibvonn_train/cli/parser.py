@@ -39,9 +39,10 @@ example:
 TRAIN = """\
 Train a law on ensembles, one file for each duration. A TOML among the files says with its
 [training] table what is learned; without one, the data decide and the law is named after the
-first file. OUT receives model.pt, checkpoint.pt, config.json and log.csv. Ctrl-C finishes the
-step and writes the checkpoint; --resume goes on from it and gives the same numbers as a run that
-was never interrupted.
+first file. OUT receives model.pt, checkpoint.pt, config.json, log.csv, report.npz and four
+figures: slow features, history, roll-outs of the validation protocols, errors of all protocols.
+Ctrl-C finishes the step and writes the checkpoint; --resume goes on from it and gives the same
+numbers as a run that was never interrupted.
 
 At its end the training says whether the law can be trusted: the roll-outs on the protocols that it
 has held out and on those that it has seen, beside the sampling error of the data.

@@ -45,7 +45,7 @@ from ..studies.tables import (
 )
 from ..training import TrainedModel, TrainingConfig
 from ..training import train as train_law
-from ..training.trainer import CHECKPOINT, MODEL
+from ..training.trainer import CHECKPOINT, MODEL, REPORT
 from ..training.validation import ROLLOUTS, conclusion
 from .evaluation_options import audits_of, evaluations, normalisation_of, opened
 from .evaluation_options import ensembles as named_ensembles
@@ -137,6 +137,10 @@ def train(options: argparse.Namespace) -> int:
         )
     seconds = model.record["provenance"]["cpu_seconds"]
     _say(options, f"{options.out / 'model.pt'}: trained in {seconds:.0f} s of CPU time")
+    from ..figures import training_figures  # matplotlib is slow to import and not always wanted
+
+    drawn = training_figures(options.out, options.out / REPORT, options.out / "log.csv")
+    _say(options, f"figures: {', '.join(path.name for path in drawn)}")
     verdict = model.record["rollouts"]
     failed: bool = verdict["verdict"] == "fail"
     if not failed:  # the training itself has warned

@@ -8,4 +8,5 @@ from .history import training_history as training_history
 from .internal_variables_figure import internal_variable as internal_variable
 from .potentials_figure import potentials as potentials
 from .response_figure import response as response
+from .training_figures import training_figures as training_figures
 from .trajectories import trajectories as trajectories

@@ -81,6 +81,11 @@ class SlowFeatures:
         return scales
 
     @property
+    def slowest(self) -> float:
+        """Time scale of the first feature [time]."""
+        return float(self.time_scales[0])
+
+    @property
     def gap(self) -> float:
         """Time scale of the first feature over that of the second."""
         return float(self.time_scales[0] / self.time_scales[1])

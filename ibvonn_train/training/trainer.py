@@ -34,11 +34,13 @@ from .slow_features import SlowFeatures, slow_features
 from .stage import Material
 from .trained_model import TrainedModel
 from .training_config import TrainingConfig
+from .training_report import TrainingReport
 from .validation import advice, conclusion, rollout_verdict, validation_record
 
 logger = logging.getLogger(__name__)
 
 CHECKPOINT = "checkpoint.pt"
+REPORT = "report.npz"
 MODEL = "model.pt"
 FIT_ITERATIONS = 2.5
 """Of the first fit at most, for each step of *identify*."""
@@ -67,7 +69,8 @@ def train(
     Args:
         config: The run.
         ensembles: Training data, one ensemble for each duration.
-        out_dir: Receives `checkpoint.pt`, `model.pt`, `config.json`, `log.csv` and TensorBoard's.
+        out_dir: Receives `checkpoint.pt`, `model.pt`, `config.json`, `log.csv`, `report.npz` (what
+            :func:`~ibvonn_train.figures.training_figures` draws) and TensorBoard's.
         validation: Indices, among the protocols of all ensembles in order, of those that are held
             out to evaluate choices: they are not trained on, the training stops by them, and the
             log has their errors. By default every fifth, where there are five or more.
@@ -128,7 +131,7 @@ def _train(
     tensorboard: bool,
 ) -> TrainedModel:
     began = time.process_time()
-    law, choice, slow_time = new_law(config, group, data, physics, provenance["validation"])
+    law, choice, features = new_law(config, group, data, physics, provenance["validation"])
     logger.info("internal variables: %s", choice.reason)
     physics_record = _physics_record(physics, data)
     start = _Start()
@@ -140,7 +143,7 @@ def _train(
     began -= start.seconds
     total = start.total
     stages = recipe(config, windows=polishes_windows(law, data))
-    material = Material.of(law, data, physics, config.expert, slow_time)
+    material = Material.of(law, data, physics, config.expert, features.slowest)
     with (
         closing(RunLog(out, tensorboard=tensorboard, rows=start.rows)) as log,
         Interruption() as interruption,
@@ -210,6 +213,7 @@ def _train(
         },
         verdict=verdict,
     )
+    TrainingReport.of(law, data, features, choice.reason).save(out / REPORT)
     model.save(out / MODEL)
     return model
 
@@ -220,8 +224,8 @@ def new_law(
     data: TrainingSet,
     physics: Physics,
     validation: Sequence[int],
-) -> tuple[LearnedLaw, Choice, float]:
-    """Return an encoded law, its variables, and the time scale of the slowest feature.
+) -> tuple[LearnedLaw, Choice, SlowFeatures]:
+    """Return an encoded law, its variables, and the slow features of the data.
 
     Its weights follow from the seed, its variables from the data.
     """
@@ -232,7 +236,7 @@ def new_law(
     law = law.to(data.scales.strain_scale.device)
     iterations = round(FIT_ITERATIONS * config.expert.identify_steps)
     encode(law, data, features, physics, iterations)
-    return law, choice, float(features.time_scales[0])
+    return law, choice, features
 
 
 def features_of(

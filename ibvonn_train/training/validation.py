@@ -48,12 +48,12 @@ def validation_record(law: LearnedLaw, data: TrainingSet) -> dict[str, float]:
 def rollout_errors(law: LearnedLaw, block: Block) -> dict[str, float]:
     """Return relative errors of roll-outs from encoded first states, keys ``MODE/QUANTITY``."""
     internal = block.series(law.encode(block.measures))
-    references = {name: series for name, (series, _) in _references(block).items()}
-    references["internal"] = internal
+    measured = {name: series for name, (series, _) in references(block).items()}
+    measured["internal"] = internal
     return {
         f"{mode}/{name}": relative_error(getattr(run, name), series)
         for mode, run in rollouts(law, block, internal).items()
-        for name, series in references.items()
+        for name, series in measured.items()
     }
 
 
@@ -69,7 +69,7 @@ def rollouts(law: LearnedLaw, block: Block, internal: Tensor) -> dict[str, Rollo
     )
 
 
-def _references(block: Block) -> dict[str, tuple[Tensor, Tensor]]:
+def references(block: Block) -> dict[str, tuple[Tensor, Tensor]]:
     """Return what roll-outs are compared with, and its standard errors."""
     stress = {"stress": (block.stress, block.stress_error)}
     if block.drive.strain_given:
@@ -112,7 +112,7 @@ def _comparison(law: LearnedLaw, blocks: Sequence[Block]) -> dict[str, tuple[flo
     for block in blocks:
         internal = block.series(law.encode(block.measures))
         for mode, run in rollouts(law, block, internal).items():
-            for name, (reference, error) in _references(block).items():
+            for name, (reference, error) in references(block).items():
                 constant = (reference - reference.mean((0, 1, 2))).norm()
                 away = getattr(run, name) - reference
                 pair = (

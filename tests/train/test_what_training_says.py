@@ -158,8 +158,8 @@ def test_a_loss_that_is_no_number_stops_the_training_and_changes_no_weight(
     config = short()
     data = prepare([ensemble], torch.device("cpu"), 0, nodes=48)
     physics = physics_of(ensemble.system, ensemble.parameters)
-    law, _, slow_time = new_law(config, [ensemble], data, physics, ())
-    learning = stage(Material.of(law, data, physics, config.expert, slow_time), 0)
+    law, _, features = new_law(config, [ensemble], data, physics, ())
+    learning = stage(Material.of(law, data, physics, config.expert, features.slowest), 0)
     learning.advance()
     before = {name: value.clone() for name, value in law.state_dict().items()}
     module = sys.modules[stage.__module__]
