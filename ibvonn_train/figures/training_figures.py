@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.ticker import LogFormatter
 
 from ..training.training_report import BlockReport, TrainingReport
 from .canvas import canvas, shades
@@ -111,6 +112,9 @@ def errors(path: Path, report: TrainingReport) -> None:
             axis.plot(line, line, "k-", lw=0.5, label="sampling error")
             axis.set(xscale="log", yscale="log", title=LABELS[quantity].removesuffix(" [–]"))
             axis.set(xlabel="sampling error [%]", ylabel="error of the roll-out [%]")
+            for scale in (axis.xaxis, axis.yaxis):  # a short axis has no room for 2, 3, 4, …
+                scale.set_major_formatter("{x:g}")
+                scale.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))
         axes[0, 0].legend(fontsize=7)
 
 
