@@ -95,8 +95,8 @@ def order_of(components: Sequence[str], measure: str) -> str:
     if len(components) == 1:
         return "scalar"
     engineering = any(names_engineering_strain(text) for text in (*components, measure))
-    found = tuple(axes_of(name) for name in components)
-    return "mandel" if found == MANDEL.get(len(components)) and not engineering else "other"
+    axes = tuple(axes_of(name) for name in components)
+    return "mandel" if axes == MANDEL.get(len(components)) and not engineering else "other"
 
 
 def axes_of(name: str) -> str:

@@ -33,9 +33,9 @@ def axes_of(given: Any, setting: Setting) -> Any:
     plane = setting.symmetry is Symmetry.PLANE
     shape, words = ((), "an angle") if plane else ((3, 3), "a 3 × 3 matrix")
     value = given if hasattr(given, "ufl_shape") else np.asarray(given, dtype=np.float64)
-    found = value.ufl_shape if hasattr(value, "ufl_shape") else value.shape
-    if tuple(found) != shape:
-        raise ValueError(f"{setting.name}: axes must be {words}; found the shape {tuple(found)}.")
+    given = value.ufl_shape if hasattr(value, "ufl_shape") else value.shape
+    if tuple(given) != shape:
+        raise ValueError(f"{setting.name}: axes must be {words}; found the shape {tuple(given)}.")
     if isinstance(value, np.ndarray):
         if plane:
             value = float(value)

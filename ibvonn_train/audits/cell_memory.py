@@ -138,8 +138,8 @@ def neighbour_correlations(law: Law, evidence: Evidence) -> FloatArray | None:
         return None
     spread = fractions(law, evidence.measured.internal[:, :, 0])
     spread = spread * (1.0 - spread) + MIXTURE
-    found = np.stack([_of_path(data, system, case) for case in range(data.protocols)])
-    correlations: FloatArray = found / spread[..., None]
+    residuals = np.stack([_of_path(data, system, case) for case in range(data.protocols)])
+    correlations: FloatArray = residuals / spread[..., None]
     return correlations
 
 

@@ -132,10 +132,10 @@ def jarzynski(law: Law, evidence: Evidence) -> Audit:
 def _dissipates(law: Law, evidence: Evidence) -> str:
     """Say why replicas of a cell give no average of exp(−W/k_BT)."""
     words = "a cell dissipates more than the few k_BT whose exponential replicas can average"
-    found = dissipated(law, evidence)
-    if found is None:
+    amounts = dissipated(law, evidence)
+    if amounts is None:
         return words
-    return f"{words}: {found.min():.2g} to {found.max():.3g} k_BT on the paths of the data"
+    return f"{words}: {amounts.min():.2g} to {amounts.max():.3g} k_BT on the paths of the data"
 
 
 class _Relaxed(NamedTuple):

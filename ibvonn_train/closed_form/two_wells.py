@@ -89,8 +89,8 @@ class TwoWells:
             first, second = self.wells(middle).mean
             below = (1 - fraction) * first + fraction * second < strain
             low, high = np.where(below, middle, low), np.where(below, high, middle)
-        found: FloatArray = (low + high) / 2
-        return found
+        root: FloatArray = (low + high) / 2
+        return root
 
     def _log_ratio(self, force: FloatArray) -> FloatArray:
         """Return ln Z_2/Z_1."""

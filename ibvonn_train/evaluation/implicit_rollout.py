@@ -45,20 +45,20 @@ def implicit(
         internal: α at the first, ``(n_protocol, n_point, n_α)``.
     """
     coarse = _steps(law, time, strain, internal, 1)
-    found = None
+    states = None
     count = 2
     while True:
         fine = _steps(law, time, strain, internal, count)
-        before, found = found, within_bounds_of(law, 2.0 * fine - coarse)
-        if before is not None and _change(before, found) < CHANGE:
-            return found
+        before, states = states, within_bounds_of(law, 2.0 * fine - coarse)
+        if before is not None and _change(before, states) < CHANGE:
+            return states
         if count >= MOST:
             logger.warning(
                 "%s: α of its roll-outs still changes by %.2g of its standard deviation with %d "
                 "steps between stored instants: store the states more often.",
-                law.name, _change(before if before is not None else coarse, found), count,
+                law.name, _change(before if before is not None else coarse, states), count,
             )  # fmt: skip
-            return found
+            return states
         coarse, count = fine, 2 * count
 
 

@@ -107,9 +107,9 @@ def roll_out(
     replaceable = drive.strain_given and isinstance(law, Implicit)
     if not replaceable or sum(data.strides) <= MOST_STEPS:
         runs = drive.roll_out(rates, record, alpha[:, 0], modes=modes)
-        found = {mode: _arrays(run) for mode, run in runs.items()}
-        if not replaceable or all(_stable(law, run) for run in found.values()):
-            return found
+        explicit = {mode: _arrays(run) for mode, run in runs.items()}
+        if not replaceable or all(_stable(law, run) for run in explicit.values()):
+            return explicit
     assert isinstance(law, Implicit)  # noqa: S101 (that is what makes them replaceable)
     internal = implicit(law, data.time, start.strain, start.internal[:, 0])
     stress = rates(eps, torch.from_numpy(internal))[0].numpy()

@@ -162,9 +162,9 @@ class PopulationParameters(PotentialParameters):
         Raises:
             ValueError: If they are of another family, or an array is missing or not as required.
         """
-        found = family_of(content)
-        if found != cls.family:
-            raise ValueError(f"{path}: must be of family '{cls.family}'; found '{found}'.")
+        kind = family_of(content)
+        if kind != cls.family:
+            raise ValueError(f"{path}: must be of family '{cls.family}'; found '{kind}'.")
         return super().of(content, path)
 
 

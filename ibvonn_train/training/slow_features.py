@@ -292,8 +292,8 @@ def smooth_features(features: SlowFeatures, count: int) -> SlowFeatures:
     linear = polynomials(features, products=False)
     if count <= size and bool(responding(linear).any()):
         return _kept(linear, np.arange(count))
-    found = polynomials(features, products=True)
-    return _kept(found, np.argsort(~responding(found), kind="stable")[:count])
+    directions = polynomials(features, products=True)
+    return _kept(directions, np.argsort(~responding(directions), kind="stable")[:count])
 
 
 def responding(features: SlowFeatures) -> npt.NDArray[np.bool_]:

@@ -224,18 +224,18 @@ class TrainedModel:
         eps = np.asarray(strain, dtype=np.float64)
         variables, n = self.law.variables, self.strain_size
         matrix, offset = (part.numpy() for part in variables.fractions())
-        found = minimiser(
+        rest = minimiser(
             lambda alpha: self.rates(eps, alpha).driving_force,
             lambda alpha: self.energy_hessian(eps, alpha)[n:, n:],
             inside(self.envelope[n:].mean(1), variables.groups),
             fractions=(matrix, offset),
             unit=float(self.law.potentials.energy_scale),
         )
-        if found.converged:
-            return found.internal
+        if rest.converged:
+            return rest.internal
         raise ArithmeticError(
             f"equilibrium: f has no minimum over α at strain {eps.tolist()}; last driving force "
-            f"{found.force.tolist()}. Choose an initial strain inside the training range."
+            f"{rest.force.tolist()}. Choose an initial strain inside the training range."
         )
 
 

@@ -100,7 +100,9 @@ class TrainingReport:
 
     def save(self, path: Path) -> None:
         """Write the arrays as NPZ; it holds no objects."""
-        arrays: dict[str, Any] = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self)[:-1]}
+        arrays: dict[str, Any] = {
+            f.name: np.asarray(getattr(self, f.name)) for f in fields(self)[:-1]
+        }
         for number, block in enumerate(self.blocks):
             arrays |= {f"{number}/{name}": np.asarray(v) for name, v in asdict(block).items()}
         with replacing(path) as stream:

@@ -87,15 +87,15 @@ def rollout_verdict(law: LearnedLaw, data: TrainingSet) -> dict[str, Any]:
     sampling error of the data. α is not compared: its noise depends on the replicas.
     """
     parts = {"validation": data.validation, "training": data.training}
-    found = {name: _comparison(law, blocks) for name, blocks in parts.items() if blocks}
-    value = float(np.max([error for part in found.values() for error, _ in part.values()]))
+    comparisons = {name: _comparison(law, blocks) for name, blocks in parts.items() if blocks}
+    value = float(np.max([error for part in comparisons.values() for error, _ in part.values()]))
     words = "; ".join(
         f"{name} data: "
         + ", ".join(
             f"{key} {error:.3g} (sampling error {floor:.2g})"
             for key, (error, floor) in part.items()
         )
-        for name, part in found.items()
+        for name, part in comparisons.items()
     )
     return {
         "audit": ROLLOUTS,
@@ -108,7 +108,7 @@ def rollout_verdict(law: LearnedLaw, data: TrainingSet) -> dict[str, Any]:
 
 def _comparison(law: LearnedLaw, blocks: Sequence[Block]) -> dict[str, tuple[float, float]]:
     """Return "MODE QUANTITY" → error and sampling error, the largest over some blocks."""
-    found: dict[str, list[tuple[float, float]]] = {}
+    comparisons: dict[str, list[tuple[float, float]]] = {}
     for block in blocks:
         internal = block.series(law.encode(block.measures))
         for mode, run in rollouts(law, block, internal).items():
@@ -119,10 +119,10 @@ def _comparison(law: LearnedLaw, blocks: Sequence[Block]) -> dict[str, tuple[flo
                     100.0 * float(away.norm() / constant),
                     100.0 * float(error.norm() / constant),
                 )
-                found.setdefault(f"{mode} {name}", []).append(pair)
+                comparisons.setdefault(f"{mode} {name}", []).append(pair)
     return {  # NaN is the largest
         key: (float(np.max([e for e, _ in pairs])), float(np.max([f for _, f in pairs])))
-        for key, pairs in found.items()
+        for key, pairs in comparisons.items()
     }
 
 

@@ -70,7 +70,7 @@ class LatticeGeometry:
     @cached_property
     def symmetry(self) -> tuple[ClassSymmetry, ...]:
         """Every rotation and reflection of the directions, once for each action on the strain."""
-        found: dict[bytes, ClassSymmetry] = {}
+        symmetries: dict[bytes, ClassSymmetry] = {}
         base = next(
             rows
             for rows in itertools.combinations(range(len(self.bonds)), self.dimension)
@@ -91,8 +91,8 @@ class LatticeGeometry:
                 strain = mandel_rotation(rotation)
                 key = np.round(strain, 6).tobytes()
                 classes = tuple(int(number) for number in same.argmin(1))
-                found.setdefault(key, ClassSymmetry(classes, strain))
-        return tuple(found.values())
+                symmetries.setdefault(key, ClassSymmetry(classes, strain))
+        return tuple(symmetries.values())
 
     def neighbours(self, cells: int) -> IntArray:
         """Return the node at the far end of each bond of a periodic cell of ``cells``^d nodes.
