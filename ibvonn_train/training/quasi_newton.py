@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..law.normalisation import Normalisation
+from .held_features import holds_features
 from .stage import Material, Stage
 from .state_terms import StateTerms
 
@@ -29,7 +30,8 @@ FINER = 0.2
 class QuasiNewton(Stage):
     """L-BFGS with a strong Wolfe line search on a loss that does not change from step to step.
 
-    Populations are held; the encoder of means is trained along: what closes best is one's choice.
+    Populations are held, and means of several components; the encoder of other means is trained
+    along: what closes best is one's choice.
 
     Attributes:
         patience: Steps without a better validation error after which the stage ends.
@@ -41,7 +43,7 @@ class QuasiNewton(Stage):
 
     def __init__(self, material: Material, iterations: int, seed: int) -> None:
         law = material.law
-        self.encodes = law.variables.means > 0
+        self.encodes = law.variables.means > 0 and not holds_features(law)
         trained = [law.encoder, law.potentials] if self.encodes else [law.potentials]
         super().__init__(material, trained, seed)
         self.total = math.ceil(iterations / CHUNK)
