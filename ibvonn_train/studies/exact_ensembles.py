@@ -17,8 +17,9 @@ from ..simulation.protocols import smooth_pull
 from ..simulation.simulation_config import SimulationConfig
 from ..simulation.strain_paths import load_hold_unload, strain_loops
 from ..simulation.study import build_system, run_set
-from ..statistical_mechanics.microscopic_energy import physics_of
+from ..statistical_mechanics.microscopic_energy import Physics, physics_of
 from .decoder_of_data import DecoderOfData
+from .wells_decoder_of_data import WellsDecoderOfData
 from .wells_law import WellsLaw
 
 CALIBRATION = (1000, 2000, 3000)
@@ -80,8 +81,9 @@ class ExactCase:
         chosen: Name of the set.
         seed: Of the ensemble.
         exact: The exact law on it.
-        best_decoder: The closed form with the best decoder of the open fraction alone, which has
-            been counted in an ensemble of another seed; None for the trap, whose decoder is exact.
+        best_decoder: The closed form with the best decoder of the open fraction alone, or of strain
+            and fractions where a strain is imposed, which has been counted in an ensemble of
+            another seed; None for the trap, whose decoder is exact.
         evidence: The ensemble.
         kinetics: Whether φ is exact, too; that of wells is one of high barriers.
     """
@@ -115,17 +117,19 @@ def cases(
             yield ExactCase(name, chosen, seed, bonds, None, Evidence(data, encoded(bonds, data)))
             continue
         data = ensemble(system, chosen, seed, configs)
+        other = seeds[number - 1] if len(seeds) > 1 else seed + 500
         if system.wells:
-            wells = _wells(system, data, configs)
+            wells = WellsLaw(data, *_wells(system, data, configs))
+            counted = ensemble(system, chosen, other, configs)
+            best_of_wells = WellsDecoderOfData(counted, *_wells(system, counted, configs))
             evidence = Evidence(data, encoded(wells, data))
-            yield ExactCase(name, chosen, seed, wells, None, evidence, kinetics=False)
+            yield ExactCase(name, chosen, seed, wells, best_of_wells, evidence, kinetics=False)
             continue
         if system.friction is None:
             slow = None if system.slow is None else ensemble(system, system.slow, seed, configs)
             evidence = Evidence(data, encoded(trap, data), slow)
             yield ExactCase(name, chosen, seed, trap, None, evidence)
             continue
-        other = seeds[number - 1] if len(seeds) > 1 else seed + 500
         best = DecoderOfData(ensemble(system, chosen, other, configs), system.friction)
         exact = ClosedFormReference(data, system.friction)
         yield ExactCase(name, chosen, seed, exact, best, Evidence(data, encoded(exact, data)))
@@ -142,10 +146,13 @@ def ensemble(system: ExactSystem, chosen: str, seed: int, configs: Path) -> Traj
     )
 
 
-def _wells(system: ExactSystem, data: TrajectoryEnsemble, configs: Path) -> WellsLaw:
+def _wells(
+    system: ExactSystem, data: TrajectoryEnsemble, configs: Path
+) -> tuple[Physics, tuple[float, ...], int]:
+    """Return the arguments of the laws of wells."""
     microscopic = build_system(SimulationConfig.from_toml(configs / system.config), configs)
     physics = physics_of(data.system, dict(data.parameters), microscopic.microscopic_energy)
-    return WellsLaw(data, physics, system.wells, rest=len(system.wells) // 2)
+    return physics, system.wells, len(system.wells) // 2
 
 
 def _bonds(law: IndependentBonds, duration: float, seed: int) -> TrajectoryEnsemble:

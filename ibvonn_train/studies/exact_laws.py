@@ -17,6 +17,7 @@ from ..evaluation.interface import Law
 from ..evaluation.law_rollouts import encoded
 from .decoder_of_data import DecoderOfData
 from .tables import Cell, text_table
+from .wells_decoder_of_data import WellsDecoderOfData
 
 OF_THE_DECODER: tuple[MakeAudit, ...] = (
     energy_consistency.decoder_energy,
@@ -32,7 +33,7 @@ def certificates(laws: Mapping[str, Law], evidence: Evidence) -> dict[str, list[
         name: audits_on(
             law,
             Evidence(evidence.data, encoded(law, evidence.data), evidence.slow),
-            OF_THE_DECODER if isinstance(law, DecoderOfData) else AUDITS,
+            OF_THE_DECODER if isinstance(law, DecoderOfData | WellsDecoderOfData) else AUDITS,
         )
         for name, law in laws.items()
     }

@@ -8,8 +8,8 @@ the density is :math:`q \propto \exp(-e(x, \varepsilon)/\theta + \lambda\cdot x)
     \dot\alpha_i = -\langle\partial_i e\rangle/\eta_i = g_i/\eta_i, \qquad
     \varphi = \sum_i g_i^2 / 2\eta_i,
 
-since :math:`\langle\partial_i e\rangle = \theta\lambda_i` by integration by parts: φ is exact, and f
-as exact as two means can be. How far this law is from the data is what the means leave open: widths
+since :math:`\langle\partial_i e\rangle = \theta\lambda_i` by integration by parts: φ is exact, and
+f as exact as means can be. How far this law is from the data is what the means leave open: widths
 that follow more slowly than the means move.
 """
 
@@ -71,9 +71,7 @@ class MeansLaw:
         self.internal_scale: FloatArray = means.std(0)
         ends = float(data.strain.min()), float(data.strain.max())
         self._step = STRAIN_STEP * (ends[1] - ends[0])
-        self.envelope: FloatArray = np.array(
-            [ends, *np.stack([means.min(0), means.max(0)], 1)]
-        )
+        self.envelope: FloatArray = np.array([ends, *np.stack([means.min(0), means.max(0)], 1)])
 
     def encode(self, microstate: npt.NDArray[np.floating[Any]]) -> tuple[None, FloatArray]:
         """Return the mean microstate."""

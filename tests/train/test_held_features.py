@@ -11,6 +11,7 @@ from small_ensembles import small_ensemble
 from vector_systems import VectorTether
 
 from ibvonn_train.data.ensemble import TrajectoryEnsemble
+from ibvonn_train.statistical_mechanics.microscopic_energy import physics_of
 from ibvonn_train.training import train, trainer
 from ibvonn_train.training.dataset import prepare
 from ibvonn_train.training.held_features import holds_features
@@ -50,13 +51,13 @@ def test_held_features_are_polished_on_whole_protocols_of_short_records() -> Non
         data = ensemble(size, stride)
         parts = prepare([data], torch.device("cpu"), 0, nodes=48, validation=[1])
         config = short(MEANS)
-        law, _, _ = trainer.new_law(config, [data], parts, trainer.physics_of(
+        law, _, _ = trainer.new_law(config, [data], parts, physics_of(
             str(data.system), dict(data.parameters)), [1])  # fmt: skip
         assert holds_features(law) is (size == 2)
         made = recipe(config, windows=polishes_windows(law, parts), held=holds_features(law))
-        names[size, stride] = [stage.__name__ for stage in made]  # type: ignore[attr-defined]
+        names[size, stride] = [stage.__name__ for stage in made]
     assert names[2, 4] == ["PolishDrive", "Density"]
     assert names[2, 1] == ["PolishWindows", "Density"]  # 161 instants
     assert names[1, 4] == ["Identify", "PolishWindows", "Density"]
     unpolished = recipe(short(MEANS, polish_steps=0), windows=True, held=True)
-    assert [stage.__name__ for stage in unpolished] == ["Identify", "Density"]  # type: ignore[attr-defined]
+    assert [stage.__name__ for stage in unpolished] == ["Identify", "Density"]

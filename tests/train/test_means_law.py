@@ -37,7 +37,7 @@ def law_and_data(friction: tuple[float, float] = (1.0, 5.0), **parameters: float
 
 
 def test_without_hardening_the_law_is_that_of_springs() -> None:
-    """f = ½[k (ε − x)² + a x² + b (x − y)²] + constant, ηẋ = k (ε − x) − a x − b (x − y)."""
+    """Energy f = ½[k (ε − x)² + a x² + b (x − y)²] + constant, ηẋ = k (ε − x) − a x − b (x − y)."""
     law, _ = law_and_data(hardening=0.0)
     eps, (x, y) = STATES[0][:, 0], STATES[1].T
     rates = law.rates(*STATES)
@@ -53,7 +53,7 @@ def test_stress_and_force_are_slopes_and_the_rate_is_that_of_the_dissipation() -
     law, _ = law_and_data()
     strain, internal = STATES
     rates, step = law.rates(strain, internal), 1e-4
-    slope = (law.rates(strain + step, internal).energy - law.rates(strain - step, internal).energy)
+    slope = law.rates(strain + step, internal).energy - law.rates(strain - step, internal).energy
     np.testing.assert_allclose(slope / (2 * step), rates.stress[:, 0], rtol=1e-5)
     for i in range(2):
         moved = step * np.eye(2)[i]
