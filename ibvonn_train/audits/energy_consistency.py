@@ -8,7 +8,7 @@ from ..evaluation.decoder_mean import decoder_mean
 from ..evaluation.errors import deviation, relative_error
 from ..evaluation.interface import FloatArray, Law
 from . import acceptance_ranges
-from .audit import Audit
+from .audit import AcceptanceRange, Audit
 from .audit_data import Evidence, lacks_flow_energy, lacks_noise
 from .bounds import bounds_of
 from .closed_forms import OCCUPIED, closed_form_at_states
@@ -80,9 +80,12 @@ def decoder_energy(law: Law, evidence: Evidence) -> Audit:
 def value_against_flow(law: Law, evidence: Evidence) -> Audit:
     """Compare f with the decoder's own free energy; a constant is free."""
     name = "f against F_flow"
-    acceptable = (
-        acceptance_ranges.CHAIN_FLOW_ENERGY if law.averaged else acceptance_ranges.FLOW_ENERGY
-    )
+    if law.averaged:
+        acceptable = acceptance_ranges.CHAIN_FLOW_ENERGY
+    elif bounds_of(law) is not None:
+        acceptable = acceptance_ranges.POPULATION_FLOW_ENERGY
+    else:
+        acceptable = acceptance_ranges.FLOW_ENERGY
     lacking = lacks_flow_energy(law, evidence)
     if lacking:
         return Audit.not_available(name, acceptable, lacking)
@@ -105,9 +108,7 @@ def gradient_against_flow(law: Law, evidence: Evidence) -> Audit:
     which law and decoder make up their slopes: see :func:`gradient_where_identifiable`.
     """
     name = "g against F_flow"
-    acceptable = (
-        acceptance_ranges.CHAIN_FLOW_FORCE if law.averaged else acceptance_ranges.FLOW_FORCE
-    )
+    acceptable = _range_of_force(law)
     lacking = lacks_flow_energy(law, evidence)
     if lacking:
         return Audit.not_available(name, acceptable, lacking)
@@ -123,6 +124,15 @@ def gradient_against_flow(law: Law, evidence: Evidence) -> Audit:
         f"relative L2 error of −∂f/∂α in %, {which}; the decoder is a family with one parameter: "
         "identifiable wherever there are states",
     )
+
+
+def _range_of_force(law: Law) -> AcceptanceRange:
+    """Return the range of *g against F_flow*."""
+    if law.averaged:
+        return acceptance_ranges.CHAIN_FLOW_FORCE
+    if bounds_of(law) is not None:
+        return acceptance_ranges.POPULATION_FLOW_FORCE
+    return acceptance_ranges.FLOW_FORCE
 
 
 def states_with_slopes(law: Law, evidence: Evidence) -> tuple[FloatArray, FloatArray, str]:
@@ -149,9 +159,7 @@ def gradient_where_identifiable(law: Law, evidence: Evidence) -> Audit:
     the same unit. Where that leaves out too many, nothing passes.
     """
     name = "g against F_flow"
-    acceptable = (
-        acceptance_ranges.CHAIN_FLOW_FORCE if law.averaged else acceptance_ranges.FLOW_FORCE
-    )
+    acceptable = _range_of_force(law)
     strain, internal, which = states_with_slopes(law, evidence)
     scale = evidence.all_states(law)[1].std(0)
     reference = flow_force(law, strain, internal) * scale

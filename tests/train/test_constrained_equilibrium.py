@@ -16,6 +16,7 @@ from ibvonn_train.simulation.strain_paths import strain_training_set
 from ibvonn_train.statistical_mechanics.constrained_equilibrium import constrained_equilibrium
 from ibvonn_train.statistical_mechanics.microscopic_energy import physics_of
 from ibvonn_train.studies.perturbed_law import PerturbedLaw
+from ibvonn_train.studies.wells_decoder_of_data import WellsDecoderOfData
 from ibvonn_train.studies.wells_law import WellsLaw
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -73,6 +74,24 @@ def test_fractions_of_wells_have_their_mixing_entropy(law_and_evidence) -> None:
     for audit in (constrained.energy, constrained.driving_force):
         assert audit(law, evidence).value < 0.2  # of a node at each crossing, in per cent
     assert free_energy.value_against_flow(law, evidence).value < 0.2
+
+
+def test_the_density_of_driven_wells_is_not_at_rest_and_has_their_fractions(
+    law_and_evidence,
+) -> None:
+    """So the free energy of the best decoder is above the exact one, by less than a fifth."""
+    law, evidence = law_and_evidence
+    best = WellsDecoderOfData(evidence.data, law.physics, (-1.0, 0.0, 1.0), rest=1)
+    strain, internal = (part[::40] for part in evidence.all_states(law))
+    x = np.linspace(*best.sample(np.array([-1.0, 1.0]), strain, internal), 4801)
+    density = np.exp(best.log_density(np.tile(x[:, None], (len(strain), 1, 1)), strain, internal))
+    weights = density * (x[1] - x[0])
+    np.testing.assert_allclose(weights.sum(1), 1.0, atol=0.02)  # straight lines in ln q
+    np.testing.assert_allclose(weights[:, x < -0.5].sum(1), internal[:, 0], atol=0.02)
+    at_rest, driven = (free_energy.value_against_flow(each, evidence).value for each in (law, best))
+    assert at_rest < 0.2 < 0.5 < driven < 10.0
+    wrong = PerturbedLaw(best, energy=1.2)
+    assert free_energy.value_against_flow(wrong, evidence).verdict == "fail"
 
 
 def test_stress_and_rates_of_the_wells_follow_from_the_wells(law_and_evidence) -> None:
