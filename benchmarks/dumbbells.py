@@ -42,7 +42,7 @@ SETS = {
     "unseen": (6.0, 1_000_000, load_hold_unload(6.0, TARGETS)),
 }
 """Duration, replicas and paths. Rates are differences of terms that nearly cancel: at measured
-moments they have thirteen times the sampling error of the moments."""
+moments they have eleven times the sampling error of the moments."""
 
 
 def record(folder: Path, name: str, seed: int) -> TrajectoryEnsemble:

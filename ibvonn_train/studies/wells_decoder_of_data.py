@@ -79,7 +79,8 @@ class WellsDecoderOfData(WellsLaw):
                 * positive
                 / positive.sum(1, keepdims=True)
             )
-        return density / (self._edges[1] - self._edges[0])
+        of_x: FloatArray = density / (self._edges[1] - self._edges[0])
+        return of_x
 
     def log_density(
         self, microstate: FloatArray, strain: FloatArray, internal: FloatArray
