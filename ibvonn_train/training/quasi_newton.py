@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..law.normalisation import Normalisation
+from .linear_stress import hold_stress
 from .stage import Material, Stage
 from .state_terms import StateTerms
 
@@ -43,6 +44,8 @@ class QuasiNewton(Stage):
         law = material.law
         self.encodes = law.variables.means > 0
         trained = [law.encoder, law.potentials] if self.encodes else [law.potentials]
+        if not self.encodes:
+            hold_stress(law, material.data)
         super().__init__(material, trained, seed)
         self.total = math.ceil(iterations / CHUNK)
         self.optimiser = torch.optim.LBFGS(
