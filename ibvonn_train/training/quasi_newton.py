@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ..law.learned_law import LearnedLaw
 from ..law.normalisation import Normalisation
-from .linear_stress import hold_stress
 from .stage import Material, Stage
 from .state_terms import StateTerms
 
@@ -43,10 +43,7 @@ class QuasiNewton(Stage):
     def __init__(self, material: Material, iterations: int, seed: int) -> None:
         law = material.law
         self.encodes = law.variables.means > 0
-        trained = [law.encoder, law.potentials] if self.encodes else [law.potentials]
-        if not self.encodes:
-            hold_stress(law, material.data)
-        super().__init__(material, trained, seed)
+        super().__init__(material, self.trained(law), seed)
         self.total = math.ceil(iterations / CHUNK)
         self.optimiser = torch.optim.LBFGS(
             self.parameters,
@@ -64,6 +61,10 @@ class QuasiNewton(Stage):
             "stress": self.tolerance * data.scales.stress_scale,
             "internal": self.tolerance * internal.std(0),
         }
+
+    def trained(self, law: LearnedLaw) -> Sequence[nn.Module | nn.Parameter]:
+        """Return what is trained: the potentials, and the encoder of means."""
+        return [law.encoder, law.potentials] if self.encodes else [law.potentials]
 
     @abstractmethod
     def terms(self) -> dict[str, Tensor]:
