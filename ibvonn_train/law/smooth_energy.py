@@ -9,6 +9,8 @@ fixed ε for any weights, and not necessarily in both together.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -106,33 +108,81 @@ class SmoothEnergy(nn.Module):
             internal: Their α, ``(n, n_α)``.
             stress: Their σ, ``(n, n_ε)``.
         """
-        (classes, q, m), (features, offset) = self.features.basis.shape, self.features.map()
-        n = self.features.variables.per_class
+        n, fit = self.features.variables.per_class, self._linear_fit(strain, internal, stress)
+        self._set_stress(fit)
+        relaxed = fit.coupling.T @ (fit.axes / fit.moduli) @ fit.axes.T @ fit.coupling
+        moduli, axes = _positive(relaxed)
+        root = shared_blocks((axes * moduli.sqrt()) @ axes.T, self.orbits, n, n)
+        self.internal_root.copy_(torch.round(root, decimals=DIGITS))
+        self.strain_in_layers.fill_(float(fit.left > LINEAR * fit.size))
+        self.layers.output_raw.fill_(SILENT)
+
+    @torch.no_grad()
+    def hold_stress(self, strain: Tensor, internal: Tensor, stress: Tensor, noise: Tensor) -> bool:
+        """Fit a linear stress once more and let no gradient reach what it depends on.
+
+        The moduli and ∂σ/∂α of a stress that is linear up to its sampling error are known far better
+        by this fit than by the kinetics, whose errors would move them. Nothing is done where the
+        convex layers see the strain, or the fit leaves more than the sampling error.
+
+        Args:
+            strain: Of states of the data, ``(n, n_ε)``.
+            internal: Their α, ``(n, n_α)``.
+            stress: Their σ, ``(n, n_ε)``.
+            noise: Standard error of σ, ``(n, n_ε)``.
+
+        Returns:
+            Whether the stress is held.
+        """
+        fit = self._linear_fit(strain, internal, stress)
+        least = (noise / self.energy_scale @ fit.back.T).square().mean().sqrt()
+        if bool(self.strain_in_layers) or fit.left > least:
+            return False
+        self._set_stress(fit)
+        count = self.features.strain_features
+        for parameter, hook in (
+            (self.strain_root, torch.zeros_like),
+            (self.coupling, torch.zeros_like),
+            (self.linear, partial(_without_first, count=count)),
+        ):
+            parameter.requires_grad_(True).register_hook(hook)  # type: ignore[no-untyped-call]
+        return True
+
+    def _linear_fit(self, strain: Tensor, internal: Tensor, stress: Tensor) -> _LinearFit:
+        """Return the least-squares fit of a stress that is linear in the features."""
+        m, (features, offset) = strain.shape[1], self.features.map()
         x = torch.cat([strain, internal], 1) @ features.T + offset
         design = torch.cat([x, torch.ones_like(x[:, :1])], 1)
         of_strain, of_internal = self.features.places()
         # σ = E Z_εᵀ (M x + l): the fit is for the force conjugate to the strain features.
         back = torch.linalg.pinv(features[of_strain, :m].T)
-        fit = torch.linalg.lstsq(design, stress / self.energy_scale @ back.T).solution
+        force = stress / self.energy_scale @ back.T
+        fit = torch.linalg.lstsq(design, force).solution
         # The last digits of LAPACK depend on its work space: a training has to repeat to the bit.
         fit = torch.round(fit, decimals=DIGITS)
-        stiffness, coupling = fit[of_strain].T, fit[of_internal].T
-        root, axes = _positive(0.5 * (stiffness + stiffness.T))
-        relaxed = coupling.T @ (axes / root) @ axes.T @ coupling
-        relaxed_root, relaxed_axes = _positive(relaxed)
+        stiffness = fit[of_strain].T
+        moduli, axes = _positive(0.5 * (stiffness + stiffness.T))
+        return _LinearFit(
+            back=back,
+            moduli=moduli,
+            axes=axes,
+            coupling=fit[of_internal].T,
+            constant=fit[-1],
+            left=(design @ fit - force).square().mean().sqrt(),
+            size=force.std(0).square().mean().sqrt(),
+        )
+
+    def _set_stress(self, fit: _LinearFit) -> None:
+        """Give the quadratic part the stress of a fit, shared over the classes of one orbit."""
+        q, n = self.features.strain_features, self.features.variables.per_class
         for parameter, matrix, size in (
-            (self.strain_root, (axes * root.sqrt()) @ axes.T, (q, q)),
-            (self.coupling, coupling, (q, n)),
-            (self.internal_root, (relaxed_axes * relaxed_root.sqrt()) @ relaxed_axes.T, (n, n)),
+            (self.strain_root, (fit.axes * fit.moduli.sqrt()) @ fit.axes.T, (q, q)),
+            (self.coupling, fit.coupling, (q, n)),
         ):
             parameter.copy_(torch.round(shared_blocks(matrix, self.orbits, *size), decimals=DIGITS))
-        left = (design @ fit - stress / self.energy_scale @ back.T).square().mean().sqrt()
-        size = (stress / self.energy_scale @ back.T).std(0).square().mean().sqrt()
-        self.strain_in_layers.fill_(float(left > LINEAR * size))
-        kinds, constant = class_orbits(self.orbits), fit[-1].reshape(classes, q)
+        kinds, constant = class_orbits(self.orbits), fit.constant.reshape(-1, q)
         for kind in range(len(self.linear)):
             self.linear[kind, :q] = constant[kinds == kind].mean(0)
-        self.layers.output_raw.fill_(SILENT)
 
     def _matrix(self, thermal_energy: Tensor) -> Tensor:
         """Return M in the features of all classes."""
@@ -157,6 +207,32 @@ class SmoothEnergy(nn.Module):
         own = [share[i].expand(m - 1) for i, m in enumerate(variables.populations)]
         of_class = torch.cat([*own, share.new_zeros(variables.means)])
         return of_class.repeat(variables.classes)
+
+
+class _LinearFit(NamedTuple):
+    """σ linear in ε and α, as the force conjugate to the strain features of all classes.
+
+    Attributes:
+        back: From σ/E to that force.
+        moduli, axes: Eigenvalues and axes of M_εε.
+        coupling: M_εα.
+        constant: The force at zero features.
+        left: Root mean square that the fit leaves.
+        size: That of the force about its mean.
+    """
+
+    back: Tensor
+    moduli: Tensor
+    axes: Tensor
+    coupling: Tensor
+    constant: Tensor
+    left: Tensor
+    size: Tensor
+
+
+def _without_first(gradient: Tensor, count: int) -> Tensor:
+    """Return a gradient without its first components."""
+    return torch.cat([torch.zeros_like(gradient[..., :count]), gradient[..., count:]], -1)
 
 
 def _positive(matrix: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ from ..law.population_potentials import PopulationPotentials
 from ..statistical_mechanics.microscopic_energy import Physics
 from .dataset import TrainingSet
 from .first_fit import fit_first
+from .linear_stress import start_from_stress
 from .shape_features import shape_features
 from .slow_features import DIGITS, FloatArray, SlowFeatures, memberships, smooth_features
 
@@ -194,26 +195,6 @@ def fit_centred_encoder(law: LearnedLaw, data: TrainingSet) -> None:
         target, _ = shape_features(measure, torch.cat(known), samples, count)
         weight = measure.weights.mean(0).clamp(min=0.0)
     fit(encoder.centred_net, measure.nodes / encoder.centred_scale, target, weight + RARE)
-
-
-@torch.no_grad()
-def start_from_stress(potentials: PopulationPotentials, law: LearnedLaw, data: TrainingSet) -> None:
-    """Start the quadratic part of f from a linear fit of the stress to strain and α.
-
-    σ = K ε + C α + s gives M_εε, M_εα and l; M_αα starts where the relaxed modulus vanishes, as for
-    elements that carry one force.
-    """
-    strain, stress, internal = (
-        torch.cat(parts)
-        for parts in zip(
-            *(
-                (b.flat(b.strain), b.flat(b.stress), b.flat(b.series(law.encode(b.measures))))
-                for b in data.training
-            ),
-            strict=True,
-        )
-    )
-    potentials.smooth.start_from_stress(strain, internal, stress)
 
 
 @torch.no_grad()

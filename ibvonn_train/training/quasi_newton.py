@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ..law.learned_law import LearnedLaw
 from ..law.normalisation import Normalisation
 from .held_features import holds_features
 from .stage import Material, Stage
@@ -44,8 +45,7 @@ class QuasiNewton(Stage):
     def __init__(self, material: Material, iterations: int, seed: int) -> None:
         law = material.law
         self.encodes = law.variables.means > 0 and not holds_features(law)
-        trained = [law.encoder, law.potentials] if self.encodes else [law.potentials]
-        super().__init__(material, trained, seed)
+        super().__init__(material, self.trained(law), seed)
         self.total = math.ceil(iterations / CHUNK)
         self.optimiser = torch.optim.LBFGS(
             self.parameters,
@@ -63,6 +63,10 @@ class QuasiNewton(Stage):
             "stress": self.tolerance * data.scales.stress_scale,
             "internal": self.tolerance * internal.std(0),
         }
+
+    def trained(self, law: LearnedLaw) -> Sequence[nn.Module | nn.Parameter]:
+        """Return what is trained: the potentials, and the encoder of means."""
+        return [law.encoder, law.potentials] if self.encodes else [law.potentials]
 
     @abstractmethod
     def terms(self) -> dict[str, Tensor]:

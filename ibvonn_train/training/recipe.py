@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ..law.learned_law import LearnedLaw
 from .dataset import TrainingSet
@@ -10,42 +10,42 @@ from .density import Density
 from .held_features import holds_features
 from .identify import Identify
 from .polish_drive import PolishDrive
+from .polish_populations import PolishEnergy, PolishRates
 from .polish_windows import PolishWindows
 from .stage import Material, Stage
 from .training_config import TrainingConfig
+
+Make = Callable[[Material, int], Stage]
 
 WHOLE = 128
 """Instants of short records at most."""
 
 
-def polishes_windows(law: LearnedLaw, data: TrainingSet) -> bool:
-    """Return whether *polish* works on windows of an imposed strain.
+def polish(law: LearnedLaw, data: TrainingSet) -> Sequence[Make]:
+    """Return the stages that make up *polish*.
 
     The first state of a window is as noisy as any, and a window that is shorter than the memory of
     the slowest variable does not show how errors add up; fractions are known best at rest, where a
     whole protocol begins. So protocols are rolled out whole where the strain is a result, and in
     short records where ψ is held or the variables are populations.
     """
+    if not data.training[0].drive.strain_given:
+        return [PolishDrive]
     longest = max(block.instants for block in data.training)
-    held = bool(law.variables.populations) or holds_features(law)
-    return data.training[0].drive.strain_given and not (held and longest <= WHOLE)
+    if longest > WHOLE or not (law.variables.populations or holds_features(law)):
+        return [PolishWindows]
+    alone = law.variables.populations and not law.variables.means
+    return [PolishEnergy, PolishRates] if alone else [PolishDrive]
 
 
-def recipe(
-    config: TrainingConfig, *, windows: bool, held: bool = False
-) -> list[Callable[[Material, int], Stage]]:
+def recipe(config: TrainingConfig, law: LearnedLaw, data: TrainingSet) -> list[Make]:
     """Return the stages of a training in order; *encode* comes before them.
 
-    Args:
-        config: The run.
-        windows: Whether *polish* works on windows.
-        held: Whether ψ stays as it is encoded: then *polish* follows *encode* at once, unless there
-            is none.
+    Where ψ stays as it is encoded, *polish* follows at once, unless there is none.
     """
-    stages: list[Callable[[Material, int], Stage]] = []
-    if not (held and config.expert.polish_steps):
-        stages.append(Identify)
+    polishes = config.expert.polish_steps > 0
+    stages: list[Make] = [] if holds_features(law) and polishes else [Identify]
     if config.expert.polish_steps:
-        stages.append(PolishWindows if windows else PolishDrive)
+        stages += polish(law, data)
     stages += [Density] if config.expert.density_steps else []
     return stages

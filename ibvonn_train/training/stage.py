@@ -115,11 +115,13 @@ class Stage(ABC):
     optimiser: torch.optim.Optimizer
     generator: torch.Generator
 
-    def __init__(self, material: Material, trained: Iterable[nn.Module], seed: int) -> None:
+    def __init__(
+        self, material: Material, trained: Iterable[nn.Module | nn.Parameter], seed: int
+    ) -> None:
         self.material = material
         material.law.requires_grad_(False)
-        for module in trained:
-            module.requires_grad_(True)
+        for part in trained:
+            part.requires_grad_(True)
         self.parameters = [p for p in material.law.parameters() if p.requires_grad]
         self.generator = torch.Generator().manual_seed(seed)
 

@@ -241,6 +241,37 @@ def test_a_linear_stress_is_the_start_of_the_energy() -> None:
     torch.testing.assert_close(relaxed[:2, :2], stiffness, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("curved", [0.0, 0.1])
+def test_a_stress_that_is_linear_up_to_its_noise_is_held(curved: float) -> None:
+    """Whatever else is trained, moduli and ∂σ/∂α stay; a stress that is not linear is not held."""
+    law = random_potentials(InternalVariables((2,)), strength=0.0).requires_grad_(True)
+    strain, internal = random_states(InternalVariables((2,)), 1, 400)
+    noise = 0.01 * torch.randn(400, 1, dtype=torch.float64, generator=torch.manual_seed(2))
+    exact = 2.0 * strain - 0.7 * internal + 0.2 + curved * strain.square()
+    law.smooth.start_from_stress(strain, internal, exact)
+    error = torch.full_like(noise, 0.011)
+    assert law.smooth.hold_stress(strain, internal, exact + noise, error) is (curved == 0.0)
+    before = law(strain, internal)
+    optimiser = torch.optim.LBFGS(law.parameters(), max_iter=20)
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        values = law(strain, internal)
+        loss = (values.rate - 1.0).square().mean() + (values.stress - 5.0).square().mean()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimiser.step(closure)  # type: ignore[no-untyped-call]
+    after = law(strain, internal)
+    assert (after.rate - before.rate).abs().max() > 1e-3
+    moved = float((after.stress - before.stress).detach().abs().max())
+    if curved:
+        assert moved > 1e-3
+    else:
+        assert moved < 1e-12
+        assert (after.stress - exact).square().mean().sqrt() < 2e-3
+
+
 @pytest.mark.parametrize("step", [0.01, 1.0, 1e4])
 def test_two_states_keep_fractions_between_zero_and_one_in_steps_of_any_length(
     step: float,

@@ -89,6 +89,18 @@ def test_walks_turn_at_hundredths_of_their_duration() -> None:
         np.testing.assert_allclose(walk.value(between), np.transpose(lines), atol=1e-12)
 
 
+def test_walks_turn_near_the_faces_of_their_box_as_often_as_chebyshev_nodes() -> None:
+    """P(|x| > 0.9 of half the range) = 1 − (2/π) arcsin 0.9 = 0.287; uniform draws have 0.1."""
+    walks = [strain_walk(100.0, 6, [-1.0] * 3, [1.0] * 3, seed=seed) for seed in range(300)]
+    corners = []
+    for walk in walks:
+        rate = walk.rate(np.arange(100) + 0.5)
+        turns = 1 + np.flatnonzero(np.abs(np.diff(rate, axis=0)).max(1) > 1e-9)
+        corners.append(walk.value(turns.astype(float)))
+    near = (np.abs(np.concatenate(corners)) > 0.9).mean()
+    assert near == pytest.approx(1 - 2 / np.pi * np.arcsin(0.9), abs=0.025)
+
+
 def test_load_hold_unload_and_loops_end_at_rest() -> None:
     held, other = load_hold_unload(100.0, [[0.1, 0.0, 0.2], [0.0, -0.1, 0.0]])
     times = np.array([0.0, 35.0, 50.0, 55.0, 70.0, 85.0, 100.0])

@@ -1,0 +1,48 @@
+"""*Polish* of populations under an imposed strain: first f, then φ, on roll-outs of protocols.
+
+Windows, which *identify* has learned from, show rates; whole protocols show where the fractions come
+to rest. Trained together on the few protocols of a study, f and φ share out their noise: the error on
+other slow protocols rises while the loss falls. One after the other they do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from ..law.learned_law import LearnedLaw
+from ..law.population_potentials import PopulationPotentials
+from .linear_stress import hold_stress
+from .polish_drive import PolishDrive
+from .stage import Material
+
+
+class PolishEnergy(PolishDrive):
+    """f alone; a stress that is linear up to its sampling error is held."""
+
+    name = "polish f"
+
+    def __init__(self, material: Material, seed: int) -> None:
+        hold_stress(material.law, material.data)
+        super().__init__(material, seed)
+
+    def trained(self, law: LearnedLaw) -> Sequence[nn.Module | nn.Parameter]:
+        """Return f."""
+        return [_potentials(law).smooth]
+
+
+class PolishRates(PolishDrive):
+    """φ alone: rates and barriers of the jumps."""
+
+    name = "polish φ"
+
+    def trained(self, law: LearnedLaw) -> Sequence[nn.Module | nn.Parameter]:
+        """Return φ."""
+        potentials = _potentials(law)
+        return [potentials.rate_net, potentials.barrier]
+
+
+def _potentials(law: LearnedLaw) -> PopulationPotentials:
+    assert isinstance(law.potentials, PopulationPotentials)  # noqa: S101 (recipe asks for it)
+    return law.potentials
