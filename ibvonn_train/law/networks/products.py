@@ -1,0 +1,15 @@
+"""Matrix products that do not ask BLAS for products of numbers."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def product(left: Tensor, right: Tensor) -> Tensor:
+    """Return the matrix product, shapes ``(..., i, k)`` and ``(..., k, j)``.
+
+    Where k = 1 it is that of broadcasting: batched BLAS takes several times as long for it, and
+    laws with one internal variable have nothing else.
+    """
+    return left * right if left.shape[-1] == 1 else torch.matmul(left, right)
