@@ -19,19 +19,23 @@ from torch import Tensor
 from ibvonn_train.data.ensemble import TrajectoryEnsemble
 from ibvonn_train.export import export_trained
 from ibvonn_train.simulation import SpringChain, chain_of_paper
+from ibvonn_train.statistical_mechanics.microscopic_energy import physics_of
 from ibvonn_train.training import (
     CheckpointError,
     TrainedModel,
     TrainingConfig,
     checkpoint,
+    polish_drive,
     train,
 )
+from ibvonn_train.training.dataset import prepare
 from ibvonn_train.training.density import Density
 from ibvonn_train.training.identify import Identify
 from ibvonn_train.training.log import RunLog
 from ibvonn_train.training.polish_drive import PolishDrive
 from ibvonn_train.training.polish_windows import PolishWindows
-from ibvonn_train.training.stage import Stage
+from ibvonn_train.training.stage import Material, Stage
+from ibvonn_train.training.trainer import new_law
 from ibvonn_train.training.training_config import ConfigError
 
 CONFIG = short()
@@ -109,6 +113,35 @@ def test_a_chain_that_is_interrupted_in_its_polish_goes_on_as_if_it_were_not(
     for name, value in expected.items():
         assert value.isfinite().all(), name
         assert torch.equal(found[name], value), name
+
+
+def test_protocols_in_turn_and_the_other_way_round_are_all_protocols_in_all_modes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From many protocols on each is rolled out in one mode, half of them in either."""
+    lengths = [chain_of_paper().train[i] for i in (0, 7)]
+    chain = small_ensemble(SpringChain(), lengths, duration=0.6, stride=3, replicas=60)
+    config = short({"populations": 2})
+    data = prepare([chain], torch.device("cpu"), 0, nodes=40)
+    physics = physics_of(str(chain.system), dict(chain.parameters))
+    law, _, slow_time = new_law(config, [chain], data, physics, ())
+    material = Material.of(law, data, physics, config.expert, slow_time)
+
+    stage = PolishDrive(material, 1)
+    (whole,) = stage.training
+    assert whole.turns is None
+    every = stage.terms()["rollout"]
+
+    monkeypatch.setattr(polish_drive, "MANY", 2)
+    stage = PolishDrive(material, 1)
+    (batch,) = stage.training
+    assert batch.turns is not None
+    assert sorted(batch.turns.tolist()) == [0, 1]
+    one = stage.terms()["rollout"]
+    stage.training = [dataclasses.replace(batch, turns=1 - batch.turns)]
+    other = stage.terms()["rollout"]
+    torch.testing.assert_close(0.5 * (one + other), every)
+    assert abs(one - other) > 1e-3 * every
 
 
 def test_a_run_that_is_killed_as_it_resumes_still_has_its_log(tmp_path: Path) -> None:
