@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..rollouts.drives import Drive, Record
 from ..rollouts.material_point import Rollout
-from .dataset import Block
+from .dataset import Block, TrainingSet
 from .follow_windows import is_explicit
 from .quasi_newton import QuasiNewton
 from .residuals import scaled
@@ -65,8 +65,7 @@ class PolishDrive(QuasiNewton):
             data = material.data
             self.scales["strain"] = self.tolerance * data.scales.strain_scale
             self.scales["force"] = self.scales["stress"][0]
-            many = sum(len(block.strain) for block in data.training) >= MANY
-            self.training = self._batches(data.training, in_turn=many)
+            self.training = self._batches(data.training, in_turn=takes_turns(data))
             self.validation = self._batches(data.validation)
             self.local = [
                 StateTerms(material, block, energies, self.tolerance, self.generator)
@@ -145,6 +144,11 @@ class PolishDrive(QuasiNewton):
             return batch.references["internal"][0]
         normalise, encoder = self.material.normalisation(), self.material.law.encoder
         return torch.cat([b.series(normalise(encoder.raw_mean(b.measures))) for b in batch.blocks])
+
+
+def takes_turns(data: TrainingSet) -> bool:
+    """Return whether protocols are so many that each is rolled out in one mode of its drive."""
+    return sum(len(block.strain) for block in data.training) >= MANY
 
 
 def strain_error(block: Block) -> Tensor:

@@ -8,7 +8,8 @@ from ..law.learned_law import LearnedLaw
 from .dataset import TrainingSet
 from .density import Density
 from .identify import Identify
-from .polish_drive import PolishDrive
+from .polish_drive import PolishDrive, takes_turns
+from .polish_in_turn import PolishInTurn
 from .polish_windows import PolishWindows
 from .stage import Material, Stage
 from .training_config import TrainingConfig
@@ -29,15 +30,20 @@ def polishes_windows(law: LearnedLaw, data: TrainingSet) -> bool:
     return data.training[0].drive.strain_given and not whole
 
 
-def recipe(config: TrainingConfig, *, windows: bool) -> list[Callable[[Material, int], Stage]]:
+def recipe(
+    config: TrainingConfig, law: LearnedLaw, data: TrainingSet
+) -> list[Callable[[Material, int], Stage]]:
     """Return the stages of a training in order; *encode* comes before them.
 
     Args:
         config: The run.
-        windows: Whether *polish* works on windows.
+        law: Which is trained.
+        data: On which it is trained.
     """
     stages: list[Callable[[Material, int], Stage]] = [Identify]
-    if config.expert.polish_steps:
-        stages.append(PolishWindows if windows else PolishDrive)
+    if config.expert.polish_steps and polishes_windows(law, data):
+        stages.append(PolishWindows)
+    elif config.expert.polish_steps:
+        stages.append(PolishInTurn if takes_turns(data) else PolishDrive)
     stages += [Density] if config.expert.density_steps else []
     return stages

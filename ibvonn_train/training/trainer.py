@@ -29,7 +29,7 @@ from .dataset import TrainingSet, prepare, rows_of
 from .encode import encode
 from .interrupt import Interruption
 from .log import RunLog, alone, write_json
-from .recipe import polishes_windows, recipe
+from .recipe import recipe
 from .slow_features import SlowFeatures, slow_features
 from .stage import Material
 from .trained_model import TrainedModel
@@ -142,7 +142,7 @@ def _train(
 
     began -= start.seconds
     total = start.total
-    stages = recipe(config, windows=polishes_windows(law, data))
+    stages = recipe(config, law, data)
     material = Material.of(law, data, physics, config.expert, features.slowest)
     with (
         closing(RunLog(out, tensorboard=tensorboard, rows=start.rows)) as log,

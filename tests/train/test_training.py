@@ -33,6 +33,7 @@ from ibvonn_train.training.density import Density
 from ibvonn_train.training.identify import Identify
 from ibvonn_train.training.log import RunLog
 from ibvonn_train.training.polish_drive import PolishDrive
+from ibvonn_train.training.polish_in_turn import PolishInTurn
 from ibvonn_train.training.polish_windows import PolishWindows
 from ibvonn_train.training.stage import Material, Stage
 from ibvonn_train.training.trainer import new_law
@@ -97,17 +98,29 @@ def test_interrupted_and_resumed_run_equals_the_uninterrupted_one(
     assert (tmp_path / "log.csv").read_text() == (whole / "log.csv").read_text()
 
 
-@pytest.mark.parametrize("internal", [{"populations": 2}, {"populations": 2, "means": 1}])
+@pytest.mark.parametrize(
+    ("internal", "stage"),
+    [
+        ({"populations": 2}, PolishDrive),
+        ({"populations": 2, "means": 1}, PolishDrive),
+        ({"populations": 2}, PolishInTurn),
+    ],
+)
 def test_a_chain_that_is_interrupted_in_its_polish_goes_on_as_if_it_were_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, internal: dict[str, int]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    internal: dict[str, int],
+    stage: type[Stage],
 ) -> None:
+    if stage is PolishInTurn:
+        monkeypatch.setattr(polish_drive, "MANY", 2)
     lengths = chain_of_paper().train[:3]
     chain = small_ensemble(SpringChain(), lengths, duration=0.6, stride=3, replicas=60)
     config = short(internal)
     expected = run(chain, tmp_path / "whole", config).law.state_dict()
     with monkeypatch.context() as patch:
-        interrupt_at(patch, PolishDrive, 1)
-        with pytest.raises(KeyboardInterrupt):
+        interrupt_at(patch, stage, 1)
+        with pytest.raises(KeyboardInterrupt, match=f"stopped in stage '{stage.name}'"):
             run(chain, tmp_path / "cut", config)
     found = run(chain, tmp_path / "cut", config, resume=True).law.state_dict()
     for name, value in expected.items():
