@@ -253,7 +253,7 @@ class SpringsInSeries:
             run = explicit_chain(rates, time, *start, drive, strides=path.strides)
         else:
             run = implicit_chain(linearised, time, *start, drive, substeps=substeps)
-        parts = zip(*(series.split(sizes.tolist()) for series in run), strict=True)
+        parts = zip(*(torch.split(series, sizes.tolist()) for series in run), strict=True)
         results = {}
         for mode, own, series in zip(names, rows, parts, strict=True):
             result = Rollout(*series)
