@@ -137,8 +137,8 @@ def test_protocols_in_turn_and_the_other_way_round_are_all_protocols_in_all_mode
     config = short({"populations": 2})
     data = prepare([chain], torch.device("cpu"), 0, nodes=40)
     physics = physics_of(str(chain.system), dict(chain.parameters))
-    law, _, slow_time = new_law(config, [chain], data, physics, ())
-    material = Material.of(law, data, physics, config.expert, slow_time)
+    law, _, features = new_law(config, [chain], data, physics, ())
+    material = Material.of(law, data, physics, config.expert, features.slowest)
 
     stage = PolishDrive(material, 1)
     (whole,) = stage.training
