@@ -46,7 +46,7 @@ KERNEL = ("tests/fem/test_c_kernel.py",)
 EQUILIBRIUM = ("tests/train/test_equilibrium.py",)
 AUDITS = ("tests/train/test_audits.py",)
 EVALUATION = ("tests/train/test_evaluation.py",)
-POPULATIONS = ("tests/contract/test_population_update.py",)
+POPULATION_UPDATE = ("tests/contract/test_population_update.py",)
 PROTOCOLS = ("tests/train/test_simulation_protocols.py",)
 
 MUTANTS = (
@@ -55,28 +55,28 @@ MUTANTS = (
         "ibvonn_train/export/graphs/population_kinetics.py",
         "torch.exp(log_rates + y), torch.exp(log_rates - y)",
         "torch.exp(log_rates - y), torch.exp(log_rates + y)",
-        POPULATIONS,
+        POPULATION_UPDATE,
     ),
     Mutant(
         "elimination of a state without what flows through it",
         "ibvonn_train/export/graphs/elimination.py",
         "flow[i, j] = flow[i, j].plus(share.times(flow[k, j]))",
         "pass",
-        POPULATIONS,
+        POPULATION_UPDATE,
     ),
     Mutant(
         "population tangent with the stiffness at fixed fractions",
         "ibvonn_train/export/graphs/population_update.py",
         "tangent = hessian[:, :m, :m] - torch.matmul(hessian[:, :m, m:], moved)",
         "tangent = hessian[:, :m, :m] - 0.0 * torch.matmul(hessian[:, :m, m:], moved)",
-        POPULATIONS,
+        POPULATION_UPDATE,
     ),
     Mutant(
         "state beyond its bounds is taken",
         "ibvonn_train/export/graphs/population_update.py",
         "outside = torch.where(missing <= ROUND_OFF, torch.zeros_like(dt), 1.0)",
         "outside = torch.where(missing <= 10.0, torch.zeros_like(dt), 1.0)",
-        POPULATIONS,
+        POPULATION_UPDATE,
     ),
     Mutant(
         "noise amplitude without friction",
@@ -161,6 +161,27 @@ MUTANTS = (
         "* torch.sqrt(first * second)",
         "* torch.sqrt(first * first)",
         POPULATIONS,
+    ),
+    Mutant(
+        "fractions beyond their bounds go on in implicit steps",
+        "ibvonn_train/law/population_potentials.py",
+        "            internal = self.admissible(internal)\n",
+        "",
+        POPULATIONS,
+    ),
+    Mutant(
+        "protocols in turn: the end of one moves as that of another",
+        "ibvonn_train/rollouts/drives.py",
+        "end_velocity=torch.cat([velocity, last], 1)[case],",
+        "end_velocity=torch.cat([velocity, last], 1).repeat(2, 1)[: len(case)],",
+        ("tests/train/test_vector_strain.py",),
+    ),
+    Mutant(
+        "polish in turn: the measured values of other protocols",
+        "ibvonn_train/training/polish_drive.py",
+        "batch.turns == number",
+        "batch.turns != number",
+        ("tests/train/test_training.py",),
     ),
     Mutant(
         "concave beyond what the mixing entropy covers",

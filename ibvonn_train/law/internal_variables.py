@@ -142,3 +142,11 @@ class InternalVariables:
                 matrix[row + state, start + state - 1] = 1.0
             row += states
         return matrix, offset
+
+    def same_population(self) -> Tensor:
+        """Return 1 where two components of α are fractions of one population, ``(n_α, n_α)``."""
+        matrix = torch.zeros(self.size, self.size, dtype=torch.float64)
+        for start, states in self.groups:
+            own = slice(start, start + states - 1)
+            matrix[own, own] = 1.0
+        return matrix

@@ -36,6 +36,7 @@ from .networks.convex import (
     softplus,
     tanh_layers,
 )
+from .networks.products import product
 from .networks.tied import class_orbits, repeated
 from .networks.tied_networks import TiedTanhNetwork
 from .potentials import Linearised, LinearisedFunction, Potentials, RateFunction
@@ -85,6 +86,8 @@ class PopulationPotentials(Potentials):
     orbits: Tensor
     fraction_matrix: Tensor
     fraction_offset: Tensor
+    same_population: Tensor
+    is_fraction: Tensor
 
     def __init__(
         self,
@@ -108,6 +111,8 @@ class PopulationPotentials(Potentials):
         for name, value in (
             ("orbits", orbits),
             *zip(("fraction_matrix", "fraction_offset"), variables.fractions(), strict=True),
+            ("same_population", variables.same_population()),
+            ("is_fraction", variables.same_population().any(0)),
             *((f"jump_{name}", value) for name, value in variables.jumps()._asdict().items()),
         ):
             self.register_buffer(name, value, persistent=False)
@@ -176,6 +181,11 @@ class PopulationPotentials(Potentials):
         """Return the fractions of all states of all populations, ``(..., n_state)``."""
         return internal @ self.fraction_matrix.T + self.fraction_offset
 
+    def admissible(self, internal: Tensor) -> Tensor:
+        """Return α with fractions below 0 at 0, and those of a sum above 1 scaled to 1."""
+        positive = torch.where(self.is_fraction, internal.clamp(min=0.0), internal)
+        return positive / product(positive, self.same_population).clamp(min=1.0)
+
     def rates_function(self) -> RateFunction:
         """Return (ε, α) ↦ (σ, α̇) with the weights prepared once, for roll-outs."""
         weights, m = self.prepared(), self.strain_size
@@ -188,19 +198,24 @@ class PopulationPotentials(Potentials):
         return rates
 
     def linearised_function(self) -> LinearisedFunction:
-        """Return (ε, α) ↦ σ, α̇ and their derivatives, for implicit steps."""
+        """Return (ε, α) ↦ σ, α̇ and their derivatives, for implicit steps.
+
+        A long step of a linearised law may carry fractions beyond their bounds, where mobilities
+        are negative and the next step would go further: such fractions count as on their bounds.
+        """
         weights, m, jumps = self.prepared(), self.strain_size, self.jumps
 
         def linearised(strain: Tensor, internal: Tensor) -> Linearised:
+            internal = self.admissible(internal)
             z = torch.cat([strain, internal], -1)
             arguments = energy_arguments(z, weights.energy)
             gradient, hessian = energy_gradient_and_hessian(z, weights.energy, arguments)
             smooth = -gradient[..., m:]
             forward, backward, first, second = self._jump_rates(weights, z, smooth, internal)
-            rate = (forward * second - backward * first) @ jumps.incidence
+            rate = product(forward * second - backward * first, jumps.incidence)
             leaving = forward.unsqueeze(-1) * jumps.second - backward.unsqueeze(-1) * jumps.first
             response = (forward * second + backward * first) / (2.0 * self.thermal_energy)
-            mobility = jumps.incidence.T @ (response.unsqueeze(-1) * jumps.incidence)
+            mobility = product(jumps.incidence.T, response.unsqueeze(-1) * jumps.incidence)
             if self.means is not None:
                 coefficients = self.means.coefficients(weights.context, z)
                 rate = rate + self.means.rate(coefficients, smooth, self.energy_scale)
@@ -210,8 +225,9 @@ class PopulationPotentials(Potentials):
                 rate=rate,
                 stiffness=hessian[..., :m, :m],
                 coupling=hessian[..., :m, m:],
-                rate_by_strain=-mobility @ hessian[..., m:, :m],
-                rate_by_internal=jumps.incidence.T @ leaving - mobility @ hessian[..., m:, m:],
+                rate_by_strain=-product(mobility, hessian[..., m:, :m]),
+                rate_by_internal=product(jumps.incidence.T, leaving)
+                - product(mobility, hessian[..., m:, m:]),
             )
 
         return linearised
@@ -267,15 +283,15 @@ class PopulationPotentials(Potentials):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return rates into and out of the first state of each pair, and the two fractions."""
         jumps = self.jumps
-        forces = smooth @ jumps.incidence.T / self.thermal_energy
+        forces = product(smooth, jumps.incidence.T) / self.thermal_energy
         log_k = log_rate(weights, z, forces)
-        first = internal @ jumps.first.T + jumps.first_offset
-        second = internal @ jumps.second.T + jumps.second_offset
+        first = product(internal, jumps.first.T) + jumps.first_offset
+        second = product(internal, jumps.second.T) + jumps.second_offset
         return torch.exp(log_k + 0.5 * forces), torch.exp(log_k - 0.5 * forces), first, second
 
     def _rate(self, weights: Prepared, z: Tensor, smooth: Tensor, internal: Tensor) -> Tensor:
         forward, backward, first, second = self._jump_rates(weights, z, smooth, internal)
-        rate = (forward * second - backward * first) @ self.jumps.incidence
+        rate = product(forward * second - backward * first, self.jumps.incidence)
         if self.means is not None:
             coefficients = self.means.coefficients(weights.context, z)
             rate = rate + self.means.rate(coefficients, smooth, self.energy_scale)

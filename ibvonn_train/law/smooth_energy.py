@@ -121,9 +121,9 @@ class SmoothEnergy(nn.Module):
     def hold_stress(self, strain: Tensor, internal: Tensor, stress: Tensor, noise: Tensor) -> bool:
         """Fit a linear stress once more and let no gradient reach what it depends on.
 
-        The moduli and ∂σ/∂α of a stress that is linear up to its sampling error are known far better
-        by this fit than by the kinetics, whose errors would move them. Nothing is done where the
-        convex layers see the strain, or the fit leaves more than the sampling error.
+        The moduli and ∂σ/∂α of a stress that is linear up to its sampling error are known far
+        better by this fit than by the kinetics, whose errors would move them. Nothing is done where
+        the convex layers see the strain, or the fit leaves more than the sampling error.
 
         Args:
             strain: Of states of the data, ``(n, n_ε)``.

@@ -77,6 +77,7 @@ class Drive(Protocol):
         internal: Tensor,
         *,
         modes: Sequence[str] | None = None,
+        turns: Tensor | None = None,
         linearised: LinearisedFunction | None = None,
         substeps: int = 1,
     ) -> dict[str, Rollout]:
@@ -87,6 +88,8 @@ class Drive(Protocol):
             path: Instants and strains; a strain that is no result is followed.
             internal: First α, shape ``(n_protocol, n_point, n_α)``.
             modes: Some of the modes; by default all, in one batch.
+            turns: Number of the one mode in which each protocol is rolled out, ``(n_protocol,)``;
+                None for all modes. Results then have the protocols of their mode, in order.
             linearised: The law with its derivatives, for steps that are stable whatever their
                 length; None for the data's own forward Euler scheme.
             substeps: Such steps in each interval.
@@ -140,6 +143,7 @@ class StrainDrive:
         internal: Tensor,
         *,
         modes: Sequence[str] | None = None,  # noqa: ARG002 (there is one)
+        turns: Tensor | None = None,  # noqa: ARG002 (there is one)
         linearised: LinearisedFunction | None = None,
         substeps: int = 1,
     ) -> dict[str, Rollout]:
@@ -221,37 +225,41 @@ class SpringsInSeries:
         internal: Tensor,
         *,
         modes: Sequence[str] | None = None,
+        turns: Tensor | None = None,
         linearised: LinearisedFunction | None = None,
         substeps: int = 1,
     ) -> dict[str, Rollout]:
         """Roll chains out from their first strains, all modes in one batch."""
         names = self.modes if modes is None else tuple(modes)
-        cases, count = len(path.strain), len(names)
+        every = torch.arange(len(path.strain), device=path.strain.device)
+        rows = [every if turns is None else every[turns == n] for n in range(len(names))]
+        case = torch.cat(rows)
         # The velocity that the data's own scheme gave to the end; its zero need not be known.
         end = path.strain[..., 0].sum(-1) * self.reference_length
         velocity = torch.diff(end, dim=1) / torch.diff(path.time)
         last = velocity[:, -1:] if self.end_rate is None else self.end_rate[:, -1:]
+        sizes = torch.tensor([len(own) for own in rows], device=end.device)
         moved = torch.tensor([mode == "end" for mode in names], device=end.device)
         drive = ChainDrive(
-            moved=moved.repeat_interleave(cases),
-            end_velocity=torch.cat([velocity, last], 1).repeat(count, 1),
-            force=self.force.repeat(count, 1),
+            moved=moved.repeat_interleave(sizes),
+            end_velocity=torch.cat([velocity, last], 1)[case],
+            force=self.force[case],
             friction=self.friction,
             reference_length=self.reference_length,
         )
-        start = path.strain[:, 0].repeat(count, 1, 1), internal.repeat(count, 1, 1)
-        time = path.time if path.time.ndim == 1 else path.time.repeat(count, 1)
+        start = path.strain[case, 0], internal[case]
+        time = path.time if path.time.ndim == 1 else path.time[case]
         if linearised is None:
             run = explicit_chain(rates, time, *start, drive, strides=path.strides)
         else:
             run = implicit_chain(linearised, time, *start, drive, substeps=substeps)
+        parts = zip(*(torch.split(series, sizes.tolist()) for series in run), strict=True)
         results = {}
-        for number, mode in enumerate(names):
-            own = slice(number * cases, (number + 1) * cases)
-            result = Rollout(*(series[own] for series in run))
+        for mode, own, series in zip(names, rows, parts, strict=True):
+            result = Rollout(*series)
             if mode == "end" and self.end_rate is not None:
                 # F = σ_N + η λ̇ with the recorded rate, as in the data.
-                drag = self.friction * self.end_rate
+                drag = self.friction * self.end_rate[own]
                 result = result._replace(force=result.stress[:, :, -1, 0] + drag)
             results[mode] = result
         return results

@@ -22,19 +22,14 @@ def start_from_stress(potentials: PopulationPotentials, law: LearnedLaw, data: T
 
 
 @torch.no_grad()
-def hold_stress(law: LearnedLaw, data: TrainingSet) -> bool:
+def hold_stress(potentials: PopulationPotentials, law: LearnedLaw, data: TrainingSet) -> bool:
     """Fit a linear stress to the encoder as it is, and hold it from then on.
 
-    Only where populations are the variables, the strain is imposed, and a linear stress leaves no
-    more than the sampling error: see :meth:`~ibvonn_train.law.smooth_energy.SmoothEnergy.hold_stress`.
+    Only where a linear stress leaves no more than its sampling error.
 
     Returns:
         Whether the stress is held.
     """
-    potentials = law.potentials
-    imposed = data.training[0].drive.strain_given
-    if not isinstance(potentials, PopulationPotentials) or not imposed:
-        return False
     return potentials.smooth.hold_stress(*_states(law, data))
 
 

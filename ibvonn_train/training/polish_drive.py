@@ -10,12 +10,16 @@ from torch import Tensor
 
 from ..rollouts.drives import Drive, Record
 from ..rollouts.material_point import Rollout
-from .dataset import Block
+from .dataset import Block, TrainingSet
 from .follow_windows import is_explicit
 from .quasi_newton import QuasiNewton
 from .residuals import scaled
 from .stage import Material
 from .state_terms import StateTerms, state_terms
+
+MANY = 32
+"""Protocols from which on each of them is rolled out in one mode of its drive, at random: as many
+again in the other modes double the time of every iteration, and tell little more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +33,7 @@ class Batch:
         references: Quantity → measured values, those of α but for a trained encoder, and their
             standard errors.
         explicit: Whether the record holds every step of the data's own scheme.
+        turns: Number of the mode in which each protocol is rolled out; None for all modes.
     """
 
     record: Record
@@ -36,10 +41,13 @@ class Batch:
     blocks: Sequence[Block]
     references: dict[str, tuple[Tensor, Tensor]]
     explicit: bool
+    turns: Tensor | None
 
 
 class PolishDrive(QuasiNewton):
     """L-BFGS on the roll-outs of whole protocols, in all modes of their drive.
+
+    Where there are many protocols to train on, each of them is rolled out in one mode.
 
     The loss of a protocol, mode and quantity is ln(1 + χ²), χ² the mean square of the errors of
     strain, stress or α in units of their sampling errors: none decides alone, and none is given up.
@@ -57,7 +65,7 @@ class PolishDrive(QuasiNewton):
             data = material.data
             self.scales["strain"] = self.tolerance * data.scales.strain_scale
             self.scales["force"] = self.scales["stress"][0]
-            self.training = self._batches(data.training)
+            self.training = self._batches(data.training, in_turn=takes_turns(data))
             self.validation = self._batches(data.validation)
             self.local = [
                 StateTerms(material, block, energies, self.tolerance, self.generator)
@@ -74,15 +82,15 @@ class PolishDrive(QuasiNewton):
         """Return the loss of the roll-outs of the validation protocols."""
         return self._rollout_loss(self.validation or self.training)
 
-    def _batches(self, blocks: Sequence[Block]) -> list[Batch]:
+    def _batches(self, blocks: Sequence[Block], *, in_turn: bool = False) -> list[Batch]:
         """Return the blocks, those of one number of instants together."""
         batches = []
         for key in sorted({(block.instants, is_explicit(block)) for block in blocks}):
             alike = [block for block in blocks if (block.instants, is_explicit(block)) == key]
-            batches.append(self._joined(alike, key[1]))
+            batches.append(self._joined(alike, key[1], in_turn))
         return batches
 
-    def _joined(self, blocks: Sequence[Block], explicit: bool) -> Batch:
+    def _joined(self, blocks: Sequence[Block], explicit: bool, in_turn: bool) -> Batch:
         internal = torch.cat([self.material.internal(b) for b in blocks])
         strain, stress = (torch.cat([getattr(b, k) for b in blocks]) for k in ("strain", "stress"))
         stress_error = torch.cat([b.stress_error for b in blocks])
@@ -99,7 +107,11 @@ class PolishDrive(QuasiNewton):
             references["force"] = (force, stress_error[:, :, -1, 0])
         times = torch.cat([b.time.expand(len(b.strain), -1) for b in blocks])
         strides = blocks[0].strides if explicit else ()
-        return Batch(Record(times, strain, strides), drive, blocks, references, explicit)
+        turns = None
+        if in_turn:
+            order = torch.randperm(len(strain), generator=self.generator).to(strain.device)
+            turns = order % len(drive.modes)
+        return Batch(Record(times, strain, strides), drive, blocks, references, explicit, turns)
 
     def _rollout_loss(self, batches: Sequence[Batch]) -> Tensor:
         potentials = self.material.law.potentials
@@ -111,15 +123,18 @@ class PolishDrive(QuasiNewton):
                 rates,
                 batch.record,
                 internal[:, 0],
+                turns=batch.turns,
                 linearised=None if batch.explicit else linearised,
             )
-            for mode, run in runs.items():
+            for number, (mode, run) in enumerate(runs.items()):
+                rows = slice(None) if batch.turns is None else batch.turns == number
                 for name in batch.drive.quantities[mode]:
                     if name not in batch.references:
                         continue
                     measured, error = batch.references[name]
                     value = internal if name == "internal" else measured
-                    away = scaled(getattr(run, name) - value, error, self.scales[name])
+                    away = getattr(run, name) - value[rows]
+                    away = scaled(away, error[rows], self.scales[name])
                     losses.append(torch.log1p(away.square().flatten(1).mean(1)))
         return torch.cat(losses).mean()
 
@@ -129,6 +144,11 @@ class PolishDrive(QuasiNewton):
             return batch.references["internal"][0]
         normalise, encoder = self.material.normalisation(), self.material.law.encoder
         return torch.cat([b.series(normalise(encoder.raw_mean(b.measures))) for b in batch.blocks])
+
+
+def takes_turns(data: TrainingSet) -> bool:
+    """Return whether protocols are so many that each is rolled out in one mode of its drive."""
+    return sum(len(block.strain) for block in data.training) >= MANY
 
 
 def strain_error(block: Block) -> Tensor:

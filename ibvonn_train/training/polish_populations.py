@@ -1,8 +1,8 @@
 """*Polish* of populations under an imposed strain: first f, then φ, on roll-outs of protocols.
 
-Windows, which *identify* has learned from, show rates; whole protocols show where the fractions come
-to rest. Trained together on the few protocols of a study, f and φ share out their noise: the error on
-other slow protocols rises while the loss falls. One after the other they do not.
+Windows, which *identify* has learned from, show rates; whole protocols show where the fractions
+come to rest. Trained together on the few protocols of a study, f and φ learn their noise: the error
+on other slow protocols rises while the loss falls. One after the other they do so much less.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class PolishEnergy(PolishDrive):
     name = "polish f"
 
     def __init__(self, material: Material, seed: int) -> None:
-        hold_stress(material.law, material.data)
+        hold_stress(_potentials(material.law), material.law, material.data)
         super().__init__(material, seed)
 
     def trained(self, law: LearnedLaw) -> Sequence[nn.Module | nn.Parameter]:

@@ -96,11 +96,22 @@ class QuasiNewton(Stage):
 
     def advance(self) -> dict[str, float]:
         """Make one step and return the loss and its terms at its start."""
+        record = self.iterate()
+        self.step += 1
+        error = self._validated()
+        self.waited += 1
+        if error < self.best:
+            self.best, self.waited = error, 0
+            self.kept = [p.detach().clone() for p in self.parameters]
+        return {**record, "validation": error}
+
+    def iterate(self) -> dict[str, float]:
+        """Make the iterations of a step and return the loss and its terms at its start."""
         records: list[dict[str, float]] = []
 
         def closure() -> float:
             self.optimiser.zero_grad()
-            terms = self._finite_terms()
+            terms = self.finite_terms()
             record = {name: float(term.detach()) for name, term in terms.items()}
             records.append({**record, "loss": sum(record.values())})
             if not math.isfinite(records[-1]["loss"]):
@@ -118,13 +129,7 @@ class QuasiNewton(Stage):
             # Round-off has made the history of a stiff problem point uphill: begin a new one.
             self.optimiser.state.clear()
             self.optimiser.step(closure)
-        self.step += 1
-        error = self._validated()
-        self.waited += 1
-        if error < self.best:
-            self.best, self.waited = error, 0
-            self.kept = [p.detach().clone() for p in self.parameters]
-        return {**records[0], "validation": error}
+        return records[0]
 
     @torch.no_grad()
     def finish(self) -> None:
@@ -143,7 +148,7 @@ class QuasiNewton(Stage):
         super().restore(state)
         self.best, self.kept, self.waited = state["best"], state["kept"], state["waited"]
 
-    def _finite_terms(self) -> dict[str, Tensor]:
+    def finite_terms(self) -> dict[str, Tensor]:
         """Return the terms; an infinite one where a roll-out has left what can be solved."""
         try:
             return self.terms()

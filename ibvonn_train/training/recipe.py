@@ -9,7 +9,8 @@ from .dataset import TrainingSet
 from .density import Density
 from .held_features import holds_features
 from .identify import Identify
-from .polish_drive import PolishDrive
+from .polish_drive import PolishDrive, takes_turns
+from .polish_in_turn import PolishInTurn
 from .polish_populations import PolishEnergy, PolishRates
 from .polish_windows import PolishWindows
 from .stage import Material, Stage
@@ -30,7 +31,7 @@ def polish(law: LearnedLaw, data: TrainingSet) -> Sequence[Make]:
     short records where ψ is held or the variables are populations.
     """
     if not data.training[0].drive.strain_given:
-        return [PolishDrive]
+        return [PolishInTurn if takes_turns(data) else PolishDrive]
     longest = max(block.instants for block in data.training)
     if longest > WHOLE or not (law.variables.populations or holds_features(law)):
         return [PolishWindows]
@@ -45,7 +46,7 @@ def recipe(config: TrainingConfig, law: LearnedLaw, data: TrainingSet) -> list[M
     """
     polishes = config.expert.polish_steps > 0
     stages: list[Make] = [] if holds_features(law) and polishes else [Identify]
-    if config.expert.polish_steps:
+    if polishes:
         stages += polish(law, data)
     stages += [Density] if config.expert.density_steps else []
     return stages

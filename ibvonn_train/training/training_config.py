@@ -24,7 +24,7 @@ class ExpertConfig:
         batch: Windows in each step of *identify*, times the number of classes of elements.
         identify_steps: Adam steps of *identify*; the fit of f and φ before it has 2.5 times as many
             iterations of L-BFGS at most.
-        polish_steps: L-BFGS iterations of *polish* at most; 0 leaves the stage out.
+        polish_steps: Iterations of *polish* at most; 0 leaves the stage out.
         density_steps: Adam steps of *density*; 0 leaves the stage out.
         learning_rate: Largest rate of Adam; three times this for the density of a mixture.
         tolerance: Error that counts as none beside the sampling error, in standard deviations of

@@ -15,7 +15,7 @@ from ibvonn_train.statistical_mechanics.microscopic_energy import physics_of
 from ibvonn_train.training import train, trainer
 from ibvonn_train.training.dataset import prepare
 from ibvonn_train.training.held_features import holds_features
-from ibvonn_train.training.recipe import polishes_windows, recipe
+from ibvonn_train.training.recipe import recipe
 from ibvonn_train.training.trained_model import TrainedModel
 
 MEANS = {"means": 2}
@@ -54,10 +54,13 @@ def test_held_features_are_polished_on_whole_protocols_of_short_records() -> Non
         law, _, _ = trainer.new_law(config, [data], parts, physics_of(
             str(data.system), dict(data.parameters)), [1])  # fmt: skip
         assert holds_features(law) is (size == 2)
-        made = recipe(config, windows=polishes_windows(law, parts), held=holds_features(law))
+        if size == 2:
+            held, held_parts = law, parts
+        made = recipe(config, law, parts)
         names[size, stride] = [stage.__name__ for stage in made]
     assert names[2, 4] == ["PolishDrive", "Density"]
     assert names[2, 1] == ["PolishWindows", "Density"]  # 161 instants
     assert names[1, 4] == ["Identify", "PolishWindows", "Density"]
-    unpolished = recipe(short(MEANS, polish_steps=0), windows=True, held=True)
+    # The last law does not hold its features; the first one does, but with nothing to polish it by.
+    unpolished = recipe(short(MEANS, polish_steps=0), held, held_parts)
     assert [stage.__name__ for stage in unpolished] == ["Identify", "Density"]

@@ -19,19 +19,24 @@ from torch import Tensor
 from ibvonn_train.data.ensemble import TrajectoryEnsemble
 from ibvonn_train.export import export_trained
 from ibvonn_train.simulation import SpringChain, chain_of_paper
+from ibvonn_train.statistical_mechanics.microscopic_energy import physics_of
 from ibvonn_train.training import (
     CheckpointError,
     TrainedModel,
     TrainingConfig,
     checkpoint,
+    polish_drive,
     train,
 )
+from ibvonn_train.training.dataset import prepare
 from ibvonn_train.training.density import Density
 from ibvonn_train.training.identify import Identify
 from ibvonn_train.training.log import RunLog
 from ibvonn_train.training.polish_drive import PolishDrive
+from ibvonn_train.training.polish_in_turn import PolishInTurn
 from ibvonn_train.training.polish_windows import PolishWindows
-from ibvonn_train.training.stage import Stage
+from ibvonn_train.training.stage import Material, Stage
+from ibvonn_train.training.trainer import new_law
 from ibvonn_train.training.training_config import ConfigError
 
 CONFIG = short()
@@ -93,22 +98,63 @@ def test_interrupted_and_resumed_run_equals_the_uninterrupted_one(
     assert (tmp_path / "log.csv").read_text() == (whole / "log.csv").read_text()
 
 
-@pytest.mark.parametrize("internal", [{"populations": 2}, {"populations": 2, "means": 1}])
+@pytest.mark.parametrize(
+    ("internal", "stage"),
+    [
+        ({"populations": 2}, PolishDrive),
+        ({"populations": 2, "means": 1}, PolishDrive),
+        ({"populations": 2}, PolishInTurn),
+    ],
+)
 def test_a_chain_that_is_interrupted_in_its_polish_goes_on_as_if_it_were_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, internal: dict[str, int]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    internal: dict[str, int],
+    stage: type[Stage],
 ) -> None:
+    if stage is PolishInTurn:
+        monkeypatch.setattr(polish_drive, "MANY", 2)
     lengths = chain_of_paper().train[:3]
     chain = small_ensemble(SpringChain(), lengths, duration=0.6, stride=3, replicas=60)
     config = short(internal)
     expected = run(chain, tmp_path / "whole", config).law.state_dict()
     with monkeypatch.context() as patch:
-        interrupt_at(patch, PolishDrive, 1)
-        with pytest.raises(KeyboardInterrupt):
+        interrupt_at(patch, stage, 1)
+        with pytest.raises(KeyboardInterrupt, match=f"stopped in stage '{stage.name}'"):
             run(chain, tmp_path / "cut", config)
     found = run(chain, tmp_path / "cut", config, resume=True).law.state_dict()
     for name, value in expected.items():
         assert value.isfinite().all(), name
         assert torch.equal(found[name], value), name
+
+
+def test_protocols_in_turn_and_the_other_way_round_are_all_protocols_in_all_modes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From many protocols on each is rolled out in one mode, half of them in either."""
+    lengths = [chain_of_paper().train[i] for i in (0, 7)]
+    chain = small_ensemble(SpringChain(), lengths, duration=0.6, stride=3, replicas=60)
+    config = short({"populations": 2})
+    data = prepare([chain], torch.device("cpu"), 0, nodes=40)
+    physics = physics_of(str(chain.system), dict(chain.parameters))
+    law, _, features = new_law(config, [chain], data, physics, ())
+    material = Material.of(law, data, physics, config.expert, features.slowest)
+
+    stage = PolishDrive(material, 1)
+    (whole,) = stage.training
+    assert whole.turns is None
+    every = stage.terms()["rollout"]
+
+    monkeypatch.setattr(polish_drive, "MANY", 2)
+    stage = PolishDrive(material, 1)
+    (batch,) = stage.training
+    assert batch.turns is not None
+    assert sorted(batch.turns.tolist()) == [0, 1]
+    one = stage.terms()["rollout"]
+    stage.training = [dataclasses.replace(batch, turns=1 - batch.turns)]
+    other = stage.terms()["rollout"]
+    torch.testing.assert_close(0.5 * (one + other), every)
+    assert abs(one - other) > 1e-3 * every
 
 
 def test_a_run_that_is_killed_as_it_resumes_still_has_its_log(tmp_path: Path) -> None:

@@ -157,6 +157,18 @@ def test_a_protocol_rolls_out_as_it_does_among_others(chains: TrajectoryEnsemble
             torch.testing.assert_close(both[mode].force[1:], alone[mode].force)
 
 
+def test_protocols_in_turn_roll_out_as_in_all_modes(chains: TrajectoryEnsemble) -> None:
+    later = chains.select([0, 1, 0], slice(20, 45))
+    path = Record(torch.from_numpy(later.time), torch.from_numpy(later.strain))
+    internal = torch.zeros(3, 4, 1, dtype=torch.float64)
+    turns = torch.tensor([1, 0, 1])
+    every = drive_of(later).roll_out(zener, path, internal)
+    some = drive_of(later).roll_out(zener, path, internal, turns=turns)
+    for number, mode in enumerate(("end", "force")):
+        for series, whole in zip(some[mode], every[mode], strict=True):
+            torch.testing.assert_close(series, whole[turns == number])
+
+
 @pytest.mark.parametrize(
     ("microstate_size", "strain_size"), [(1, 1), (2, 1), (3, 1), (2, 3), (3, 3), (6, 6)]
 )

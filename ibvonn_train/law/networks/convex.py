@@ -85,19 +85,23 @@ def energy_gradient_and_hessian(
     """
     slopes = [torch.sigmoid(y) for y in arguments]
     gradient, adjoints = _backward(x, weights, slopes, first)
+    size = weights.quadratic.shape[0] - first
     # Zeros of the batch's shape give the constant matrices its axes.
     zeros = torch.unsqueeze(torch.zeros_like(x[..., :1]), -1)
     hessian = zeros + weights.quadratic[first:, first:]
     jacobian = zeros
     for i, (skip, slope) in enumerate(zip(weights.skip, slopes, strict=True)):
+        curvature = adjoints[i] * slope * (1.0 - slope)
         # Row k of `jacobian`: the derivative of the arguments of layer i with respect to x_k.
         direct = skip.T[first:, :]
-        if i:
-            passed = jacobian * torch.unsqueeze(slopes[i - 1], -2)
-            jacobian = torch.matmul(passed, weights.hidden[i - 1].T) + direct
-        else:
-            jacobian = zeros + direct
-        curvature = adjoints[i] * slope * (1.0 - slope)
+        if not i:
+            # The same at every state: its products with itself are made once.
+            jacobian = direct
+            pairs = torch.flatten(direct[:, None, :] * direct[None, :, :], 0, 1)
+            hessian = hessian + torch.unflatten(torch.matmul(curvature, pairs.T), -1, (size, size))
+            continue
+        passed = jacobian * torch.unsqueeze(slopes[i - 1], -2)
+        jacobian = torch.matmul(passed, weights.hidden[i - 1].T) + direct
         # The factor stands between transposition and product, so that runtimes do not fuse them.
         weighted = torch.transpose(jacobian, -1, -2) * torch.unsqueeze(curvature, -1)
         hessian = hessian + torch.matmul(jacobian, weighted)
