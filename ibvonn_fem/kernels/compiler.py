@@ -15,6 +15,9 @@ SOURCES = (
     "law_data.h",
     "law_potentials.h",
     "law_newton.h",
+    "law_outputs.h",
+    "law_populations.h",
+    "law_population_step.h",
     "law_directions.h",
     "law.c",
 )

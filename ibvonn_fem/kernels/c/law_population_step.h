@@ -1,0 +1,409 @@
+/* One step of a law with populations. The unknown is the force q that stands for G(e, a+): at given q the
+   implicit equation is linear in the fractions and explicit in the means, which gives a(q) within its
+   bounds and W = da/dq; what remains,
+
+       s(q) = q + F_a(e, a(q)) = 0,   s' = I + F_aa W,
+
+   has no exponentials that grow. Newton's steps need not be limited to the bounds: none leaves them. */
+#ifndef LAW_POPULATION_STEP_H
+#define LAW_POPULATION_STEP_H
+
+#include "law_newton.h"
+#include "law_outputs.h"
+#include "law_populations.h"
+
+#define LAW_PASSES 100     /* of the search */
+#define LAW_CLOSE 1e-6     /* residual at which a refused step is the last */
+#define LAW_RESOLVED 1e-3  /* |s| / theta below which W s is the distance to the solution */
+#define LAW_ENOUGH 0.7     /* a step must bring |s| down to this share of what it was */
+#define LAW_FARTHEST 0.95  /* largest share of the way to a refused candidate that is tried next */
+#define LAW_STILL 1e-14    /* relative change of the force that is none */
+#define LAW_FLOOR 1e-16    /* 1 - sum of p has no digits below this, for ln p_0 at given a ... */
+#define LAW_LEAST 1e-60    /* ... and the least other fraction there: p at rest has all its digits */
+
+LAW_INLINE vec largest(int n, const vec *v)
+{
+    vec most = splat(0.0);
+    for (int i = 0; i < n; i++) most = larger(most, magnitude(v[i]));
+    return most;
+}
+
+/* Entry of F_aa W (or W F_aa), F_aa of row stride `ld`. */
+LAW_INLINE vec stiff(const vec *f, int ld, const vec *c, int n, int diagonal, int i, int j)
+{
+    if (diagonal) return f[i * ld + j] * c[j * n + j];
+    vec sum = splat(0.0);
+    for (int k = 0; k < n; k++) sum += f[i * ld + k] * c[k * n + j];
+    return sum;
+}
+
+LAW_INLINE vec compliant(const vec *f, int ld, const vec *c, int n, int diagonal, int i, int j)
+{
+    if (diagonal) return c[i * n + i] * f[i * ld + j];
+    vec sum = splat(0.0);
+    for (int k = 0; k < n; k++) sum += c[i * n + k] * f[k * ld + j];
+    return sum;
+}
+
+/* W v, one component. */
+LAW_INLINE vec moved(const vec *c, int n, int diagonal, const vec *v, int i)
+{
+    if (diagonal) return c[i * n + i] * v[i];
+    vec sum = splat(0.0);
+    for (int k = 0; k < n; k++) sum += c[i * n + k] * v[k];
+    return sum;
+}
+
+/* Size of the equation's terms, 1 + max_i sum_j |W F_aa|_ij scale_j / scale_i. */
+LAW_INLINE vec coupling(const law *m, const work *w, int n, int diagonal, const vec *f, int ld)
+{
+    vec most = splat(0.0);
+    for (int i = 0; i < n; i++) {
+        vec row = splat(0.0);
+        for (int j = 0; j < n; j++)
+            row += magnitude(compliant(f, ld, w->compliance, n, diagonal, i, j))
+                   * (m->scale[j] / m->scale[i]);
+        most = larger(row, most);
+    }
+    return 1.0 + most;
+}
+
+/* At the force w->pull: a(q) into w->end, s into w->s, Newton's step -s'^-1 s into w->delta and what it
+   does to a into w->step. Returns max |s| / theta; infinite where anything is not finite. */
+LAW_INLINE vec linearise(const law *m, const work *w, int ne, int n, int known, vec dt)
+{
+    const int diagonal = known ? 1 : m->diagonal;
+    vec every = splat(0.0);
+    balance(m, w, ne, n, diagonal, w->pull, dt);
+    for (int i = 0; i < n; i++) w->x[ne + i] = w->end[i];
+    if (known && n <= 3)
+        energy(m, w, ne, n, ne, 0);
+    else
+        energy(m, w, 0, 0, ne, 0);
+    for (int i = 0; i < n; i++) {
+        w->s[i] = w->pull[i] + w->gradient[i];
+        for (int j = 0; j < n; j++)
+            w->system[i * (n + 1) + j] =
+                (i == j ? 1.0 : 0.0) + stiff(w->hessian, n, w->compliance, n, diagonal, i, j);
+        w->system[i * (n + 1) + n] = -w->s[i];
+    }
+    eliminate(w->system, n, n + 1);
+    for (int i = 0; i < n; i++) w->delta[i] = w->system[i * (n + 1) + n];
+    for (int i = 0; i < n; i++) {
+        w->step[i] = moved(w->compliance, n, diagonal, w->delta, i);
+        every += magnitude(w->s[i]) + magnitude(w->delta[i]) + magnitude(w->step[i]);
+    }
+    return choose(is_finite(every), largest(n, w->s) * (1.0 / m->thermal_energy), splat(HUGE_VAL));
+}
+
+/* Whether Newton's step is so short that its square is round-off. */
+LAW_INLINE mask arrives(const law *m, const work *w, int n)
+{
+    mask near = at_most(splat(0.0), splat(0.0));
+    for (int i = 0; i < n; i++)
+        near &= at_most(magnitude(w->delta[i]),
+                        1e-6 * m->thermal_energy + 1e-13 * magnitude(w->pull[i]));
+    return near;
+}
+
+/* Share of the vector b that a is, by least squares and within (0, 1). */
+LAW_INLINE vec share_of(vec product, vec square)
+{
+    const vec share = product / (square + LAW_TINY);
+    return smaller(splat(LAW_FARTHEST), larger(splat(1.0 - LAW_FARTHEST), share));
+}
+
+/* Next candidate after a refused one (w->pull, with w->end, w->s, w->fraction): the force whose fractions
+   are those at which the linear interpolation of s between it and the accepted force w->best is smallest.
+   Means move along the line. */
+static LAW_NOINLINE void between(const law *m, const work *w, vec *to)
+{
+    const int n = m->n_internal;
+    vec product = splat(0.0), square = splat(0.0);
+    for (int i = 0; i < n; i++) {
+        const vec span = w->s[i] - w->held_s[i];
+        product -= w->held_s[i] * span;
+        square += span * span;
+    }
+    const vec share = share_of(product, square);
+    vec *held = w->rows, *tried = held + n, *wanted = tried + n, *start = wanted + n;
+    vec *state = start + n, *a = state + m->n_state;
+    mixing_forces(m, w->held_fraction, held);
+    mixing_forces(m, w->fraction, tried);
+    mixing_forces(m, w->before, start);
+    for (int i = 0; i < n; i++) a[i] = w->held_end[i] + share * (w->end[i] - w->held_end[i]);
+    fractions(m, a, state);
+    mixing_forces(m, state, wanted);
+    vec way_product = splat(0.0), way_square = splat(0.0), forces = splat(0.0);
+    vec from_held = splat(0.0), from_tried = splat(0.0);
+    for (int g = 0; g < m->n_group; g++)
+        for (int c = m->first[g]; c < m->first[g] + m->states[g] - 1; c++) {
+            const vec span = tried[c] - held[c], gap = w->pull[c] - w->best[c];
+            way_product += (wanted[c] - held[c]) * span;
+            way_square += span * span;
+            forces += gap * gap;
+            from_held += (held[c] - start[c]) * (held[c] - start[c]);
+            from_tried += (tried[c] - start[c]) * (tried[c] - start[c]);
+        }
+    /* The logarithms change by half of what the force does, or faster, where the fractions move at all:
+       where they change less in all, they do so at the force at which more of the elements have moved. */
+    const double units = 1.0 / m->thermal_energy;
+    vec way = share_of(way_product * (units * units), way_square * (units * units));
+    const vec moving = smaller(splat(1.0), 2.0 * root(way_square) / (root(forces) + LAW_TINY));
+    const mask ahead = less(from_held, from_tried);
+    way = choose(ahead, 1.0 - moving * (1.0 - way), moving * way);
+    for (int i = 0; i < n; i++) to[i] = w->best[i] + way * (w->pull[i] - w->best[i]);
+}
+
+static LAW_NOINLINE void linearise_any(const law *m, const work *w, const vec *dt, vec *error)
+{
+    *error = linearise(m, w, m->n_strain, m->n_internal, 0, *dt);
+}
+
+/* The points `hard`, which plain steps did not bring home: from the force that keeps a_n as it is. s may
+   rise steeply between two forces at which the fractions are saturated, and Newton's method then jumps
+   from one to the other; a step that does not bring |s| down is followed by a shorter one. */
+static LAW_NOINLINE void search_force(const law *m, const work *w, const vec *increment, mask hard)
+{
+    const int n = m->n_internal, diagonal = m->diagonal;
+    const vec dt = *increment, one = splat(1.0), huge = splat(HUGE_VAL), none = splat(0.0);
+    vec error = huge, residual = huge, origin = one, trial;
+    vec *next = w->next;
+    mixing_forces(m, w->before, w->pull);
+    for (int i = 0; i < n; i++) w->best[i] = w->pull[i];
+    for (int pass = 0; pass <= LAW_PASSES && any(hard); pass++) {
+        linearise_any(m, w, &dt, &trial);
+        vec scaled = none;
+        for (int i = 0; i < n; i++)
+            scaled = larger(magnitude(moved(w->compliance, n, diagonal, w->s, i)) * (1.0 / m->scale[i]),
+                            scaled);
+        scaled /= coupling(m, w, n, diagonal, w->hessian, n);
+        scaled = choose(at_most(trial, splat(LAW_RESOLVED)), scaled, larger(scaled, trial));
+        const mask newton_own = less(splat(0.5), origin), again = less(splat(1.5), origin);
+        const mask usable = hard & is_finite(trial) & is_finite(scaled);
+        const mask better = usable & less(trial, choose(newton_own, LAW_ENOUGH * error, error));
+        vec distance = none;
+        for (int i = 0; i < n; i++)
+            distance = larger(distance, magnitude(w->pull[i] - w->best[i]));
+        const mask still = at_most(distance, LAW_STILL * (largest(n, w->best) + distance));
+        const mask stalled = hard & ~better
+                             & (at_most(residual, splat(LAW_CLOSE)) | still | ~is_finite(error));
+        const mask home = better & arrives(m, w, n);
+        if (any((mask)(hard & ~better & ~stalled))) between(m, w, next);
+        const mask estimate = newton_own & ~again & is_finite(trial);
+        const vec shorter = choose(again, splat(0.5), splat(0.25));
+        for (int i = 0; i < n; i++) {
+            const vec nearer = choose(estimate, next[i], w->best[i] + shorter * (w->pull[i] - w->best[i]));
+            const vec force = w->pull[i] + w->delta[i];
+            w->solution[i] = choose(
+                better, w->end[i] + choose(at_most(scaled, splat(LAW_CLOSE)), w->step[i], none),
+                w->solution[i]);
+            w->held_end[i] = choose(better, w->end[i], w->held_end[i]);
+            w->held_s[i] = choose(better, w->s[i], w->held_s[i]);
+            w->best[i] = choose(better, w->pull[i], w->best[i]);
+            w->pull[i] = choose(better, force, nearer);
+        }
+        for (int s = 0; s < m->n_state; s++)
+            w->held_fraction[s] = choose(better, w->fraction[s], w->held_fraction[s]);
+        origin = choose(better, choose(newton_own, one, splat(2.0)), none);
+        error = choose(better, trial, error);
+        residual = choose(better, scaled, residual);
+        hard &= ~(stalled | home);
+    }
+}
+
+/* Outputs at the state w->x of the last evaluation, moved by the last correction w->delta to first
+   order; F_ae's response is in w->system from column n + 1 on. */
+LAW_INLINE void finish_populations(const law *m, const work *w, int ne, int n, int diagonal,
+                                   const arguments *io, int64_t begin, int count, mask valid,
+                                   const vec *energies, vec error)
+{
+    const int d = ne + n, columns = n + 1 + ne;
+    const vec *h = w->hessian;
+    mask overflow = less(splat(0.0), splat(0.0));
+    vec f = energies[1], released = splat(0.0), entropy;
+    const mask small = at_most(correction_size(m, w, ne, n, 1.0), splat(1e-6));
+    for (int i = 0; i < n; i++) {
+        w->delta[i] = choose(small, w->delta[i], splat(0.0));
+        w->x[ne + i] += w->delta[i];
+        f += w->gradient[ne + i] * w->delta[i];
+    }
+    for (int i = 0; i < n; i++) {
+        w->s[i] = splat(0.0); /* change of G */
+        for (int k = 0; k < n; k++) w->s[i] -= h[(ne + i) * d + ne + k] * w->delta[k];
+    }
+    vec *p = w->fraction;
+    for (int g = 0; g < m->n_group; g++) { /* p has digits that a, less the fraction at rest, has lost */
+        for (int s = 1; s < m->states[g]; s++) {
+            const vec change = moved(w->compliance, n, diagonal, w->s, m->first[g] + s - 1);
+            p[s] += change;
+            p[0] -= change;
+        }
+        p += m->states[g];
+    }
+    mixing_entropy(m, w->fraction, &entropy);
+    mixing_forces(m, w->fraction, w->end);
+    f += entropy;
+    vec least;
+    put_within(m, w, w->x + ne, &least);
+    for (int i = 0; i < n; i++)
+        released += (w->pull[i] + w->s[i] - w->end[i]) * (w->x[ne + i] - w->old[ne + i]);
+    for (int c = 0; c < ne; c++) {
+        for (int i = 0; i < n; i++) w->gradient[c] += h[c * d + ne + i] * w->delta[i];
+        for (int b = 0; b < ne; b++) {
+            vec sum = splat(0.0);
+            for (int i = 0; i < n; i++)
+                sum += h[c * d + ne + i] * w->system[i * columns + n + 1 + b];
+            w->tangent[c * ne + b] = h[c * d + b] - sum;
+        }
+    }
+    if (m->most_states == 2) /* symmetric but for round-off */
+        for (int c = 0; c < ne; c++)
+            for (int b = 0; b < c; b++)
+                w->tangent[c * ne + b] = w->tangent[b * ne + c] =
+                    0.5 * (w->tangent[c * ne + b] + w->tangent[b * ne + c]);
+    vec outside = excursion(m, w, d), output = f;
+    const vec slack = 1e-9 * (magnitude(f) + magnitude(energies[0]) + magnitude(released)
+                              + splat(fabs(m->constant)));
+    const mask stable = at_most(f + released, energies[0] + slack);
+    put(io->stress, begin, count, w->gradient, ne, valid, &overflow);
+    put(io->statev_new, begin, count, w->x + ne, n, valid, &overflow);
+    put(io->tangent, begin, count, w->tangent, ne * ne, valid, &overflow);
+    put(io->energy, begin, count, &output, 1, valid, &overflow);
+    put(io->dissipation, begin, count, &released, 1, valid, &overflow);
+    put(io->validity, begin, count, &outside, 1, valid, &overflow);
+    output = choose(stable & ~overflow, error, splat(HUGE_VAL));
+    put(io->residual, begin, count, &output, 1, valid, &overflow);
+}
+
+/* The step at the points begin .. begin + count - 1: plain Newton steps in the force from G at the first
+   iterate, a search for points where these fail, then evaluations of everything in a itself until the
+   correction falls below 1e-12, the last one being applied to first order. */
+LAW_INLINE void population_block(const law *m, const work *w, int known_ne, int known_n,
+                                 const arguments *io, int64_t begin, int count)
+{
+    const int ne = known_ne ? known_ne : m->n_strain, n = known_n ? known_n : m->n_internal;
+    const int diagonal = known_n ? 1 : m->diagonal, d = ne + n, columns = n + 1 + ne;
+    const vec zero = splat(0.0);
+    vec dt, energies[2], entropy, least;
+    gather(io->dt, begin, count, io->dt_stride, &dt, 1);
+    gather(io->strain_old, begin, count, ne, w->old, ne);
+    gather(io->statev, begin, count, n, w->old + ne, n);
+    gather(io->strain, begin, count, ne, w->x, ne);
+    mask valid = at_most(dt, splat(LAW_LONGEST_STEP)) & at_most(zero, dt);
+    for (int c = 0; c < ne; c++) valid &= is_finite(w->x[c]);
+    for (int c = 0; c < d; c++) valid &= is_finite(w->old[c]);
+    put_within(m, w, w->old + ne, &least);
+    valid &= at_most(splat(-LAW_ROUND_OFF), least);
+    internal_slope(m, w, w->old, w->pull, &energies[0]);
+    freeze(m, w, w->pull);
+    fractions(m, w->old + ne, w->before);
+    for (int s = 0; s < m->n_state; s++) w->before[s] = larger(zero, w->before[s]);
+    for (int i = 0; i < n; i++) w->x[ne + i] = w->old[ne + i];
+    internal_slope(m, w, w->x, w->pull, &energies[0]);
+    mixing_entropy(m, w->before, &entropy);
+    energies[0] += entropy;
+    if (io->guess) {
+        gather(io->guess, begin, count, n, w->x + ne, n); /* not finite: the search starts anew */
+        internal_slope(m, w, w->x, w->pull, &energies[1]);
+    }
+    for (int i = 0; i < n; i++) {
+        w->pull[i] = -w->pull[i];
+        w->solution[i] = w->old[ne + i];
+    }
+
+    mask todo = valid, hard = less(zero, zero);
+    vec previous = splat(LAW_HUGE);
+    for (int pass = 0; any(todo); pass++) {
+        const vec error = linearise(m, w, ne, n, known_n, dt);
+        const mask good = todo & at_most(error, LAW_ENOUGH * previous);
+        const mask home = good & arrives(m, w, n);
+        for (int i = 0; i < n; i++) {
+            w->solution[i] = choose(home, w->end[i] + w->step[i], w->solution[i]);
+            w->pull[i] += choose(good, w->delta[i], zero);
+        }
+        hard |= todo & ~good;
+        todo = good & ~home;
+        previous = error;
+        if (pass == LAW_PLAIN_STEPS) {
+            hard |= todo;
+            break;
+        }
+    }
+    if (any(hard)) search_force(m, w, &dt, hard);
+
+    vec error;
+    todo = valid;
+    previous = splat(HUGE_VAL);
+    for (int i = 0; i < n; i++) w->x[ne + i] = w->solution[i];
+    for (int pass = 0;; pass++) {
+        energies[1] = known_n == 1 ? energy(m, w, 1, 1, 0, 1) : energy(m, w, 0, 0, 0, 1);
+        const vec *f = w->hessian + ne * d + ne;
+        for (int i = 0; i < n; i++) w->pull[i] = -w->gradient[ne + i];
+        balance(m, w, ne, n, diagonal, w->pull, dt);
+        error = zero;
+        for (int i = 0; i < n; i++) {
+            vec *row = w->system + i * columns;
+            const vec r = w->x[ne + i] - w->end[i];
+            error = larger(magnitude(r) * (1.0 / m->scale[i]), error);
+            for (int j = 0; j < n; j++)
+                row[j] = (i == j ? 1.0 : 0.0) + compliant(f, d, w->compliance, n, diagonal, i, j);
+            row[n] = -r;
+            for (int c = 0; c < ne; c++)
+                row[n + 1 + c] = compliant(w->hessian + ne * d, d, w->compliance, n, diagonal, i, c);
+        }
+        eliminate(w->system, n, columns);
+        for (int i = 0; i < n; i++) w->delta[i] = w->system[i * columns + n];
+        const vec size = correction_size(m, w, ne, n, 0.0);
+        todo &= less(splat(1e-12), size) & less(size, 0.5 * previous);
+        previous = size;
+        if (pass == LAW_FULL_STEPS || !any(todo)) break;
+        for (int i = 0; i < n; i++) w->x[ne + i] += choose(todo, w->delta[i], zero);
+    }
+    const vec terms = coupling(m, w, n, diagonal, w->hessian + ne * d + ne, d);
+    error = choose(is_finite(terms) & is_finite(error), error / terms, splat(HUGE_VAL));
+    finish_populations(m, w, ne, n, diagonal, io, begin, count, valid, energies, error);
+}
+
+/* The law in continuous time at w->old = w->x: energy, stress and forces as of f, rate into w->rate. */
+static LAW_NOINLINE void population_rates(const law *m, const work *w, vec *f)
+{
+    const int ne = m->n_strain, n = m->n_internal;
+    const double half = 0.5 / m->thermal_energy;
+    vec *p = w->fraction, *q = w->before, entropy;
+    energy_any(m, w, 0, 1, f);
+    freeze(m, w, w->gradient + ne);
+    fractions(m, w->old + ne, p);
+    for (int i = 0; i < n; i++) w->end[i] = splat(0.0);
+    for (int g = 0, pair = 0; g < m->n_group; g++) {
+        const vec *slope = w->gradient + ne + m->first[g];
+        vec *rate = w->end + m->first[g];
+        for (int i = 0; i < m->states[g]; i++) {
+            q[i] = larger(splat(i ? LAW_LEAST : LAW_FLOOR), p[i]);
+            for (int j = i + 1; j < m->states[g]; j++, pair++) {
+                vec there, back, rise, y = slope[j - 1];
+                if (i) y -= slope[i - 1];
+                pair_rates(m, w, pair, half * y, splat(1.0), &there, &back, &rise);
+                const vec flow = there * p[j] - back * p[i];
+                if (i) rate[i - 1] += flow;
+                rate[j - 1] -= flow;
+            }
+        }
+        p += m->states[g];
+        q += m->states[g];
+    }
+    if (m->n_mean) {
+        for (int i = 0; i < m->n_mean; i++) w->force[i] = -w->gradient[ne + m->mean[i]];
+        dissipation(m, w, m->n_mean);
+        for (int i = 0; i < m->n_mean; i++) w->end[m->mean[i]] = w->rate[i];
+    }
+    mixing_entropy(m, w->before, &entropy);
+    mixing_forces(m, w->before, w->pull);
+    *f += entropy;
+    for (int i = 0; i < n; i++) {
+        w->force[i] = -w->gradient[ne + i] - w->pull[i];
+        w->rate[i] = w->end[i];
+    }
+}
+
+#endif
