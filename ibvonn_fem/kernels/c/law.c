@@ -147,20 +147,15 @@ static void update_blocks(const law *m, const work *w, const arguments *io, int6
 #endif
     for (int64_t begin = 0; begin < n_points; begin += LAW_LANES) {
         const int count = (int)(n_points - begin < LAW_LANES ? n_points - begin : LAW_LANES);
-        if (kind == 1)
-            update_block(m, w, 1, 1, io, begin, count);
-        else if (kind == 2)
-            update_block(m, w, 1, 2, io, begin, count);
-        else if (kind == 0)
-            update_block(m, w, 0, 0, io, begin, count);
-        else if (kind == LAW_POPULATIONS + 1)
-            population_block(m, w, 1, 1, io, begin, count);
-        else if (kind == LAW_POPULATIONS + 3)
-            population_block(m, w, 3, 3, io, begin, count);
-        else if (kind == LAW_POPULATIONS + 6)
-            population_block(m, w, 6, 6, io, begin, count);
-        else
-            population_block(m, w, 0, 0, io, begin, count);
+        switch (kind) {
+        case 0: update_block(m, w, 0, 0, io, begin, count); break;
+        case 1: update_block(m, w, 1, 1, io, begin, count); break;
+        case 2: update_block(m, w, 1, 2, io, begin, count); break;
+        case LAW_POPULATIONS + 1: population_block(m, w, 1, 1, io, begin, count); break;
+        case LAW_POPULATIONS + 3: population_block(m, w, 3, 3, io, begin, count); break;
+        case LAW_POPULATIONS + 6: population_block(m, w, 6, 6, io, begin, count); break;
+        default: population_block(m, w, 0, 0, io, begin, count);
+        }
     }
 }
 

@@ -70,7 +70,7 @@ LAW_INLINE vec coupling(const law *m, const work *w, int n, int diagonal, const 
 
 /* At the force w->pull: a(q) into w->end, s into w->s, Newton's step -s'^-1 s into w->delta and what it
    does to a into w->step. Returns max |s| / theta; infinite where anything is not finite. */
-LAW_INLINE vec linearise(const law *m, const work *w, int ne, int n, int known, vec dt)
+LAW_INLINE vec linearise_body(const law *m, const work *w, int ne, int n, int known, vec dt)
 {
     const int diagonal = known ? 1 : m->diagonal;
     vec every = splat(0.0);
@@ -94,6 +94,21 @@ LAW_INLINE vec linearise(const law *m, const work *w, int ne, int n, int known, 
         every += magnitude(w->s[i]) + magnitude(w->delta[i]) + magnitude(w->step[i]);
     }
     return choose(is_finite(every), largest(n, w->s) * (1.0 / m->thermal_energy), splat(HUGE_VAL));
+}
+
+/* The same for any sizes, compiled once. */
+static LAW_NOINLINE void linearise_any(const law *m, const work *w, const vec *dt, vec *error)
+{
+    *error = linearise_body(m, w, m->n_strain, m->n_internal, 0, *dt);
+}
+
+/* The same with loops unrolled where the sizes are known. */
+LAW_INLINE vec linearise(const law *m, const work *w, int ne, int n, int known, vec dt)
+{
+    if (known) return linearise_body(m, w, ne, n, known, dt);
+    vec error;
+    linearise_any(m, w, &dt, &error);
+    return error;
 }
 
 /* Whether Newton's step is so short that its square is round-off. */
@@ -155,11 +170,6 @@ static LAW_NOINLINE void between(const law *m, const work *w, vec *to)
     for (int i = 0; i < n; i++) to[i] = w->best[i] + way * (w->pull[i] - w->best[i]);
 }
 
-static LAW_NOINLINE void linearise_any(const law *m, const work *w, const vec *dt, vec *error)
-{
-    *error = linearise(m, w, m->n_strain, m->n_internal, 0, *dt);
-}
-
 /* The points `hard`, which plain steps did not bring home: from the force that keeps a_n as it is. s may
    rise steeply between two forces at which the fractions are saturated, and Newton's method then jumps
    from one to the other; a step that does not bring |s| down is followed by a shorter one. */
@@ -214,11 +224,12 @@ static LAW_NOINLINE void search_force(const law *m, const work *w, const vec *in
 
 /* Outputs at the state w->x of the last evaluation, moved by the last correction w->delta to first
    order; F_ae's response is in w->system from column n + 1 on. */
-LAW_INLINE void finish_populations(const law *m, const work *w, int ne, int n, int diagonal,
-                                   const arguments *io, int64_t begin, int count, mask valid,
-                                   const vec *energies, vec error)
+static LAW_NOINLINE void finish_populations(const law *m, const work *w, const arguments *io,
+                                            int64_t begin, int count, mask valid,
+                                            const vec *energies, const vec *error)
 {
-    const int d = ne + n, columns = n + 1 + ne;
+    const int ne = m->n_strain, n = m->n_internal, d = ne + n, columns = n + 1 + ne;
+    const int diagonal = m->diagonal;
     const vec *h = w->hessian;
     mask overflow = less(splat(0.0), splat(0.0));
     vec f = energies[1], released = splat(0.0), entropy;
@@ -272,8 +283,44 @@ LAW_INLINE void finish_populations(const law *m, const work *w, int ne, int n, i
     put(io->energy, begin, count, &output, 1, valid, &overflow);
     put(io->dissipation, begin, count, &released, 1, valid, &overflow);
     put(io->validity, begin, count, &outside, 1, valid, &overflow);
-    output = choose(stable & ~overflow, error, splat(HUGE_VAL));
+    output = choose(stable & ~overflow, *error, splat(HUGE_VAL));
     put(io->residual, begin, count, &output, 1, valid, &overflow);
+}
+
+/* Read the points of a block: what is frozen over the step, f(e, a_n), and the force at the first iterate
+   into w->pull. Returns which points have valid input. */
+static LAW_NOINLINE mask begin_populations(const law *m, const work *w, const arguments *io,
+                                           int64_t begin, int count, vec *dt, vec *start)
+{
+    const int ne = m->n_strain, n = m->n_internal, d = ne + n;
+    const vec zero = splat(0.0);
+    vec entropy, least;
+    gather(io->dt, begin, count, io->dt_stride, dt, 1);
+    gather(io->strain_old, begin, count, ne, w->old, ne);
+    gather(io->statev, begin, count, n, w->old + ne, n);
+    gather(io->strain, begin, count, ne, w->x, ne);
+    mask valid = at_most(*dt, splat(LAW_LONGEST_STEP)) & at_most(zero, *dt);
+    for (int c = 0; c < ne; c++) valid &= is_finite(w->x[c]);
+    for (int c = 0; c < d; c++) valid &= is_finite(w->old[c]);
+    put_within(m, w, w->old + ne, &least);
+    valid &= at_most(splat(-LAW_ROUND_OFF), least);
+    internal_slope(m, w, w->old, w->pull, start);
+    freeze(m, w, w->pull);
+    fractions(m, w->old + ne, w->before);
+    for (int s = 0; s < m->n_state; s++) w->before[s] = larger(zero, w->before[s]);
+    for (int i = 0; i < n; i++) w->x[ne + i] = w->old[ne + i];
+    internal_slope(m, w, w->x, w->pull, start);
+    mixing_entropy(m, w->before, &entropy);
+    *start += entropy;
+    if (io->guess) {
+        gather(io->guess, begin, count, n, w->x + ne, n); /* not finite: the search starts anew */
+        internal_slope(m, w, w->x, w->pull, &entropy);
+    }
+    for (int i = 0; i < n; i++) {
+        w->pull[i] = -w->pull[i];
+        w->solution[i] = w->old[ne + i];
+    }
+    return valid;
 }
 
 /* The step at the points begin .. begin + count - 1: plain Newton steps in the force from G at the first
@@ -285,32 +332,8 @@ LAW_INLINE void population_block(const law *m, const work *w, int known_ne, int 
     const int ne = known_ne ? known_ne : m->n_strain, n = known_n ? known_n : m->n_internal;
     const int diagonal = known_n ? 1 : m->diagonal, d = ne + n, columns = n + 1 + ne;
     const vec zero = splat(0.0);
-    vec dt, energies[2], entropy, least;
-    gather(io->dt, begin, count, io->dt_stride, &dt, 1);
-    gather(io->strain_old, begin, count, ne, w->old, ne);
-    gather(io->statev, begin, count, n, w->old + ne, n);
-    gather(io->strain, begin, count, ne, w->x, ne);
-    mask valid = at_most(dt, splat(LAW_LONGEST_STEP)) & at_most(zero, dt);
-    for (int c = 0; c < ne; c++) valid &= is_finite(w->x[c]);
-    for (int c = 0; c < d; c++) valid &= is_finite(w->old[c]);
-    put_within(m, w, w->old + ne, &least);
-    valid &= at_most(splat(-LAW_ROUND_OFF), least);
-    internal_slope(m, w, w->old, w->pull, &energies[0]);
-    freeze(m, w, w->pull);
-    fractions(m, w->old + ne, w->before);
-    for (int s = 0; s < m->n_state; s++) w->before[s] = larger(zero, w->before[s]);
-    for (int i = 0; i < n; i++) w->x[ne + i] = w->old[ne + i];
-    internal_slope(m, w, w->x, w->pull, &energies[0]);
-    mixing_entropy(m, w->before, &entropy);
-    energies[0] += entropy;
-    if (io->guess) {
-        gather(io->guess, begin, count, n, w->x + ne, n); /* not finite: the search starts anew */
-        internal_slope(m, w, w->x, w->pull, &energies[1]);
-    }
-    for (int i = 0; i < n; i++) {
-        w->pull[i] = -w->pull[i];
-        w->solution[i] = w->old[ne + i];
-    }
+    vec dt, energies[2];
+    const mask valid = begin_populations(m, w, io, begin, count, &dt, &energies[0]);
 
     mask todo = valid, hard = less(zero, zero);
     vec previous = splat(LAW_HUGE);
@@ -362,7 +385,7 @@ LAW_INLINE void population_block(const law *m, const work *w, int known_ne, int 
     }
     const vec terms = coupling(m, w, n, diagonal, w->hessian + ne * d + ne, d);
     error = choose(is_finite(terms) & is_finite(error), error / terms, splat(HUGE_VAL));
-    finish_populations(m, w, ne, n, diagonal, io, begin, count, valid, energies, error);
+    finish_populations(m, w, io, begin, count, valid, energies, &error);
 }
 
 /* The law in continuous time at w->old = w->x: energy, stress and forces as of f, rate into w->rate. */
