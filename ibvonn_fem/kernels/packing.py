@@ -45,7 +45,19 @@ class PackedLaw:
     @property
     def group_rows(self) -> NDArray[np.int64]:
         """[First component, number of states] of each population."""
-        return self.sizes[len(self.sizes) - 2 * self.populations :].reshape(-1, 2)
+        rows: NDArray[np.int64] = self.sizes[len(self.sizes) - 2 * self.populations :]
+        return rows.reshape(-1, 2)
+
+    @property
+    def pair_count(self) -> int:
+        """Number of pairs of states of all populations."""
+        states = self.group_rows[:, 1]
+        return int(np.sum(states * (states - 1) // 2))
+
+    @property
+    def mean_size(self) -> int:
+        """Number of internal variables that are means."""
+        return self.internal_size - int(np.sum(self.group_rows[:, 1] - 1))
 
     @property
     def rate_widths(self) -> list[int]:
@@ -173,7 +185,9 @@ class _Packer:
             )
         return groups
 
-    def energy(self, n_strain: int, n: int, layers: int, groups: list[tuple[int, int]]) -> list[int]:
+    def energy(
+        self, n_strain: int, n: int, layers: int, groups: list[tuple[int, int]]
+    ) -> list[int]:
         """Take the arrays of f and return its widths."""
         d = n_strain + n
         self.take("energy_constant")
