@@ -21,7 +21,7 @@ from ..directions import lebedev
 from ..errors import ExportedModelError
 from ..files.plain_files import write_file
 from ..kernels.base import FloatArray
-from ..kernels.compiler import SOURCES
+from ..kernels.compiler import POPULATION_SOURCES, SOURCES
 from ..kernels.packing import PackedLaw, pack
 from ..model.exported_model import C_FAMILIES
 from ..model.mandel import not_mandel
@@ -199,7 +199,7 @@ class _Emission:
         hosts = ["point.c", *(["solid.c", "umat.c", "mgis.c"] if self.solid else [])]
         parts = [
             self._preamble(),
-            _kernel(SOURCES[-1], set()),
+            _kernel(SOURCES[-1], set() if self.law.populations else set(POPULATION_SOURCES)),
             self._data(),
             *(_host(name) for name in hosts),
         ]
@@ -301,7 +301,10 @@ def merged_directions(
 
 
 def _kernel(name: str, included: set[str]) -> str:
-    """A kernel source in which every include of the project is replaced by its text, once."""
+    """A kernel source in which every include of the project is replaced by its text, once.
+
+    ``included`` are those that have been, or are left out.
+    """
     if name in included:
         return ""
     included.add(name)

@@ -6,11 +6,19 @@
    threads may call with workspaces of their own. */
 #include "law_newton.h"
 #include "law_outputs.h"
-#include "law_population_step.h"
 
 #ifndef LAW_API
 #define LAW_API
 #endif
+
+/* LAW_KIND: of a file with one law, which of the loops below serves it; the rest is left out. */
+#define LAW_POPULATIONS 100
+#if !defined(LAW_KIND) || LAW_KIND >= LAW_POPULATIONS
+#define LAW_HAS_POPULATIONS
+#include "law_population_step.h"
+#endif
+#if !defined(LAW_KIND) || LAW_KIND < LAW_POPULATIONS
+#define LAW_HAS_POTENTIALS
 
 /* Outputs at the state x of the last evaluation (all first and second derivatives in gradient and
    hessian), moved by the last Newton correction to first order. */
@@ -126,10 +134,26 @@ LAW_INLINE void update_block(const law *m, const work *w, int known_ne, int know
     finish(m, w, io, begin, count, valid, &dt, energies, &error);
 }
 
-#define LAW_POPULATIONS 100
+/* The law in continuous time at w->old = w->x: energy, stress and forces as of f, rate into w->rate. */
+static LAW_NOINLINE void potential_rates(const law *m, const work *w, vec *f)
+{
+    const int ne = m->n_strain, n = m->n_internal;
+    context(m, w);
+    energy_any(m, w, 0, 1, f);
+    for (int i = 0; i < n; i++) w->force[i] = -w->gradient[ne + i];
+    dissipation(m, w, n);
+}
+#endif /* LAW_HAS_POTENTIALS */
 
-/* Which of the specialised loops serves a law: n of (1, n) with convex potentials, 100 + n of n strains
-   and n populations of two states; 0 and 100 are loops for any sizes. */
+#ifdef LAW_KIND
+LAW_INLINE int kind_of(const law *m)
+{
+    (void)m;
+    return LAW_KIND;
+}
+#else
+/* n of (1, n) with convex potentials, 100 + n of n strains and n populations of two states; 0 and 100
+   are loops for any sizes. */
 LAW_INLINE int kind_of(const law *m)
 {
     const int n = m->n_internal;
@@ -137,24 +161,26 @@ LAW_INLINE int kind_of(const law *m)
     const int known = m->diagonal && m->n_strain == n && (n == 1 || n == 3 || n == 6);
     return LAW_POPULATIONS + (known ? n : 0);
 }
+#endif
 
 static void update_blocks(const law *m, const work *w, const arguments *io, int64_t n_points)
 {
-#ifdef LAW_KIND /* a file with one law */
-    const int kind = LAW_KIND;
-#else
     const int kind = kind_of(m);
-#endif
     for (int64_t begin = 0; begin < n_points; begin += LAW_LANES) {
         const int count = (int)(n_points - begin < LAW_LANES ? n_points - begin : LAW_LANES);
         switch (kind) {
+#ifdef LAW_HAS_POTENTIALS
         case 0: update_block(m, w, 0, 0, io, begin, count); break;
         case 1: update_block(m, w, 1, 1, io, begin, count); break;
         case 2: update_block(m, w, 1, 2, io, begin, count); break;
+#endif
+#ifdef LAW_HAS_POPULATIONS
+        case LAW_POPULATIONS: population_block(m, w, 0, 0, io, begin, count); break;
         case LAW_POPULATIONS + 1: population_block(m, w, 1, 1, io, begin, count); break;
         case LAW_POPULATIONS + 3: population_block(m, w, 3, 3, io, begin, count); break;
         case LAW_POPULATIONS + 6: population_block(m, w, 6, 6, io, begin, count); break;
-        default: population_block(m, w, 0, 0, io, begin, count);
+#endif
+        default: break;
         }
     }
 }
@@ -254,14 +280,12 @@ LAW_API int ibvonn_rates(const int64_t *sizes, int64_t n_sizes, const double *we
             valid &= is_finite(w.x[c]);
         }
         vec f;
-        if (m.n_group) {
-            population_rates(&m, &w, &f);
-        } else {
-            context(&m, &w);
-            energy_any(&m, &w, 0, 1, &f);
-            for (int i = 0; i < n; i++) w.force[i] = -w.gradient[ne + i];
-            dissipation(&m, &w, n);
-        }
+#ifdef LAW_HAS_POPULATIONS
+        if (m.n_group) population_rates(&m, &w, &f);
+#endif
+#ifdef LAW_HAS_POTENTIALS
+        if (!m.n_group) potential_rates(&m, &w, &f);
+#endif
         put(energy_out, begin, count, &f, 1, valid, &overflow);
         put(stress, begin, count, w.gradient, ne, valid, &overflow);
         put(driving_force, begin, count, w.force, n, valid, &overflow);

@@ -323,44 +323,18 @@ static LAW_NOINLINE mask begin_populations(const law *m, const work *w, const ar
     return valid;
 }
 
-/* The step at the points begin .. begin + count - 1: plain Newton steps in the force from G at the first
-   iterate, a search for points where these fail, then evaluations of everything in a itself until the
-   correction falls below 1e-12, the last one being applied to first order. */
-LAW_INLINE void population_block(const law *m, const work *w, int known_ne, int known_n,
-                                 const arguments *io, int64_t begin, int count)
+/* Evaluate everything in a itself, from w->solution on, until the correction w->delta falls below 1e-12
+   (it is left to be applied to first order): the energy F, and the scaled residual. */
+static LAW_NOINLINE void settle(const law *m, const work *w, const vec *increment, mask todo, vec *value,
+                                vec *residual)
 {
-    const int ne = known_ne ? known_ne : m->n_strain, n = known_n ? known_n : m->n_internal;
-    const int diagonal = known_n ? 1 : m->diagonal, d = ne + n, columns = n + 1 + ne;
-    const vec zero = splat(0.0);
-    vec dt, energies[2];
-    const mask valid = begin_populations(m, w, io, begin, count, &dt, &energies[0]);
-
-    mask todo = valid, hard = less(zero, zero);
-    vec previous = splat(LAW_HUGE);
-    for (int pass = 0; any(todo); pass++) {
-        const vec error = linearise(m, w, ne, n, known_n, dt);
-        const mask good = todo & at_most(error, LAW_ENOUGH * previous);
-        const mask home = good & arrives(m, w, n);
-        for (int i = 0; i < n; i++) {
-            w->solution[i] = choose(home, w->end[i] + w->step[i], w->solution[i]);
-            w->pull[i] += choose(good, w->delta[i], zero);
-        }
-        hard |= todo & ~good;
-        todo = good & ~home;
-        previous = error;
-        if (pass == LAW_PLAIN_STEPS) {
-            hard |= todo;
-            break;
-        }
-    }
-    if (any(hard)) search_force(m, w, &dt, hard);
-
-    vec error;
-    todo = valid;
-    previous = splat(HUGE_VAL);
+    const int ne = m->n_strain, n = m->n_internal, d = ne + n, columns = n + 1 + ne;
+    const int diagonal = m->diagonal;
+    const vec dt = *increment, zero = splat(0.0);
+    vec error, previous = splat(HUGE_VAL);
     for (int i = 0; i < n; i++) w->x[ne + i] = w->solution[i];
     for (int pass = 0;; pass++) {
-        energies[1] = known_n == 1 ? energy(m, w, 1, 1, 0, 1) : energy(m, w, 0, 0, 0, 1);
+        energy_any(m, w, 0, 1, value);
         const vec *f = w->hessian + ne * d + ne;
         for (int i = 0; i < n; i++) w->pull[i] = -w->gradient[ne + i];
         balance(m, w, ne, n, diagonal, w->pull, dt);
@@ -384,7 +358,41 @@ LAW_INLINE void population_block(const law *m, const work *w, int known_ne, int 
         for (int i = 0; i < n; i++) w->x[ne + i] += choose(todo, w->delta[i], zero);
     }
     const vec terms = coupling(m, w, n, diagonal, w->hessian + ne * d + ne, d);
-    error = choose(is_finite(terms) & is_finite(error), error / terms, splat(HUGE_VAL));
+    *residual = choose(is_finite(terms) & is_finite(error), error / terms, splat(HUGE_VAL));
+}
+
+/* The step at the points begin .. begin + count - 1: plain Newton steps in the force from G at the first
+   iterate, a search for points where these fail, then evaluations of everything in a itself until the
+   correction falls below 1e-12, the last one being applied to first order. */
+LAW_INLINE void population_block(const law *m, const work *w, int known_ne, int known_n,
+                                 const arguments *io, int64_t begin, int count)
+{
+    const int ne = known_ne ? known_ne : m->n_strain, n = known_n ? known_n : m->n_internal;
+    const vec zero = splat(0.0);
+    vec dt, energies[2], error;
+    const mask valid = begin_populations(m, w, io, begin, count, &dt, &energies[0]);
+
+    mask todo = valid, hard = less(zero, zero);
+    vec previous = splat(LAW_HUGE);
+    for (int pass = 0; any(todo); pass++) {
+        error = linearise(m, w, ne, n, known_n, dt);
+        const mask good = todo & at_most(error, LAW_ENOUGH * previous);
+        const mask home = good & arrives(m, w, n);
+        for (int i = 0; i < n; i++) {
+            w->solution[i] = choose(home, w->end[i] + w->step[i], w->solution[i]);
+            w->pull[i] += choose(good, w->delta[i], zero);
+        }
+        hard |= todo & ~good;
+        todo = good & ~home;
+        previous = error;
+        if (pass == LAW_PLAIN_STEPS) {
+            hard |= todo;
+            break;
+        }
+    }
+    if (any(hard)) search_force(m, w, &dt, hard);
+
+    settle(m, w, &dt, valid, &energies[1], &error);
     finish_populations(m, w, io, begin, count, valid, energies, &error);
 }
 
