@@ -44,7 +44,7 @@ typedef struct {
     vec *rest_sig, *rest_com, *rest_plus;              /* ... and at g = 0 */
     vec *rate, *curvature, *residual, *force;          /* dissipation at g */
     vec *system, *tangent;                             /* local linear algebra */
-    vec *before, *fraction, *log_rate;                 /* populations: states, pairs */
+    vec *before, *fraction, *pair_rate;                 /* populations: states, pairs */
     vec *pull, *end, *compliance, *best, *solution;    /* ... their forces and what these give */
     vec *held_end, *held_fraction, *held_s, *s, *next, *rows, *elimination;
 } work;
@@ -220,7 +220,7 @@ static int64_t lay_out(work *w, const law *m, vec *base)
     const int64_t most = m->most_states > 2 ? m->most_states : 0;
     TAKE(w->before, m->n_state);
     TAKE(w->fraction, m->n_state);
-    TAKE(w->log_rate, m->n_pair);
+    TAKE(w->pair_rate, m->n_pair);
     TAKE(w->pull, n);
     TAKE(w->end, n);
     TAKE(w->compliance, n * n);

@@ -304,17 +304,17 @@ static LAW_NOINLINE mask begin_populations(const law *m, const work *w, const ar
     for (int c = 0; c < d; c++) valid &= is_finite(w->old[c]);
     put_within(m, w, w->old + ne, &least);
     valid &= at_most(splat(-LAW_ROUND_OFF), least);
-    internal_slope(m, w, w->old, w->pull, start);
+    internal_slope(m, w, w->old, 0, w->pull, NULL);
     freeze(m, w, w->pull);
     fractions(m, w->old + ne, w->before);
     for (int s = 0; s < m->n_state; s++) w->before[s] = larger(zero, w->before[s]);
     for (int i = 0; i < n; i++) w->x[ne + i] = w->old[ne + i];
-    internal_slope(m, w, w->x, w->pull, start);
+    internal_slope(m, w, w->x, 1, w->pull, start);
     mixing_entropy(m, w->before, &entropy);
     *start += entropy;
     if (io->guess) {
         gather(io->guess, begin, count, n, w->x + ne, n); /* not finite: the search starts anew */
-        internal_slope(m, w, w->x, w->pull, &entropy);
+        internal_slope(m, w, w->x, 0, w->pull, NULL);
     }
     for (int i = 0; i < n; i++) {
         w->pull[i] = -w->pull[i];

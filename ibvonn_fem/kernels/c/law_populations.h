@@ -7,7 +7,7 @@
 
 #define LAW_TINY 1e-300      /* least fraction and denominator */
 #define LAW_ROUND_OFF 1e-9   /* a state whose fractions are negative by more than this is no state */
-#define LAW_LARGEST_LOG 700.0 /* of a rate; a larger one overflows and is refused */
+#define LAW_LARGEST_LOG 700.0 /* of a rate or of e^y; what is larger overflows and is refused */
 
 LAW_INLINE vec positive(vec p) { return larger(splat(LAW_TINY), p); }
 
@@ -72,21 +72,25 @@ static LAW_NOINLINE void mixing_entropy(const law *m, const vec *p, vec *value)
     *value = m->thermal_energy * sum;
 }
 
-/* Rates of the pair k at y over the step: k' e^y, k' e^-y and d ln k' / dy. One that overflows is inf. */
+/* Rates of the pair k at y over the step, k' e^y and k' e^-y, and d ln k' / dy. With the sigmoid c,
+   k' e^y = k_0 e^b c(y - b) c(y + b) where rates saturate at b, so that no logarithm is needed. */
 LAW_INLINE void pair_rates(const law *m, const work *w, int k, vec y, vec dt, vec *there, vec *back,
                            vec *rise)
 {
-    vec log_rate = w->log_rate[k];
-    *rise = splat(0.0);
+    const vec rate = dt * w->pair_rate[k];
     if (m->barrier) {
-        vec above, below, complement;
-        log_rate -= softplus(y - m->barrier[k], &above, &complement);
-        log_rate -= softplus(-y - m->barrier[k], &below, &complement);
-        *rise = below - above;
+        vec above, below, beyond, before;
+        sigmoid(y - m->barrier[k], &above, &below);
+        sigmoid(y + m->barrier[k], &beyond, &before);
+        *there = rate * (above * beyond);
+        *back = rate * (below * before);
+        *rise = before - above;
+    } else {
+        const mask bounded = at_most(magnitude(y), splat(LAW_LARGEST_LOG));
+        *there = rate * choose(bounded, exponential(y), splat(HUGE_VAL));
+        *back = rate * choose(bounded, exponential(-y), splat(HUGE_VAL));
+        *rise = splat(0.0);
     }
-    const vec up = log_rate + y, down = log_rate - y, limit = splat(LAW_LARGEST_LOG);
-    *there = dt * choose(at_most(up, limit), exponential(up), splat(HUGE_VAL));
-    *back = dt * choose(at_most(down, limit), exponential(down), splat(HUGE_VAL));
 }
 
 /* Numbers >= 0 with the derivatives of their logarithm, `size` vec each: that of a sum is a weighted
@@ -213,7 +217,7 @@ LAW_INLINE void balance(const law *m, const work *w, int ne, int n, int diagonal
     if (!diagonal && m->n_mean) step_means(m, w, force, &dt);
 }
 
-/* What is frozen over a step, from the state w->old with the slope F_a there: ln k' of every pair, and
+/* What is frozen over a step, from the state w->old with the slope F_a there: k_0 e^b of every pair, and
    mobility and amplitudes of the means. */
 static LAW_NOINLINE void freeze(const law *m, const work *w, const vec *slope)
 {
@@ -229,16 +233,20 @@ static LAW_NOINLINE void freeze(const law *m, const work *w, const vec *slope)
             }
     const vec *out = tanh_network(w, m->n_rate, m->rate_width, m->rate_weight, m->rate_bias,
                                   d + m->n_pair);
-    for (int k = 0; k < m->n_pair; k++) w->log_rate[k] = out[k];
+    for (int k = 0; k < m->n_pair; k++) {
+        const vec power = m->barrier ? out[k] + m->barrier[k] : out[k];
+        const mask bounded = at_most(power, splat(LAW_LARGEST_LOG));
+        w->pair_rate[k] = choose(bounded, exponential(power), splat(HUGE_VAL));
+    }
 }
 
-/* F at x and its slope F_a, without second derivatives. */
-static LAW_NOINLINE void internal_slope(const law *m, const work *w, const vec *x, vec *slope,
-                                        vec *value)
+/* The slope F_a at x, and F if asked for, without second derivatives. */
+static LAW_NOINLINE void internal_slope(const law *m, const work *w, const vec *x, int want_value,
+                                        vec *slope, vec *value)
 {
     const int ne = m->n_strain, n = m->n_internal, d = ne + n;
     vec f = splat(m->constant);
-    for (int c = 0; c < d; c++) {
+    for (int c = want_value ? 0 : ne; c < d; c++) {
         vec sum = splat(0.0);
         for (int b = 0; b < d; b++) sum += m->quadratic[c * d + b] * x[b];
         f += x[c] * (m->linear[c] + 0.5 * sum);
@@ -249,8 +257,11 @@ static LAW_NOINLINE void internal_slope(const law *m, const work *w, const vec *
         for (int i = 0; i < m->width[l]; i++) z[i] = splat(m->bias[l][i]);
         multiply(m->width[l], d, m->skip[l], x, z, 1);
         if (l > 0) multiply(m->width[l], m->width[l - 1], m->hidden[l], w->in, z, 1);
-        softplus_layer(m->width[l], 1, z, w->sig[l], w->com[l], w->in);
-        if (l == m->n_layers - 1)
+        if (l < m->n_layers - 1 || want_value)
+            softplus_layer(m->width[l], 1, z, w->sig[l], w->com[l], w->in);
+        else
+            sigmoid_layer(m->width[l], 1, z, w->sig[l], w->com[l]);
+        if (l == m->n_layers - 1 && want_value)
             for (int i = 0; i < m->width[l]; i++) f += m->output[i] * w->in[i];
     }
     for (int l = m->n_layers - 1; l >= 0; l--) {
@@ -264,7 +275,7 @@ static LAW_NOINLINE void internal_slope(const law *m, const work *w, const vec *
         }
         if (l > 0) multiply_transposed(width, m->width[l - 1], m->hidden[l], a, w->bar);
     }
-    *value = f;
+    if (want_value) *value = f;
 }
 
 #endif
