@@ -95,6 +95,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--populations", type=int, nargs="+", choices=tuple(MICROSECONDS))
     parser.add_argument("--core", type=int, help="default: the last that is allowed")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     arguments = parser.parse_args()
@@ -104,7 +105,7 @@ def main() -> int:
     document = {"machine": describe_machine(), "peak_fma_per_ns": peak, "results": []}
     print(json.dumps(document["machine"], indent=1))
     print(f"core {core}, FMA peak {peak:.2f} per ns", flush=True)
-    for n in MICROSECONDS:
+    for n in arguments.populations or MICROSECONDS:
         result = measure(n, arguments.rounds, not arguments.no_compile, peak)
         document["results"].append(result)
         print_result(result)

@@ -122,7 +122,7 @@ def _population_vectors(law: PackedLaw) -> int:
     n, states = law.internal_size, law.group_rows[:, 1]
     most = int(states.max()) if states.max() > 2 else 0
     fractions = 4 * int(states.sum())
-    return n * n + 14 * n + fractions + law.pair_count + most * most * (most + 5)
+    return 2 * n * n + 14 * n + fractions + law.pair_count + most * most * (most + 5)
 
 
 @dataclass(frozen=True)

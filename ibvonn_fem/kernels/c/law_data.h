@@ -46,7 +46,7 @@ typedef struct {
     vec *system, *tangent;                             /* local linear algebra */
     vec *before, *fraction, *pair_rate;                 /* populations: states, pairs */
     vec *pull, *end, *compliance, *best, *solution;    /* ... their forces and what these give */
-    vec *held_end, *held_fraction, *held_s, *s, *next, *rows, *elimination;
+    vec *held_end, *held_fraction, *held_s, *s, *next, *stiffness, *rows, *elimination;
 } work;
 
 static const double *take_weights(const double **cursor, int64_t count)
@@ -228,6 +228,7 @@ static int64_t lay_out(work *w, const law *m, vec *base)
     TAKE(w->solution, n);
     TAKE(w->s, n);
     TAKE(w->next, n);
+    TAKE(w->stiffness, n * n);
     TAKE(w->rows, 5 * n + m->n_state);
     TAKE(w->held_end, n);
     TAKE(w->held_fraction, m->n_state);

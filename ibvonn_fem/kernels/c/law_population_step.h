@@ -17,6 +17,9 @@
 #define LAW_RESOLVED 1e-3  /* |s| / theta below which W s is the distance to the solution */
 #define LAW_ENOUGH 0.7     /* a step must bring |s| down to this share of what it was */
 #define LAW_FARTHEST 0.95  /* largest share of the way to a refused candidate that is tried next */
+#define LAW_FORCE_STEPS 20 /* plain steps before the search */
+#define LAW_KEPT 0.1       /* F_aa is kept while each step brings |s| down to this share ... */
+#define LAW_NEAR 0.05      /* ... and moves a by no more, in units of its scale */
 #define LAW_STILL 1e-14    /* relative change of the force that is none */
 #define LAW_FLOOR 1e-16    /* 1 - sum of p has no digits below this, for ln p_0 at given a ... */
 #define LAW_LEAST 1e-60    /* ... and the least other fraction there: p at rest has all its digits */
@@ -69,8 +72,9 @@ LAW_INLINE vec coupling(const law *m, const work *w, int n, int diagonal, const 
 }
 
 /* At the force w->pull: a(q) into w->end, s into w->s, Newton's step -s'^-1 s into w->delta and what it
-   does to a into w->step. Returns max |s| / theta; infinite where anything is not finite. */
-LAW_INLINE vec linearise_body(const law *m, const work *w, int ne, int n, int known, vec dt)
+   does to a into w->step. F_aa is that of the points `fresh`, of others that of before.
+   Returns max |s| / theta; infinite where anything is not finite. */
+LAW_INLINE vec linearise_body(const law *m, const work *w, int ne, int n, int known, mask fresh, vec dt)
 {
     const int diagonal = known ? 1 : m->diagonal;
     vec every = splat(0.0);
@@ -78,13 +82,16 @@ LAW_INLINE vec linearise_body(const law *m, const work *w, int ne, int n, int kn
     for (int i = 0; i < n; i++) w->x[ne + i] = w->end[i];
     if (known && n <= 3)
         energy(m, w, ne, n, ne, 0);
-    else
+    else if (any(fresh))
         energy(m, w, 0, 0, ne, 0);
+    else
+        internal_slope(m, w, w->x, 0, w->gradient, NULL);
+    for (int i = 0; i < n * n; i++) w->stiffness[i] = choose(fresh, w->hessian[i], w->stiffness[i]);
     for (int i = 0; i < n; i++) {
         w->s[i] = w->pull[i] + w->gradient[i];
         for (int j = 0; j < n; j++)
             w->system[i * (n + 1) + j] =
-                (i == j ? 1.0 : 0.0) + stiff(w->hessian, n, w->compliance, n, diagonal, i, j);
+                (i == j ? 1.0 : 0.0) + stiff(w->stiffness, n, w->compliance, n, diagonal, i, j);
         w->system[i * (n + 1) + n] = -w->s[i];
     }
     eliminate(w->system, n, n + 1);
@@ -97,28 +104,37 @@ LAW_INLINE vec linearise_body(const law *m, const work *w, int ne, int n, int kn
 }
 
 /* The same for any sizes, compiled once. */
-static LAW_NOINLINE void linearise_any(const law *m, const work *w, const vec *dt, vec *error)
+static LAW_NOINLINE void linearise_any(const law *m, const work *w, mask fresh, const vec *dt,
+                                       vec *error)
 {
-    *error = linearise_body(m, w, m->n_strain, m->n_internal, 0, *dt);
+    *error = linearise_body(m, w, m->n_strain, m->n_internal, 0, fresh, *dt);
 }
 
 /* The same with loops unrolled where the sizes are known. */
-LAW_INLINE vec linearise(const law *m, const work *w, int ne, int n, int known, vec dt)
+LAW_INLINE vec linearise(const law *m, const work *w, int ne, int n, int known, mask fresh, vec dt)
 {
-    if (known) return linearise_body(m, w, ne, n, known, dt);
+    if (known) return linearise_body(m, w, ne, n, known, fresh, dt);
     vec error;
-    linearise_any(m, w, &dt, &error);
+    linearise_any(m, w, fresh, &dt, &error);
     return error;
 }
 
-/* Whether Newton's step is so short that its square is round-off. */
-LAW_INLINE mask arrives(const law *m, const work *w, int n)
+/* Whether no component of Newton's step exceeds a limit in units of theta, or round-off. */
+LAW_INLINE mask arrives(const law *m, const work *w, int n, vec limit)
 {
     mask near = at_most(splat(0.0), splat(0.0));
     for (int i = 0; i < n; i++)
         near &= at_most(magnitude(w->delta[i]),
-                        1e-6 * m->thermal_energy + 1e-13 * magnitude(w->pull[i]));
+                        limit * m->thermal_energy + 1e-13 * magnitude(w->pull[i]));
     return near;
+}
+
+/* Largest part of Newton's step in a, over its scale. */
+LAW_INLINE vec change(const law *m, const work *w, int n)
+{
+    vec most = splat(0.0);
+    for (int i = 0; i < n; i++) most = larger(magnitude(w->step[i]) * (1.0 / m->scale[i]), most);
+    return most;
 }
 
 /* Share of the vector b that a is, by least squares and within (0, 1). */
@@ -182,7 +198,7 @@ static LAW_NOINLINE void search_force(const law *m, const work *w, const vec *in
     mixing_forces(m, w->before, w->pull);
     for (int i = 0; i < n; i++) w->best[i] = w->pull[i];
     for (int pass = 0; pass <= LAW_PASSES && any(hard); pass++) {
-        linearise_any(m, w, &dt, &trial);
+        linearise_any(m, w, hard, &dt, &trial);
         vec scaled = none;
         for (int i = 0; i < n; i++)
             scaled = larger(magnitude(moved(w->compliance, n, diagonal, w->s, i)) * (1.0 / m->scale[i]),
@@ -198,7 +214,7 @@ static LAW_NOINLINE void search_force(const law *m, const work *w, const vec *in
         const mask still = at_most(distance, LAW_STILL * (largest(n, w->best) + distance));
         const mask stalled = hard & ~better
                              & (at_most(residual, splat(LAW_CLOSE)) | still | ~is_finite(error));
-        const mask home = better & arrives(m, w, n);
+        const mask home = better & arrives(m, w, n, splat(1e-6));
         if (any((mask)(hard & ~better & ~stalled))) between(m, w, next);
         const mask estimate = newton_own & ~again & is_finite(trial);
         const vec shorter = choose(again, splat(0.5), splat(0.25));
@@ -372,12 +388,17 @@ LAW_INLINE void population_block(const law *m, const work *w, int known_ne, int 
     vec dt, energies[2], error;
     const mask valid = begin_populations(m, w, io, begin, count, &dt, &energies[0]);
 
-    mask todo = valid, hard = less(zero, zero);
+    /* Close to the solution F_aa may be kept: a step then leaves at most such a share of itself as the last
+       one left of s, where a fresh one leaves its square. Up to three components it costs too little. */
+    mask todo = valid, hard = less(zero, zero), kept = hard;
     vec previous = splat(LAW_HUGE);
     for (int pass = 0; any(todo); pass++) {
-        error = linearise(m, w, ne, n, known_n, dt);
+        error = linearise(m, w, ne, n, known_n, (mask)(todo & ~kept), dt);
         const mask good = todo & at_most(error, LAW_ENOUGH * previous);
-        const mask home = good & arrives(m, w, n);
+        const vec square = splat(1e-6), share = smaller(square, 1e-12 * previous / (error + LAW_TINY));
+        const mask home = good & arrives(m, w, n, choose(kept, share, square));
+        if (n > 3)
+            kept = good & at_most(error, LAW_KEPT * previous) & at_most(change(m, w, n), splat(LAW_NEAR));
         for (int i = 0; i < n; i++) {
             w->solution[i] = choose(home, w->end[i] + w->step[i], w->solution[i]);
             w->pull[i] += choose(good, w->delta[i], zero);
@@ -385,7 +406,7 @@ LAW_INLINE void population_block(const law *m, const work *w, int known_ne, int 
         hard |= todo & ~good;
         todo = good & ~home;
         previous = error;
-        if (pass == LAW_PLAIN_STEPS) {
+        if (pass == LAW_FORCE_STEPS) {
             hard |= todo;
             break;
         }

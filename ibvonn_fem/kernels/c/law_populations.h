@@ -240,17 +240,17 @@ static LAW_NOINLINE void freeze(const law *m, const work *w, const vec *slope)
     }
 }
 
-/* The slope F_a at x, and F if asked for, without second derivatives. */
+/* The slope F_a at x, and F if asked for, without second derivatives; to the last bit that of energy. */
 static LAW_NOINLINE void internal_slope(const law *m, const work *w, const vec *x, int want_value,
                                         vec *slope, vec *value)
 {
     const int ne = m->n_strain, n = m->n_internal, d = ne + n;
     vec f = splat(m->constant);
     for (int c = want_value ? 0 : ne; c < d; c++) {
-        vec sum = splat(0.0);
+        vec sum = splat(m->linear[c]);
         for (int b = 0; b < d; b++) sum += m->quadratic[c * d + b] * x[b];
-        f += x[c] * (m->linear[c] + 0.5 * sum);
-        if (c >= ne) slope[c - ne] = m->linear[c] + sum;
+        f += 0.5 * x[c] * (m->linear[c] + sum);
+        if (c >= ne) slope[c - ne] = sum;
     }
     for (int l = 0; l < m->n_layers; l++) {
         vec *z = w->z[l];

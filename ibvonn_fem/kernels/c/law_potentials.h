@@ -122,32 +122,42 @@ LAW_INLINE void add_moments(int nc, int n, int d, const double *skip, const vec 
     }
 }
 
-/* The same for any nc, four sums at a time; t: room for n blocks. */
-static LAW_NOINLINE void add_moments_any(int nc, int n, int d, const double *skip, const vec *a,
-                                         const vec *b, const vec *z, vec *gradient, vec *hessian,
-                                         vec *t)
+/* Part of the Hessian, rows c .. and columns k .. of known numbers: sums in registers. */
+LAW_INLINE void moments_tile(int rows, int cols, int c, int k, int nc, int n, const vec *b,
+                             const vec *z, vec *hessian)
 {
-    const int r = 1 + nc;
-    for (int c = 0; c < nc; c++) {
+    vec h[2][4];
+    LAW_UNROLL for (int i = 0; i < rows; i++)
+        LAW_UNROLL for (int e = 0; e < cols; e++) h[i][e] = hessian[(c + i) * nc + k + e];
+    for (int u = 0; u < n; u++, z += 1 + nc)
+        LAW_UNROLL for (int i = 0; i < rows; i++) {
+            const vec t = b[u] * z[1 + c + i];
+            LAW_UNROLL for (int e = 0; e < cols; e++) h[i][e] += t * z[1 + k + e];
+        }
+    LAW_UNROLL for (int i = 0; i < rows; i++)
+        LAW_UNROLL for (int e = 0; e < cols; e++) hessian[(c + i) * nc + k + e] = h[i][e];
+}
+
+LAW_INLINE void moments_rows(int rows, int c, int nc, int n, const vec *b, const vec *z, vec *hessian)
+{
+    int k = 0;
+    for (; k < c + rows && k + 4 <= nc; k += 4) moments_tile(rows, 4, c, k, nc, n, b, z, hessian);
+    for (; k < c + rows && k + 2 <= nc; k += 2) moments_tile(rows, 2, c, k, nc, n, b, z, hessian);
+    for (; k < c + rows; k++) moments_tile(rows, 1, c, k, nc, n, b, z, hessian);
+}
+
+/* The same for any nc; what tiles add above the diagonal has no meaning. */
+static LAW_NOINLINE void add_moments_any(int nc, int n, int d, const double *skip, const vec *a,
+                                         const vec *b, const vec *z, vec *gradient, vec *hessian)
+{
+    int c = 0;
+    for (; c < nc; c++) {
         vec g = gradient[c];
-        for (int i = 0; i < n; i++) {
-            t[i] = b[i] * z[i * r + 1 + c];
-            g += skip[i * d + c] * a[i];
-        }
+        for (int i = 0; i < n; i++) g += skip[i * d + c] * a[i];
         gradient[c] = g;
-        int k = 0;
-        for (; k + 4 <= c + 1; k += 4) {
-            vec *to = hessian + c * nc + k, h[4] = {to[0], to[1], to[2], to[3]};
-            for (int i = 0; i < n; i++)
-                LAW_UNROLL for (int e = 0; e < 4; e++) h[e] += t[i] * z[i * r + 1 + k + e];
-            LAW_UNROLL for (int e = 0; e < 4; e++) to[e] = h[e];
-        }
-        for (; k <= c; k++) {
-            vec h = hessian[c * nc + k];
-            for (int i = 0; i < n; i++) h += t[i] * z[i * r + 1 + k];
-            hessian[c * nc + k] = h;
-        }
     }
+    for (c = 0; c + 2 <= nc; c += 2) moments_rows(2, c, nc, n, b, z, hessian);
+    if (c < nc) moments_rows(1, c, nc, n, b, z, hessian);
 }
 
 /* f(x), and its gradient and Hessian in the components first .. d-1: gradient[c], hessian[c * nc
@@ -202,7 +212,7 @@ LAW_INLINE vec energy_body(const law *m, const work *w, int d, int first, int wa
         if (known)
             add_moments(nc, n, d, skip, a, b, w->z[l], w->gradient, w->hessian);
         else
-            add_moments_any(nc, n, d, skip, a, b, w->z[l], w->gradient, w->hessian, w->in);
+            add_moments_any(nc, n, d, skip, a, b, w->z[l], w->gradient, w->hessian);
         if (l > 0) multiply_transposed(n, m->width[l - 1], m->hidden[l], a, w->bar);
     }
     for (int c = 0; c < nc; c++)
