@@ -1,7 +1,7 @@
 """The update of a law with populations of two states, as a careful user would write it.
 
-As :mod:`hand_written`: plain Newton steps for all points at once, as many as the slowest point needs
-(told beforehand), then one evaluation of everything. The unknown is the force that stands for
+As :mod:`hand_written`: plain Newton steps for all points at once, as many as the slowest point
+needs (told beforehand), then one evaluation of everything. The unknown is the force that stands for
 G = −∂F/∂α, as in the exported update; it starts at G(ε⁺, α_n), as that of the C kernel.
 """
 

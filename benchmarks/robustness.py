@@ -8,8 +8,8 @@ reach 1e3 times the envelope, and no fraction may leave [0, 1]::
 
     python benchmarks/robustness.py --points 1000000
 
-Prints one line per kind of law and a total, and exits with 1 if any point returned NaN or a fraction
-outside.
+Prints one line per kind of law and a total, and exits with 1 if any point returned NaN or a
+fraction outside.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ THERMAL_ENERGIES = (0.02, 0.2, 2.0)
 ENDS = np.array([0.0, 1.0, 1e-300, 1e-17, 1.0 - 2.0**-53])
 
 NAMES = (
-    "points", "inside", "converged", "refused", "of these +inf", "refused inside", "NaN", "no fraction",
+    "points", "inside", "converged", "refused", "of these +inf", "refused inside", "NaN",
+    "no fraction",
 )  # fmt: skip
 
 
@@ -60,7 +61,7 @@ def random_steps(
 def population_steps(
     rng: np.random.Generator, law: PopulationParameters, n_points: int
 ) -> tuple[np.ndarray, ...]:
-    """States at, near and between the ends, strains of the envelope and up to 1e3 times as large."""
+    """States at, near and between the ends, strains up to 1e3 times those of the envelope."""
     n = len(law.groups)
     fractions = rng.uniform(size=(n_points, n))
     near = rng.uniform(size=n_points) < 0.67

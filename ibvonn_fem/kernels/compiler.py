@@ -9,7 +9,7 @@ from ..errors import KernelUnavailableError
 from ..files import c_compiler
 from ..files.c_compiler import FAST_FLAGS, PLAIN_FLAGS, CompilerError
 
-POPULATION_SOURCES = ("law_populations.h", "law_population_step.h")
+POPULATION_SOURCES = ("law_populations.h", "law_population_force.h", "law_population_step.h")
 """What only laws with populations need."""
 
 SOURCES = (

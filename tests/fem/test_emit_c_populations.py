@@ -1,4 +1,4 @@
-"""Laws with populations as one C file: the same points, and solids where the tangent is symmetric."""
+"""Laws with populations as one C file: the same points, solids where tangents are symmetric."""
 
 from __future__ import annotations
 
