@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import torch
 from hand_written import HandWritten
+from hand_written_populations import HandWrittenPopulations
 
 from ibvonn_fem.files.c_compiler import PLAIN_FLAGS
 from ibvonn_fem.kernels.base import LocalUpdate
 from ibvonn_fem.kernels.c_library import CLibraryKernel
 from ibvonn_fem.kernels.onnx import OnnxKernel
-from ibvonn_train.closed_form.random_law import untrained_law
+from ibvonn_train.closed_form.random_law import untrained_law, untrained_populations
 from ibvonn_train.export.constitutive_law import ConstitutiveLaw
-from ibvonn_train.export.graphs.newton import initial_state
+from ibvonn_train.export.population_parameters import PopulationParameters
+from ibvonn_train.export.potential_parameters import PotentialParameters
 from ibvonn_train.export.runtimes.onnx_files import constitutive_model, rates_model
 
 TIME_STEP = 0.05
@@ -27,12 +30,46 @@ COMPILED = ("c", "c warm", "c converged guess", "c one evaluation", "c -O2")
 Call = Callable[[], object]
 
 
-def random_steps(sizes: tuple[int, int], n: int) -> tuple[np.ndarray, ...]:
-    """States of the training box, strain increments of 5 per cent of its half width."""
-    rng = np.random.default_rng(1)
-    strain_old = 0.5 * rng.normal(size=(n, sizes[0]))
-    statev = 0.5 * rng.normal(size=(n, sizes[1]))
-    return strain_old + 0.05 * rng.normal(size=strain_old.shape), strain_old, statev
+@dataclass(frozen=True)
+class RandomLaw:
+    """A law with random weights, the steps that it takes, and what a user would write for it.
+
+    Attributes:
+        name: In tables.
+        parameters: The law.
+        by_hand: Its update written out.
+    """
+
+    name: str
+    parameters: PotentialParameters
+    by_hand: type[HandWritten]
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """n_ε and n_α."""
+        return self.parameters.strain_size, self.parameters.internal_size
+
+    def steps(self, n: int) -> tuple[np.ndarray, ...]:
+        """States of the training box, strain increments of 5 per cent of its half width."""
+        rng = np.random.default_rng(1)
+        strain_old = 0.5 * rng.normal(size=(n, self.sizes[0]))
+        if isinstance(self.parameters, PopulationParameters):
+            fractions = rng.uniform(0.01, 0.99, size=(n, self.sizes[1]))
+            statev = fractions - self.parameters.rest
+        else:
+            statev = 0.5 * rng.normal(size=(n, self.sizes[1]))
+        return strain_old + 0.05 * rng.normal(size=strain_old.shape), strain_old, statev
+
+
+def convex_law(sizes: tuple[int, int]) -> RandomLaw:
+    """Convex potentials: two hidden layers of 20 in both networks, 8 ridges."""
+    return RandomLaw(str(sizes), untrained_law(*sizes, context=(20, 20), seed=3), HandWritten)
+
+
+def population_law(n: int, width: int) -> RandomLaw:
+    """n strains and n populations of two states, two hidden layers in both networks."""
+    law = untrained_populations(n, (2,) * n, widths=(width, width), hidden=(width, width), seed=3)
+    return RandomLaw(f"({n}, {n}), width {width}", law, HandWrittenPopulations)
 
 
 def newton_steps(law: HandWritten, states: tuple[np.ndarray, ...]) -> int:
@@ -47,7 +84,7 @@ class Runtimes:
     """Every runtime of one law that is installed.
 
     Args:
-        sizes: n_ε and n_α.
+        law: The law.
         compile_torch: Include ``torch.compile`` (a minute).
 
     Attributes:
@@ -55,24 +92,23 @@ class Runtimes:
         compile_seconds: CPU seconds that a runtime takes before its first result.
     """
 
-    def __init__(self, sizes: tuple[int, int], compile_torch: bool) -> None:
-        self.sizes = sizes
-        parameters = untrained_law(*sizes, context=(20, 20), seed=3)
-        arrays = parameters.arrays()
-        law = ConstitutiveLaw.of(parameters)
+    def __init__(self, law: RandomLaw, compile_torch: bool) -> None:
+        self.law, self.sizes = law, law.sizes
+        arrays = law.parameters.arrays()
+        exported = ConstitutiveLaw.of(law.parameters)
         self.compile_seconds: dict[str, float] = {}
         self.fast = CLibraryKernel(arrays)
         self.plain = CLibraryKernel(arrays, flags=PLAIN_FLAGS)
         with self._clock("onnx"):
             self.onnx = OnnxKernel(
-                constitutive_model(law.update()).SerializeToString(),
-                rates_model(law.rates(), sizes[1]).SerializeToString(),
+                constitutive_model(exported.update()).SerializeToString(),
+                rates_model(exported.rates(), self.sizes[1]).SerializeToString(),
             )
-        self.export = law.update()
-        numpy = HandWritten(arrays, np)
-        self.steps = newton_steps(numpy, random_steps(sizes, 1000))
+        self.export = exported.update()
+        numpy = law.by_hand(arrays, np)
+        self.steps = newton_steps(numpy, law.steps(1000))
         self.by_hand = {"numpy": (numpy.update, np.asarray)}
-        eager = HandWritten(arrays, torch).update
+        eager = law.by_hand(arrays, torch).update
         self.by_hand["torch eager"] = (eager, torch.from_numpy)
         if compile_torch:
             self.by_hand["torch.compile"] = (torch.compile(eager, dynamic=True), torch.from_numpy)
@@ -80,11 +116,11 @@ class Runtimes:
             self.by_hand["jax"] = self._jax(arrays)
         for name in self.by_hand.keys() & {"torch.compile", "jax"}:
             with self._clock(name):
-                self._hand_written(name, random_steps(sizes, 100), [slice(None)])()
+                self._hand_written(name, law.steps(100), [slice(None)])()
 
     def calls(self, n: int, block: int | None, baselines: bool) -> dict[str, Call]:
         """Name and one call of each runtime at ``n`` points, the baselines in blocks."""
-        strain, old, statev = states = random_steps(self.sizes, n)
+        strain, old, statev = states = self.law.steps(n)
         dt, out = np.array(TIME_STEP), LocalUpdate.empty(n, *self.sizes)
         near = self.fast.update(strain - 1e-3, old, statev, dt).statev_new
         exact = self.fast.update(*states, dt).statev_new.copy()
@@ -116,11 +152,11 @@ class Runtimes:
 
     def graph_passes(self, n: int = 2000) -> int:
         """Passes of the exported loop, each over all ``n`` points, until the last one stops."""
-        inputs = [torch.from_numpy(array) for array in random_steps(self.sizes, n)]
+        inputs = [torch.from_numpy(array) for array in self.law.steps(n)]
         column = torch.full((n, 1), TIME_STEP, dtype=torch.float64)
         with torch.no_grad():
             prepared = self.export.prepare(*inputs, column)
-            state, count = initial_state(prepared[1]), 0
+            state, count = self.export.start(*prepared[:5]), 0
             while torch.any(state[-1] > 0.5):
                 state, count = self.export.newton(*prepared[:5], *state), count + 1
         return count
@@ -134,7 +170,8 @@ class Runtimes:
         import jax
 
         jax.config.update("jax_enable_x64", True)
-        compiled = jax.jit(HandWritten(arrays, jax.numpy).update, static_argnums=(3, 4))
+        update = self.law.by_hand(arrays, jax.numpy).update
+        compiled = jax.jit(update, static_argnums=(3, 4))
         return lambda *arguments: jax.block_until_ready(compiled(*arguments)), jax.numpy.asarray
 
     def _clock(self, name: str) -> _Clock:

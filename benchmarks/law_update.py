@@ -26,13 +26,14 @@ import json
 import os
 import subprocess
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cffi
 import torch
-from law_runtimes import COMPILED, Runtimes
+from law_runtimes import COMPILED, Runtimes, convex_law
 from machine import describe_machine
 from records import write
 from timing import interleaved, pin
@@ -70,17 +71,21 @@ the products of an evaluation they give the peak."""
 TOLERANCE = 1.3
 
 
-def evaluation_products(law: CLibraryKernel) -> int:
-    """Multiply-adds of the matrix-vector products in one evaluation, with its context."""
-    ne, n, layers, context, ridges = (int(size) for size in law.law.sizes[:5])
-    widths = law.law.sizes[5 : 5 + layers].tolist()
-    inner = law.law.sizes[5 + layers :].tolist()
-    d = ne + n
+def evaluation_products(kernel: CLibraryKernel) -> int:
+    """Multiply-adds of the matrix-vector products in one evaluation, with its other networks."""
+    law = kernel.law
+    ne, n, layers, _, ridges = (int(size) for size in law.sizes[:5])
+    widths = law.sizes[5 : 5 + layers].tolist()
+    d, means = ne + n, law.mean_size
     count = sum(2 * width * d for width in widths)  # skip connections, forward and back
     count += sum(a * b * (d + 2) for a, b in zip(widths[1:], widths, strict=False))
-    columns = [d, *inner, n * (n + 1) // 2 + ridges]
-    assert context == len(columns) - 1
-    return count + sum(a * b for a, b in zip(columns[1:], columns, strict=False)) + 2 * ridges * n
+    if means:
+        columns = [d, *law.context_widths, means * (means + 1) // 2 + ridges]
+        count += sum(a * b for a, b in pairwise(columns)) + 2 * ridges * means
+    if law.populations:
+        columns = [d + law.pair_count, *law.rate_widths, law.pair_count]
+        count += sum(a * b for a, b in pairwise(columns))
+    return count
 
 
 def peak_fma() -> float:
@@ -130,7 +135,7 @@ def measure(
     sizes: tuple[int, int], rounds: int, compile_torch: bool, peak: float, largest: int
 ) -> dict:
     """Nanoseconds per point of every runtime, by batch size up to ``largest``."""
-    runtimes = Runtimes(sizes, compile_torch)
+    runtimes = Runtimes(convex_law(sizes), compile_torch)
     blocks = best_blocks(runtimes)
     times: dict[str, dict[int, float]] = {}
     for n in [batch for batch in BATCHES if batch <= max(largest, MAIN_BATCH)]:

@@ -49,7 +49,30 @@ EVALUATION = ("tests/train/test_evaluation.py",)
 POPULATION_UPDATE = ("tests/contract/test_population_update.py",)
 PROTOCOLS = ("tests/train/test_simulation_protocols.py",)
 
+C_POPULATIONS = ("tests/fem/test_c_kernel_populations.py",)
+
 MUTANTS = (
+    Mutant(
+        "rates of populations in C without the slope of their saturation",
+        "ibvonn_fem/kernels/c/law_populations.h",
+        "*rise = before - above;",
+        "*rise = splat(0.0);",
+        C_POPULATIONS,
+    ),
+    Mutant(
+        "energy inequality of populations in C without the mixing entropy at the start",
+        "ibvonn_fem/kernels/c/law_population_step.h",
+        "*start += entropy;",
+        "",
+        C_POPULATIONS,
+    ),
+    Mutant(
+        "state of populations beyond its bounds is taken in C",
+        "ibvonn_fem/kernels/c/law_population_step.h",
+        "valid &= at_most(splat(-LAW_ROUND_OFF), least);",
+        "",
+        C_POPULATIONS,
+    ),
     Mutant(
         "population flows with the wrong sign of the force",
         "ibvonn_train/export/graphs/population_kinetics.py",

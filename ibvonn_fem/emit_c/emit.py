@@ -21,9 +21,9 @@ from ..directions import lebedev
 from ..errors import ExportedModelError
 from ..files.plain_files import write_file
 from ..kernels.base import FloatArray
-from ..kernels.compiler import SOURCES
+from ..kernels.compiler import POPULATION_SOURCES, SOURCES
 from ..kernels.packing import PackedLaw, pack
-from ..model.exported_model import C_FAMILY
+from ..model.exported_model import C_FAMILIES
 from ..model.mandel import not_mandel
 from ..model.manifest import Manifest, read_manifest
 
@@ -45,7 +45,7 @@ def emit_c(
     """Write ``constitutive.c``, ``constitutive.h`` and ``constitutive.f90`` of an exported law.
 
     Args:
-        model: An exported directory of family ``convex_potentials``.
+        model: An exported directory of family ``convex_potentials`` or ``populations``.
         output: Folder to write into (default: the exported directory).
         directions: Directions of the microsphere that carries a law of one strain in solids.
 
@@ -58,10 +58,10 @@ def emit_c(
     """
     manifest = read_manifest(model)
     manifest.verify_files()
-    if manifest.family != C_FAMILY:
+    if manifest.family not in C_FAMILIES:
         raise ExportedModelError(
-            f"{manifest.directory}: only models of family '{C_FAMILY}' can be written in C; "
-            f"this one is of family '{manifest.family}'. Use its constitutive.onnx."
+            f"{manifest.directory}: only models of the families {' and '.join(C_FAMILIES)} can be "
+            f"written in C; this one is of family '{manifest.family}'. Use its constitutive.onnx."
         )
     law = pack(manifest.read_arrays("parameters.npz"), f"{manifest.directory}/parameters.npz")
     workspace = workspace_vectors(law) * _LANES
@@ -103,12 +103,26 @@ def workspace_vectors(law: PackedLaw) -> int:
     """Length of the kernel's workspace in blocks of points: ``lay_out`` of law_data.h and slack."""
     e, n, layers, _, k = (int(size) for size in law.sizes[:5])
     widths = [int(width) for width in law.sizes[5 : 5 + layers]]
-    inner = [int(width) for width in law.sizes[5 + layers :]]
-    d = e + n
-    widest, widest_context = max([1, *widths]), max([d, n * (n + 1) // 2 + k, *inner])
+    d, means = e + n, law.mean_size
+    context = [d, *law.context_widths]
+    if means:
+        context.append(means * (means + 1) // 2 + k)
+    if law.populations:
+        context += [d + law.pair_count, *law.rate_widths, law.pair_count]
+    widest = max([1, *widths])
     network = sum(widths) * (d + 3) + widest * (d + 2)
     local = 3 * d + 6 * n + d * d + 2 * n * n + n * d + e * e
-    return network + local + 2 * widest_context + 8 * k + 1
+    return network + local + 2 * max(context) + 8 * k + 1 + _population_vectors(law)
+
+
+def _population_vectors(law: PackedLaw) -> int:
+    """What a law with populations needs beside."""
+    if not law.populations:
+        return 0
+    n, states = law.internal_size, law.group_rows[:, 1]
+    most = int(states.max()) if states.max() > 2 else 0
+    fractions = 4 * int(states.sum())
+    return 2 * n * n + 14 * n + fractions + law.pair_count + most * most * (most + 5)
 
 
 @dataclass(frozen=True)
@@ -130,14 +144,19 @@ class _Emission:
         """Why the law cannot be a solid of other codes; empty if it can."""
         if self.law.strain_size not in SOLID_STRAINS:
             return f"they need a law of 1, 4 or 6 strains, and this one has {self.law.strain_size}"
+        if not self.law.two_states:
+            return "they need a symmetric tangent, which populations of three states have not"
         wrong = not_mandel(self.manifest)
         return f"they need strains in Mandel order, and {wrong}" if wrong else ""
 
     @property
     def kind(self) -> int:
-        """Which of the specialised loops of ``law.c`` serves the law; 0: those for any sizes."""
-        small = self.law.strain_size == 1 and self.law.internal_size <= 2
-        return self.law.internal_size if small else 0
+        """Which of the specialised loops of ``law.c`` serves the law: its ``kind_of``."""
+        e, n = self.law.strain_size, self.law.internal_size
+        if not self.law.populations:
+            return n if e == 1 and n <= 2 else 0
+        known = self.law.populations == n == e and self.law.two_states and n in (1, 3, 6)
+        return 100 + (n if known else 0)
 
     @property
     def hash(self) -> str:
@@ -162,6 +181,7 @@ class _Emission:
             "INTERNALS": str(self.law.internal_size),
             "HASH": self.hash,
             "FORMAT": str(m.raw["format"]),
+            "TANGENT": ", symmetric" if self.law.two_states else "",
             **more,
         }
         return re.sub(r"@([A-Z]+)@", lambda match: values[match.group(1)], text)
@@ -179,7 +199,7 @@ class _Emission:
         hosts = ["point.c", *(["solid.c", "umat.c", "mgis.c"] if self.solid else [])]
         parts = [
             self._preamble(),
-            _kernel(SOURCES[-1], set()),
+            _kernel(SOURCES[-1], set() if self.law.populations else set(POPULATION_SOURCES)),
             self._data(),
             *(_host(name) for name in hosts),
         ]
@@ -281,7 +301,10 @@ def merged_directions(
 
 
 def _kernel(name: str, included: set[str]) -> str:
-    """A kernel source in which every include of the project is replaced by its text, once."""
+    """A kernel source in which every include of the project is replaced by its text, once.
+
+    ``included`` are those that have been, or are left out.
+    """
     if name in included:
         return ""
     included.add(name)

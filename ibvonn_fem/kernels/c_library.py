@@ -1,7 +1,7 @@
 """The update through ``law.c``: compiled once per machine, called through cffi without copies.
 
-Weights are data, so one compiled library serves every law with convex potentials. The calls release
-the interpreter's lock and share nothing, so threads may use one kernel at the same time.
+Weights are data, so one compiled library serves every law with ``parameters.npz``. The calls
+release the interpreter's lock and share nothing, so threads may use one kernel at the same time.
 """
 
 from __future__ import annotations

@@ -9,12 +9,17 @@ from ..errors import KernelUnavailableError
 from ..files import c_compiler
 from ..files.c_compiler import FAST_FLAGS, PLAIN_FLAGS, CompilerError
 
+POPULATION_SOURCES = ("law_populations.h", "law_population_force.h", "law_population_step.h")
+"""What only laws with populations need."""
+
 SOURCES = (
     "law_lanes.h",
     "law_functions.h",
     "law_data.h",
     "law_potentials.h",
     "law_newton.h",
+    "law_outputs.h",
+    *POPULATION_SOURCES,
     "law_directions.h",
     "law.c",
 )

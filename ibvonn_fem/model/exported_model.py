@@ -32,8 +32,8 @@ logger = logging.getLogger(__name__)
 
 KernelName = Literal["auto", "c", "onnx"]
 
-C_FAMILY = "convex_potentials"
-"""The family of models whose formulas the C kernel knows."""
+C_FAMILIES = ("convex_potentials", "populations")
+"""The families of models whose formulas the C kernel knows."""
 
 
 class ExportedModel:
@@ -235,7 +235,7 @@ def load_kernel(manifest: Manifest, name: KernelName, *, verify: bool = True) ->
     ``"auto"`` falls back from C to ONNX: with a warning if a compiler would help, and without one
     if the C kernel cannot run the model at all.
     """
-    if name == "onnx" or (name == "auto" and manifest.family != C_FAMILY):
+    if name == "onnx" or (name == "auto" and manifest.family not in C_FAMILIES):
         return _onnx_kernel(manifest, verify)
     try:
         return _c_kernel(manifest, verify)
@@ -255,10 +255,11 @@ def _onnx_kernel(manifest: Manifest, verify: bool) -> Kernel:
 
 
 def _c_kernel(manifest: Manifest, verify: bool) -> Kernel:
-    if manifest.family != C_FAMILY:
+    if manifest.family not in C_FAMILIES:
         raise KernelUnavailableError(
-            f"{manifest.directory}: the C kernel runs models of family '{C_FAMILY}'; this "
-            f"one is of family '{manifest.family}'. Use kernel='onnx'."
+            f"{manifest.directory}: the C kernel runs models of the families "
+            f"{' and '.join(C_FAMILIES)}; this one is of family '{manifest.family}'. "
+            "Use kernel='onnx'."
         )
     try:
         from ..kernels.c_library import CLibraryKernel

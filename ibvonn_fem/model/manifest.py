@@ -59,7 +59,7 @@ class Manifest:
         directory: The exported directory.
         name: Name of the model.
         description: One or two sentences.
-        family: ``"convex_potentials"`` (any kernel), ``"populations"`` or ``"graph"`` (ONNX only).
+        family: ``"convex_potentials"`` or ``"populations"`` (any kernel) or ``"graph"`` (ONNX).
         strain_components: Names of the strain components, in array order.
         stress_components: Names of the stress components, in array order.
         internal_components: Names of the internal variables, in array order.

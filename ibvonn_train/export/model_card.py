@@ -35,7 +35,8 @@ def markdown(manifest: Mapping[str, Any], figure: str | None = None) -> str:
         "files": {},
     }
     system = _sentence(manifest["microscopic"])
-    return _template().render({**optional, **manifest, "figure": figure, "system": system})
+    more = {"figure": figure, "system": system, "solid": _is_solid(manifest)}
+    return _template().render({**optional, **manifest, **more})
 
 
 @cache
@@ -57,6 +58,17 @@ def _template() -> Template:
         "vector": _vector,
     }
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+
+
+def _is_solid(manifest: Mapping[str, Any]) -> bool:
+    """Whether the C file of the law has a UMAT: 1, 4 or 6 strains and a symmetric tangent."""
+    states = [variable.get("states", 2) for variable in manifest["internal"]["variables"]]
+    strain = manifest["strain"]
+    return (
+        len(strain["components"]) in (1, 4, 6)
+        and strain["order"] in ("scalar", "mandel")
+        and max(states) <= 2
+    )
 
 
 def _sentence(microscopic: Mapping[str, Any] | None) -> str:

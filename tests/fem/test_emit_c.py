@@ -373,9 +373,9 @@ def test_symbols_are_c_identifiers(name, expected):
     assert symbol(name) == expected
 
 
-def test_models_that_are_no_convex_potentials_are_refused(tmp_path):
+def test_models_without_parameters_are_refused(tmp_path):
     model = write_model(tmp_path / "graph", RANDOM, family="graph")
-    with pytest.raises(ExportedModelError, match=r"only models of family 'convex_potentials'"):
+    with pytest.raises(ExportedModelError, match=r"families convex_potentials and populations can"):
         emit_c(model, tmp_path / "c")
     assert not (tmp_path / "c").exists()
 

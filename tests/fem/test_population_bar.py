@@ -1,4 +1,4 @@
-"""Laws with populations in a body: through ONNX, without a word, and within their bounds."""
+"""Laws with populations in a body: in C by default, without a word, and within their bounds."""
 
 import logging
 
@@ -33,20 +33,22 @@ def test_a_law_with_populations_loads_without_a_word_and_passes_its_checks(tmp_p
     directory = exported(tmp_path / "law", case)
     with caplog.at_level(logging.INFO):
         model = load_model(directory)
-    assert model.kernel.codename == "onnx"
+    assert model.kernel.codename == "c"
     assert caplog.text == ""
-    checks = check_model(directory, ["onnx"])
+    checks = check_model(directory)
     assert all(check.passed for check in checks), checks
     names = [check.name for check in checks]
-    assert "onnx: bounds" in names
-    assert ("onnx: symmetric tangent" in names) == (max(case[1]) == 2)
+    for kernel in ("c", "onnx"):
+        assert f"{kernel}: bounds" in names
+        assert (f"{kernel}: symmetric tangent" in names) == (max(case[1]) == 2)
 
 
-def test_what_needs_convex_potentials_refuses_the_law_in_a_sentence(tmp_path):
-    directory = exported(tmp_path / "law", CASES[0])
-    with pytest.raises(KernelUnavailableError, match=r"family 'populations'. Use kernel='onnx'"):
+def test_what_needs_parameters_refuses_a_law_in_closed_form_in_a_sentence(tmp_path):
+    directory = export_kramers_unfolding(tmp_path / "law")
+    assert load_model(directory).kernel.codename == "onnx"
+    with pytest.raises(KernelUnavailableError, match=r"family 'graph'. Use kernel='onnx'"):
         load_model(directory, "c")
-    with pytest.raises(ExportedModelError, match=r"family 'populations'. Use its constitutive"):
+    with pytest.raises(ExportedModelError, match=r"family 'graph'. Use its constitutive"):
         emit_c(directory, tmp_path)
 
 

@@ -9,12 +9,12 @@
    Outputs of a step from strain_old, statev to strain in the time 0 <= dt <= 1e100 (0 is an elastic
    step):
      stress, statev_new  at the end of the step
-     tangent             d stress / d strain, symmetric
+     tangent             d stress / d strain@TANGENT@
      energy              free energy at the end of the step
      dissipation         dissipated in the step, >= 0
      residual            the point has converged where residual <= @TOLERANCE@; inf: the energy
                          inequality failed or the law overflowed; NaN: an input was not finite or
-                         dt not in its range
+                         no state (a fraction below 0), or dt not in its range
      validity            distance from the range of the training data in half widths, 0 inside
    Arrays are row-major with points first. Functions return 0 where every point converged, a positive
    number of points that did not, or a negative code with nothing written: -1 a null pointer, -2 a

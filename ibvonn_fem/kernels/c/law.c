@@ -1,45 +1,24 @@
-/* One backward Euler step of a law with convex potentials, at a batch of points.
+/* One backward Euler step of a law with convex potentials or with populations, at a batch of points.
 
    Energy f(x) and dual dissipation potential phi(g; x_n), x = (strain, internal), are those of
    "parameters.npz" in CONVENTIONS.md; so are the outputs. C99 and libm only, float64, no allocation,
    no globals, no files: weights and sizes are data, the caller owns every array, so any number of
    threads may call with workspaces of their own. */
 #include "law_newton.h"
+#include "law_outputs.h"
 
 #ifndef LAW_API
 #define LAW_API
 #endif
 
-/* Arrays of a batch, points first. */
-typedef struct {
-    const double *strain, *strain_old, *statev, *dt, *guess;
-    int64_t dt_stride;
-    double *stress, *statev_new, *tangent, *energy, *dissipation, *residual, *validity;
-} arguments;
-
-/* Largest excursion of x from the box of the training data, in half widths; 0 inside. */
-LAW_INLINE vec excursion(const law *m, const work *w, int d)
-{
-    vec worst = splat(0.0);
-    for (int c = 0; c < d; c++) {
-        const double low = m->envelope[2 * c], high = m->envelope[2 * c + 1];
-        const double half = fmax(0.5 * (high - low), 2.2250738585072014e-308);
-        worst = larger(worst, larger(low - w->x[c], w->x[c] - high) / half);
-    }
-    return worst;
-}
-
-/* NaN at points whose input was refused, +inf for what overflowed elsewhere. */
-static LAW_NOINLINE void put(double *to, int64_t begin, int count, vec *v, int components, mask valid,
-                             mask *overflow)
-{
-    for (int c = 0; c < components; c++) {
-        const mask good = is_finite(v[c]);
-        *overflow = (mask)(*overflow | ~good);
-        v[c] = choose(valid, choose(good, v[c], splat(HUGE_VAL)), splat(NAN));
-    }
-    scatter(to, begin, count, components, v, components);
-}
+/* LAW_KIND: of a file with one law, which of the loops below serves it; the rest is left out. */
+#define LAW_POPULATIONS 100
+#if !defined(LAW_KIND) || LAW_KIND >= LAW_POPULATIONS
+#define LAW_HAS_POPULATIONS
+#include "law_population_step.h"
+#endif
+#if !defined(LAW_KIND) || LAW_KIND < LAW_POPULATIONS
+#define LAW_HAS_POTENTIALS
 
 /* Outputs at the state x of the last evaluation (all first and second derivatives in gradient and
    hessian), moved by the last Newton correction to first order. */
@@ -155,28 +134,66 @@ LAW_INLINE void update_block(const law *m, const work *w, int known_ne, int know
     finish(m, w, io, begin, count, valid, &dt, energies, &error);
 }
 
+/* The law in continuous time at w->old = w->x: energy, stress and forces as of f, rate into w->rate. */
+static LAW_NOINLINE void potential_rates(const law *m, const work *w, vec *f)
+{
+    const int ne = m->n_strain, n = m->n_internal;
+    context(m, w);
+    energy_any(m, w, 0, 1, f);
+    for (int i = 0; i < n; i++) w->force[i] = -w->gradient[ne + i];
+    dissipation(m, w, n);
+}
+#endif /* LAW_HAS_POTENTIALS */
+
+#ifdef LAW_KIND
+LAW_INLINE int kind_of(const law *m)
+{
+    (void)m;
+    return LAW_KIND;
+}
+#else
+/* n of (1, n) with convex potentials, 100 + n of n strains and n populations of two states; 0 and 100
+   are loops for any sizes. */
+LAW_INLINE int kind_of(const law *m)
+{
+    const int n = m->n_internal;
+    if (!m->n_group) return m->n_strain == 1 && n <= 2 ? n : 0;
+    const int known = m->diagonal && m->n_strain == n && (n == 1 || n == 3 || n == 6);
+    return LAW_POPULATIONS + (known ? n : 0);
+}
+#endif
+
 static void update_blocks(const law *m, const work *w, const arguments *io, int64_t n_points)
 {
-#ifdef LAW_KIND /* a file with one law */
-    const int kind = LAW_KIND;
-#else
-    const int kind = m->n_strain == 1 ? m->n_internal : 0;
-#endif
+    const int kind = kind_of(m);
     for (int64_t begin = 0; begin < n_points; begin += LAW_LANES) {
         const int count = (int)(n_points - begin < LAW_LANES ? n_points - begin : LAW_LANES);
-        if (kind == 1)
-            update_block(m, w, 1, 1, io, begin, count);
-        else if (kind == 2)
-            update_block(m, w, 1, 2, io, begin, count);
-        else
-            update_block(m, w, 0, 0, io, begin, count);
+        switch (kind) {
+#ifdef LAW_HAS_POTENTIALS
+        case 0: update_block(m, w, 0, 0, io, begin, count); break;
+        case 1: update_block(m, w, 1, 1, io, begin, count); break;
+        case 2: update_block(m, w, 1, 2, io, begin, count); break;
+#endif
+#ifdef LAW_HAS_POPULATIONS
+        case LAW_POPULATIONS: population_block(m, w, 0, 0, io, begin, count); break;
+        case LAW_POPULATIONS + 1: population_block(m, w, 1, 1, io, begin, count); break;
+        case LAW_POPULATIONS + 3: population_block(m, w, 3, 3, io, begin, count); break;
+        case LAW_POPULATIONS + 6: population_block(m, w, 6, 6, io, begin, count); break;
+#endif
+        default: break;
+        }
     }
 }
 
 /* Sizes: n_strain, n_internal, L, M, K, then the L widths of f and the M - 1 hidden widths of the
    context network. Weights: energy_constant, _linear, _quadratic, then per layer energy_skip,
    _bias and (from the second) _hidden, then energy_output, ridge_weight, ridge_bias, then per layer
-   context_weight and context_bias, then internal_scale and envelope; matrices row by row. */
+   context_weight and context_bias, then internal_scale and envelope; matrices row by row.
+
+   Of a law with populations follow the sizes R (layers of the network of rates), 1 where rates saturate or
+   0, the number of populations, the R - 1 hidden widths, and first component and number of states of each
+   population; the weights thermal_energy, rest, then per layer rate_weight and rate_bias, then
+   rate_barrier where rates saturate. M and K are then those of the means, 0 where there are none. */
 
 /* Number of weights that the sizes ask for, or a negative code. */
 LAW_API int64_t ibvonn_weight_count(const int64_t *sizes, int64_t n_sizes)
@@ -263,10 +280,12 @@ LAW_API int ibvonn_rates(const int64_t *sizes, int64_t n_sizes, const double *we
             valid &= is_finite(w.x[c]);
         }
         vec f;
-        context(&m, &w);
-        energy_any(&m, &w, 0, 1, &f);
-        for (int i = 0; i < n; i++) w.force[i] = -w.gradient[ne + i];
-        dissipation(&m, &w, n);
+#ifdef LAW_HAS_POPULATIONS
+        if (m.n_group) population_rates(&m, &w, &f);
+#endif
+#ifdef LAW_HAS_POTENTIALS
+        if (!m.n_group) potential_rates(&m, &w, &f);
+#endif
         put(energy_out, begin, count, &f, 1, valid, &overflow);
         put(stress, begin, count, w.gradient, ne, valid, &overflow);
         put(driving_force, begin, count, w.force, n, valid, &overflow);

@@ -1,5 +1,5 @@
-/* exp, sigmoid, softplus and tanh of a block, without branches, to a few units in the last place (tanh:
-   to 1e-16).
+/* exp, ln, sigmoid, softplus and tanh of a block, without branches, to a few units in the last place
+   (tanh: to 1e-16).
 
    With AVX-512 the tables of 16 entries are one instruction; elsewhere longer polynomials are
    cheaper than look-ups. Polynomials: Chebyshev fits on the intervals stated, errors as stated. */
@@ -122,6 +122,15 @@ LAW_INLINE vec tangent_hyperbolic(vec x)
     const vec m = (scale - 1.0) + scale * p; /* expm1(-2|x|) <= 0 */
     const vec value = -m / (2.0 + m);
     return as_vec(as_bits(value) | (as_bits(x) & ((uint64_t)1 << 63)));
+}
+
+/* ln(x) for normal x > 0, to 2e-16 of the larger of 1 and itself. */
+LAW_INLINE vec logarithm(vec x)
+{
+    const uint64_t one = (uint64_t)1023 << 52, fraction = ((uint64_t)1 << 52) - 1;
+    const vec power = as_vec((as_bits(x) >> 52) | ((uint64_t)1075 << 52)) - (4503599627370496.0 + 1023.0);
+    const vec rest = log1p_fraction(as_vec((as_bits(x) & fraction) | one) - 1.0);
+    return power * 0.6931471803691238 + (power * 1.9082149292705877e-10 + rest);
 }
 
 /* Whether the compiler has left the arithmetic alone: exponentials round their argument, and

@@ -10,7 +10,7 @@
 LAW_INLINE void multiply_tile(int rows, int nc, int cols, const double *w, const vec *in, vec *out,
                               int r)
 {
-    vec sum[4][3], x[3];
+    vec sum[8][4], x[4];
     LAW_UNROLL for (int i = 0; i < rows; i++)
         LAW_UNROLL for (int c = 0; c < nc; c++) sum[i][c] = out[i * r + c];
     for (int j = 0; j < cols; j++, in += r) {
@@ -22,10 +22,15 @@ LAW_INLINE void multiply_tile(int rows, int nc, int cols, const double *w, const
         LAW_UNROLL for (int c = 0; c < nc; c++) out[i * r + c] = sum[i][c];
 }
 
+/* The sums of a tile stay in registers, and there are enough of them to hide the latency of a
+   multiply-add: tall tiles where there are few columns. */
 LAW_INLINE void multiply_columns(int nc, int rows, int cols, const double *w, const vec *in,
                                  vec *out, int r)
 {
     int i = 0;
+    if (nc <= 2)
+        for (; i + 8 <= rows; i += 8)
+            multiply_tile(8, nc, cols, w + i * cols, in, out + i * r, r);
     for (; i + 4 <= rows; i += 4) multiply_tile(4, nc, cols, w + i * cols, in, out + i * r, r);
     for (; i < rows; i++) multiply_tile(1, nc, cols, w + i * cols, in, out + i * r, r);
 }
@@ -34,6 +39,10 @@ LAW_INLINE void multiply_columns(int nc, int rows, int cols, const double *w, co
 static LAW_NOINLINE void multiply(int rows, int cols, const double *w, const vec *in, vec *out, int r)
 {
     int c = 0;
+#if LAW_LANES == 8 /* 32 registers hold tiles of 4 x 4 */
+    for (; r - c >= 4 && (r - c) % 3 && r - c != 5; c += 4)
+        multiply_columns(4, rows, cols, w, in + c, out + c, r);
+#endif
     for (; r - c >= 3; c += 3) multiply_columns(3, rows, cols, w, in + c, out + c, r);
     if (r - c == 2) multiply_columns(2, rows, cols, w, in + c, out + c, r);
     if (r - c == 1) multiply_columns(1, rows, cols, w, in + c, out + c, r);
@@ -44,6 +53,15 @@ static LAW_NOINLINE void multiply_transposed(int rows, int cols, const double *w
                                              vec *out)
 {
     int j = 0;
+    for (; j + 8 <= cols; j += 8) {
+        vec sum[8];
+        LAW_UNROLL for (int c = 0; c < 8; c++) sum[c] = splat(0.0);
+        for (int i = 0; i < rows; i++) {
+            const vec x = in[i];
+            LAW_UNROLL for (int c = 0; c < 8; c++) sum[c] += w[i * cols + j + c] * x;
+        }
+        LAW_UNROLL for (int c = 0; c < 8; c++) out[j + c] = sum[c];
+    }
     for (; j + 4 <= cols; j += 4) {
         vec sum[4] = {splat(0.0), splat(0.0), splat(0.0), splat(0.0)};
         for (int i = 0; i < rows; i++) {
@@ -104,32 +122,42 @@ LAW_INLINE void add_moments(int nc, int n, int d, const double *skip, const vec 
     }
 }
 
-/* The same for any nc, four sums at a time; t: room for n blocks. */
-static LAW_NOINLINE void add_moments_any(int nc, int n, int d, const double *skip, const vec *a,
-                                         const vec *b, const vec *z, vec *gradient, vec *hessian,
-                                         vec *t)
+/* Part of the Hessian, rows c .. and columns k .. of known numbers: sums in registers. */
+LAW_INLINE void moments_tile(int rows, int cols, int c, int k, int nc, int n, const vec *b,
+                             const vec *z, vec *hessian)
 {
-    const int r = 1 + nc;
-    for (int c = 0; c < nc; c++) {
+    vec h[2][4];
+    LAW_UNROLL for (int i = 0; i < rows; i++)
+        LAW_UNROLL for (int e = 0; e < cols; e++) h[i][e] = hessian[(c + i) * nc + k + e];
+    for (int u = 0; u < n; u++, z += 1 + nc)
+        LAW_UNROLL for (int i = 0; i < rows; i++) {
+            const vec t = b[u] * z[1 + c + i];
+            LAW_UNROLL for (int e = 0; e < cols; e++) h[i][e] += t * z[1 + k + e];
+        }
+    LAW_UNROLL for (int i = 0; i < rows; i++)
+        LAW_UNROLL for (int e = 0; e < cols; e++) hessian[(c + i) * nc + k + e] = h[i][e];
+}
+
+LAW_INLINE void moments_rows(int rows, int c, int nc, int n, const vec *b, const vec *z, vec *hessian)
+{
+    int k = 0;
+    for (; k < c + rows && k + 4 <= nc; k += 4) moments_tile(rows, 4, c, k, nc, n, b, z, hessian);
+    for (; k < c + rows && k + 2 <= nc; k += 2) moments_tile(rows, 2, c, k, nc, n, b, z, hessian);
+    for (; k < c + rows; k++) moments_tile(rows, 1, c, k, nc, n, b, z, hessian);
+}
+
+/* The same for any nc; what tiles add above the diagonal has no meaning. */
+static LAW_NOINLINE void add_moments_any(int nc, int n, int d, const double *skip, const vec *a,
+                                         const vec *b, const vec *z, vec *gradient, vec *hessian)
+{
+    int c = 0;
+    for (; c < nc; c++) {
         vec g = gradient[c];
-        for (int i = 0; i < n; i++) {
-            t[i] = b[i] * z[i * r + 1 + c];
-            g += skip[i * d + c] * a[i];
-        }
+        for (int i = 0; i < n; i++) g += skip[i * d + c] * a[i];
         gradient[c] = g;
-        int k = 0;
-        for (; k + 4 <= c + 1; k += 4) {
-            vec *to = hessian + c * nc + k, h[4] = {to[0], to[1], to[2], to[3]};
-            for (int i = 0; i < n; i++)
-                LAW_UNROLL for (int e = 0; e < 4; e++) h[e] += t[i] * z[i * r + 1 + k + e];
-            LAW_UNROLL for (int e = 0; e < 4; e++) to[e] = h[e];
-        }
-        for (; k <= c; k++) {
-            vec h = hessian[c * nc + k];
-            for (int i = 0; i < n; i++) h += t[i] * z[i * r + 1 + k];
-            hessian[c * nc + k] = h;
-        }
     }
+    for (c = 0; c + 2 <= nc; c += 2) moments_rows(2, c, nc, n, b, z, hessian);
+    if (c < nc) moments_rows(1, c, nc, n, b, z, hessian);
 }
 
 /* f(x), and its gradient and Hessian in the components first .. d-1: gradient[c], hessian[c * nc
@@ -184,7 +212,7 @@ LAW_INLINE vec energy_body(const law *m, const work *w, int d, int first, int wa
         if (known)
             add_moments(nc, n, d, skip, a, b, w->z[l], w->gradient, w->hessian);
         else
-            add_moments_any(nc, n, d, skip, a, b, w->z[l], w->gradient, w->hessian, w->in);
+            add_moments_any(nc, n, d, skip, a, b, w->z[l], w->gradient, w->hessian);
         if (l > 0) multiply_transposed(n, m->width[l - 1], m->hidden[l], a, w->bar);
     }
     for (int c = 0; c < nc; c++)
@@ -207,23 +235,31 @@ LAW_INLINE vec energy(const law *m, const work *w, int ne, int n, int first, int
     return value;
 }
 
-/* Mobility Lambda Lambda' and ridge amplitudes, from the state at the start of the step. */
-static LAW_NOINLINE void context(const law *m, const work *w)
+/* Network of tanh layers, the last one linear, of w->context_a; returns where its output lies. */
+static LAW_NOINLINE vec *tanh_network(const work *w, int layers, const int *width,
+                                      const double *const *weight, const double *const *bias,
+                                      int columns)
 {
-    const int n = m->n_internal, d = m->n_strain + n;
     vec *in = w->context_a, *out = w->context_b;
-    for (int b = 0; b < d; b++) in[b] = w->old[b];
-    int columns = d;
-    for (int l = 0; l < m->n_context; l++) {
-        const int rows = m->context_width[l];
-        for (int i = 0; i < rows; i++) out[i] = splat(m->context_bias[l][i]);
-        multiply(rows, columns, m->context_weight[l], in, out, 1);
-        if (l < m->n_context - 1) tanh_layer(rows, out);
+    for (int l = 0; l < layers; l++) {
+        const int rows = width[l];
+        for (int i = 0; i < rows; i++) out[i] = splat(bias[l][i]);
+        multiply(rows, columns, weight[l], in, out, 1);
+        if (l < layers - 1) tanh_layer(rows, out);
         vec *swap = in;
         in = out;
         out = swap;
         columns = rows;
     }
+    return in;
+}
+
+/* Mobility Lambda Lambda' and ridge amplitudes, from the state at the start of the step. */
+static LAW_NOINLINE void context(const law *m, const work *w)
+{
+    const int n = m->n_mean, d = m->n_strain + m->n_internal;
+    for (int b = 0; b < d; b++) w->context_a[b] = w->old[b];
+    vec *in = tanh_network(w, m->n_context, m->context_width, m->context_weight, m->context_bias, d);
     const int triangle = n * (n + 1) / 2, k = m->n_ridge;
     for (int i = 0; i < n; i++) in[i * (i + 1) / 2 + i] = exponential(in[i * (i + 1) / 2 + i]);
     for (int i = 0; i < n; i++)
@@ -270,7 +306,7 @@ LAW_INLINE void dissipation(const law *m, const work *w, int n)
 /* phi(g); no term is negative but by round-off. */
 static LAW_NOINLINE void dissipation_value(const law *m, const work *w, const vec *g, vec *value)
 {
-    const int n = m->n_internal;
+    const int n = m->n_mean;
     vec sum = splat(0.0);
     for (int i = 0; i < n; i++)
         for (int j = 0; j < n; j++) sum += 0.5 * g[i] * w->mobility[i * n + j] * g[j];

@@ -201,7 +201,7 @@ def verify_all(directory: str | Path, *, n_points: int = 100_000) -> list[Runtim
     directory = Path(directory)
     with tempfile.TemporaryDirectory() as name:
         folder, compiled = Path(name), {}
-        if manifests.read(directory)["family"] == "convex_potentials":
+        if "parameters.npz" in manifests.read(directory)["files"]:
             source = emit_c(directory, folder)
             compiled = c_runtimes(source, folder) if source is not None else {}
         return verify(directory, runtimes=compiled, n_points=n_points)
