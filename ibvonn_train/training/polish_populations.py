@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from ..law.learned_law import LearnedLaw
 from ..law.population_potentials import PopulationPotentials
@@ -18,10 +19,18 @@ from .polish_drive import PolishDrive
 from .stage import Material
 
 
+NOISE = 0.01
+"""Of the validation error of a few protocols: what is as good within it has the smaller loss where
+it is later."""
+CHANGE = 1e-3
+"""Weight of the squares of the changes of φ's weights."""
+
+
 class PolishEnergy(PolishDrive):
     """f alone; a stress that is linear up to its sampling error is held."""
 
     name = "polish f"
+    noise = NOISE
 
     def __init__(self, material: Material, seed: int) -> None:
         hold_stress(_potentials(material.law), material.law, material.data)
@@ -33,9 +42,24 @@ class PolishEnergy(PolishDrive):
 
 
 class PolishRates(PolishDrive):
-    """φ alone: rates and barriers of the jumps."""
+    """φ alone: rates and barriers of the jumps.
+
+    Roll-outs hardly feel how fast a state relaxes that they leave at once, so that its rate could
+    become anything: the squares of the changes of all weights count, too.
+    """
 
     name = "polish φ"
+    noise = NOISE
+
+    def __init__(self, material: Material, seed: int) -> None:
+        super().__init__(material, seed)
+        self.first = [parameter.detach().clone() for parameter in self.parameters]
+
+    def terms(self) -> dict[str, Tensor]:
+        """Return the terms of the loss."""
+        pairs = zip(self.parameters, self.first, strict=True)
+        change = torch.stack([(now - first).square().sum() for now, first in pairs]).sum()
+        return {**super().terms(), "change": CHANGE * change}
 
     def trained(self, law: LearnedLaw) -> Sequence[nn.Module | nn.Parameter]:
         """Return φ."""

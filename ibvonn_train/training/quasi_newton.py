@@ -36,11 +36,13 @@ class QuasiNewton(Stage):
 
     Attributes:
         patience: Steps without a better validation error after which the stage ends.
+        noise: Of validation errors that differ by less than this part, the last state is kept.
         encodes: Whether the encoder is trained.
         scales: Errors of stress and α that count as none.
     """
 
     patience: int
+    noise: float = 0.0
 
     def __init__(self, material: Material, iterations: int, seed: int) -> None:
         law = material.law
@@ -100,8 +102,10 @@ class QuasiNewton(Stage):
         self.step += 1
         error = self._validated()
         self.waited += 1
+        as_good = error <= (1.0 + self.noise) * self.best
         if error < self.best:
             self.best, self.waited = error, 0
+        if as_good:
             self.kept = [p.detach().clone() for p in self.parameters]
         return {**record, "validation": error}
 
