@@ -18,7 +18,6 @@ from .linear_stress import hold_stress
 from .polish_drive import PolishDrive
 from .stage import Material
 
-
 NOISE = 0.01
 """Of the validation error of a few protocols: what is as good within it has the smaller loss where
 it is later."""

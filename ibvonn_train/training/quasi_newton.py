@@ -102,7 +102,7 @@ class QuasiNewton(Stage):
         self.step += 1
         error = self._validated()
         self.waited += 1
-        as_good = error <= (1.0 + self.noise) * self.best
+        as_good = error < (1.0 + self.noise) * self.best
         if error < self.best:
             self.best, self.waited = error, 0
         if as_good:
