@@ -463,6 +463,7 @@ def test_strict_training_fails_where_the_law_cannot_be_trusted(
         }
 
     monkeypatch.setattr(verbs, "train_law", lambda *_, **__: Trained)
+    monkeypatch.setattr("ibvonn_train.figures.training_figures", lambda *_: [])
     data = str(study / "data" / "train.h5")
     command = ["train", data, "--out", str(tmp_path / "run")]
     assert main(command) == 0
