@@ -673,10 +673,10 @@ def first_failure(copy: Path, tests: Sequence[str]) -> str | None:
     )
     if run.returncode == 0:
         return None
-    found = re.search(r"^(?:FAILED|ERROR) (\S+::.*?)(?: - .*)?$", run.stdout, re.MULTILINE)
-    if run.returncode != 1 or found is None:
+    result = re.search(r"^(?:FAILED|ERROR) (\S+::.*?)(?: - .*)?$", run.stdout, re.MULTILINE)
+    if run.returncode != 1 or result is None:
         raise SystemExit(f"{' '.join(tests)}: did not run:\n{run.stdout}{run.stderr}")
-    return found.group(1)
+    return result.group(1)
 
 
 def killer(mutant: Mutant, copy: Path) -> str | None:
@@ -711,13 +711,13 @@ def selected(words: Sequence[str]) -> list[Mutant]:
     Raises:
         SystemExit: If a word chooses none.
     """
-    found: list[Mutant] = []
+    result: list[Mutant] = []
     for word in words or [""]:
         named = [m for m in MUTANTS if m.name == word] or [m for m in MUTANTS if word in m.name]
         if not named:
             raise SystemExit(f"{word!r} is in no name of a mutant; --help says what to give.")
-        found += [m for m in named if m not in found]
-    return found
+        result += [m for m in named if m not in result]
+    return result
 
 
 def main() -> int:

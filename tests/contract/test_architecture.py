@@ -83,14 +83,14 @@ def circle(package_arrows):
             return []
         path.append(module)
         for other in sorted(below.get(module, ())):
-            if found := visit(other):
-                return found
+            if result := visit(other):
+                return result
         done.add(path.pop())
         return []
 
     for module in sorted(below):
-        if found := visit(module):
-            return found
+        if result := visit(module):
+            return result
     return []
 
 

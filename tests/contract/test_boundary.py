@@ -89,17 +89,17 @@ def asks_for_dolfinx_version(source: str) -> bool:
 
 
 def sources(package: str) -> list[Path]:
-    found = sorted((ROOT / package).rglob("*.py"))
-    assert found, f"{package} has no source files in {ROOT}"
-    return found
+    outcome = sorted((ROOT / package).rglob("*.py"))
+    assert outcome, f"{package} has no source files in {ROOT}"
+    return outcome
 
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_no_source_file_names_a_library_of_the_other_side(package):
     offenders = {
-        str(path.relative_to(ROOT)): sorted(found)
+        str(path.relative_to(ROOT)): sorted(outcome)
         for path in sources(package)
-        if (found := libraries(path.read_text(encoding="utf-8")) & FORBIDDEN[package])
+        if (outcome := libraries(path.read_text(encoding="utf-8")) & FORBIDDEN[package])
     }
     assert offenders == {}
 
@@ -194,15 +194,15 @@ def test_the_lazy_names_are_the_typed_ones():
 
 def first_imports_without_mpi(source: str) -> list[str]:
     """Libraries that load MPI, named by a source text before `mpi4py`."""
-    found: list[str] = []
+    outcome: list[str] = []
     imports = [n for n in ast.parse(source).body if isinstance(n, ast.Import | ast.ImportFrom)]
     for node in imports:
         for name in libraries(ast.unparse(node)):
             if name == "mpi4py":
-                return found
+                return outcome
             if name in {"dolfinx", "petsc4py"}:
-                found.append(name)
-    return found
+                outcome.append(name)
+    return outcome
 
 
 def python_of(path: Path) -> list[str]:
@@ -219,10 +219,10 @@ def test_mpi4py_comes_before_every_library_that_needs_mpi():
     for folder in folders:
         paths += sorted([*(ROOT / folder).rglob("*.py"), *(ROOT / folder).rglob("*.md")])
     offenders = {
-        str(path.relative_to(ROOT)): found
+        str(path.relative_to(ROOT)): outcome
         for path in paths
         for source in python_of(path)
-        if (found := first_imports_without_mpi(source))
+        if (outcome := first_imports_without_mpi(source))
     }
     assert offenders == {}
 

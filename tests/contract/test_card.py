@@ -70,8 +70,8 @@ def test_every_audit_is_a_row_with_value_band_and_verdict(manifest):
     assert "4 audits: 1 pass, 1 fail, 1 not available, 1 reported." in text
     assert "\n\nWhy audits fail:\n\n- *Jarzynski equality*: It is not in equilibrium.\n" in text
     assert "Why audits fail" not in markdown({**manifest, "certificate": [AUDIT, unknown]})
-    found = rows(text, "Certificate")
-    assert [row[:4] for row in found] == [
+    outcome = rows(text, "Certificate")
+    assert [row[:4] for row in outcome] == [
         ["pass", "f against F_flow", "0.25", "0 to 0.5"],
         ["fail", "Jarzynski equality", "3", "0 to 0.5"],
         ["not available", "f against F_flow", "-", "… to 0.5"],

@@ -72,9 +72,9 @@ def test_encoder_gives_the_strain_where_it_is_averaged(tmp_path):
     encoder = EncoderGraph(MeanEncoder(), averaged=True, strain_shift=0.5, internal_shift=0.2)
     export_law(tmp_path / "law", untrained_law(1, 1), untrained_description(1, 1), encoder=encoder)
     x = np.random.default_rng(0).normal(size=(3, 50, 1))
-    found = run_onnx(tmp_path / "law" / "encoder.onnx", {"microstate": x})
-    np.testing.assert_allclose(found["strain"], x.mean(1) - 0.5, atol=1e-15)
-    np.testing.assert_allclose(found["statev"], x.mean(1) - 0.2, atol=1e-15)
+    result = run_onnx(tmp_path / "law" / "encoder.onnx", {"microstate": x})
+    np.testing.assert_allclose(result["strain"], x.mean(1) - 0.5, atol=1e-15)
+    np.testing.assert_allclose(result["statev"], x.mean(1) - 0.2, atol=1e-15)
 
 
 def test_trap_decoder_is_the_equilibrium_distribution_around_the_mean(tmp_path):

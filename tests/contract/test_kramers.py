@@ -78,8 +78,8 @@ def test_table_of_rates_is_within_a_millionth():
         math.log(escape_rate(z0 - d)) + min(0.0, math.log((z0 + d) / (2.0 * z0))) - z0 * d
         for d in delta
     ]
-    found = law.kinetics.rates.tabulated(torch.tensor(delta[:, None]))[:, 0]
-    assert np.max(np.abs(found.numpy() - exact)) < 1e-6
+    result = law.kinetics.rates.tabulated(torch.tensor(delta[:, None]))[:, 0]
+    assert np.max(np.abs(result.numpy() - exact)) < 1e-6
 
 
 def test_table_has_a_knot_where_one_barrier_vanishes():
@@ -107,7 +107,7 @@ def test_rate_is_that_of_the_two_state_master_equation(case):
     strain, internal = states(law, 50)
     _, stress, _, rate = law.rates()(strain, internal)
     width = math.sqrt(spring.stiffness / scales["thermal_energy"])
-    for force, alpha, found in zip(stress, internal, rate, strict=True):
+    for force, alpha, result in zip(stress, internal, rate, strict=True):
         u, p = float(force) / spring.stiffness, float(alpha) + law.kinetics.energy.open_fraction
         z1, z2 = (spring.crossing - u) * width, (spring.well_distance + u - spring.crossing) * width
         near, far = min(z1, z2), max(z1, z2)
@@ -116,7 +116,7 @@ def test_rate_is_that_of_the_two_state_master_equation(case):
         opening, closing = (fast, slow) if z1 <= z2 else (slow, fast)
         expected = opening * (1.0 - p) - closing * p
         size = opening * (1.0 - p) + closing * p
-        assert abs(float(found) - expected) < 3e-6 * size
+        assert abs(float(result) - expected) < 3e-6 * size
 
 
 @pytest.mark.parametrize("case", [0, 1])
@@ -189,14 +189,14 @@ def test_hosts_steps_nucleate_in_time(case):
         exact = solve_ivp(slope, (0.0, 5.0 * float(dt)), start.numpy()[0], rtol=1e-10, atol=1e-12)
         opened = float(exact.y[0, -1]) - float(start)
         frozen = replace(law, kinetics=None)
-        found = {}
+        result = {}
         for name, each in (("host", law), ("frozen", frozen)):
             state, update = start, each.update()
             for _ in range(5):
                 state = update(strain, strain, state, dt)[1]
-            found[name] = (float(state) - float(start)) / opened
-    assert 0.92 < found["host"] < 1.0
-    assert found["frozen"] < 0.6
+            result[name] = (float(state) - float(start)) / opened
+    assert 0.92 < result["host"] < 1.0
+    assert result["frozen"] < 0.6
 
 
 def test_exported_reference_model_loads_as_any_other_model(tmp_path):
@@ -209,13 +209,13 @@ def test_exported_reference_model_loads_as_any_other_model(tmp_path):
 
 def cycle(model, strains, dt):
     """Stress along a path of strains, and the open fraction beyond that at rest."""
-    old, state, found = np.zeros((1, 1)), model.initial_state(), []
+    old, state, result = np.zeros((1, 1)), model.initial_state(), []
     for strain in strains:
         step = model.update(np.array([[strain]]), old, state, dt)
         assert step.residual[0] <= 1e-10
         old, state = np.array([[strain]]), step.statev_new.copy()
-        found.append((step.stress[0, 0], state[0, 0]))
-    return np.array(found).T
+        result.append((step.stress[0, 0], state[0, 0]))
+    return np.array(result).T
 
 
 @pytest.mark.filterwarnings("ignore::ibvonn_fem.EnvelopeWarning")  # the slow cycle's steps are long

@@ -62,12 +62,12 @@ def test_free_energy_is_that_of_the_formula_to_round_off(share):
     """κ/2 |e − p|² + mixing entropy + D Σp + κ/6 Σp(1−p), up to the constant at rest."""
     law = law_of(share)
     strain, p, *state = states(law)
-    found = law.rates()(*state)[0][:, 0].numpy() * LATTICE.reference_volume / 0.001
+    result = law.rates()(*state)[0][:, 0].numpy() * LATTICE.reference_volume / 0.001
     rest, _ = formula(np.zeros((1, 3)), rest_of(law)[None], share)
     expected = formula(strain, p, share)[0] - rest
-    np.testing.assert_allclose(found, expected, rtol=0.0, atol=1e-11)
+    np.testing.assert_allclose(result, expected, rtol=0.0, atol=1e-11)
     other = formula(strain, p, share + 0.1)[0] - formula(np.zeros((1, 3)), rest_of(law)[None])[0]
-    assert np.abs(found - other).max() > 0.1
+    assert np.abs(result - other).max() > 0.1
 
 
 def test_stress_is_the_mean_tension_of_the_bonds():
@@ -84,12 +84,12 @@ def test_rate_is_that_of_escapes_over_the_cusp_with_detailed_balance(share):
     """ṗ = k₁₂ (1−p) − k₂₁ p, k₁₂/k₂₁ = exp(G/k_BT); both wells of the stiffness K + k_c."""
     law = law_of(share, friction=2.0)
     strain, p, *state = states(law, 20)
-    found = law.rates()(*state)[3].numpy()
+    result = law.rates()(*state)[3].numpy()
     held = share * 0.875 * 7.0 / (7.0 - share * 0.875)
     half = 0.5 * 0.1 * 7.0 / math.sqrt((7.0 + held) * 0.001)
     relaxation = (7.0 + held) / (2.0 * LATTICE.inner_friction)
     for drive, fraction, rate in zip(
-        formula(strain, p, share)[1].ravel(), p.ravel(), found.ravel(), strict=True
+        formula(strain, p, share)[1].ravel(), p.ravel(), result.ravel(), strict=True
     ):
         near, far = half - abs(drive) / (2 * half), half + abs(drive) / (2 * half)
         assert (far**2 - near**2) / 2 == pytest.approx(abs(drive))
@@ -141,8 +141,8 @@ def relaxed_stress(law, strain):
     eps, alpha = torch.tensor(strain), torch.zeros(len(strain), 3, dtype=torch.float64)
     with torch.no_grad():
         for _ in range(30):
-            found = law.update()(eps, eps, alpha, torch.full((len(strain), 1), 1e6).double())
-            alpha = found[1]
+            result = law.update()(eps, eps, alpha, torch.full((len(strain), 1), 1e6).double())
+            alpha = result[1]
         stress, force = law.rates()(eps, alpha)[1:3]
     assert float(force.abs().max()) < 1e-9
     return stress.numpy()
@@ -164,10 +164,10 @@ def test_steps_converge_with_symmetric_tangents_and_never_produce_energy():
     dt = 10.0 ** rng.uniform(-1.0, 4.0, (2000, 1))
     inputs = old + 0.02 * rng.normal(size=old.shape), old, p - rest_of(law), dt
     with torch.no_grad():
-        found = law.update()(*(torch.tensor(x) for x in inputs))
-    assert bool((found[5] <= 1e-10).all())
-    assert bool((found[4] >= 0.0).all())
-    assert float((found[2] - found[2].transpose(1, 2)).abs().max()) < 1e-12
+        result = law.update()(*(torch.tensor(x) for x in inputs))
+    assert bool((result[5] <= 1e-10).all())
+    assert bool((result[4] >= 0.0).all())
+    assert float((result[2] - result[2].transpose(1, 2)).abs().max()) < 1e-12
 
 
 @pytest.fixture(scope="module")
@@ -214,10 +214,10 @@ def test_committed_model_is_this_law_with_the_friction_that_it_names():
     law = law_of(friction=friction)
     _, _, *state = states(law)
     expected = [value.numpy() for value in law.rates()(*state)]
-    found = opened.rates(*(x.numpy() for x in state))
+    result = opened.rates(*(x.numpy() for x in state))
     for name, value in zip(("stress", "driving_force", "rate"), expected[1:], strict=True):
-        np.testing.assert_allclose(getattr(found, name), value, rtol=1e-11, atol=1e-14)
+        np.testing.assert_allclose(getattr(result, name), value, rtol=1e-11, atol=1e-14)
     other = law_of(friction=1.01 * friction).rates()(*state)[3].numpy()
-    assert relative_error(found.rate, other) > 0.5
+    assert relative_error(result.rate, other) > 0.5
     assert model.manifest.family == "graph"
     np.testing.assert_allclose(opened.bounds, np.stack([-rest_of(law), 1 - rest_of(law)], 1))

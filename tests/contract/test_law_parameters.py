@@ -74,10 +74,10 @@ def test_folded_scales_give_the_same_law_in_physical_variables(sizes):
     energy, time = 0.02, 7.0
     law = fold_scales(scaled, scale=s, shift=s0, energy_scale=energy, time_scale=time)
     x = rng.normal(size=(50, m + n))
-    found = values(law, x)
+    result = values(law, x)
     f, stress, force, rate = values(scaled, x * s + s0)
     expected = (energy * f, energy * stress * s[:m], energy * force * s[m:], rate / s[m:] / time)
-    for value, reference in zip(found, expected, strict=True):
+    for value, reference in zip(result, expected, strict=True):
         np.testing.assert_allclose(value, reference, rtol=0, atol=ROUND_OFF * abs(reference).max())
 
 
@@ -108,12 +108,12 @@ def test_standard_linear_solid_relaxes_shear_with_its_own_time():
 
 
 def test_isotropic_modulus_has_the_bulk_and_shear_modulus_as_eigenvalues():
-    found = np.sort(np.linalg.eigvalsh(isotropic(2.0, 0.7)))
-    np.testing.assert_allclose(found, [1.4] * 5 + [6.0], rtol=ROUND_OFF)
+    result = np.sort(np.linalg.eigvalsh(isotropic(2.0, 0.7)))
+    np.testing.assert_allclose(result, [1.4] * 5 + [6.0], rtol=ROUND_OFF)
 
 
 def values(law: LawParameters, x: np.ndarray) -> list[np.ndarray]:
     m = law.strain_size
     with torch.no_grad():
-        found = ConstitutiveLaw.of(law).rates()(torch.tensor(x[:, :m]), torch.tensor(x[:, m:]))
-    return [value.numpy() for value in found]
+        result = ConstitutiveLaw.of(law).rates()(torch.tensor(x[:, :m]), torch.tensor(x[:, m:]))
+    return [value.numpy() for value in result]

@@ -36,12 +36,12 @@ def largest_gap(law, model, inputs):
     expected = graph_arrays(
         evaluate("c", ConstitutiveLaw.of(law).update(), inputs, OUTPUTS), "c", "out"
     )
-    found = run_onnx(model.SerializeToString(), inputs)
+    result = run_onnx(model.SerializeToString(), inputs)
     converged = expected.pop("residual")[:, 0] <= 1e-10
-    assert np.array_equal(converged, found["residual"][:, 0] <= 1e-10)
+    assert np.array_equal(converged, result["residual"][:, 0] <= 1e-10)
     assert np.mean(converged) > 0.99
     return max(
-        relative_difference(found[key][converged], value[converged])
+        relative_difference(result[key][converged], value[converged])
         for key, value in expected.items()
     )
 
@@ -80,9 +80,9 @@ def test_rates_in_onnx_are_those_of_torch(m, n):
     states = random_inputs(law.parameters, 300, reach=3.0)
     inputs = {key: states[key] for key in ("strain", "statev")}
     expected = graph_arrays(evaluate("r", law.rates(), inputs, RATES_OUTPUTS), "r", "out")
-    found = run_onnx(rates_model(law.rates(), n).SerializeToString(), inputs)
+    result = run_onnx(rates_model(law.rates(), n).SerializeToString(), inputs)
     for key, value in expected.items():
-        assert relative_difference(found[key], value) < PARITY, key
+        assert relative_difference(result[key], value) < PARITY, key
 
 
 def test_bad_points_are_refused_alone_in_onnx_too():
@@ -93,10 +93,10 @@ def test_bad_points_are_refused_alone_in_onnx_too():
     inputs["strain"][0] = np.nan
     inputs["statev"][1, 1] = np.inf
     inputs["dt"][2] = -1.0
-    found = run_onnx(model, inputs)
-    assert np.all(np.isnan(found["residual"][:3]))
-    assert np.all(np.isnan(found["stress"][:3]))
-    for key, value in found.items():
+    result = run_onnx(model, inputs)
+    assert np.all(np.isnan(result["residual"][:3]))
+    assert np.all(np.isnan(result["stress"][:3]))
+    for key, value in result.items():
         assert np.array_equal(value[3:], expected[key][3:]), key
 
 

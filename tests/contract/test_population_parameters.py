@@ -101,19 +101,19 @@ def test_shifted_law_is_the_same_law_from_another_zero(law):
         shift[law.strain_size :] = -law.rest  # to the fractions themselves
     moved = shifted(law, shift)
     x = 0.05 * rng.normal(size=(20, law.size))
-    for found, expected in zip(values(moved, x - shift), values(law, x), strict=True):
-        np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12)
+    for result, expected in zip(values(moved, x - shift), values(law, x), strict=True):
+        np.testing.assert_allclose(result, expected, rtol=1e-11, atol=1e-12)
     back = shifted(moved, -shift)
-    for found, expected in zip(values(back, x), values(law, x), strict=True):
-        np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12)
+    for result, expected in zip(values(back, x), values(law, x), strict=True):
+        np.testing.assert_allclose(result, expected, rtol=1e-11, atol=1e-12)
     assert abs(ConstitutiveLaw.of(with_zero_energy(law)).equilibrium()[1]) < 1e-13
 
 
 def values(law: LawParameters | PopulationParameters, x: np.ndarray) -> list[np.ndarray]:
     m = law.strain_size
     with torch.no_grad():
-        found = ConstitutiveLaw.of(law).rates()(torch.tensor(x[:, :m]), torch.tensor(x[:, m:]))
-    return [value.numpy() for value in found]
+        result = ConstitutiveLaw.of(law).rates()(torch.tensor(x[:, :m]), torch.tensor(x[:, m:]))
+    return [value.numpy() for value in result]
 
 
 def test_rate_saturates_where_the_force_has_removed_the_barrier():

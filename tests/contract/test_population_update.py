@@ -312,9 +312,9 @@ def test_population_nucleates_in_time():
         state = run(law, dict(zip(INPUTS, (zero, zero, state, zero + 0.1), strict=True)))[
             "statev_new"
         ]
-    found = float(state[0, 0]) + 1e-3
-    assert found == pytest.approx(1.0 - 0.999 / 1.1**5, abs=1e-12)
-    assert found == pytest.approx(1.0 - 0.999 * np.exp(-0.5), abs=0.016)
+    result = float(state[0, 0]) + 1e-3
+    assert result == pytest.approx(1.0 - 0.999 / 1.1**5, abs=1e-12)
+    assert result == pytest.approx(1.0 - 0.999 * np.exp(-0.5), abs=0.016)
     frozen = ConstitutiveLaw(
         law.energy, law.dissipation, 1, law.internal_scale, law.envelope
     )  # the general update: all of the state of φ frozen
@@ -338,7 +338,7 @@ def test_elimination_solves_the_master_equation_to_the_last_digit(count):
     places = [(range(count), range(pairs), range(count - 1))]
     like = LikePopulations(count, places, (count, pairs, count - 1), 0.3)
     still = torch.zeros(n, pairs, dtype=torch.float64)
-    found = like.step(*(torch.tensor(x) for x in (before, forward, backward)), still)[0].numpy()
+    result = like.step(*(torch.tensor(x) for x in (before, forward, backward)), still)[0].numpy()
     with mpmath.workdps(60):
         for point in range(n):
             matrix, k = mpmath.eye(count), 0
@@ -352,8 +352,8 @@ def test_elimination_solves_the_master_equation_to_the_last_digit(count):
                     k += 1
             exact = mpmath.lu_solve(matrix, mpmath.matrix(before[point].tolist()))
             for s in range(count):
-                assert abs(found[point, s] / float(exact[s]) - 1.0) < 1e-13
-    np.testing.assert_allclose(found.sum(1), 1.0, rtol=1e-13)
+                assert abs(result[point, s] / float(exact[s]) - 1.0) < 1e-13
+    np.testing.assert_allclose(result.sum(1), 1.0, rtol=1e-13)
 
 
 @pytest.mark.parametrize("case", LAWS)
@@ -378,11 +378,11 @@ def test_unsymmetric_systems_are_solved_whatever_the_scale_of_their_rows(size):
     rng = np.random.default_rng(size)
     matrix = rng.normal(size=(50, size, size)) * 10.0 ** rng.uniform(-12, 12, (50, size, 1))
     right = np.matmul(matrix, rng.normal(size=(50, size, 2)))
-    found = solve(torch.tensor(matrix), torch.tensor(right), size).numpy()
-    np.testing.assert_allclose(found, np.linalg.solve(matrix, right), rtol=1e-7, atol=1e-9)
+    result = solve(torch.tensor(matrix), torch.tensor(right), size).numpy()
+    np.testing.assert_allclose(result, np.linalg.solve(matrix, right), rtol=1e-7, atol=1e-9)
     singular = torch.zeros(1, size, size, dtype=torch.float64)
-    found = solve(singular, torch.ones(1, size, 1, dtype=torch.float64), size)
-    assert not bool(torch.isfinite(found).all())
+    result = solve(singular, torch.ones(1, size, 1, dtype=torch.float64), size)
+    assert not bool(torch.isfinite(result).all())
 
 
 @pytest.mark.parametrize("case", LAWS)
@@ -391,16 +391,16 @@ def test_onnx_and_torchscript_take_the_same_steps(case):
     inputs = inputs_of(law, 300, decades=(-4.0, 4.0))
     inputs["statev"][5, 0] = -2.0  # no state
     expected = run(law, inputs)
-    found = run_onnx(constitutive_model(law.update()).SerializeToString(), inputs)
+    result = run_onnx(constitutive_model(law.update()).SerializeToString(), inputs)
     with torch.no_grad():
         values = script(law.update())(*(torch.tensor(inputs[name]) for name in INPUTS))
     scripted = dict(zip(OUTPUTS, (value.numpy() for value in values), strict=True))
     for name, value in expected.items():
         if name == "residual":
-            assert np.array_equal(value <= TOLERANCE, found[name] <= TOLERANCE)
+            assert np.array_equal(value <= TOLERANCE, result[name] <= TOLERANCE)
             continue
         scale = np.nanmax(np.abs(value))
-        np.testing.assert_allclose(found[name], value, rtol=1e-11, atol=1e-11 * scale)
+        np.testing.assert_allclose(result[name], value, rtol=1e-11, atol=1e-11 * scale)
         np.testing.assert_allclose(scripted[name], value, rtol=1e-12, atol=1e-12 * scale)
     points = {key: inputs[key][:5] for key in ("strain", "statev")}
     graph = rates_model(law.rates(), law.internal_size).SerializeToString()

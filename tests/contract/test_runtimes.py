@@ -115,8 +115,8 @@ def perturbed(law, output, change):
     good = verify.torch_runtime(law.update())
 
     def run(inputs):
-        found = good(inputs)
-        return {**found, output: change(found[output])}
+        result = good(inputs)
+        return {**result, output: change(result[output])}
 
     return run
 

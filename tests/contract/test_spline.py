@@ -88,8 +88,8 @@ def test_log_density_in_onnx_is_that_of_nflows(n_x, n_alpha):
     values = inputs(n_x, n_alpha)
     with torch.no_grad():
         expected = by_nflows(flow, *values)
-    found = run(model_of(FlowLogDensity(flow, averaged=True), n_x, n_alpha), *values)
-    assert np.max(np.abs(found - expected)) < PARITY * np.max(np.abs(expected))
+    result = run(model_of(FlowLogDensity(flow, averaged=True), n_x, n_alpha), *values)
+    assert np.max(np.abs(result - expected)) < PARITY * np.max(np.abs(expected))
 
 
 @pytest.mark.parametrize(("n_x", "n_alpha"), SIZES)
@@ -111,8 +111,8 @@ def test_samples_in_onnx_are_those_of_nflows(n_x, n_alpha):
         y = spline_of_nflows(flow).inverse(torch.tensor(noise).reshape(-1, n_x), context)[0]
         y = flow.affine.inverse(y, context)[0].reshape(noise.shape) * flow.scale + flow.centre
         expected = y.numpy() + strain[:, None]
-    found = run(model_of(FlowSample(flow, averaged=True), n_x, n_alpha), noise, strain, statev)
-    assert np.max(np.abs(found - expected)) < PARITY
+    result = run(model_of(FlowSample(flow, averaged=True), n_x, n_alpha), noise, strain, statev)
+    assert np.max(np.abs(result - expected)) < PARITY
 
 
 def test_sample_and_log_density_belong_to_one_distribution():
@@ -160,9 +160,9 @@ def test_shifted_variables_describe_the_same_distribution():
     )
     exported = [points, strain - 0.1, statev - shift]
     with torch.no_grad():
-        found = graph(*(torch.tensor(v) for v in exported)).numpy()
+        result = graph(*(torch.tensor(v) for v in exported)).numpy()
         expected = by_nflows(flow, points, strain, statev)
-    assert np.max(np.abs(found - expected)) < PARITY * np.max(np.abs(expected))
+    assert np.max(np.abs(result - expected)) < PARITY * np.max(np.abs(expected))
 
 
 def test_networks_of_another_kind_are_refused():

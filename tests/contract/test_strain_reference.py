@@ -50,8 +50,8 @@ def test_a_controlled_law_is_judged_from_the_strain_that_it_calls_zero(
     _, internal = law.encode(data.microstate)
     expected = model.rates(data.strain.reshape(-1, 1), alpha.reshape(-1, model.internal_size))
     rows = internal.reshape(-1, model.internal_size)
-    found = law.rates(strain_of(law, data).reshape(-1, 1), rows)
-    np.testing.assert_allclose(found.stress, expected.stress, rtol=1e-10, atol=1e-12)
+    result = law.rates(strain_of(law, data).reshape(-1, 1), rows)
+    np.testing.assert_allclose(result.stress, expected.stress, rtol=1e-10, atol=1e-12)
     without = law.rates(data.strain.reshape(-1, 1), rows)
     assert np.abs(without.stress - expected.stress).max() > 1e-4
     assert "Its zero strain is 0.3 in the data." in markdown(law.manifest)

@@ -366,9 +366,9 @@ def test_arrays_are_read_from_bytes_that_are_there():
         "b": np.asfortranarray(np.eye(3)),
         "c": np.int64(3),
     }
-    found = parse_arrays(_archive(**stored))
+    result = parse_arrays(_archive(**stored))
     for name, value in stored.items():
-        np.testing.assert_array_equal(found[name], value)
+        np.testing.assert_array_equal(result[name], value)
     swapped = parse_arrays(_archive(a=np.arange(3.0).astype(">f8")))
     np.testing.assert_array_equal(swapped["a"], [0.0, 1.0, 2.0])
 
@@ -524,9 +524,9 @@ def test_two_that_add_to_one_model_lose_nothing(copy):
             thread.start()
     for thread in threads:
         thread.join()
-    found = manifests.read(copy)
-    assert found["runtime_agreement"] == document["runtime_agreement"][:1]
-    assert found["seeds"] == [row]
+    result = manifests.read(copy)
+    assert result["runtime_agreement"] == document["runtime_agreement"][:1]
+    assert result["seeds"] == [row]
 
 
 def _export_while_another_writes(directory):
@@ -567,7 +567,7 @@ def test_each_declared_value_of_the_initial_state_is_compared(name):
     initial = model.manifest.initial_state
     altered = replace(initial, **{name: getattr(initial, name) + 1.0})
     manifest = replace(model.manifest, initial_state=altered)
-    found = initial_state_errors(model.kernel, manifest, typical)
+    result = initial_state_errors(model.kernel, manifest, typical)
     scale = np.abs(getattr(model.kernel.rates(*typical), name)).max()
-    assert found.pop(name) == pytest.approx(1.0 / scale, rel=1e-6)
-    assert max(found.values()) < 1e-8
+    assert result.pop(name) == pytest.approx(1.0 / scale, rel=1e-6)
+    assert max(result.values()) < 1e-8

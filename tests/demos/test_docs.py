@@ -35,7 +35,7 @@ SUBPACKAGES = ("simulation", "training", "evaluation", "audits", "export", "figu
 def blocks(page):
     text = page.read_text(encoding="utf-8")
     return [
-        SNIPPET.sub(lambda found: (ROOT / found[1]).read_text(encoding="utf-8"), block)
+        SNIPPET.sub(lambda result: (ROOT / result[1]).read_text(encoding="utf-8"), block)
         for block in FENCE.findall(text)
     ]
 

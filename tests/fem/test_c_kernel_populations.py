@@ -94,10 +94,10 @@ def test_kernel_agrees_with_the_law_in_torch(case, build):
         assert gap(update, expected) < AGREEMENT
         with torch.no_grad():
             values = ConstitutiveLaw.of(law).rates()(*(torch.tensor(inputs[i]) for i in (0, 2)))
-        found = kernel.rates(inputs[0], inputs[2])
+        result = kernel.rates(inputs[0], inputs[2])
         digits = fractions_of(law, inputs[2]).min(1) > 1e-5  # elsewhere ln(1 − Σ p) has few
         for name, value in zip(RATES_OUTPUTS, values, strict=True):
-            ours, right = getattr(found, name).reshape(value.shape), value.numpy()
+            ours, right = getattr(result, name).reshape(value.shape), value.numpy()
             if name == "driving_force":
                 ours, right = ours[digits], right[digits]
             assert np.max(np.abs(ours - right) / np.abs(right).max(0)) < AGREEMENT, name

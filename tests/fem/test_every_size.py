@@ -109,14 +109,14 @@ def test_a_law_of_every_size_goes_from_microstates_to_a_body(
     path = export_trained(model, tmp_path / "model")
     law = open_law(path, VectorTether(n_x, n_strain).microscopic_energy)
     unseen = record(n_x, n_strain, seed=2)
-    found = evaluate(law, unseen)
-    assert set(found.errors) == {"controlled/stress", "controlled/internal"}
-    assert all(np.isfinite(value) for value in found.errors.values())
-    assert np.isfinite(found.negative_log_likelihood["negative_log_likelihood"])
+    result = evaluate(law, unseen)
+    assert set(result.errors) == {"controlled/stress", "controlled/internal"}
+    assert all(np.isfinite(value) for value in result.errors.values())
+    assert np.isfinite(result.negative_log_likelihood["negative_log_likelihood"])
     low, high = law.bounds.T
-    run = found.predicted["controlled"].internal
+    run = result.predicted["controlled"].internal
     assert np.all((run >= low - 1e-9) & (run <= high + 1e-9))
-    audits = {audit.audit: audit for audit in certify(law, unseen, found)}
+    audits = {audit.audit: audit for audit in certify(law, unseen, result)}
     for name in ("dissipation sign", "φ at g = 0"):
         assert audits[name].verdict == "pass", audits[name]
 
@@ -135,7 +135,7 @@ def test_a_law_of_every_size_goes_from_microstates_to_a_body(
 
     loaded = load_model(path)
     state = encode(loaded, unseen.samples[:, 0, 0].astype(float))
-    np.testing.assert_allclose(state.statev, found.measured.internal[:, 0, 0], atol=1e-9)
+    np.testing.assert_allclose(state.statev, result.measured.internal[:, 0, 0], atol=1e-9)
     drawn = Decoder(loaded).sample(
         unseen.strain[:, 0, 0], state.statev, 5, np.random.default_rng(0)
     )

@@ -68,11 +68,11 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = export_trained(model, folder / "model", name="square")
     law = open_law(path)
     assert (law.strain_size, law.internal_size, law.classes) == (3, 4, 4)
-    found = evaluate(law, unseen)
-    assert np.isfinite(list(found.errors.values())).all()
-    certificate = certify(law, unseen, found)
+    result = evaluate(law, unseen)
+    assert np.isfinite(list(result.errors.values())).all()
+    certificate = certify(law, unseen, result)
     assert {each.audit for each in certificate} >= {"equilibrium of the cell", "dissipation sign"}
-    report(folder / "figures", law, {"unseen": unseen}, {"unseen": found})
+    report(folder / "figures", law, {"unseen": unseen}, {"unseen": result})
     assert (folder / "figures" / "densities.png").is_file()
     return path
 

@@ -19,19 +19,19 @@ def on_ranks() -> None:
 
     world = MPI.COMM_WORLD
     assert world.size == RANKS
-    found = []
+    result = []
     for comm in (MPI.COMM_SELF, world):
         stepping = pulled_bar(cells=CELLS, comm=comm)
         stepping.run(np.linspace(0.0, 1.0, 11))
         problem = stepping.problem
         sums = [problem.reaction(bc)[0] for bc in problem.bcs]
-        found.append([*sums, sum(law.stored_energy() for law in problem.laws)])
+        result.append([*sums, sum(law.stored_energy() for law in problem.laws)])
         owned = problem.u.function_space.mesh.topology.index_map(1).size_local
-    np.testing.assert_allclose(found[1], found[0], rtol=1e-10)
+    np.testing.assert_allclose(result[1], result[0], rtol=1e-10)
     empty = world.allreduce(int(owned == 0))
     assert empty >= RANKS - CELLS
     if world.rank == 0:
-        difference = float(np.abs(np.subtract(*found) / found[0]).max())
+        difference = float(np.abs(np.subtract(*result) / result[0]).max())
         print(
             f"{RANKS} ranks, {empty} without cells: reactions and energy differ by {difference:.0e}"
         )

@@ -81,9 +81,9 @@ def main() -> None:
         os.environ["IBVONN_CACHE"] = str(folder / "cache ç")
         whole_way(folder)
         before = sorted(path.name for path in (folder / "модель").iterdir())
-        found = read_only(folder / "модель")
+        result = read_only(folder / "модель")
         assert sorted(path.name for path in (folder / "модель").iterdir()) == before
-        np.testing.assert_array_equal(displacement(found), displacement(load_model(MODEL)))
+        np.testing.assert_array_equal(displacement(result), displacement(load_model(MODEL)))
     print("simulated, trained, exported, run, restarted; model loaded without the right to write")
 
 

@@ -36,8 +36,8 @@ def main() -> None:
         checkpoint, other = Path(folder, "killed.h5"), Path(folder, "whole.h5")
         kills = kill_runs(__spec__.name, checkpoint, checkpoint, KILLS)
         resumed, whole = run(checkpoint), run(other)
-        for found, wanted in zip(resumed, whole, strict=True):
-            np.testing.assert_array_equal(found, wanted)
+        for result, wanted in zip(resumed, whole, strict=True):
+            np.testing.assert_array_equal(result, wanted)
         assert sorted(path.name for path in Path(folder).iterdir()) == ["killed.h5", "whole.h5"]
     print(f"killed {kills} times: displacement and internal variables equal bit by bit")
 

@@ -20,8 +20,8 @@ def main() -> None:
             for _ in range(PROCESSES)
         ]
         assert [child.wait() for child in children] == [0] * PROCESSES
-        found = sorted(path.name.split("-")[0] for path in cache.iterdir())
-        assert found == ["langevin", "law", "lock"], found
+        result = sorted(path.name.split("-")[0] for path in cache.iterdir())
+        assert result == ["langevin", "law", "lock"], result
     print(f"{PROCESSES} processes: one library each of the law and of the integrator")
 
 

@@ -125,11 +125,11 @@ def test_exact_law_passes_every_audit(
 ) -> None:
     needs_many = free_energy.gradient_against_flow
     made = [audit(exact, rich if audit is needs_many else evidence) for audit in AUDITS]
-    found = {each.audit: each for each in made if each is not None}
-    assert len(found) == len([each for each in made if each is not None])
+    result = {each.audit: each for each in made if each is not None}
+    assert len(result) == len([each for each in made if each is not None])
     reported = {"joint convexity of f", "relaxed modulus"}
-    assert {name for name, each in found.items() if each.verdict == "reported"} == reported
-    others = [each.verdict for name, each in found.items() if name not in reported]
+    assert {name for name, each in result.items() if each.verdict == "reported"} == reported
+    others = [each.verdict for name, each in result.items() if name not in reported]
     assert others == ["pass"] * len(others)
     assert len(others) == len({audit for audit, _ in PERTURBED}) + 2  # and Markov, g against F_flow
 
@@ -186,9 +186,9 @@ def test_audit_fails_on_an_error_of_twice_its_band(
     exact: ExportedLaw, evidence: Evidence, audit: MakeAudit, errors: dict[str, float]
 ) -> None:
     law: Any = Perturbed(exact, **errors)
-    found = audit(law, evidence)
-    assert found is not None
-    assert found.verdict == "fail", found
+    result = audit(law, evidence)
+    assert result is not None
+    assert result.verdict == "fail", result
 
 
 def test_equilibrium_is_judged_where_statistical_mechanics_says(
@@ -214,8 +214,8 @@ def test_dissipation_of_a_coarse_record_is_that_of_all_its_steps(exact: Exported
         engine="torch",
     )  # fmt: skip
     ensembles = [Evidence(data, encoded(exact, data)) for data in (step, every(step, 20))]
-    fine, found = (over_intervals(exact, each).dissipation.sum() for each in ensembles)
-    assert found == pytest.approx(fine, rel=0.02)
+    fine, result = (over_intervals(exact, each).dissipation.sum() for each in ensembles)
+    assert result == pytest.approx(fine, rel=0.02)
     measured = ensembles[1].measured
     rates = exact.rates(*ensembles[1].all_states(exact))
     at_starts = (rates.driving_force * rates.rate).reshape(measured.internal.shape)[:, :-1]
@@ -230,9 +230,9 @@ def test_steps_that_a_fast_law_does_not_survive_are_halved(
 ) -> None:
     """α relaxes 250 times as fast: an explicit step of 0.01 overshoots five times."""
     fast: Any = Perturbed(exact, dissipation=250.0)
-    found = over_intervals(fast, evidence)
+    result = over_intervals(fast, evidence)
     largest = np.abs(evidence.measured.internal).max()
-    assert np.abs(found.increment).max() < 2 * largest
+    assert np.abs(result.increment).max() < 2 * largest
     monkeypatch.setattr(intervals, "HALVINGS", 0)
     assert np.abs(over_intervals(fast, evidence).increment).max() > 4 * largest
 
@@ -278,12 +278,12 @@ def test_driving_force_of_the_data_is_the_exact_one_within_its_error(
 ) -> None:
     """The measurement knows neither f nor the decoder, which is exact here."""
     strain, internal = rich.some_states(exact)
-    found = compare_gradients(exact, rich, strain, internal)
+    result = compare_gradients(exact, rich, strain, internal)
     force = exact.rates(strain, internal).driving_force * rich.measured.internal.std()
     size = np.sqrt(np.mean(force**2))
-    known = found.standard_error < acceptance_ranges.GRADIENT_STANDARD_ERROR * size
+    known = result.standard_error < acceptance_ranges.GRADIENT_STANDARD_ERROR * size
     assert known.mean() > 0.8
-    assert np.sqrt(np.mean(found.decoder[known] ** 2)) < 0.02 * size
+    assert np.sqrt(np.mean(result.decoder[known] ** 2)) < 0.02 * size
 
 
 def test_wrong_decoder_shows_against_the_driving_force_of_the_data(
@@ -300,14 +300,14 @@ def test_wrong_decoder_shows_against_the_driving_force_of_the_data(
 
     strain, internal = rich.some_states(exact)
     short: Any = Short(exact)
-    found = compare_gradients(short, rich, strain, internal)
+    result = compare_gradients(short, rich, strain, internal)
     scale = rich.measured.internal.std()
     expected = (flow_force(short, strain, internal) - flow_force(exact, strain, internal)) * scale
-    known = found.standard_error < acceptance_ranges.GRADIENT_STANDARD_ERROR * np.sqrt(
+    known = result.standard_error < acceptance_ranges.GRADIENT_STANDARD_ERROR * np.sqrt(
         np.mean(expected**2)
     )
     assert known.mean() > 0.7
-    miss = found.decoder[known] - expected[known]
+    miss = result.decoder[known] - expected[known]
     assert np.sqrt(np.mean(miss**2)) < 0.25 * np.sqrt(np.mean(expected**2))
 
 
@@ -326,17 +326,17 @@ def test_wrong_driving_force_fails_where_data_identify_it(
     exact: ExportedLaw, rich: Evidence, end: int
 ) -> None:
     wrong: Any = Perturbed(exact, energy=1 + end * 2 * PERCENT * acceptance_ranges.FLOW_FORCE[1])
-    found = free_energy.gradient_where_identifiable(wrong, rich)
-    assert found.verdict == "fail"
-    assert "standard error" in found.detail
+    result = free_energy.gradient_where_identifiable(wrong, rich)
+    assert result.verdict == "fail"
+    assert "standard error" in result.detail
 
 
 def test_driving_force_on_a_thin_set_is_not_identifiable(
     exact: ExportedLaw, thin: Evidence
 ) -> None:
-    found = free_energy.gradient_where_identifiable(exact, thin)
-    assert found.verdict == "not identifiable"
-    share = float(found.detail.split("not identifiable: ")[1].split(" %")[0])
+    result = free_energy.gradient_where_identifiable(exact, thin)
+    assert result.verdict == "not identifiable"
+    share = float(result.detail.split("not identifiable: ")[1].split(" %")[0])
     assert share > acceptance_ranges.NOT_IDENTIFIABLE
 
 
@@ -344,17 +344,17 @@ def test_driving_force_on_a_thin_set_is_not_identifiable(
 def test_half_a_band_is_let_through(exact: ExportedLaw, evidence: Evidence, sign: int) -> None:
     """The verdict is about size, not about being exact."""
     half: Any = Perturbed(exact, energy=1 + sign * PERCENT * acceptance_ranges.FLOW_ENERGY[1] / 2)
-    found = free_energy.value_against_flow(half, evidence)
-    assert found.verdict == "pass"
-    assert found.value == pytest.approx(acceptance_ranges.FLOW_ENERGY[1] / 2, rel=1e-6)
+    result = free_energy.value_against_flow(half, evidence)
+    assert result.verdict == "pass"
+    assert result.value == pytest.approx(acceptance_ranges.FLOW_ENERGY[1] / 2, rel=1e-6)
 
 
 class _Filtered(Perturbed):
     """A law whose internal variable lags behind: (λ, β) does not determine m, nor its rate."""
 
     def rates(self, strain: Any, internal: Any) -> Rates:
-        found: Rates = self.law.rates(strain, internal)
-        return found._replace(rate=np.zeros_like(found.rate))
+        result: Rates = self.law.rates(strain, internal)
+        return result._replace(rate=np.zeros_like(result.rate))
 
 
 def test_internal_variable_that_lags_behind_has_memory(
@@ -379,8 +379,8 @@ def test_system_of_unknown_energy_is_never_passed(exact: ExportedLaw, evidence: 
 
     law: Any = Unknown(exact)
     foreign = replace(evidence, data=replace(evidence.data, system="somebody's"))
-    found = [audit(law, foreign) for audit in AUDITS]
-    verdicts = {each.audit: each.verdict for each in found if each is not None}
+    result = [audit(law, foreign) for audit in AUDITS]
+    verdicts = {each.audit: each.verdict for each in result if each is not None}
     for name in (
         "energy of the decoder",
         "f against F_flow",
@@ -398,18 +398,18 @@ def test_system_of_unknown_energy_is_never_passed(exact: ExportedLaw, evidence: 
 def test_without_slow_protocols_jarzynski_is_not_available(
     exact: ExportedLaw, evidence: Evidence
 ) -> None:
-    found = equilibrium.jarzynski(exact, replace(evidence, slow=None))
-    assert found.verdict == "not available"
-    assert found.value is None
+    result = equilibrium.jarzynski(exact, replace(evidence, slow=None))
+    assert result.verdict == "not available"
+    assert result.value is None
 
 
 def test_fast_protocols_do_not_identify_the_jarzynski_equality(
     exact: ExportedLaw, evidence: Evidence
 ) -> None:
     """They dissipate hundreds of k_BT: the estimator would be off by as many."""
-    found = equilibrium.jarzynski(exact, replace(evidence, slow=evidence.data))
-    assert found.verdict == "not identifiable"
-    assert "variance" in found.detail
+    result = equilibrium.jarzynski(exact, replace(evidence, slow=evidence.data))
+    assert result.verdict == "not identifiable"
+    assert "variance" in result.detail
 
 
 def test_value_that_is_not_a_number_fails() -> None:
@@ -421,8 +421,8 @@ def test_value_that_is_not_a_number_fails() -> None:
 def test_certificate_has_the_records_of_the_manifest(
     exact: ExportedLaw, evidence: Evidence
 ) -> None:
-    found = certify(exact, evidence.data, evaluate(exact, evidence.data), evidence.slow)
-    for each in found:
+    result = certify(exact, evidence.data, evaluate(exact, evidence.data), evidence.slow)
+    for each in result:
         record = each.record()
         assert set(record) == {"audit", "value", "acceptance_range", "verdict", "detail"}, record
         assert len(record["acceptance_range"]) == 2
@@ -437,7 +437,7 @@ def test_work_is_done_on_the_microstate_before_it_moves(
     x[:, -1] = 100.0
     control = np.array([[0.0, 0.1, 0.2]])
     record: Any = SimpleNamespace(samples=x, strain=control[:, :, None, None])
-    found = equilibrium.jarzynski(exact, replace(evidence, slow=record))
+    result = equilibrium.jarzynski(exact, replace(evidence, slow=record))
     stiffness = evidence.data.parameters["stiffness"]
     thermal = exact.physics.thermal_energy
     work = np.zeros(500)
@@ -445,7 +445,7 @@ def test_work_is_done_on_the_microstate_before_it_moves(
         middle, moved = control[0, step : step + 2].mean(), np.diff(control[0])[step]
         work += stiffness * moved * (middle - x[0, step, 0, :, 0])
     difference = stiffness * 0.2**2 / 4.0 + thermal * np.log(np.mean(np.exp(-work / thermal)))
-    assert found.value == pytest.approx(difference / thermal, abs=1e-6)
+    assert result.value == pytest.approx(difference / thermal, abs=1e-6)
 
 
 def test_entropy_of_a_record_read_backwards_is_its_opposite(
@@ -457,9 +457,9 @@ def test_entropy_of_a_record_read_backwards_is_its_opposite(
         parts = ("strain", "stress", "internal")
         flipped = {part: getattr(evidence.measured, part)[:, ::direction] for part in parts}
         record: Any = SimpleNamespace(data=evidence.data, measured=SimpleNamespace(**flipped))
-        found = dissipation.entropy_production(exact, record).value
-        assert found is not None
-        return float(over_intervals(exact, record).dissipation.sum()) / (1.0 + found / 100.0)
+        result = dissipation.entropy_production(exact, record).value
+        assert result is not None
+        return float(over_intervals(exact, record).dissipation.sum()) / (1.0 + result / 100.0)
 
     assert produced(-1) == pytest.approx(-produced(1), rel=1e-9)
 
@@ -507,23 +507,23 @@ def test_decoders_free_energy_holds_energy_and_entropy() -> None:
     """F = 3 e^{2α}/2 − k_BT (α + ln(2πe)/2): an ensemble that widens gains entropy."""
     law: Any = GaussianOfWidth(Physics(lambda x, strain: 1.5 * x[..., 0] ** 2, 0.2, 1.0, 1.0))
     alpha = np.array([[-1.0], [0.0], [0.5]])
-    found = free_energy.flow_energy(law, np.zeros((3, 1)), alpha)
+    result = free_energy.flow_energy(law, np.zeros((3, 1)), alpha)
     entropy = alpha[:, 0] + 0.5 * np.log(2 * np.pi * np.e)
     expected = 1.5 * np.exp(2 * alpha[:, 0]) - 0.2 * entropy
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_allclose(result, expected, rtol=1e-6)
 
 
 def test_rates_of_a_record_of_every_step_are_those_at_its_states(
     exact: ExportedLaw, evidence: Evidence
 ) -> None:
     """Forward Euler takes ε of the old instant: Δα = Δt ∂φ/∂g at (ε_n, α_n)."""
-    found = over_intervals(exact, evidence).increment
+    result = over_intervals(exact, evidence).increment
     strain, internal = (
         getattr(evidence.measured, name)[:, :-1].reshape(-1, 1) for name in ("strain", "internal")
     )
-    rate = exact.rates(strain, internal).rate.reshape(found.shape)
+    rate = exact.rates(strain, internal).rate.reshape(result.shape)
     dt = evidence.data.time[1] - evidence.data.time[0]
-    np.testing.assert_allclose(found, dt * rate, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(result, dt * rate, rtol=1e-9, atol=1e-12)
 
 
 def test_a_value_that_is_not_finite_fails_and_can_be_written() -> None:

@@ -93,20 +93,20 @@ def test_whole_certificate_of_the_exact_law_fails_nowhere(evidence: Evidence) ->
     assert len({audit.audit for audit in made}) == len(made)
     assert {audit.verdict for audit in made} == {"pass", "reported", "not available"}
     for name in ("Jarzynski equality", "equilibrium response", "g against F_flow"):
-        (found,) = (audit for audit in made if audit.audit == name)
-        assert found.verdict == "not available"
-        assert "cell" in found.detail
+        (result,) = (audit for audit in made if audit.audit == name)
+        assert result.verdict == "not available"
+        assert "cell" in result.detail
 
 
 def test_what_replicas_would_have_to_average_is_said(evidence: Evidence) -> None:
     """W − ΔF₁ of a cell of 100 bonds a direction: far more than a few k_BT."""
-    found = cell_energy.dissipated(BONDS, evidence)
-    assert found is not None
-    assert found.max() > 100.0
-    assert f"{found.max():.3g} k_BT" in equilibrium.jarzynski(BONDS, evidence).detail
+    result = cell_energy.dissipated(BONDS, evidence)
+    assert result is not None
+    assert result.max() > 100.0
+    assert f"{result.max():.3g} k_BT" in equilibrium.jarzynski(BONDS, evidence).detail
     rates = BONDS.rates(*evidence.all_states(BONDS))
     power = (rates.driving_force * rates.rate).sum() * evidence.data.time[1]
-    assert found.sum() / 100.0 == pytest.approx(power / BONDS.physics.thermal_energy, rel=0.1)
+    assert result.sum() / 100.0 == pytest.approx(power / BONDS.physics.thermal_energy, rel=0.1)
 
 
 WRONG: list[tuple[Make, dict[str, float]]] = [
@@ -228,20 +228,20 @@ def test_a_wrong_rate_is_no_memory(evidence: Evidence) -> None:
 @pytest.mark.parametrize("instants", [50, 200])
 def test_noise_and_fluxes_hold_over_intervals_of_any_length(instants: int) -> None:
     """An interval of a fifth of a relaxation time, and one of a twentieth."""
-    found = evidence_of(record(seed=5, instants=instants))
-    assert verdict(dissipation.fluctuation_dissipation, BONDS, found) == "pass"
-    assert verdict(cell_fluxes.driving_force, BONDS, found) == "pass"
+    result = evidence_of(record(seed=5, instants=instants))
+    assert verdict(dissipation.fluctuation_dissipation, BONDS, result) == "pass"
+    assert verdict(cell_fluxes.driving_force, BONDS, result) == "pass"
 
 
 def test_noise_without_its_relaxation_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Guards the test above: the short-time formula is a tenth off in the longer intervals."""
     from ibvonn_train.audits import replica_noise
 
-    found = evidence_of(record(seed=5, instants=50))
+    result = evidence_of(record(seed=5, instants=50))
     monkeypatch.setattr(
         replica_noise, "rate_slope", lambda law, strain, internal: np.zeros((len(internal), 3, 3))
     )
-    assert verdict(dissipation.fluctuation_dissipation, BONDS, found) == "fail"
+    assert verdict(dissipation.fluctuation_dissipation, BONDS, result) == "fail"
 
 
 def test_accumulated_noise_is_the_sum_over_the_steps() -> None:

@@ -54,20 +54,20 @@ class Changed:
 def test_mean_spring_force_of_the_reference_model_is_exact(
     reference: ExportedLaw, evidence: Evidence
 ) -> None:
-    found = free_energy.stress(reference, evidence)
-    assert found.verdict == "pass"
-    assert found.value is not None
-    assert found.value < 1e-3  # float32 microstates
+    result = free_energy.stress(reference, evidence)
+    assert result.verdict == "pass"
+    assert result.value is not None
+    assert result.value < 1e-3  # float32 microstates
 
 
 def test_beads_move_as_the_exact_momentum_balance_says(
     reference: ExportedLaw, evidence: Evidence
 ) -> None:
-    found = kinetics.momentum(reference, evidence)
-    assert found is not None
-    assert found.verdict == "pass"
+    result = kinetics.momentum(reference, evidence)
+    assert result is not None
+    assert result.verdict == "pass"
     # 2 protocols x 300 steps x 3 beads independent squares: 0.01 is one standard deviation / 1.6.
-    assert found.value == pytest.approx(1.0, abs=0.06)
+    assert result.value == pytest.approx(1.0, abs=0.06)
 
 
 def test_coarse_record_is_compared_with_its_own_measured_forces(
@@ -77,9 +77,9 @@ def test_coarse_record_is_compared_with_its_own_measured_forces(
     data = evidence.data
     data = data.select(slice(None), slice(None, None, 20))
     coarse = Evidence(data, encoded(reference, data))
-    found = kinetics.momentum(reference, coarse)
-    assert found is not None
-    assert found.value == pytest.approx(1.0, abs=1e-4)
+    result = kinetics.momentum(reference, coarse)
+    assert result is not None
+    assert result.value == pytest.approx(1.0, abs=1e-4)
 
     def rates(strain: Any, internal: Any) -> Rates:
         right = reference.rates(strain, internal)
@@ -90,7 +90,7 @@ def test_coarse_record_is_compared_with_its_own_measured_forces(
     assert perturbed is not None
     assert perturbed.value is not None
     assert perturbed.value > 1.5
-    assert perturbed.verdict == found.verdict == "reported"
+    assert perturbed.verdict == result.verdict == "reported"
 
 
 @pytest.mark.parametrize("factor", [0.5, 2.0])
@@ -99,23 +99,23 @@ def test_wrong_friction_breaks_the_momentum_balance(
 ) -> None:
     assert reference.physics is not None
     wrong = replace(reference.physics, friction=factor * reference.physics.friction)
-    found = kinetics.momentum(Changed(reference, physics=wrong), evidence)  # type: ignore[arg-type]
-    assert found is not None
-    assert found.verdict == "fail"
+    result = kinetics.momentum(Changed(reference, physics=wrong), evidence)  # type: ignore[arg-type]
+    assert result is not None
+    assert result.verdict == "fail"
 
 
 def test_wrong_stress_breaks_the_momentum_balance(
     reference: ExportedLaw, evidence: Evidence
 ) -> None:
     def rates(strain: Any, internal: Any) -> Rates:
-        found = reference.rates(strain, internal)
+        result = reference.rates(strain, internal)
         # Uncorrelated from spring to spring.
-        wrong = 0.5 * np.random.default_rng(0).normal(size=found.stress.shape)
-        return found._replace(stress=found.stress * (1 + wrong))
+        wrong = 0.5 * np.random.default_rng(0).normal(size=result.stress.shape)
+        return result._replace(stress=result.stress * (1 + wrong))
 
-    found = kinetics.momentum(Changed(reference, rates=rates), evidence)  # type: ignore[arg-type]
-    assert found is not None
-    assert found.verdict == "fail"
+    result = kinetics.momentum(Changed(reference, rates=rates), evidence)  # type: ignore[arg-type]
+    assert result is not None
+    assert result.verdict == "fail"
 
 
 def test_gauge_audit_sees_an_encoder_that_moves_with_the_springs(
@@ -130,9 +130,9 @@ def test_gauge_audit_sees_an_encoder_that_moves_with_the_springs(
         return x.mean(-2), x.mean(-2)
 
     values = [
-        found.value
+        result.value
         for encode in (frozen, moving)
-        if (found := kinetics.stress_defect(Changed(reference, encode=encode), evidence))  # type: ignore[arg-type]
+        if (result := kinetics.stress_defect(Changed(reference, encode=encode), evidence))  # type: ignore[arg-type]
     ]
     assert None not in values
     assert values[0] < 1.0 < 20.0 < values[1]
@@ -162,10 +162,10 @@ def sharp_wells(strain: float, springs: int) -> float:
 @pytest.mark.parametrize("springs", [4, 10])
 def test_equilibrium_force_of_a_chain_is_that_of_its_occupations(springs: int) -> None:
     strains = np.linspace(0.1, 1.9, 7)
-    found = two_wells().chain_force(strains, springs)
+    result = two_wells().chain_force(strains, springs)
     expected = [sharp_wells(float(strain), springs) for strain in strains]
     # Wells that end at the crossing miss parts of order exp(−10) = 5e-5 of their Gaussians.
-    np.testing.assert_allclose(found, expected, atol=5e-5 * 0.01)
+    np.testing.assert_allclose(result, expected, atol=5e-5 * 0.01)
 
 
 def test_long_chain_has_the_force_of_one_spring_under_constant_force() -> None:

@@ -171,11 +171,11 @@ def test_wrong_law_fails(
     exact: ClosedFormReference, evidence: Evidence, audit: MakeAudit, errors: dict[str, float]
 ) -> None:
     law: Any = Wrong(exact, **errors)
-    found = audit(law, evidence)
-    assert found is not None
-    assert found.verdict == "fail", found
-    assert found.reason
-    assert found.reason.endswith(".")
+    result = audit(law, evidence)
+    assert result is not None
+    assert result.verdict == "fail", result
+    assert result.reason
+    assert result.reason.endswith(".")
 
 
 @pytest.mark.parametrize(
@@ -194,13 +194,13 @@ def test_reported_value_tells_a_wrong_law(
     growth: float,
 ) -> None:
     wrong: Any = Wrong(exact, **errors)
-    right, found = (audit(law, evidence) for law in (exact, wrong))
+    right, result = (audit(law, evidence) for law in (exact, wrong))
     assert right is not None
-    assert found is not None
+    assert result is not None
     assert right.value is not None
-    assert found.value is not None
-    assert found.value > growth * right.value
-    assert found.verdict == right.verdict == "reported"
+    assert result.value is not None
+    assert result.value > growth * right.value
+    assert result.verdict == right.verdict == "reported"
 
 
 def test_law_that_is_a_fifth_wrong_passes_no_audit_that_judges(
@@ -231,7 +231,7 @@ def test_sampling_error_is_that_of_the_number_of_replicas(
 ) -> None:
     """A mean spring force over N replicas has a relative error of sd/(√N rms σ)."""
     case = ExactCase("four springs", "torn", 0, exact, None, evidence)
-    found = {each.audit: each.value for each in sampling_errors(case)}
+    result = {each.audit: each.value for each in sampling_errors(case)}
     data = evidence.data
     stiffness, crossing, distance = (
         CHAIN.spring.stiffness,
@@ -242,7 +242,7 @@ def test_sampling_error_is_that_of_the_number_of_replicas(
     force = stiffness * (x - distance * (x > crossing))
     variance = force.var(-1, ddof=1) / data.replicas
     expected = 100 * np.sqrt(variance.mean() / np.mean(data.stress**2))
-    assert found["stress at encoded states"] == pytest.approx(
+    assert result["stress at encoded states"] == pytest.approx(
         expected, rel=0.2
     )  # states depend on each other
 
@@ -286,20 +286,20 @@ def test_convexity_is_asked_of_the_internal_variables_alone(
     """f_εp² > f_εε f_pp with f_pp > 0: a step has one solution, the relaxed material softens."""
 
     def hessian(strain: Any, internal: Any) -> Any:
-        found = exact.energy_hessian(strain, internal).copy()
-        found[:, 0, 1] *= 3.0
-        found[:, 1, 0] *= 3.0
-        return found
+        result = exact.energy_hessian(strain, internal).copy()
+        result[:, 0, 1] *= 3.0
+        result[:, 1, 0] *= 3.0
+        return result
 
     law: Any = Wrong(exact)
     law.energy_hessian = hessian
     assert structure.convexity(law, evidence).verdict == "pass"
     for audit in (structure.joint_convexity, structure.curvature):
-        found = audit(law, evidence)
-        assert found.verdict == "reported"
-        assert found.value is not None
-        assert found.value < 0
-        assert "% of the envelope, mostly at ε from" in found.detail
+        result = audit(law, evidence)
+        assert result.verdict == "reported"
+        assert result.value is not None
+        assert result.value < 0
+        assert "% of the envelope, mostly at ε from" in result.detail
         assert "not negative" in audit(exact, evidence).detail
 
 
@@ -408,8 +408,8 @@ def test_bounds_of_an_exported_law_are_those_of_its_manifest() -> None:
     np.testing.assert_array_equal(population.groups, [[0, 2]])
     assert mean.groups.shape == (0, 2)
     assert bounds_of(mean) is None
-    found = bounds_of(population)
-    assert found is not None
+    result = bounds_of(population)
+    assert result is not None
     far = np.array([[-3.0], [0.1], [3.0]])
     np.testing.assert_allclose(
         allowed(population, far)[:, 0], [-rest, 0.1, 1 - rest], rtol=0, atol=2e-6
@@ -428,9 +428,9 @@ def test_bounded_law_relaxes_within_its_bounds(exact: ClosedFormReference) -> No
     law: Any = Bounded(exact, bounds=np.array([[-0.5, 0.5]]), groups=np.array([[0, 2]]))
     free: Any = Wrong(exact, bounds=None)
     for strain in (-0.6, 0.0, 0.55):
-        expected, found = equilibrium.relaxed(free, strain), equilibrium.relaxed(law, strain)
-        np.testing.assert_allclose(found.energy, expected.energy, rtol=1e-5, atol=1e-9)
-        np.testing.assert_allclose(found.stress, expected.stress, rtol=1e-5, atol=1e-9)
+        expected, result = equilibrium.relaxed(free, strain), equilibrium.relaxed(law, strain)
+        np.testing.assert_allclose(result.energy, expected.energy, rtol=1e-5, atol=1e-9)
+        np.testing.assert_allclose(result.stress, expected.stress, rtol=1e-5, atol=1e-9)
     assert np.abs(np.concatenate(asked)).max() < 0.5
 
 
@@ -473,8 +473,8 @@ def test_scores_stand_beside_each_other() -> None:
 
 
 def test_report_decides_nothing() -> None:
-    found = Audit.report("any", -1.0, "somewhere")
-    assert found.verdict == "reported"
-    assert found.record()["acceptance_range"] == [None, None]
-    assert "reason" not in found.record()
-    assert replace(found, reason="Because.").record()["reason"] == "Because."
+    result = Audit.report("any", -1.0, "somewhere")
+    assert result.verdict == "reported"
+    assert result.record()["acceptance_range"] == [None, None]
+    assert "reason" not in result.record()
+    assert replace(result, reason="Because.").record()["reason"] == "Because."

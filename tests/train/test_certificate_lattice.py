@@ -50,9 +50,9 @@ def evidence(law: Any) -> Evidence:
 
 
 def made(audit: Callable[[Any, Evidence], Audit | None], law: Any, evidence: Evidence) -> Audit:
-    found = audit(law, evidence)
-    assert found is not None
-    return found
+    result = audit(law, evidence)
+    assert result is not None
+    return result
 
 
 LIMIT = acceptance_ranges.CELL_FLUXES[1] * 1.5
@@ -61,9 +61,9 @@ LIMIT = acceptance_ranges.CELL_FLUXES[1] * 1.5
 
 def flux_error(law: Any, evidence: Evidence) -> float:
     """Return the error of g against the fluxes in per cent, whatever the verdict on few jumps."""
-    found = made(cell_fluxes.driving_force, law, evidence)
-    assert found.value is not None, found.detail
-    return found.value
+    result = made(cell_fluxes.driving_force, law, evidence)
+    assert result.value is not None, result.detail
+    return result.value
 
 
 def test_the_exported_law_passes(law: Any, evidence: Evidence) -> None:
@@ -76,8 +76,8 @@ def test_the_exported_law_passes(law: Any, evidence: Evidence) -> None:
         dissipation.entropy_production,
         dissipation.fluctuation_dissipation,
     ):
-        found = made(audit, law, evidence)
-        assert found.verdict == "pass", f"{found.audit}: {found.value}; {found.detail}"
+        result = made(audit, law, evidence)
+        assert result.verdict == "pass", f"{result.audit}: {result.value}; {result.detail}"
     assert 0.0 < flux_error(law, evidence) < LIMIT
 
 
@@ -105,8 +105,8 @@ def test_a_wrong_interaction_fails(law: Any, evidence: Evidence, repulsion: floa
 
 def test_neighbours_of_independent_bonds_are_not_correlated(law: Any, evidence: Evidence) -> None:
     """Those of the lattice are; bonds of which each is of another replica are not."""
-    found = cell_memory.neighbour_correlations(law, evidence)
-    assert found is not None
+    result = cell_memory.neighbour_correlations(law, evidence)
+    assert result is not None
     data = evidence.data
     shape = (*data.samples.shape[:3], data.replicas, data.elements, 2)
     apart = data.samples.reshape(shape).copy()
@@ -119,7 +119,7 @@ def test_neighbours_of_independent_bonds_are_not_correlated(law: Any, evidence: 
     none = cell_memory.neighbour_correlations(law, mixed)
     assert none is not None
     active = evidence.measured.internal[:, :, 0].min(-1) > 0.02
-    assert np.abs(found[active].mean((0, 1))).max() > 0.02
+    assert np.abs(result[active].mean((0, 1))).max() > 0.02
     assert np.abs(none[active].mean((0, 1))).max() < 0.01
 
 

@@ -138,9 +138,9 @@ def test_the_law_of_a_cell_and_of_a_spring_have_one_closed_form() -> None:
     from ibvonn_train.evaluation.closed_form_reference import ClosedFormReference
 
     data = record(ChainCell(), ramp_and_hold(0.4, 400.0), duration=800.0, stride=50, replicas=32)
-    found = evaluate(ClosedFormReference(data), data)
-    assert set(found.errors) >= {"controlled/stress", "controlled/internal"}
-    assert found.errors["controlled/stress"] < 12.0
+    result = evaluate(ClosedFormReference(data), data)
+    assert set(result.errors) >= {"controlled/stress", "controlled/internal"}
+    assert result.errors["controlled/stress"] < 12.0
 
 
 @pytest.mark.parametrize(

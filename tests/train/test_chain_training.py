@@ -81,8 +81,8 @@ def test_untrained_internal_variable_tells_little_beyond_the_strain(
         microstate = torch.tensor(ensemble.microstate[:, ::30], dtype=torch.float64)
         alpha = encoder(microstate)[..., 0].numpy()
     some = strain[:, ::30]
-    found = rank_correlation(beyond_strain(alpha, some), beyond_strain(fraction[:, ::30], some))
-    assert abs(found) < 0.9
+    result = rank_correlation(beyond_strain(alpha, some), beyond_strain(fraction[:, ::30], some))
+    assert abs(result) < 0.9
 
 
 @pytest.mark.slow

@@ -23,31 +23,31 @@ ROOT = Path(__file__).parents[2]
 
 
 def choice(data: TrajectoryEnsemble, internal: object = "auto", classes: int = 1) -> Choice:
-    found = slow_features([(data, range(data.protocols))], count=4, seed=0)
+    result = slow_features([(data, range(data.protocols))], count=4, seed=0)
     config = TrainingConfig.from_dict({"internal": internal})
-    return choose_variables(config, found, classes)
+    return choose_variables(config, result, classes)
 
 
 def test_a_particle_in_a_trap_has_a_mean(ensemble: TrajectoryEnsemble) -> None:
-    found = choice(ensemble)
-    assert found.variables == InternalVariables((), 1)
-    assert "a mean" in found.reason
+    result = choice(ensemble)
+    assert result.variables == InternalVariables((), 1)
+    assert "a mean" in result.reason
     assert choice(record(ornstein_uhlenbeck(0.9, (2, 300, 400)))).variables.means == 1
 
 
 @pytest.mark.parametrize(("rates", "states"), [(TWO, 2), (THREE, 3)])
 def test_jumps_between_states_make_a_population(rates: np.ndarray, states: int) -> None:
-    found = choice(record(jumps(rates, (2, 400, 400))[0]))
-    assert found.variables == InternalVariables((states,))
-    assert f"{states} states" in found.reason
+    result = choice(record(jumps(rates, (2, 400, 400))[0]))
+    assert result.variables == InternalVariables((states,))
+    assert f"{states} states" in result.reason
 
 
 def test_the_configuration_overrules_the_data_and_every_class_has_its_own(
     ensemble: TrajectoryEnsemble,
 ) -> None:
-    found = choice(ensemble, {"populations": [2, 3], "means": 1}, classes=3)
-    assert found.variables == InternalVariables((2, 3), 1, 3)
-    assert found.reason == "as the configuration says"
+    result = choice(ensemble, {"populations": [2, 3], "means": 1}, classes=3)
+    assert result.variables == InternalVariables((2, 3), 1, 3)
+    assert result.reason == "as the configuration says"
 
 
 @pytest.mark.slow

@@ -181,12 +181,12 @@ def test_floors_of_a_chain_come_from_a_repetition(
     data.save(tmp_path / "pull.h5")
     model = str(ROOT / "exported_models" / "unfolding_chain")
     command = ["evaluate", model, "--ensemble", str(tmp_path / "pull.h5"), "--no-audits", "-q"]
-    found = []
+    result = []
     for more in ([], ["--repeat", "1"], ["--repeat", "16"]):
-        path = tmp_path / f"{len(found)}.json"
+        path = tmp_path / f"{len(result)}.json"
         assert main([*command, *more, "--json", str(path)]) == 0
-        found.append(json.loads(path.read_text())["ensembles"]["pull"])
-    plain, once, often = found
+        result.append(json.loads(path.read_text())["ensembles"]["pull"])
+    plain, once, often = result
     assert plain["sampling_error_percent"] == {}
     assert often["errors_percent"] == plain["errors_percent"]
     # Two ensembles of one size differ by √2 of the noise of each, one of them and its mean by 1.
@@ -383,8 +383,8 @@ def test_system_of_ones_own_is_simulated_and_its_energy_known(tmp_path: Path) ->
         out = tmp_path / "result.json"
         command = ["evaluate", str(run), "--ensemble", str(data / "test.h5"), "-q"]
         assert main([*command, "--json", str(out), *more]) == 0
-        found = json.loads(out.read_text())["certificate"]
-        verdicts.append({each["audit"]: each["verdict"] for each in found})
+        result = json.loads(out.read_text())["certificate"]
+        verdicts.append({each["audit"]: each["verdict"] for each in result})
     assert verdicts[0]["f against F_flow"] == "not available"
     assert verdicts[1]["f against F_flow"] in ("pass", "fail")
 
@@ -401,12 +401,12 @@ def test_help_needs_neither_torch_nor_a_display() -> None:
         "try: main(['--help'])\nexcept SystemExit as stop: sys.exit(stop.code)"
     )
     environment = {k: v for k, v in os.environ.items() if k != "DISPLAY"}
-    found = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False
     )
-    assert found.returncode == 0, found.stderr
+    assert result.returncode == 0, result.stderr
     for verb in ("init", "simulate", "train", "evaluate", "export"):
-        assert verb in found.stdout
+        assert verb in result.stdout
 
 
 def test_wrong_arguments_exit_with_two() -> None:

@@ -51,8 +51,8 @@ class PerturbedFriction:
         return getattr(self.law, name)
 
     def rates(self, strain: np.ndarray, internal: np.ndarray) -> Rates:
-        found = self.law.rates(strain, internal)
-        return found._replace(rate=found.rate / self.factor)
+        result = self.law.rates(strain, internal)
+        return result._replace(rate=result.rate / self.factor)
 
 
 def test_errors_are_relative_norms_pooled_over_everything() -> None:
@@ -83,21 +83,21 @@ def test_errors_do_not_depend_on_the_zero_of_the_export(
 def test_exact_law_has_no_error_but_the_noise_of_the_ensemble(
     exact: ExportedLaw, pulls: TrajectoryEnsemble
 ) -> None:
-    found = evaluate(exact, pulls)
+    result = evaluate(exact, pulls)
     for key in ("controlled/stress", "controlled/internal"):
-        assert found.noise_free[key] < 1e-10
-        assert found.errors[key] == pytest.approx(found.sampling_error[key], rel=1e-9)
-    assert found.potentials["free_energy"] < 1e-10
-    assert found.potentials["dual_dissipation"] < 1e-10
-    assert found.outside == 0.0
+        assert result.noise_free[key] < 1e-10
+        assert result.errors[key] == pytest.approx(result.sampling_error[key], rel=1e-9)
+    assert result.potentials["free_energy"] < 1e-10
+    assert result.potentials["dual_dissipation"] < 1e-10
+    assert result.outside == 0.0
 
 
 def test_floor_is_the_sampling_noise_of_the_mean(
     exact: ExportedLaw, pulls: TrajectoryEnsemble
 ) -> None:
     """From the exact first mean, errors of the mean grow to the stationary k_BT/2k over N."""
-    found = evaluate(exact, pulls)
-    noise = found.measured.force - found.reference.force  # type: ignore[union-attr]
+    result = evaluate(exact, pulls)
+    noise = result.measured.force - result.reference.force  # type: ignore[union-attr]
     time, replicas = pulls.time, pulls.microstate.shape[3]
     expected = 1e-2 / 2 * (1 - np.exp(-4 * time)) / replicas
     ratio = np.mean(noise**2 / expected[None].clip(1e-12))
@@ -109,9 +109,9 @@ def test_five_per_cent_error_in_friction_is_seen(
     exact: ExportedLaw, pulls: TrajectoryEnsemble
 ) -> None:
     """Guards the tests above."""
-    found = evaluate(PerturbedFriction(exact, 1.05), pulls)
-    assert found.noise_free["controlled/stress"] > 0.5
-    assert found.errors["controlled/stress"] > 5 * found.sampling_error["controlled/stress"]
+    result = evaluate(PerturbedFriction(exact, 1.05), pulls)
+    assert result.noise_free["controlled/stress"] > 0.5
+    assert result.errors["controlled/stress"] > 5 * result.sampling_error["controlled/stress"]
 
 
 @pytest.mark.parametrize("stride", [1, 4])
@@ -148,8 +148,8 @@ def test_likelihood_of_the_exact_decoder_is_that_of_the_true_density(
     exact: ExportedLaw, pulls: TrajectoryEnsemble
 ) -> None:
     """The variance of the scheme is 1 % above the Boltzmann one: 2.5e-5 nats."""
-    found = evaluate(exact, pulls).negative_log_likelihood
-    assert abs(found["excess_over_true_density"]) < 1e-3
+    result = evaluate(exact, pulls).negative_log_likelihood
+    assert abs(result["excess_over_true_density"]) < 1e-3
 
     class Wider(PerturbedFriction):
         def log_density(self, x: np.ndarray, strain: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -210,8 +210,8 @@ def test_chain_rolls_out_as_its_beads_move(chains: TrajectoryEnsemble) -> None:
         for n in range(len(chains.time)):
             for place, drive in ((moved, "end"), (pulled, "force")):
                 strain = np.diff(place) / length - 1
-                found = runs[drive].strain[case, n, :, 0]
-                np.testing.assert_allclose(found, strain, rtol=0, atol=1e-6)  # float32 data
+                result = runs[drive].strain[case, n, :, 0]
+                np.testing.assert_allclose(result, strain, rtol=0, atol=1e-6)  # float32 data
                 tension = 0.01 * strain
                 place[1:-1] += dt / friction * np.diff(tension)
                 if drive == "force":
@@ -228,10 +228,10 @@ def test_noise_free_truth_of_a_chain_lowers_the_error_of_the_mean(
 ) -> None:
     many = repeat_from_first(chains, factor=4, seed=4, progress=False)
     law = _Everything()
-    found = evaluate(law, chains, noise_free=many)  # type: ignore[arg-type]
-    assert 0 < found.sampling_error["end/strain"] < found.errors["end/strain"]
-    assert found.reference is not None
-    np.testing.assert_allclose(found.reference.strain[:, 0], chains.strain[:, 0], atol=1e-5)
+    result = evaluate(law, chains, noise_free=many)  # type: ignore[arg-type]
+    assert 0 < result.sampling_error["end/strain"] < result.errors["end/strain"]
+    assert result.reference is not None
+    np.testing.assert_allclose(result.reference.strain[:, 0], chains.strain[:, 0], atol=1e-5)
 
 
 def test_errors_of_strain_do_not_depend_on_what_the_law_calls_zero(

@@ -40,8 +40,8 @@ def test_linear_relaxation_under_a_held_strain_is_exact(step: float) -> None:
     time = step * torch.arange(4, dtype=torch.float64)
     strain = torch.ones(1, 4, 1, dtype=torch.float64)
     start = torch.full((1, 1), 9.0, dtype=torch.float64)
-    found = dynamics.exponential(linear, time, strain, start).internal[0, :, 0]
-    torch.testing.assert_close(found, 0.5 + 8.5 * torch.exp(-2.0 * time), rtol=1e-12, atol=1e-12)
+    result = dynamics.exponential(linear, time, strain, start).internal[0, :, 0]
+    torch.testing.assert_close(result, 0.5 + 8.5 * torch.exp(-2.0 * time), rtol=1e-12, atol=1e-12)
 
 
 def test_a_ramp_is_followed_with_order_two() -> None:

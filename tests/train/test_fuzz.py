@@ -122,8 +122,8 @@ def test_a_data_file_with_any_entry_replaced_is_refused_or_read(
     whole: bytes, tmp_path: Path
 ) -> None:
     path = tmp_path / "fuzz.h5"
-    found = [refusal(lambda: read_all(path), ValueError, path) for _ in replacements(path, whole)]
-    assert sum(text is not None for text in found) > 200
+    result = [refusal(lambda: read_all(path), ValueError, path) for _ in replacements(path, whole)]
+    assert sum(text is not None for text in result) > 200
 
 
 def test_a_data_file_with_changed_bytes_is_refused_or_read(whole: bytes, tmp_path: Path) -> None:

@@ -158,8 +158,8 @@ def test_mistakes_in_a_system_of_ones_own_are_sentences(
     code: str, words: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "own.py").write_text(code, encoding="latin-1")
-    found, said = simulated(folder, STUDY.replace("tethered_particle", "own.py:Own"), capsys)
-    assert (found, said.count("\n")) == (1, 1), said
+    result, said = simulated(folder, STUDY.replace("tethered_particle", "own.py:Own"), capsys)
+    assert (result, said.count("\n")) == (1, 1), said
     with pytest.raises(AssertionError, match=words):
         raise AssertionError(said)
 
@@ -414,8 +414,8 @@ def test_floors_of_controlled_strain_come_from_a_repetition_too(folder: Path) ->
     floors = []
     for more in ([], ["--repeat", "1"], ["--repeat", "40"]):
         assert main([*command, *more, "--json", str(folder / "result.json")]) == 0
-        found = json.loads((folder / "result.json").read_text())["ensembles"]["pull"]
-        floors.append(found["sampling_error_percent"]["controlled/stress"])
+        result = json.loads((folder / "result.json").read_text())["ensembles"]["pull"]
+        floors.append(result["sampling_error_percent"]["controlled/stress"])
     exact, once, often = floors
     assert often == pytest.approx(exact, rel=0.2)
     assert once > 1.1 * exact

@@ -36,9 +36,9 @@ def test_stress_force_and_hessian_are_derivatives_of_the_free_energy(
         return value
 
     (gradient,) = torch.autograd.grad(energy(z).sum(), z, create_graph=True)
-    found = law(strain, internal)
-    torch.testing.assert_close(found.stress, gradient[:, :strain_size].detach())
-    torch.testing.assert_close(found.driving_force, -gradient[:, strain_size:].detach())
+    result = law(strain, internal)
+    torch.testing.assert_close(result.stress, gradient[:, :strain_size].detach())
+    torch.testing.assert_close(result.driving_force, -gradient[:, strain_size:].detach())
     rows = [torch.autograd.grad(g.sum(), z, retain_graph=True)[0] for g in gradient.unbind(-1)]
     torch.testing.assert_close(law.energy_hessian(strain, internal), torch.stack(rows, -2))
 
@@ -50,13 +50,13 @@ def test_rate_and_mobility_are_derivatives_of_the_dual_dissipation(
     """α̇ = ∂φ/∂g at the law's own g: the logarithms of the mixing entropy cancel in it."""
     law = random_potentials(variables, strain_size=strain_size)
     state = random_states(variables, strain_size, 6)
-    found = law(*state)
-    g = found.driving_force.clone().requires_grad_(True)
+    result = law(*state)
+    g = result.driving_force.clone().requires_grad_(True)
     (slope,) = torch.autograd.grad(law.dual_dissipation(g, *state).sum(), g, create_graph=True)
-    torch.testing.assert_close(found.rate, slope.detach(), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(result.rate, slope.detach(), rtol=1e-9, atol=1e-12)
     rows = [torch.autograd.grad(s.sum(), g, retain_graph=True)[0] for s in slope.unbind(-1)]
     torch.testing.assert_close(law.mobility(g.detach(), *state), torch.stack(rows, -2))
-    torch.testing.assert_close(law.rates_function()(*state)[1], found.rate)
+    torch.testing.assert_close(law.rates_function()(*state)[1], result.rate)
 
 
 @EVERY
@@ -66,15 +66,15 @@ def test_linearised_law_has_the_derivatives_of_the_rate_with_frozen_prefactors(
     """Ln k' and the context of the means stay, √(p_i p_j) moves: checked against differences."""
     law = random_potentials(variables, strain_size=strain_size)
     strain, internal = random_states(variables, strain_size, 4)
-    found = law.linearised_function()(strain, internal)
+    result = law.linearised_function()(strain, internal)
     whole = law(strain, internal)
-    torch.testing.assert_close(found.stress, whole.stress)
-    torch.testing.assert_close(found.rate, whole.rate)
+    torch.testing.assert_close(result.stress, whole.stress)
+    torch.testing.assert_close(result.rate, whole.rate)
     frozen = law.prepared()
     z = torch.cat([strain, internal], -1)
     hessian = law.energy_hessian(strain, internal)
-    torch.testing.assert_close(found.stiffness, hessian[:, :strain_size, :strain_size])
-    torch.testing.assert_close(found.coupling, hessian[:, :strain_size, strain_size:])
+    torch.testing.assert_close(result.stiffness, hessian[:, :strain_size, :strain_size])
+    torch.testing.assert_close(result.coupling, hessian[:, :strain_size, strain_size:])
 
     def rate(at_strain: Tensor, at_internal: Tensor) -> Tensor:
         """Flux of every pair with the ln k' of the original state."""
@@ -96,12 +96,12 @@ def test_linearised_law_has_the_derivatives_of_the_rate_with_frozen_prefactors(
         step = torch.zeros_like(strain)
         step[:, i] = h
         slope = (rate(strain + step, internal) - rate(strain - step, internal)) / (2.0 * h)
-        torch.testing.assert_close(found.rate_by_strain[..., i], slope, rtol=1e-5, atol=1e-7)
+        torch.testing.assert_close(result.rate_by_strain[..., i], slope, rtol=1e-5, atol=1e-7)
     for i in range(variables.size):
         step = torch.zeros_like(internal)
         step[:, i] = h
         slope = (rate(strain, internal + step) - rate(strain, internal - step)) / (2.0 * h)
-        torch.testing.assert_close(found.rate_by_internal[..., i], slope, rtol=1e-5, atol=1e-7)
+        torch.testing.assert_close(result.rate_by_internal[..., i], slope, rtol=1e-5, atol=1e-7)
 
 
 def smooth_force(law: PopulationPotentials, strain: Tensor, internal: Tensor) -> Tensor:
@@ -119,9 +119,9 @@ def test_the_second_law_holds_for_any_weights(
     """g·α̇ ≥ φ ≥ 0, and the dissipation is not zero by accident."""
     law = random_potentials(variables, strain_size=strain_size, seed=seed, strength=1.0)
     state = random_states(variables, strain_size, 200, seed=seed + 50)
-    found = law(*state)
-    power = (found.driving_force * found.rate).sum(-1)
-    value = law.dual_dissipation(found.driving_force, *state)
+    result = law(*state)
+    power = (result.driving_force * result.rate).sum(-1)
+    value = law.dual_dissipation(result.driving_force, *state)
     assert (value >= 0.0).all()
     assert (power >= value * (1.0 - 1e-12)).all()
     assert (power > 0.0).double().mean() > 0.99
@@ -131,8 +131,8 @@ def test_the_second_law_fails_where_elements_jump_uphill() -> None:
     """Guards the test above: the reverse flux dissipates less than nothing."""
     variables, strain_size = KINDS[1]
     law = random_potentials(variables, strain_size=strain_size)
-    found = law(*random_states(variables, strain_size, 50))
-    assert (-(found.driving_force * found.rate).sum(-1)).min() < 0.0
+    result = law(*random_states(variables, strain_size, 50))
+    assert (-(result.driving_force * result.rate).sum(-1)).min() < 0.0
 
 
 @pytest.mark.parametrize("seed", range(4))

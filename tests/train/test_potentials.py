@@ -39,11 +39,11 @@ def test_stress_force_and_hessian_are_derivatives_of_the_free_energy() -> None:
     law = free_energy()
     x = random(8, STRAINS + INTERNALS, seed=1).requires_grad_()
     strain, internal = x[:, :STRAINS], x[:, STRAINS:]
-    found = law(strain, internal)
-    gradient = slope(found.energy, x)
-    torch.testing.assert_close(found.stress, gradient[:, :STRAINS], rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(found.driving_force, -gradient[:, STRAINS:], rtol=1e-12, atol=1e-12)
-    expected = hessian(found.energy, x)
+    result = law(strain, internal)
+    gradient = slope(result.energy, x)
+    torch.testing.assert_close(result.stress, gradient[:, :STRAINS], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(result.driving_force, -gradient[:, STRAINS:], rtol=1e-12, atol=1e-12)
+    expected = hessian(result.energy, x)
     torch.testing.assert_close(law.hessian(strain, internal), expected, rtol=1e-12, atol=1e-12)
 
 

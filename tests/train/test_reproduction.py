@@ -204,11 +204,11 @@ def test_open_fraction_is_what_the_reference_model_encodes_and_decodes(
     chains: TrajectoryEnsemble,
 ) -> None:
     reference = ClosedFormReference(chains)
-    found = evaluate(reference, chains)
-    assert found.order_parameter is not None
-    assert found.order_parameter.name == "open fraction"
-    assert found.order_parameter.residual_percent < 1e-6
-    run = found.predicted["end"]
+    result = evaluate(reference, chains)
+    assert result.order_parameter is not None
+    assert result.order_parameter.name == "open fraction"
+    assert result.order_parameter.residual_percent < 1e-6
+    run = result.predicted["end"]
     assert run.order_parameter is not None
     p = np.clip(run.internal[..., 0] + 0.5, 0.0, 1.0)
     # Away from the crossing the two Gaussians do not overlap it.
@@ -216,8 +216,8 @@ def test_open_fraction_is_what_the_reference_model_encodes_and_decodes(
     apart = (folded < 0.2) & (opened > 1.8)
     assert apart.mean() > 0.1
     np.testing.assert_allclose(run.order_parameter[apart], p[apart], atol=2e-3)
-    measured = found.measured.order_parameter
+    measured = result.measured.order_parameter
     assert measured is not None
     expected = 100 * np.linalg.norm(run.order_parameter - measured) / np.linalg.norm(measured)
-    assert found.errors["end/open_fraction"] == pytest.approx(expected)
-    assert "force/open_fraction" not in found.errors
+    assert result.errors["end/open_fraction"] == pytest.approx(expected)
+    assert "force/open_fraction" not in result.errors

@@ -78,12 +78,12 @@ def reference_normals(seed, pairs, lanes):
 
 @pytest.mark.parametrize("seed", [0, 12345, 2**64 - 1])
 def test_the_noise_is_xoshiro_through_box_and_muller_to_single_precision(seed):
-    found = normals(seed, pairs=1000)
-    expected = reference_normals(seed, 1000, found.shape[1])
+    outcome = normals(seed, pairs=1000)
+    expected = reference_normals(seed, 1000, outcome.shape[1])
     radius = np.hypot(expected[::2], expected[1::2]).repeat(2, axis=0)
     # The sine's remainder is 3e-7; that of r² = −2 ln u near u = 1 is the rounding of u, 6e-8.
-    assert (np.abs(found - expected) / (5e-7 * radius + 1e-7 / radius)).max() < 1
-    assert np.abs(found - reference_normals(seed ^ 1, 1000, found.shape[1])).max() > 1
+    assert (np.abs(outcome - expected) / (5e-7 * radius + 1e-7 / radius)).max() < 1
+    assert np.abs(outcome - reference_normals(seed ^ 1, 1000, outcome.shape[1])).max() > 1
 
 
 def defects(values):
@@ -99,8 +99,8 @@ def defects(values):
     for limit in (2.0, 3.0, 4.0, 4.75):
         for sign in (1, -1):
             expected = n * special.ndtr(-limit)
-            found = np.count_nonzero(sign * flat > limit)
-            z[f"tail beyond {sign * limit:+}"] = (found - expected) / np.sqrt(expected)
+            outcome = np.count_nonzero(sign * flat > limit)
+            z[f"tail beyond {sign * limit:+}"] = (outcome - expected) / np.sqrt(expected)
     bins = np.bincount((special.ndtr(flat) * 500).astype(int), minlength=500)
     z["histogram"] = (((bins - n / 500) ** 2).sum() / (n / 500) - 499) / np.sqrt(2 * 499)
     square = (values**2 - 1) / np.sqrt(2)

@@ -33,58 +33,59 @@ def correlation(features: SlowFeatures, one: FloatArray, other: FloatArray) -> f
 
 def test_features_of_an_ornstein_uhlenbeck_process_are_hermite_polynomials() -> None:
     """μ_k = a^{kτ}: time scales are 1/k of the first, −Δt/ln a."""
-    found = features_of(ornstein_uhlenbeck(0.9, (3, 400, 1000)))
+    result = features_of(ornstein_uhlenbeck(0.9, (3, 400, 1000)))
     slowest = -INTERVAL / np.log(0.9)
-    np.testing.assert_allclose(found.time_scales[:2], slowest / np.array([1.0, 2.0]), rtol=0.05)
-    x = found.centres[:, 0]
-    assert abs(correlation(found, found.values[:, 0], x)) > 0.99
-    assert abs(correlation(found, found.values[:, 1], x**2 - 1.0)) > 0.95
-    assert abs(correlation(found, smooth_features(found, 1).values[:, 0], x)) > 0.999
+    np.testing.assert_allclose(result.time_scales[:2], slowest / np.array([1.0, 2.0]), rtol=0.05)
+    x = result.centres[:, 0]
+    assert abs(correlation(result, result.values[:, 0], x)) > 0.99
+    assert abs(correlation(result, result.values[:, 1], x**2 - 1.0)) > 0.95
+    assert abs(correlation(result, smooth_features(result, 1).values[:, 0], x)) > 0.999
 
 
 def test_the_motion_of_the_mean_is_no_memory() -> None:
     """The mean moves by three standard deviations; over all states it would remember for ever."""
-    found = features_of(ornstein_uhlenbeck(0.9, (3, 400, 1000), drift=3.0))
-    np.testing.assert_allclose(found.time_scales[0], -INTERVAL / np.log(0.9), rtol=0.05)
+    result = features_of(ornstein_uhlenbeck(0.9, (3, 400, 1000), drift=3.0))
+    np.testing.assert_allclose(result.time_scales[0], -INTERVAL / np.log(0.9), rtol=0.05)
     assert (
-        abs(correlation(found, smooth_features(found, 1).values[:, 0], found.centres[:, 0])) > 0.99
+        abs(correlation(result, smooth_features(result, 1).values[:, 0], result.centres[:, 0]))
+        > 0.99
     )
 
 
 def test_two_states_have_the_time_scale_of_their_jumps_and_crisp_members() -> None:
     x, state = jumps(TWO, (3, 400, 500))
-    found = features_of(x)
-    assert found.time_scales[0] == pytest.approx(1.0 / 0.5, rel=0.05)
-    assert found.gap > 10.0  # noise without memory
-    members = memberships(found, 2)
+    result = features_of(x)
+    assert result.time_scales[0] == pytest.approx(1.0 / 0.5, rel=0.05)
+    assert result.gap > 10.0  # noise without memory
+    members = memberships(result, 2)
     np.testing.assert_allclose(members.sum(1), 1.0, atol=1e-12)
-    opened = members[:, int(members[np.abs(found.centres[:, 0] - 1.0).argmin()].argmax())]
-    right = np.abs(found.centres[:, 0] - 1.0) < 0.25
-    left = np.abs(found.centres[:, 0]) < 0.25
+    opened = members[:, int(members[np.abs(result.centres[:, 0] - 1.0).argmin()].argmax())]
+    right = np.abs(result.centres[:, 0] - 1.0) < 0.25
+    left = np.abs(result.centres[:, 0]) < 0.25
     assert opened[right].min() > 0.9
     assert opened[left].max() < 0.1
-    assert crispness(found, opened) > 0.95
-    assert found.occupancy @ opened == pytest.approx(state.mean(), abs=0.01)
+    assert crispness(result, opened) > 0.95
+    assert result.occupancy @ opened == pytest.approx(state.mean(), abs=0.01)
 
 
 def test_features_of_motion_without_states_have_no_gap_and_are_less_crisp() -> None:
     """Guards the test above."""
-    found = features_of(ornstein_uhlenbeck(0.9, (3, 400, 500)))
-    assert crispness(found, memberships(found, 2)[:, 0]) < 0.8
-    assert found.gap < 2.2
+    result = features_of(ornstein_uhlenbeck(0.9, (3, 400, 500)))
+    assert crispness(result, memberships(result, 2)[:, 0]) < 0.8
+    assert result.gap < 2.2
 
 
 def test_three_states_have_two_time_scales_and_three_members() -> None:
     x, state = jumps(THREE, (3, 600, 500))
-    found = features_of(x)
+    result = features_of(x)
     exact = np.sort(1.0 / -np.sort(np.linalg.eigvals(THREE).real)[:2])[::-1]
-    np.testing.assert_allclose(found.time_scales[:2], exact, rtol=0.1)
-    assert found.time_scales[1] > 5.0 * found.time_scales[2]
-    members = memberships(found, 3)
-    own = [int(np.abs(found.centres[:, 0] - s).argmin()) for s in range(3)]
+    np.testing.assert_allclose(result.time_scales[:2], exact, rtol=0.1)
+    assert result.time_scales[1] > 5.0 * result.time_scales[2]
+    members = memberships(result, 3)
+    own = [int(np.abs(result.centres[:, 0] - s).argmin()) for s in range(3)]
     order = members[own].argmax(1)
     assert sorted(order) == [0, 1, 2]
-    part = found.occupancy @ members[:, order]
+    part = result.occupancy @ members[:, order]
     np.testing.assert_allclose(part, np.bincount(state.ravel()) / state.size, atol=0.02)
 
 
@@ -92,8 +93,8 @@ def test_states_in_a_plane_are_found_in_two_components() -> None:
     x, state = jumps(TWO, (3, 300, 400))
     other = np.random.default_rng(2).standard_normal(x.shape)
     turned = np.concatenate([x + other, x - other], -1)  # neither component tells the state alone
-    found = features_of(turned)
-    assert found.time_scales[0] == pytest.approx(2.0, rel=0.1)
-    members = memberships(found, 2)
-    share = np.sort(found.occupancy @ members)
+    result = features_of(turned)
+    assert result.time_scales[0] == pytest.approx(2.0, rel=0.1)
+    members = memberships(result, 2)
+    share = np.sort(result.occupancy @ members)
     np.testing.assert_allclose(share, np.sort([1.0 - state.mean(), state.mean()]), atol=0.05)

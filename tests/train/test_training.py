@@ -122,10 +122,10 @@ def test_a_chain_that_is_interrupted_in_its_polish_goes_on_as_if_it_were_not(
         interrupt_at(patch, stage, 1)
         with pytest.raises(KeyboardInterrupt, match=f"stopped in stage '{stage.name}'"):
             run(chain, tmp_path / "cut", config)
-    found = run(chain, tmp_path / "cut", config, resume=True).law.state_dict()
+    result = run(chain, tmp_path / "cut", config, resume=True).law.state_dict()
     for name, value in expected.items():
         assert value.isfinite().all(), name
-        assert torch.equal(found[name], value), name
+        assert torch.equal(result[name], value), name
 
 
 def test_protocols_in_turn_and_the_other_way_round_are_all_protocols_in_all_modes(
@@ -284,12 +284,12 @@ def test_exported_law_is_the_trained_one(
     statev = run_onnx(directory / "encoder.onnx", {"microstate": microstate})["statev"]
     assert np.abs(statev - (internal - zero)).max() < 1e-12
     state = {"strain": strain - initial, "statev": statev}
-    found = run_onnx(directory / "rates.onnx", state)
+    result = run_onnx(directory / "rates.onnx", state)
     expected = model.rates(strain, internal)
     reference = model.rates(np.full(1, initial), zero).energy
-    assert np.abs(found["energy"][:, 0] - (expected.energy - reference)).max() < 1e-10
-    assert np.abs(found["stress"] - expected.stress).max() < 1e-10
-    assert np.abs(found["rate"] - expected.rate).max() < 1e-9 * np.abs(expected.rate).max()
+    assert np.abs(result["energy"][:, 0] - (expected.energy - reference)).max() < 1e-10
+    assert np.abs(result["stress"] - expected.stress).max() < 1e-10
+    assert np.abs(result["rate"] - expected.rate).max() < 1e-9 * np.abs(expected.rate).max()
     points = microstate[:, :20]
     density = run_onnx(directory / "decoder_log_density.onnx", {"microstate": points, **state})[
         "log_density"
@@ -314,10 +314,10 @@ def test_line_search_survives_losses_that_are_not_numbers(
         first = self.step not in begun  # what an iteration starts from is a number
         begun.add(self.step)
         calls += 1
-        found = terms(self)
+        result = terms(self)
         if first or calls % every:
-            return found
-        return found | {"internal": found["internal"] * torch.nan}
+            return result
+        return result | {"internal": result["internal"] * torch.nan}
 
     monkeypatch.setattr(PolishWindows, "terms", sometimes_nan)
     model = run(ensemble, tmp_path)

@@ -59,9 +59,9 @@ def test_a_law_of_vector_microstates_is_trained_judged_exported_and_drawn(
     model = train(CONFIG, data, tmp_path / "run", validation=[1], progress=False, tensorboard=False)
     path = export_trained(model, tmp_path / "model", name="vector")
     law = open_law(path, energy)
-    found = evaluate(law, data)
-    assert all(np.isfinite(value) for value in found.errors.values())
-    audits = {audit.audit: audit for audit in certify(law, data, found)}
+    result = evaluate(law, data)
+    assert all(np.isfinite(value) for value in result.errors.values())
+    audits = {audit.audit: audit for audit in certify(law, data, result)}
     for name in (
         "f against F_flow", "g against F_flow", "entropy production", "equilibrium response"
     ):  # fmt: skip
@@ -76,7 +76,7 @@ def test_a_law_of_vector_microstates_is_trained_judged_exported_and_drawn(
         certificate=[each.record() for each in audits.values()],
     )
     assert open_law(again).manifest["certificate"]
-    report(tmp_path / "figures", law, {"unseen": data}, {"unseen": found})
+    report(tmp_path / "figures", law, {"unseen": data}, {"unseen": result})
     assert {each.name for each in (tmp_path / "figures").glob("*.png")} >= {
         "densities.png", "potentials.png",
     }  # fmt: skip

@@ -64,38 +64,38 @@ def data() -> TrajectoryEnsemble:
 
 
 def test_the_exact_law_is_off_by_sampling_alone(data: TrajectoryEnsemble) -> None:
-    found = evaluate(ExactDumbbell(), data)  # type: ignore[arg-type]
-    assert set(found.errors) == {"controlled/stress", "controlled/internal"}
+    result = evaluate(ExactDumbbell(), data)  # type: ignore[arg-type]
+    assert set(result.errors) == {"controlled/stress", "controlled/internal"}
     error = np.sqrt((data.stress_variance / data.replicas).mean() / (data.stress**2).mean())
-    assert found.errors["controlled/stress"] < 150 * error
+    assert result.errors["controlled/stress"] < 150 * error
 
     class Slow(ExactDumbbell):
         law = DumbbellLaw(friction=1.5)
 
     slow = evaluate(Slow(), data)  # type: ignore[arg-type]
-    assert slow.errors["controlled/stress"] > 2 * found.errors["controlled/stress"]
+    assert slow.errors["controlled/stress"] > 2 * result.errors["controlled/stress"]
 
 
 def test_a_repetition_is_its_noise_free_reference(data: TrajectoryEnsemble) -> None:
     few = data.select([0, 5, 11])
     many = repeat_from_first(few, factor=4, seed=77, progress=False)
-    found = evaluate(ExactDumbbell(), few, noise_free=many)  # type: ignore[arg-type]
-    assert found.noise_free["controlled/stress"] < found.sampling_error["controlled/stress"]
+    result = evaluate(ExactDumbbell(), few, noise_free=many)  # type: ignore[arg-type]
+    assert result.noise_free["controlled/stress"] < result.sampling_error["controlled/stress"]
 
 
 def test_the_certificate_judges_what_it_can_and_says_what_it_cannot(
     data: TrajectoryEnsemble, tmp_path: Path
 ) -> None:
     law: Any = ExactDumbbell()
-    found = evaluate(law, data)
-    audits = {audit.audit: audit for audit in certify(law, data, found)}
+    result = evaluate(law, data)
+    audits = {audit.audit: audit for audit in certify(law, data, result)}
     assert audits["stress at encoded states"].verdict == "pass"
     assert audits["Markov residual"].value < 30.0  # of few trajectories, it is mostly noise
     assert audits["dissipation sign"].verdict == "pass"
     for name in ("equilibrium response", "Jarzynski equality", "f against F_flow"):
         assert audits[name].verdict == "not available"
     assert "momentum residual" not in audits
-    trajectories(tmp_path / "paths.png", data, found)
+    trajectories(tmp_path / "paths.png", data, result)
     assert (tmp_path / "paths.png").stat().st_size > 10_000
 
 

@@ -78,11 +78,11 @@ def test_microstates_of_several_components_are_judged_as_far_as_they_can_be(
 ) -> None:
     export_trained(run(vectors, tmp_path), tmp_path / "model")
     law = open_law(tmp_path / "model", energy)
-    found = {each.audit: each for each in certify(law, vectors, evaluate(law, vectors), vectors)}
+    result = {each.audit: each for each in certify(law, vectors, evaluate(law, vectors), vectors)}
     for name in NEEDS_ONE_COMPONENT:
-        assert found[name].verdict == "not available", name
-        assert found[name].detail == "needs microstates of one component; these have 3"
-    assert found["stress at encoded states"].value is not None
+        assert result[name].verdict == "not available", name
+        assert result[name].detail == "needs microstates of one component; these have 3"
+    assert result["stress at encoded states"].value is not None
 
 
 def test_the_trap_of_that_name_has_one_component(vectors: TrajectoryEnsemble) -> None:
@@ -99,10 +99,10 @@ def test_without_thermal_noise_its_audits_are_not_available(
 ) -> None:
     law = open_law(exported)
     cold = dataclasses.replace(ensemble, parameters=ensemble.parameters | {"thermal_energy": 0.0})
-    found = {each.audit: each for each in certify(law, cold, evaluate(law, ensemble), cold)}
+    result = {each.audit: each for each in certify(law, cold, evaluate(law, ensemble), cold)}
     for name in ("fluctuation-dissipation", "Jarzynski equality", "equilibrium response"):
-        assert (found[name].verdict, found[name].value) == ("not available", None)
-        assert "k_BT of these data is 0" in found[name].detail
+        assert (result[name].verdict, result[name].value) == ("not available", None)
+        assert "k_BT of these data is 0" in result[name].detail
 
 
 def test_one_instant_teaches_and_judges_nothing(
@@ -275,15 +275,15 @@ def test_roll_outs_are_measured_by_what_a_constant_would_show(
         return {k: v._replace(stress=stress) for k, v in own(*arguments).items()}
 
     monkeypatch.setattr(validating, "rollouts", perturbed)
-    found = validating.rollout_verdict(law, data)
-    assert found["verdict"] == verdict
-    words = validating.conclusion(found)
+    result = validating.rollout_verdict(law, data)
+    assert result["verdict"] == verdict
+    words = validating.conclusion(result)
     assert ("can be trusted within" if verdict == "pass" else "cannot be trusted") in words
     assert "(sampling error " in words
     if np.isfinite(factor):
-        assert found["value"] == pytest.approx(100 * factor)
+        assert result["value"] == pytest.approx(100 * factor)
     else:
-        assert found["value"] is None
+        assert result["value"] is None
 
 
 def test_models_of_earlier_versions_have_no_verdict_and_are_exported(

@@ -150,11 +150,11 @@ def in_calculix(problem: Problem, ccx: Path, steps: int, folder: Path) -> np.nda
     )  # fmt: skip
     text = (folder / f"{problem.name}.dat").read_text() if run.returncode == 0 else ""
     number = r"\s+([-+.\dE]+)"
-    found = re.findall(
+    result = re.findall(
         r"total force .* for set MOVING and time" + number + r"\s+" + number * 3, text
     )
-    assert found, f"CalculiX failed:\n{run.stdout[-2000:]}{run.stderr[-2000:]}"
-    values = np.array(found, dtype=float)
+    assert result, f"CalculiX failed:\n{run.stdout[-2000:]}{run.stderr[-2000:]}"
+    values = np.array(result, dtype=float)
     return values[:, [0, 1 + problem.axis]]
 
 
