@@ -20,6 +20,15 @@ DIFFERENCE = 1e-4
 """Of the central differences of e by x, over the standard deviation of x."""
 
 
+def _range_for(
+    law: Law, *, chain: AcceptanceRange, populations: AcceptanceRange, means: AcceptanceRange
+) -> AcceptanceRange:
+    """Return the range for the springs of a chain, for populations, or for means."""
+    if law.averaged:
+        return chain
+    return means if bounds_of(law) is None else populations
+
+
 def stress(law: Law, evidence: Evidence) -> Audit:
     """Compare ∂f/∂ε at the encoded states with the measured mean force."""
     predicted = law.rates(*evidence.all_states(law)).stress
@@ -44,12 +53,12 @@ def decoder_energy(law: Law, evidence: Evidence) -> Audit:
     the decoder's mean misses counts elsewhere, so ⟨∂e/∂x⟩ Δ⟨x⟩ is taken off.
     """
     name = "energy of the decoder"
-    if law.averaged:
-        acceptable = acceptance_ranges.CHAIN_DECODER_ENERGY
-    elif bounds_of(law) is not None:
-        acceptable = acceptance_ranges.POPULATION_DECODER_ENERGY
-    else:
-        acceptable = acceptance_ranges.DECODER_ENERGY
+    acceptable = _range_for(
+        law,
+        chain=acceptance_ranges.CHAIN_DECODER_ENERGY,
+        populations=acceptance_ranges.POPULATION_DECODER_ENERGY,
+        means=acceptance_ranges.DECODER_ENERGY,
+    )
     lacking = lacks_flow_energy(law, evidence) or lacks_noise(evidence)
     if lacking:
         return Audit.not_available(name, acceptable, lacking)
@@ -80,12 +89,12 @@ def decoder_energy(law: Law, evidence: Evidence) -> Audit:
 def value_against_flow(law: Law, evidence: Evidence) -> Audit:
     """Compare f with the decoder's own free energy; a constant is free."""
     name = "f against F_flow"
-    if law.averaged:
-        acceptable = acceptance_ranges.CHAIN_FLOW_ENERGY
-    elif bounds_of(law) is not None:
-        acceptable = acceptance_ranges.POPULATION_FLOW_ENERGY
-    else:
-        acceptable = acceptance_ranges.FLOW_ENERGY
+    acceptable = _range_for(
+        law,
+        chain=acceptance_ranges.CHAIN_FLOW_ENERGY,
+        populations=acceptance_ranges.POPULATION_FLOW_ENERGY,
+        means=acceptance_ranges.FLOW_ENERGY,
+    )
     lacking = lacks_flow_energy(law, evidence)
     if lacking:
         return Audit.not_available(name, acceptable, lacking)

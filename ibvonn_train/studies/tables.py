@@ -210,7 +210,7 @@ def seeds_entry(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def stress_spread(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     """Return ensemble → "DRIVE/QUANTITY" → spread of the recorded predicted stresses.
 
-    The result is empty for one law.
+    The result is empty for one law, and for none.
 
     Args:
         runs: For each law, ensemble → record with ``predicted_stress``, see `Evaluation.stresses`.
@@ -220,7 +220,8 @@ def stress_spread(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, floa
             key: spread([np.array(run[name]["predicted_stress"][key]) for run in runs])
             for key in first["predicted_stress"]
         }
-        for name, first in runs[0].items()
+        for of_first in runs[:1]
+        for name, first in of_first.items()
         if len(runs) > 1 and all("predicted_stress" in run[name] for run in runs)
     }
 

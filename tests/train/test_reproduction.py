@@ -137,6 +137,14 @@ def test_the_worst_seed_decides_and_a_seed_that_failed_is_named() -> None:
     assert Reproduction(certified, runs).rows()[0][-3:] == [3.5, 3.5, "yes"]
 
 
+def test_a_study_of_which_every_seed_failed_has_a_record_all_the_same() -> None:
+    failed = Reproduction(STUDIES["trap"], [], {0: "ValueError: bad data"})
+    record = failed.record()
+    assert record["failures"] == {0: "ValueError: bad data"}
+    assert record["runs"] == record["seeds"] == record["training_cpu_seconds"] == []
+    assert "ValueError: bad data" in table([failed])
+
+
 def test_every_study_has_its_sets_and_its_name_on_the_command_line() -> None:
     assert tuple(STUDIES) == REPRODUCED
     for name, study in STUDIES.items():
