@@ -103,6 +103,7 @@ def test_what_became_of_a_key_names_a_key_that_there_is(table: Any) -> None:
         ("double_well_chain", "double_well_chain"),
         ("unfolding_chain", "unfolding_chain"),
         ("unfolding_chain_populations", "unfolding_chain"),
+        ("double_well_chain_populations", "double_well_chain"),
         ("lattice", "lattice"),
     ],
 )
