@@ -18,10 +18,10 @@ RATE = 5e-3
 class PolishInTurn(PolishDrive):
     """Adam on the loss of :class:`PolishDrive`, of many protocols in one mode each.
 
-    L-BFGS takes some hundred roll-outs to learn its metric, in which the validation error may rise
-    for longer than its patience; where protocols are many these are most of the time of a training.
-    Adam is past that after thirty. The best state on the validation protocols is kept. A roll-out
-    that leaves the numbers ends the stage.
+    L-BFGS needs some hundred roll-outs before its approximate Hessian is good, and meanwhile the
+    validation error may rise for longer than its patience. Where protocols are many, roll-outs are
+    most of the time of a training, and Adam lowers the error after thirty of them. The best state
+    on the validation protocols is kept. The stage ends where a roll-out diverges.
     """
 
     patience = ITERATIONS

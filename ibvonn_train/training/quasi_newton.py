@@ -21,7 +21,7 @@ CHUNK = 10
 LOSS_SCALE = 1e4
 """torch's L-BFGS drops curvature pairs with y·s below an absolute 1e-10: keep the loss large."""
 DIVERGED = 1e30
-"""Loss that the line search sees where a roll-out has left the numbers: torch's fails on NaN."""
+"""Loss that the line search is given where a roll-out diverges: that of torch fails on NaN."""
 
 
 FINER = 0.2
@@ -153,7 +153,7 @@ class QuasiNewton(Stage):
         self.best, self.kept, self.waited = state["best"], state["kept"], state["waited"]
 
     def finite_terms(self) -> dict[str, Tensor]:
-        """Return the terms; an infinite one where a roll-out has left what can be solved."""
+        """Return the terms; an infinite one where a linear system of a roll-out is singular."""
         try:
             return self.terms()
         except torch.linalg.LinAlgError:  # type: ignore[attr-defined]

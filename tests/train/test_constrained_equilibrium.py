@@ -33,7 +33,7 @@ def three_wells():
 @pytest.fixture(scope="module")
 def law_and_evidence():
     system = three_wells()
-    paths = strain_training_set((-2.0,), (2.0,), 40.0, walks=4, seed=3)
+    paths = strain_training_set((-1.5,), (1.5,), 40.0, walks=4, seed=3)
     data = simulate(
         system, paths, duration=40.0, time_step=0.01, stride=40, replicas=1000, seed=5,
         progress=False,
@@ -73,7 +73,7 @@ def test_fractions_of_wells_have_their_mixing_entropy(law_and_evidence) -> None:
     law, evidence = law_and_evidence
     for audit in (constrained.energy, constrained.driving_force):
         assert audit(law, evidence).value < 0.2  # of a node at each crossing, in per cent
-    assert free_energy.value_against_flow(law, evidence).value < 0.5  # strains near the corners
+    assert free_energy.value_against_flow(law, evidence).value < 0.2
 
 
 def test_the_density_of_driven_wells_is_not_at_rest_and_has_their_fractions(
@@ -89,7 +89,7 @@ def test_the_density_of_driven_wells_is_not_at_rest_and_has_their_fractions(
     np.testing.assert_allclose(weights.sum(1), 1.0, atol=0.02)  # straight lines in ln q
     np.testing.assert_allclose(weights[:, x < -0.5].sum(1), internal[:, 0], atol=0.02)
     at_rest, driven = (free_energy.value_against_flow(each, evidence).value for each in (law, best))
-    assert at_rest < 0.5 < 1.0 < driven < 10.0
+    assert at_rest < 0.2 < 0.5 < driven < 10.0
     wrong = PerturbedLaw(best, energy=1.2)
     assert free_energy.value_against_flow(wrong, evidence).verdict == "fail"
 
