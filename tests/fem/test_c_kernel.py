@@ -8,6 +8,7 @@ from dataclasses import fields
 import law_reference as reference
 import numpy as np
 import pytest
+from updates import same, take
 
 from ibvonn_fem.files.c_compiler import FAST_FLAGS
 from ibvonn_fem.kernels.base import LocalUpdate
@@ -38,16 +39,6 @@ def gap(update, expected, names=COMPARED):
         scale = np.maximum(np.abs(right), np.max(np.abs(right), axis=0))
         worst = max(worst, np.max(np.abs(value - right) / np.maximum(scale, 1e-300)))
     return worst
-
-
-def same(a, b):
-    return all(
-        np.array_equal(getattr(a, f.name), getattr(b, f.name), equal_nan=True) for f in fields(a)
-    )
-
-
-def take(update, chosen):
-    return LocalUpdate(**{f.name: getattr(update, f.name)[chosen] for f in fields(update)})
 
 
 @pytest.mark.parametrize("build", BUILDS)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from population_steps import population_steps, states_at_the_ends
+from updates import same, take
 
 from ibvonn_fem.errors import ExportedModelError
 from ibvonn_fem.files.c_compiler import FAST_FLAGS
@@ -59,16 +60,6 @@ def gap(update, expected, names=COMPARED):
         error = np.abs(value - right) / np.maximum(scale, 1e-300)
         worst = max(worst, np.max(np.where(np.isnan(error), np.inf, error)))
     return worst
-
-
-def same(a, b):
-    return all(
-        np.array_equal(getattr(a, f.name), getattr(b, f.name), equal_nan=True) for f in fields(a)
-    )
-
-
-def take(update, chosen):
-    return LocalUpdate(**{f.name: getattr(update, f.name)[chosen] for f in fields(update)})
 
 
 def fractions_of(law, statev):
