@@ -37,10 +37,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--models", type=Path, default=HERE.parents[1] / "exported_models")
     parser.add_argument("--steps", type=int, default=16)
+    parser.add_argument("--codes", nargs="+", choices=CODES, default=list(CODES))
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", EnvelopeWarning)  # corners of the clamped side
     rows = []
-    for code, (package, script) in CODES.items():
+    for code in arguments.codes:
+        package, script = CODES[code]
         if importlib.util.find_spec(package) is None:
             sys.stdout.write(f"{code} is not installed here, and is left out.\n")
             continue
