@@ -155,8 +155,8 @@ class _Emission:
         if self.law.strain_size != 3:
             return ""
         return (
-            "\n   This law is one of the plane: kinds 1 and 2 are the same, without a stress zz or a"
-            "\n   state beside those of the law, and kind 0 is refused."
+            "\n   This law is one of the plane: kinds 1 and 2 are the same, without a stress zz or"
+            "\n   a state beside those of the law, and kind 0 is refused."
         )
 
     @property
