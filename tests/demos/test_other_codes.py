@@ -72,7 +72,7 @@ def test_calculix_takes_laws_of_three_and_of_six_strains(tmp_path):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ibvonn_fem.errors.EnvelopeWarning")
 def test_calculix_takes_a_law_whose_tangent_is_not_symmetric(tmp_path, monkeypatch):
-    """It takes the upper triangle, which costs iterations and no accuracy."""
+    """It takes the symmetric part, which costs iterations and no accuracy."""
     program = calculix()
     from untrained_description import untrained_description
 

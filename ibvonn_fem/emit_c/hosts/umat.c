@@ -11,7 +11,7 @@
    as are those of rotational symmetry.
 
    DDSDDE is not symmetric where a population has three states or more: Abaqus needs UNSYMM in *USER
-   MATERIAL, CalculiX takes the upper triangle, which costs iterations alone.
+   MATERIAL, CalculiX takes the symmetric part, which costs iterations alone.
 
    NSTATV: the number that LAW_NAME(solid_states) gives (trusses: the number of internal variables);
    one more, if there is room, holds the distance from the range of the training data (0 inside).
