@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..law.potentials import Linearised, LinearisedFunction, RateFunction
-
-SERIES = 1e-6
-"""Below it φ₁ is its series to first order."""
+from ..law.potentials import LinearisedFunction, RateFunction
+from .relaxation import relaxed_increment
 
 
 class Rollout(NamedTuple):
@@ -112,23 +110,9 @@ def exponential(
         for part in range(substeps):
             eps = torch.lerp(strains[step], strains[step + 1], (part + 0.5) / substeps)
             law = linearised(eps, internal)
-            internal = internal + _increment(dt, law)
+            slope = dt.unsqueeze(-1) * law.rate_by_internal
+            internal = internal + relaxed_increment(dt * law.rate, slope)
         states.append(internal)
     path = torch.stack(states, 1)
     stress = linearised(strain, path).stress
     return Rollout(strain, path, stress, stress.flatten(2)[..., 0])
-
-
-def _increment(dt: Tensor, law: Linearised) -> Tensor:
-    """Return Δt φ₁(Δt J) α̇; one variable that would grow is taken without its growth."""
-    size = law.rate.shape[-1]
-    if size == 1:
-        decay = dt * law.rate_by_internal[..., 0].clamp(max=0.0)
-        small = decay > -SERIES
-        safe = torch.where(small, -torch.ones_like(decay), decay)
-        return dt * torch.where(small, 1.0 + 0.5 * decay, torch.expm1(safe) / safe) * law.rate
-    # The last column of exp[(Δt J, Δt α̇), (0, 0)].
-    rows = torch.cat([law.rate_by_internal, law.rate.unsqueeze(-1)], -1)
-    square = nn.functional.pad(dt.unsqueeze(-1) * rows, (0, 0, 0, 1))
-    moved: Tensor = torch.linalg.matrix_exp(square)[..., :size, size]
-    return moved

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ibvonn_train.law.potentials import Linearised
 from ibvonn_train.rollouts import material_point as dynamics
+from ibvonn_train.rollouts.relaxation import relaxed_increment
 
 
 def linear(strain: Tensor, internal: Tensor) -> Linearised:
@@ -82,6 +83,31 @@ def test_coupled_populations_relax_exactly_and_stay_fractions() -> None:
     torch.testing.assert_close(path, exact[:, 1:], rtol=0, atol=1e-13)
     assert path.min() > 0.0
     assert path.sum(-1).max() < 1.0
+
+
+@pytest.mark.parametrize("size", [3, 6])
+def test_more_variables_relax_within_the_error_of_the_rational_approximation(size: int) -> None:
+    """φ₁(J) r of relaxations from 1e-6 to 1e8 in a step, J = −M H of positive definite M and H."""
+    random = torch.Generator().manual_seed(size)
+    root = torch.randn(2, 30, size, size, generator=random, dtype=torch.float64)
+    mobility, curvature = (0.1 * torch.eye(size) + root @ root.mT).unbind()
+    slope = -mobility @ curvature * torch.logspace(-6, 8, 30, dtype=torch.float64)[:, None, None]
+    rate = torch.randn(30, size, generator=random, dtype=torch.float64)
+    moved = relaxed_increment(rate, slope)
+    values, vectors = torch.linalg.eig(slope)
+    weights = torch.expm1(values.real) / values.real
+    exact = (vectors.real * weights[:, None]) @ torch.linalg.solve(vectors.real, rate[..., None])
+    error = (moved - exact[..., 0]).abs().max()
+    assert error < 1e-5  # 8e-7 times what the eigenvectors, which are not orthogonal, may add
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 6])
+def test_gradients_of_increments_agree_with_differences(size: int) -> None:
+    random = torch.Generator().manual_seed(size)
+    root = torch.randn(4, size, size, generator=random, dtype=torch.float64)
+    slope = -(0.1 * torch.eye(size) + root @ root.mT).requires_grad_()
+    rate = torch.randn(4, size, generator=random, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(relaxed_increment, (rate, slope))
 
 
 def test_coupled_populations_are_followed_with_order_two() -> None:
