@@ -1,6 +1,7 @@
 """How far the law of a lattice at small strain goes, against bonds that have true lengths.
 
-    python benchmarks/true_lengths.py [--replicas N] [--durations T …] [--json FILE] [--figure FILE]
+    python benchmarks/true_lengths.py [--replicas N] [--durations T …] [--far] [--learned DIRECTORY]
+        [--json FILE] [--figure FILE]
 
 exported_models/lattice was learned on elongations that are linear in strain and displacements.
 Through `DirectionStretch` it is a law at finite strain, by geometry alone. Here a periodic cell of
@@ -16,6 +17,13 @@ Printed are relative L2 errors of the nominal stress P in per cent of the path's
                   of the affine motion: what the law is off where it was learned;
 *elastic*         all bonds as they were at rest, true stretches;
 *sampling*        standard error of the simulated P.
+
+`--far` takes paths to stretches of 1.3 in place of these. `--learned DIRECTORY` adds a law that was
+trained on cells with true lengths, its stress at rest with it:
+
+    ibvonn simulate configs/lattice_true_lengths.toml --out build/true
+    ibvonn train configs/lattice_true_lengths.toml build/true/train_*.h5 --out build/true/run
+    ibvonn export build/true/run build/true/law
 """
 
 from __future__ import annotations
@@ -48,9 +56,17 @@ POINTS, REFINED = 100, 20
 """Stored intervals of a path, and implicit steps of the law in each."""
 
 
-def deformations() -> dict[str, FloatArray]:
+def deformations(far: bool) -> dict[str, FloatArray]:
     """F₁ of every path; the first direction of bonds is along x."""
     paths: dict[str, FloatArray] = {}
+    if far:
+        for stretch in (1.20, 1.25, 1.30):
+            paths[f"along a bond, {stretch}"] = np.diag([stretch, 1.0])
+            paths[f"across a bond, {stretch}"] = np.diag([1.0, stretch])
+        paths["all around, 1.25"] = np.diag([1.25, 1.25])
+        paths["pull, narrower, 1.25"] = np.diag([1.25, 0.95])
+        paths["shear and pull, 1.25"] = np.array([[1.25, 0.2], [0.0, 1.0]])
+        return paths
     for stretch in (1.05, 1.10, 1.15):
         paths[f"along a bond, {stretch}"] = np.diag([stretch, 1.0])
         paths[f"across a bond, {stretch}"] = np.diag([1.0, stretch])
@@ -163,8 +179,12 @@ def percent(value: FloatArray, reference: FloatArray) -> FloatArray:
 
 
 def judged(
-    model: ibvonn_fem.ExportedModel, duration: float, replicas: int
-) -> tuple[dict[str, dict[str, float]], dict[str, FloatArray]]:
+    model: ibvonn_fem.ExportedModel,
+    learned: ibvonn_fem.ExportedModel | None,
+    duration: float,
+    replicas: int,
+    far: bool,
+) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, FloatArray]]]:
     """Errors by path, and what a picture needs."""
     parameters = {
         key: value
@@ -172,10 +192,9 @@ def judged(
         if key not in ("effective_thermal_energy", "reference_volume")
     }
     system = PeriodicLattice(**parameters, true_lengths=True)
-    names = list(deformations())
-    paths = [
-        DeformationPath(system.lattice, target, duration) for target in deformations().values()
-    ]
+    targets = deformations(far)
+    names = list(targets)
+    paths = [DeformationPath(system.lattice, target, duration) for target in targets.values()]
     times = np.linspace(0.0, duration, POINTS + 1)
     gradient = np.stack([path.gradient(times) for path in paths])
     measured = {}
@@ -212,18 +231,22 @@ def judged(
         "sampling": percent(own + noise, own),
         "validity": finite["validity"],
     }
+    if learned is not None:
+        answer = respond(learned, DirectionStretch(learned, stress_free=False), paths)
+        columns["learned"] = percent(answer["stress"], own)
+        columns["its validity"] = answer["validity"]
     rows = {
         name: {key: float(values[number]) for key, values in columns.items()}
         for number, name in enumerate(names)
     }
-    return rows, {"time": times, "gradient": gradient, "measured": own, "law": law}
+    seen = {"gradient": gradient, "measured": own, "law": law}
+    return rows, {key: dict(zip(names, v, strict=True)) for key, v in seen.items()}
 
 
-def draw(results: dict[float, dict[str, FloatArray]], path: Path) -> None:
+def draw(results: dict[float, dict[str, dict[str, FloatArray]]], path: Path) -> None:
     """P_11 against the stretch of the paths along a bond, and P_12 of simple shear."""
     import matplotlib.pyplot as plt
 
-    names = list(deformations())
     panels = [
         ("along a bond, 1.15", 0, 0),
         ("across a bond, 1.15", 1, 1),
@@ -232,13 +255,12 @@ def draw(results: dict[float, dict[str, FloatArray]], path: Path) -> None:
     fig, axes = plt.subplots(1, 3, figsize=(12, 3.8), layout="constrained")
     for axis, (name, i, j) in zip(axes, panels, strict=True):
         for number, (duration, seen) in enumerate(results.items()):
-            case = names.index(name)
-            x = seen["gradient"][case, :, i, j] + float(i == j)
+            x = seen["gradient"][name][:, i, j] + float(i == j)
             axis.plot(
-                x, seen["measured"][case, :, i, j], ".", ms=3, color=f"C{number}",
+                x, seen["measured"][name][:, i, j], ".", ms=3, color=f"C{number}",
                 label=f"T = {duration:g}, simulated",
             )  # fmt: skip
-            axis.plot(x, seen["law"][case, :, i, j], lw=1, color=f"C{number}", label="law")
+            axis.plot(x, seen["law"][name][:, i, j], lw=1, color=f"C{number}", label="law")
         axis.set(
             title=name,
             xlabel="shear [–]" if i != j else "stretch [–]",
@@ -254,15 +276,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--replicas", type=int, default=48)
     parser.add_argument("--durations", type=float, nargs="+", default=[500.0, 5000.0])
+    parser.add_argument("--far", action="store_true", help="stretches of 1.2 to 1.3")
+    parser.add_argument("--learned", type=Path, help="a law of cells with true lengths")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--figure", type=Path)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", ibvonn_fem.EnvelopeWarning)
     model = ibvonn_fem.load_model(ROOT / "exported_models" / "lattice")
+    learned = ibvonn_fem.load_model(arguments.learned) if arguments.learned else None
     document: dict[str, Any] = {"machine": describe_machine(), "replicas": arguments.replicas}
     seen = {}
     for duration in arguments.durations:
-        rows, seen[duration] = judged(model, duration, arguments.replicas)
+        rows, seen[duration] = judged(model, learned, duration, arguments.replicas, arguments.far)
         document[f"T = {duration:g}"] = rows
         keys = list(next(iter(rows.values())))
         table = [[name, *(f"{row[key]:.2f}" for key in keys)] for name, row in rows.items()]
@@ -272,7 +297,7 @@ def main() -> None:
         print(tabulate(table, ["path", *keys], disable_numparse=True), end="\n\n")
     if arguments.json:
         write(arguments.json, document)
-    if arguments.figure:
+    if arguments.figure and not arguments.far:
         draw(seen, arguments.figure)
 
 
