@@ -1,6 +1,6 @@
 """How far the law of a lattice at small strain goes, against bonds that have true lengths.
 
-    python benchmarks/true_lengths.py [--replicas N] [--durations T …] [--far] [--learned DIRECTORY]
+    python benchmarks/true_lengths.py [--replicas N] [--durations T …] [--far] [--learned FOLDER]
         [--json FILE] [--figure FILE]
 
 exported_models/lattice was learned on elongations that are linear in strain and displacements.
@@ -18,18 +18,17 @@ Printed are relative L2 errors of the nominal stress P in per cent of the path's
 *elastic*         all bonds as they were at rest, true stretches;
 *sampling*        standard error of the simulated P.
 
-`--far` takes paths to stretches of 1.3 in place of these. `--learned DIRECTORY` adds a law that was
-trained on cells with true lengths, its stress at rest with it:
-
-    ibvonn simulate configs/lattice_true_lengths.toml --out build/true
-    ibvonn train configs/lattice_true_lengths.toml build/true/train_*.h5 --out build/true/run
-    ibvonn export build/true/run build/true/law
+`--far` takes paths to stretches of 1.3 in place of these. `--learned FOLDER` adds a law that is
+trained on cells with true lengths (configs/lattice_true_lengths.toml; the recipe but its last
+stage, the density of microstates), its stress at rest with it. Records and law that are in FOLDER
+are used again.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -45,11 +44,18 @@ from tabulate import tabulate
 import ibvonn_fem
 from ibvonn_fem.kinematics import DirectionStretch, FullStrain
 from ibvonn_fem.kinematics.evaluation import Evaluation
+from ibvonn_train.data.ensemble import TrajectoryEnsemble
+from ibvonn_train.export import export_trained
 from ibvonn_train.simulation import PeriodicLattice, simulate
 from ibvonn_train.simulation.protocols import Protocol
+from ibvonn_train.simulation.simulation_config import SimulationConfig
+from ibvonn_train.simulation.study import run_set
+from ibvonn_train.training import TrainingConfig, train
+from ibvonn_train.training.training_config import ExpertConfig
 
 FloatArray = npt.NDArray[np.float64]
 
+CONFIG = ROOT / "configs" / "lattice_true_lengths.toml"
 ROOT2 = float(np.sqrt(2.0))
 KNOTS, HEIGHTS = (0.0, 0.35, 0.55, 0.85, 1.0), (0.0, 1.0, 1.0, 0.0, 0.0)
 POINTS, REFINED = 100, 20
@@ -77,6 +83,27 @@ def deformations(far: bool) -> dict[str, FloatArray]:
     paths["shear and pull, 1.15"] = np.array([[1.15, 0.1], [0.0, 0.95]])
     paths["compression, 0.94"] = np.diag([0.94, 1.0])
     return paths
+
+
+def trained(folder: Path) -> ibvonn_fem.ExportedModel:
+    """Return the law of cells with true lengths, from the folder where it is there."""
+    if not (folder / "law" / "manifest.json").is_file():
+        config = SimulationConfig.from_toml(CONFIG)
+        folder.mkdir(parents=True, exist_ok=True)
+        records = []
+        for each in config.sets:
+            path = folder / f"{each.name}.h5"
+            if not path.is_file():
+                run_set(config, each, folder=CONFIG.parent).save(path)
+            records.append(TrajectoryEnsemble.load(path))
+        expert = ExpertConfig(density_steps=0)
+        start = time.process_time()
+        model = train(
+            TrainingConfig(name="lattice_true_lengths", expert=expert), records, folder / "run"
+        )
+        print(f"training: {time.process_time() - start:.0f} s of CPU time")
+        export_trained(model, folder / "law")
+    return ibvonn_fem.load_model(folder / "law")
 
 
 class DeformationPath:
@@ -137,8 +164,8 @@ def respond(
     times = np.linspace(0.0, paths[0].duration, POINTS * REFINED + 1)
     statev, old = model.initial_state(len(paths)), None
     stress, validity = [], 0.0
-    for step, time in enumerate(times):
-        h = np.stack([path.gradient(time) for path in paths])
+    for step, now in enumerate(times):
+        h = np.stack([path.gradient(now) for path in paths])
         measure = h.reshape(len(paths), -1)
         if small:
             shear = (h[:, 0, 1] + h[:, 1, 0]) / ROOT2
@@ -277,13 +304,13 @@ def main() -> None:
     parser.add_argument("--replicas", type=int, default=48)
     parser.add_argument("--durations", type=float, nargs="+", default=[500.0, 5000.0])
     parser.add_argument("--far", action="store_true", help="stretches of 1.2 to 1.3")
-    parser.add_argument("--learned", type=Path, help="a law of cells with true lengths")
+    parser.add_argument("--learned", type=Path, help="folder of a law of cells with true lengths")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--figure", type=Path)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", ibvonn_fem.EnvelopeWarning)
     model = ibvonn_fem.load_model(ROOT / "exported_models" / "lattice")
-    learned = ibvonn_fem.load_model(arguments.learned) if arguments.learned else None
+    learned = trained(arguments.learned) if arguments.learned else None
     document: dict[str, Any] = {"machine": describe_machine(), "replicas": arguments.replicas}
     seen = {}
     for duration in arguments.durations:

@@ -53,7 +53,7 @@ C_POPULATIONS = ("tests/fem/test_c_kernel_populations.py",)
 
 STRETCH = ("tests/fem/test_direction_stretch.py",)
 ELLIPTICITY = ("tests/fem/test_ellipticity.py",)
-TRUE_LENGTHS = ("tests/train/test_periodic_lattice.py", "-k", "true")
+TRUE_LENGTHS = ("tests/train/test_periodic_lattice.py",)
 
 MUTANTS = (
     Mutant(
