@@ -76,10 +76,10 @@ class Experiment:
 def with_hole(columns: int, radius: float) -> Experiment:
     """A square block with a hole in its middle, pulled along y to 1.3 z_h."""
     body = lattice_block(columns, columns)
-    corner, before = body.nodes.max(0), body.area
+    corner, before = body.nodes.max(0), body.volume
     body = body.without(lambda x: np.hypot(*(x - 0.5 * corner).T) < radius)
     # The circle that takes as many bonds from a continuum as the hole does from the lattice.
-    effective = np.sqrt((before - body.area) / np.pi)
+    effective = np.sqrt((before - body.volume) / np.pi)
     return Experiment(
         name=f"{columns} × {columns} nodes with a hole of radius {radius:g}",
         body=gripped(body),
@@ -93,12 +93,12 @@ def with_hole(columns: int, radius: float) -> Experiment:
 def with_notch(columns: int, depth: float) -> Experiment:
     """A square block with a notch in its left edge, bent so that the notch opens."""
     body = lattice_block(columns, columns)
-    corner, before = body.nodes.max(0), body.area
+    corner, before = body.nodes.max(0), body.volume
     middle = 0.5 * corner[1]
     body = body.without(lambda x: (x[:, 0] < depth) & (np.abs(x[:, 1] - middle) < 1.1 * ROW))
     # Two rows are gone, and three layers of inclined bonds: of each column 8 bonds of 3 per row.
     height = 8.0 / 3.0 * ROW
-    reach = (before - body.area) / height
+    reach = (before - body.volume) / height
 
     def bent(x: FloatArray) -> FloatArray:
         """Strain yy from 1 at the left edge to −1 at the right one, grips straight."""

@@ -74,8 +74,8 @@ def test_every_bond_belongs_to_two_triangles_or_to_the_edge() -> None:
     # The continuum of the effective radius has as many bonds as the body.
     width, height = experiment.corner
     area = width * height - np.pi * experiment.hole[2] ** 2
-    full = bodies.lattice_block(14, 14).area - width * height
-    assert area + full == pytest.approx(body.area)
+    full = bodies.lattice_block(14, 14).volume - width * height
+    assert area + full == pytest.approx(body.volume)
 
 
 def test_patches_of_bonds_and_of_triangles_agree_on_a_linear_field() -> None:
@@ -111,7 +111,7 @@ def test_unstructured_triangles_cover_the_area_of_the_bonds(made: str) -> None:
     first, second = b - a, c - a
     area = 0.5 * np.abs(first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0])
     missing = float(np.prod(experiment.corner)) - area.sum()
-    assert missing == pytest.approx(full.area - experiment.body.area, rel=0.02)
+    assert missing == pytest.approx(full.volume - experiment.body.volume, rel=0.02)
     model = ibvonn_fem.load_model(MODEL)
     stiffness = elastic_stiffness(Elements(model, experiment, grid, drag=False))
     assert stiffness == pytest.approx(spring_network(experiment), rel=0.05)
