@@ -39,7 +39,14 @@ from .networks.convex import (
 from .networks.products import product
 from .networks.tied import class_orbits, repeated
 from .networks.tied_networks import TiedTanhNetwork
-from .potentials import Linearised, LinearisedFunction, Potentials, RateFunction
+from .potentials import (
+    Linearised,
+    LinearisedFunction,
+    Potentials,
+    RateFunction,
+    Relaxation,
+    RelaxationFunction,
+)
 from .rates import Rates
 from .smooth_energy import SmoothEnergy
 
@@ -203,34 +210,38 @@ class PopulationPotentials(Potentials):
         A long step of a linearised law may carry fractions beyond their bounds, where mobilities
         are negative and the next step would go further: such fractions count as on their bounds.
         """
-        weights, m, jumps = self.prepared(), self.strain_size, self.jumps
+        weights, m = self.prepared(), self.strain_size
 
         def linearised(strain: Tensor, internal: Tensor) -> Linearised:
             internal = self.admissible(internal)
             z = torch.cat([strain, internal], -1)
             arguments = energy_arguments(z, weights.energy)
             gradient, hessian = energy_gradient_and_hessian(z, weights.energy, arguments)
-            smooth = -gradient[..., m:]
-            forward, backward, first, second = self._jump_rates(weights, z, smooth, internal)
-            rate = product(forward * second - backward * first, jumps.incidence)
-            leaving = forward.unsqueeze(-1) * jumps.second - backward.unsqueeze(-1) * jumps.first
-            response = (forward * second + backward * first) / (2.0 * self.thermal_energy)
-            mobility = product(jumps.incidence.T, response.unsqueeze(-1) * jumps.incidence)
-            if self.means is not None:
-                coefficients = self.means.coefficients(weights.context, z)
-                rate = rate + self.means.rate(coefficients, smooth, self.energy_scale)
-                mobility = mobility + self.means.mobility(coefficients, smooth, self.energy_scale)
+            rate, leaving, mobility = self._responses(weights, z, -gradient[..., m:], internal)
             return Linearised(
                 stress=gradient[..., :m],
                 rate=rate,
                 stiffness=hessian[..., :m, :m],
                 coupling=hessian[..., :m, m:],
                 rate_by_strain=-product(mobility, hessian[..., m:, :m]),
-                rate_by_internal=product(jumps.incidence.T, leaving)
-                - product(mobility, hessian[..., m:, m:]),
+                rate_by_internal=leaving - product(mobility, hessian[..., m:, m:]),
             )
 
         return linearised
+
+    def relaxation_function(self) -> RelaxationFunction:
+        """Return (ε, α) ↦ α̇ and ∂α̇/∂α: no derivative by the strain is made."""
+        weights, m = self.prepared(), self.strain_size
+
+        def relaxation(strain: Tensor, internal: Tensor) -> Relaxation:
+            internal = self.admissible(internal)
+            z = torch.cat([strain, internal], -1)
+            arguments = energy_arguments(z, weights.energy)
+            gradient, hessian = energy_gradient_and_hessian(z, weights.energy, arguments, m)
+            rate, leaving, mobility = self._responses(weights, z, -gradient, internal)
+            return Relaxation(rate, leaving - product(mobility, hessian))
+
+        return relaxation
 
     def energy_hessian(self, strain: Tensor, internal: Tensor) -> Tensor:
         """Return ∂²f/∂(ε, α)², shape ``(..., n_ε + n_α, n_ε + n_α)``."""
@@ -288,6 +299,22 @@ class PopulationPotentials(Potentials):
         first = product(internal, jumps.first.T) + jumps.first_offset
         second = product(internal, jumps.second.T) + jumps.second_offset
         return torch.exp(log_k + 0.5 * forces), torch.exp(log_k - 0.5 * forces), first, second
+
+    def _responses(
+        self, weights: Prepared, z: Tensor, smooth: Tensor, internal: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return α̇, its derivative by the fractions at given rates of jumps, and the mobility."""
+        jumps = self.jumps
+        forward, backward, first, second = self._jump_rates(weights, z, smooth, internal)
+        rate = product(forward * second - backward * first, jumps.incidence)
+        leaving = forward.unsqueeze(-1) * jumps.second - backward.unsqueeze(-1) * jumps.first
+        response = (forward * second + backward * first) / (2.0 * self.thermal_energy)
+        mobility = product(jumps.incidence.T, response.unsqueeze(-1) * jumps.incidence)
+        if self.means is not None:
+            coefficients = self.means.coefficients(weights.context, z)
+            rate = rate + self.means.rate(coefficients, smooth, self.energy_scale)
+            mobility = mobility + self.means.mobility(coefficients, smooth, self.energy_scale)
+        return rate, product(jumps.incidence.T, leaving), mobility
 
     def _rate(self, weights: Prepared, z: Tensor, smooth: Tensor, internal: Tensor) -> Tensor:
         forward, backward, first, second = self._jump_rates(weights, z, smooth, internal)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..law.potentials import Linearised, LinearisedFunction, RateFunction
+from ..law.potentials import RateFunction, Relaxation, RelaxationFunction
 
 SERIES = 1e-6
 """Below it φ₁ is its series to first order."""
@@ -82,13 +82,13 @@ def controlled(
 
 
 def exponential(
-    linearised: LinearisedFunction,
+    relaxation: RelaxationFunction,
     time: Tensor,
     strain: Tensor,
     internal: Tensor,
     *,
     substeps: int = 1,
-) -> Rollout:
+) -> Tensor:
     """Integrate α under a given strain by exponential Rosenbrock–Euler steps.
 
     α_{n+1} = α_n + Δt φ₁(Δt J) α̇(ε_{n+1/2}, α_n) with φ₁(x) = (eˣ − 1)/x and J = ∂α̇/∂α: exact for
@@ -96,11 +96,14 @@ def exponential(
     eigenvalue of J is positive.
 
     Args:
-        linearised: The law with its derivatives.
+        relaxation: The rate of the law and its derivative.
         time: Instants, shape ``(n_time,)``, or ``(n_case, n_time)`` where cases have their own.
         strain: ε(t), shape ``(n_case, n_time, ..., n_ε)``, interpolated linearly.
         internal: α at the first instant, shape ``(n_case, ..., n_α)``.
         substeps: Steps between instants.
+
+    Returns:
+        α at the instants, shape ``(n_case, n_time, ..., n_α)``.
 
     References:
         Hochbruck & Ostermann (2010), Acta Numerica 19, 209.
@@ -111,15 +114,12 @@ def exponential(
         dt = interval(time, step, internal) / substeps
         for part in range(substeps):
             eps = torch.lerp(strains[step], strains[step + 1], (part + 0.5) / substeps)
-            law = linearised(eps, internal)
-            internal = internal + _increment(dt, law)
+            internal = internal + _increment(dt, relaxation(eps, internal))
         states.append(internal)
-    path = torch.stack(states, 1)
-    stress = linearised(strain, path).stress
-    return Rollout(strain, path, stress, stress.flatten(2)[..., 0])
+    return torch.stack(states, 1)
 
 
-def _increment(dt: Tensor, law: Linearised) -> Tensor:
+def _increment(dt: Tensor, law: Relaxation) -> Tensor:
     """Return Δt φ₁(Δt J) α̇; one variable that would grow is taken without its growth."""
     size = law.rate.shape[-1]
     if size == 1:

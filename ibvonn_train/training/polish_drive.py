@@ -115,7 +115,7 @@ class PolishDrive(QuasiNewton):
 
     def _rollout_loss(self, batches: Sequence[Batch]) -> Tensor:
         potentials = self.material.law.potentials
-        rates, linearised = potentials.rates_function(), potentials.linearised_function()
+        rates = potentials.rates_function()
         losses = []
         for batch in batches:
             internal = self._internal(batch)
@@ -124,7 +124,7 @@ class PolishDrive(QuasiNewton):
                 batch.record,
                 internal[:, 0],
                 turns=batch.turns,
-                linearised=None if batch.explicit else linearised,
+                implicit=None if batch.explicit else potentials,
             )
             for number, (mode, run) in enumerate(runs.items()):
                 rows = slice(None) if batch.turns is None else batch.turns == number

@@ -59,13 +59,12 @@ def rollout_errors(law: LearnedLaw, block: Block) -> dict[str, float]:
 
 def rollouts(law: LearnedLaw, block: Block, internal: Tensor) -> dict[str, Rollout]:
     """Roll a block out from its first states, by steps that are stable whatever the record."""
-    linearised = law.potentials.linearised_function()
     if max(block.strides, default=1) == 1:
         record = Record(block.time, block.strain, block.strides)
         return block.drive.roll_out(law.potentials.rates_function(), record, internal[:, 0])
     record = Record(block.time, block.strain)
     return block.drive.roll_out(
-        law.potentials.rates_function(), record, internal[:, 0], linearised=linearised
+        law.potentials.rates_function(), record, internal[:, 0], implicit=law.potentials
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from mpi4py import MPI  # noqa: F401 - before DOLFINx
 
 import lattice_bodies as bodies
+import lattice_meshes as meshes
 import numpy as np
 import pytest
 from lattice_elements import Elements, elastic_stiffness
@@ -50,9 +51,9 @@ def spring_network(experiment: bodies.Experiment) -> float:
 def test_own_triangles_have_the_stiffness_of_the_springs(made: str) -> None:
     """With the bonds of the edge whole; half of them, the control, is seen."""
     experiment = bodies.with_hole(12, 2.0) if made == "hole" else bodies.with_notch(12, 3.0)
-    model, grid = ibvonn_fem.load_model(MODEL), bodies.own_triangles(experiment.body)
+    model, grid = ibvonn_fem.load_model(MODEL), meshes.own_triangles(experiment.body)
     expected = spring_network(experiment)
-    halved = dataclasses.replace(grid, edges=None)
+    halved = dataclasses.replace(grid, weights=None)
     whole, half = (
         elastic_stiffness(Elements(model, experiment, each, drag=False)) for each in (grid, halved)
     )
@@ -62,15 +63,15 @@ def test_own_triangles_have_the_stiffness_of_the_springs(made: str) -> None:
 
 def test_every_bond_belongs_to_two_triangles_or_to_the_edge() -> None:
     experiment = bodies.with_hole(14, 3.0)
-    body, grid = experiment.body, bodies.own_triangles(experiment.body)
+    body, grid = experiment.body, meshes.own_triangles(experiment.body)
     corners = body.nodes[grid.cells]
     sides = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=-1)
     np.testing.assert_allclose(sides, 1.0)
-    assert grid.edges is not None
-    alone = sum(int(mask).bit_count() for mask in grid.edges)
+    assert grid.weights is not None
+    alone = int((grid.weights[grid.kinds] - 1.0).sum())
     assert 3 * len(grid.cells) == 2 * len(body.bonds) - alone
     square = bodies.with_hole(14, 0.2).body  # the hole is too small for a node
-    assert len(bodies.triangles(square)) == 2 * 13 * 13
+    assert len(meshes.triangles(square)) == 2 * 13 * 13
     # The continuum of the effective radius has as many bonds as the body.
     width, height = experiment.corner
     area = width * height - np.pi * experiment.hole[2] ** 2
@@ -81,12 +82,12 @@ def test_every_bond_belongs_to_two_triangles_or_to_the_edge() -> None:
 def test_patches_of_bonds_and_of_triangles_agree_on_a_linear_field() -> None:
     """On triangles that patches cut; the mean of the reversed field is not taken for it."""
     experiment = bodies.with_hole(20, 3.0)
-    body, grid = experiment.body, bodies.own_triangles(experiment.body)
+    body, grid = experiment.body, meshes.own_triangles(experiment.body)
     middle = body.nodes[body.bonds].mean(1)
     of_bonds = bodies.patches_of_bonds(experiment, middle[:, 0], 4)
     corners = body.nodes[grid.cells]
     values = np.repeat(corners.mean(1)[:, :1], 3, 1)
-    of_triangles = bodies.patches_of_triangles(experiment, corners, values, 4)
+    of_triangles = bodies.patches_of_cells(experiment, corners, values, 4)
     weights = bodies.bonds_on_patches(experiment, 4)
     assert weights.sum() == len(body.bonds)
     assert bodies.percent(of_triangles, of_bonds, weights) < 2.5
@@ -106,7 +107,7 @@ def gmsh_loads() -> bool:
 @pytest.mark.parametrize("made", ["hole", "notch"])
 def test_unstructured_triangles_cover_the_area_of_the_bonds(made: str) -> None:
     experiment = bodies.with_hole(20, 3.0) if made == "hole" else bodies.with_notch(20, 5.0)
-    grid = bodies.gmsh_triangles(experiment, 1.0)
+    grid = meshes.gmsh_grid(experiment, 1.0)
     (a, b, c), full = grid.nodes[grid.cells].swapaxes(0, 1), bodies.lattice_block(20, 20)
     first, second = b - a, c - a
     area = 0.5 * np.abs(first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0])
@@ -118,9 +119,9 @@ def test_unstructured_triangles_cover_the_area_of_the_bonds(made: str) -> None:
 
 
 def test_without_gmsh_the_demo_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(*_: object) -> bodies.Triangulation:
+    def fails(*_: object) -> meshes.Grid:
         raise ImportError("No module named 'gmsh'")
 
-    monkeypatch.setattr(bodies, "_mesh_with_gmsh", fails)
-    with pytest.raises(bodies.NoGmsh, match=r"pip install gmsh.*libglu1-mesa"):
-        bodies.gmsh_triangles(bodies.with_hole(12, 2.0), 1.0)
+    monkeypatch.setattr(meshes, "_with_gmsh", fails)
+    with pytest.raises(meshes.NoGmsh, match=r"pip install gmsh.*libglu1-mesa"):
+        meshes.gmsh_grid(bodies.with_hole(12, 2.0), 1.0)
