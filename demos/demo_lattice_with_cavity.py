@@ -60,7 +60,7 @@ from mpi4py import MPI
 
 import lattice_bodies as bodies
 import lattice_meshes as meshes
-from lattice_comparison import Comparison, Variant, check, cost_line
+from lattice_comparison import Comparison, Variant, cost_line
 from lattice_reference import Size, simulate_lattice
 from lattice_sections import draw
 
@@ -141,7 +141,7 @@ def main() -> None:
         (folder / "cavity.json").write_text(json.dumps(results, indent=1) + "\n")
         figure = arguments.figure or folder / "cavity.png"
         draw(experiment, references, comparison.responses["learned law", fine], figure)
-        check(comparison, arguments.bound)
+        comparison.check(arguments.bound)
 
 
 # ## What the demo shows

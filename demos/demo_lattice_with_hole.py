@@ -62,7 +62,7 @@ from mpi4py import MPI
 import lattice_bodies as bodies
 import lattice_meshes as meshes
 import numpy as np
-from lattice_comparison import Comparison, Variant, check, cost_line
+from lattice_comparison import Comparison, Variant, cost_line
 from lattice_elements import Elements, run_elements
 from lattice_pictures import draw
 from lattice_reference import SHORT, Size, amplitude_of, simulate_lattice
@@ -213,7 +213,7 @@ def main() -> None:
         figure = arguments.figure or folder / f"{name}.png"
         responses = comparison.responses[coarse.name, coarse.cells]
         draw(experiment, references, responses, figure)
-        check(comparison, arguments.bound)
+        comparison.check(arguments.bound)
 
 
 if __name__ == "__main__":

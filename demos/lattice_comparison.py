@@ -150,6 +150,21 @@ class Comparison:
         formats = ("", "", *[".2f"] * len(times), *[".1f"] * len(times), ".1f")
         return tabulate(lines, header, floatfmt=formats)
 
+    def check(self, bound: float) -> None:
+        """The learned law agrees with the lattice, and nothing that was left out does."""
+        rows = {(row.name, row.cells): row for row in self.rows}
+        learned = [row for row in self.rows if row.name == "learned law"]
+        elastic = next(row for row in self.rows if row.name == "elastic")
+        for row in learned:
+            assert max(row.felt) < bound, f"{row.cells}: {row.felt} %"
+            assert max(row.felt) < 0.5 * max(elastic.felt), "bonds that open must matter"
+        undragged = [row for (name, _), row in rows.items() if name == "no drag"]
+        for row in undragged:
+            same = rows["learned law", row.cells]
+            assert row.felt[0] > 1.2 * same.felt[0], "drag must matter at the faster rate"
+        first, last = self.references[0], self.references[-1]
+        assert first.mean.max() > last.mean.max(), "the faster load must need the larger force"
+
 
 def cost_line(comparison: Comparison, row: Row) -> str:
     """Seconds of the lattice and of one kind of finite elements."""
@@ -162,19 +177,3 @@ def cost_line(comparison: Comparison, row: Row) -> str:
         f"({rate / 1e9:.2f}e9 node updates per second), finite elements with "
         f"{CELLS[comparison.experiment.size]} {row.cells} {row.seconds:.0f} s."
     )
-
-
-def check(comparison: Comparison, bound: float) -> None:
-    """The learned law agrees with the lattice, and nothing that was left out does."""
-    rows = {(row.name, row.cells): row for row in comparison.rows}
-    learned = [row for row in comparison.rows if row.name == "learned law"]
-    elastic = next(row for row in comparison.rows if row.name == "elastic")
-    for row in learned:
-        assert max(row.felt) < bound, f"{row.cells}: {row.felt} %"
-        assert max(row.felt) < 0.5 * max(elastic.felt), "bonds that open must matter"
-    undragged = [row for (name, _), row in rows.items() if name == "no drag"]
-    for row in undragged:
-        same = rows["learned law", row.cells]
-        assert row.felt[0] > 1.2 * same.felt[0], "drag must matter at the faster rate"
-    first, last = comparison.references[0], comparison.references[-1]
-    assert first.mean.max() > last.mean.max(), "the faster load must need the larger force"
