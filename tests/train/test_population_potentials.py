@@ -316,9 +316,9 @@ def test_fractions_beyond_their_bounds_count_as_on_them_in_steps() -> None:
     strain = torch.full((4, 1), 0.3, dtype=torch.float64)
     inside = [[0.0, 0.4, 7.0], [0.25, 0.75, -7.0], [0.2, 0.3, 0.0], [0.0, 1.0, 1.0]]
     beyond = [[-0.5, 0.4, 7.0], [1.0, 3.0, -7.0], [0.2, 0.3, 0.0], [-1.0, 1.5, 1.0]]
-    one, other = (
-        law.linearised_function()(strain, torch.tensor(rows, dtype=torch.float64))
-        for rows in (inside, beyond)
-    )
-    for value, expected in zip(other, one, strict=True):
-        torch.testing.assert_close(value, expected)
+    for function in (law.linearised_function(), law.relaxation_function()):
+        one, other = (
+            function(strain, torch.tensor(rows, dtype=torch.float64)) for rows in (inside, beyond)
+        )
+        for value, expected in zip(other, one, strict=True):
+            torch.testing.assert_close(value, expected)
