@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=root / "exported_models/lattice_fcc")
     parser.add_argument("--also", type=Path, nargs="*", default=[], help="further laws to compare")
     parser.add_argument("--durations", type=float, nargs=2, default=(1000.0, 4000.0), metavar="T")
-    parser.add_argument("--sizes", type=float, nargs="*", default=(1.5, 2.0), help="of tetrahedra")
+    parser.add_argument("--sizes", type=float, nargs="*", default=(2.5, 3.5), help="of tetrahedra")
     parser.add_argument("--replicas", type=int, default=32, help="a multiple of 16")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of the lattice")
     parser.add_argument("--bound", type=float, default=2.5, help="largest error of the forces, %%")
@@ -88,7 +88,7 @@ def main() -> None:
         "--short", "--quick", action="store_true", help="a small body, for a quick look"
     )
     arguments = parser.parse_args()
-    edges, radius, size = BLOCK, RADIUS, Size(patches=4, instants=60)
+    edges, radius, size = BLOCK, RADIUS, Size(patches=4, instants=40)
     replicas, durations, lengths = (
         arguments.replicas,
         sorted(arguments.durations),
@@ -96,7 +96,7 @@ def main() -> None:
     )
     if arguments.short:
         edges, radius, size = SMALL, SMALL_RADIUS, Size(patches=2, instants=20)
-        replicas, durations, lengths = 32, [200.0, 1000.0], [1.5]
+        replicas, durations, lengths = 32, [200.0, 1000.0], [2.0]
         arguments.bound = max(arguments.bound, 8.0)
     # Beside the cavity strains leave the range of the training: the JSON says how far.
     warnings.simplefilter("ignore", ibvonn_fem.EnvelopeWarning)

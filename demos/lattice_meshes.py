@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from ibvonn_fem.kernels.base import FloatArray
 from ibvonn_train.simulation.systems.lattice_body import LatticeBody
 
+NEAR, GROWTH = 0.4, 0.3
+"""Size of tetrahedra at the cavity, in parts of the largest; growth with the distance."""
+
 
 @dataclass(frozen=True, eq=False)
 class Grid:
@@ -71,7 +74,9 @@ class NoGmsh(Exception):
 
 
 def gmsh_grid(experiment: Experiment, size: float) -> Grid:
-    """Unstructured triangles or tetrahedra of about one size. Collective: rank 0 makes them.
+    """Unstructured triangles or tetrahedra. Collective: rank 0 makes them.
+
+    Triangles have about one size; tetrahedra have it far from the cavity and 0.4 of it there.
 
     Raises:
         NoGmsh: On every rank, if gmsh is not installed or does not load.
@@ -104,6 +109,8 @@ def _with_gmsh(experiment: Experiment, size: float) -> Grid:
         gmsh.option.setNumber("Mesh.MeshSizeMin", size)
         if experiment.size == 2:
             gmsh.option.setNumber("Mesh.Algorithm", 6)
+        else:
+            _grade(gmsh, experiment, size)
         gmsh.model.mesh.generate(experiment.size)
         tags, places, _ = gmsh.model.mesh.getNodes()
         corners = gmsh.model.mesh.getElementsByType(2 if experiment.size == 2 else 4)[1]
@@ -140,6 +147,18 @@ def _space(shapes: Any, experiment: Experiment, depth: float) -> None:
         shapes.addBox(0.0, y, low, length, depth, rise) for y in (0.0, width - depth)
     ]
     shapes.fragment(block, [(3, slab) for slab in slabs])
+
+
+def _grade(gmsh: Any, experiment: Experiment, size: float) -> None:
+    """Sizes that grow with the distance from the cavity."""
+    x, y, z, radius = experiment.hole
+    field = gmsh.model.mesh.field.add("MathEval")
+    distance = f"Sqrt((x-{x})^2+(y-{y})^2+(z-{z})^2)-{radius}"
+    gmsh.model.mesh.field.setString(field, "F", f"{NEAR * size}+{GROWTH}*({distance})")
+    gmsh.model.mesh.field.setAsBackgroundMesh(field)
+    for option in ("MeshSizeExtendFromBoundary", "MeshSizeFromPoints"):
+        gmsh.option.setNumber(f"Mesh.{option}", 0)
+    gmsh.option.setNumber("Mesh.MeshSizeMin", NEAR * size)
 
 
 def with_faces(experiment: Experiment, grid: Grid, depth: float) -> Grid:
