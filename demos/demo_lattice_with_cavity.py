@@ -42,7 +42,7 @@ replicas. *Elastic* keeps all bonds as they are at rest.
 | --- | --- | --- |
 | edges, cavity | 15√2 × 21 × 21, radius 5: 13647 nodes | bond length |
 | largest $c$ | 1.3 $z_h$ | $z_h$ = 0.1 bond lengths |
-| $T$ | `--durations` 1000, 4000 | drag / stiffness |
+| $T$ | `--durations` 500, 4000 | drag / stiffness |
 """
 
 # ## Implementation
@@ -77,7 +77,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--model", type=Path, default=root / "exported_models/lattice_fcc")
     parser.add_argument("--also", type=Path, nargs="*", default=[], help="further laws to compare")
-    parser.add_argument("--durations", type=float, nargs=2, default=(1000.0, 4000.0), metavar="T")
+    parser.add_argument("--durations", type=float, nargs=2, default=(500.0, 4000.0), metavar="T")
     parser.add_argument("--sizes", type=float, nargs="*", default=(2.5, 3.5), help="of tetrahedra")
     parser.add_argument("--replicas", type=int, default=32, help="a multiple of 16")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of the lattice")

@@ -141,12 +141,12 @@ def _space(shapes: Any, experiment: Experiment, depth: float) -> None:
     (length, width, _), (low, high) = experiment.corner, experiment.ends
     rise = high - low
     block = shapes.addBox(0.0, 0.0, low, length, width, rise)
-    ball = shapes.addSphere(*experiment.hole)
-    block = shapes.cut([(3, block)], [(3, ball)])[0]
-    slabs = [shapes.addBox(x, 0.0, low, depth, width, rise) for x in (0.0, length - depth)] + [
-        shapes.addBox(0.0, y, low, length, depth, rise) for y in (0.0, width - depth)
+    slabs = [
+        *(shapes.addBox(x, 0.0, low, depth, width, rise) for x in (0.0, length - depth)),
+        *(shapes.addBox(0.0, y, low, length, depth, rise) for y in (0.0, width - depth)),
     ]
-    shapes.fragment(block, [(3, slab) for slab in slabs])
+    parts = shapes.fragment([(3, block)], [(3, slab) for slab in slabs])[0]
+    shapes.cut(parts, [(3, shapes.addSphere(*experiment.hole))])
 
 
 def _grade(gmsh: Any, experiment: Experiment, size: float) -> None:
