@@ -180,10 +180,9 @@ def with_faces(experiment: Experiment, grid: Grid, depth: float) -> Grid:
     weights = np.ones((4, len(experiment.body.lattice.bonds)))
     drags = np.ones(4)
     for axis in (0, 1):
-        layers = np.unique(np.round(experiment.places[:, axis], 6))
-        distance = float(np.diff(layers).min())
-        reach = np.abs(experiment.body.lattice.bonds @ experiment.frame[axis]) / distance
+        reach = np.abs(experiment.body.lattice.bonds @ experiment.frame[axis])
+        distance = reach[reach > 1e-9].min()  # bonds join neighbouring layers
         rows = np.arange(4) >> axis & 1 == 1
-        weights[rows] *= 1.0 + 0.5 * distance * (1.0 - np.round(reach)) / depth
+        weights[rows] *= 1.0 + 0.5 * distance * (1.0 - reach / distance) / depth
         drags[rows] *= 1.0 + 0.5 * distance / depth
     return replace(grid, kinds=kinds, weights=weights, drags=drags)
