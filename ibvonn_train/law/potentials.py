@@ -34,6 +34,8 @@ class Linearised(NamedTuple):
 
 
 LinearisedFunction = Callable[[Tensor, Tensor], Linearised]
+RelaxationFunction = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""(ε, α) ↦ (α̇, ∂α̇/∂α with the state of φ frozen), ``(..., n_α)`` and ``(..., n_α, n_α)``."""
 
 
 class Potentials(nn.Module, ABC):
@@ -62,6 +64,16 @@ class Potentials(nn.Module, ABC):
     @abstractmethod
     def linearised_function(self) -> LinearisedFunction:
         """Return (ε, α) ↦ σ, α̇ and their derivatives, for implicit steps."""
+
+    def relaxation_function(self) -> RelaxationFunction:
+        """Return (ε, α) ↦ α̇ and its derivative by α, for steps under an imposed strain."""
+        linearised = self.linearised_function()
+
+        def relaxation(strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor]:
+            law = linearised(strain, internal)
+            return law.rate, law.rate_by_internal
+
+        return relaxation
 
     @abstractmethod
     def energy_hessian(self, strain: Tensor, internal: Tensor) -> Tensor:

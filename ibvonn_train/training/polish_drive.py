@@ -154,7 +154,7 @@ class PolishDrive(QuasiNewton):
             batch.record,
             internal[:, 0],
             turns=batch.turns,
-            linearised=None if batch.explicit else potentials.linearised_function(),
+            implicit=None if batch.explicit else potentials,
             substeps=batch.substeps,
         )
 

@@ -61,7 +61,6 @@ def rollout_errors(law: LearnedLaw, block: Block) -> dict[str, float]:
 
 def rollouts(law: LearnedLaw, block: Block, internal: Tensor) -> dict[str, Rollout]:
     """Roll a block out from its first states, by steps that are stable whatever the record."""
-    linearised = law.potentials.linearised_function()
     if max(block.strides, default=1) == 1:
         record = Record(block.time, block.strain, block.strides)
         return block.drive.roll_out(law.potentials.rates_function(), record, internal[:, 0])
@@ -69,7 +68,7 @@ def rollouts(law: LearnedLaw, block: Block, internal: Tensor) -> dict[str, Rollo
         law.potentials.rates_function(),
         Record(block.time, block.strain),
         internal[:, 0],
-        linearised=linearised,
+        implicit=law.potentials,
         substeps=SUBSTEPS,
     )
 

@@ -70,6 +70,8 @@ def test_linearised_law_has_the_derivatives_of_the_rate_with_frozen_prefactors(
     whole = law(strain, internal)
     torch.testing.assert_close(result.stress, whole.stress)
     torch.testing.assert_close(result.rate, whole.rate)
+    relaxation = law.relaxation_function()(strain, internal)
+    torch.testing.assert_close(relaxation, (result.rate, result.rate_by_internal))
     frozen = law.prepared()
     z = torch.cat([strain, internal], -1)
     hessian = law.energy_hessian(strain, internal)
@@ -282,7 +284,7 @@ def test_two_states_keep_fractions_between_zero_and_one_in_steps_of_any_length(
     generator = torch.Generator().manual_seed(3)
     strain = torch.randn(50, 6, 1, dtype=torch.float64, generator=generator)
     start = torch.linspace(1e-6, 1.0 - 1e-6, 50, dtype=torch.float64)[:, None]
-    path = exponential(law.linearised_function(), time, strain, start).internal
+    path = exponential(law.relaxation_function(), time, strain, start)
     assert (path > 0.0).all()
     assert (path < 1.0).all()
 
