@@ -188,8 +188,15 @@ MUTANTS = (
     Mutant(
         "fractions beyond their bounds go on in implicit steps",
         "ibvonn_train/law/population_potentials.py",
-        "            internal = self.admissible(internal)\n",
-        "",
+        "-> Linearised:\n            internal = self.admissible(internal)\n",
+        "-> Linearised:\n",
+        POPULATIONS,
+    ),
+    Mutant(
+        "fractions beyond their bounds go on in implicit steps under a given strain",
+        "ibvonn_train/law/population_potentials.py",
+        "-> Relaxation:\n            internal = self.admissible(internal)\n",
+        "-> Relaxation:\n",
         POPULATIONS,
     ),
     Mutant(
@@ -335,8 +342,8 @@ MUTANTS = (
     Mutant(
         "moment of a grip of the wrong sense",
         "ibvonn_train/simulation/simulate_body.py",
-        "matrix[grip, rows, 2, 0] = -body.nodes[nodes, 1]",
-        "matrix[grip, rows, 2, 0] = body.nodes[nodes, 1]",
+        "matrix[grip, rows, axis, first] = -body.nodes[nodes, second]",
+        "matrix[grip, rows, axis, first] = body.nodes[nodes, second]",
         ("tests/train/test_finite_lattice.py",),
     ),
     Mutant(

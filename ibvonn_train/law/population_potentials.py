@@ -44,6 +44,7 @@ from .potentials import (
     LinearisedFunction,
     Potentials,
     RateFunction,
+    Relaxation,
     RelaxationFunction,
 )
 from .rates import Rates
@@ -240,13 +241,13 @@ class PopulationPotentials(Potentials):
         """Return (ε, α) ↦ α̇ and its derivative by α; fractions as in the function above."""
         weights, m = self.prepared(), self.strain_size
 
-        def relaxation(strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor]:
+        def relaxation(strain: Tensor, internal: Tensor) -> Relaxation:
             internal = self.admissible(internal)
             z = torch.cat([strain, internal], -1)
             arguments = energy_arguments(z, weights.energy)
             gradient, hessian = energy_gradient_and_hessian(z, weights.energy, arguments, m)
             flow = self._flow(weights, z, -gradient, internal)
-            return flow.rate, flow.leaving - product(flow.mobility, hessian)
+            return Relaxation(flow.rate, flow.leaving - product(flow.mobility, hessian))
 
         return relaxation
 

@@ -34,8 +34,21 @@ class Linearised(NamedTuple):
 
 
 LinearisedFunction = Callable[[Tensor, Tensor], Linearised]
-RelaxationFunction = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""(ε, α) ↦ (α̇, ∂α̇/∂α with the state of φ frozen), ``(..., n_α)`` and ``(..., n_α, n_α)``."""
+
+
+class Relaxation(NamedTuple):
+    """What of :class:`Linearised` decides how α goes on under a strain that is given.
+
+    Attributes:
+        rate: α̇ ``(..., n_α)``.
+        rate_by_internal: ∂α̇/∂α with the state of φ frozen, shape ``(..., n_α, n_α)``.
+    """
+
+    rate: Tensor
+    rate_by_internal: Tensor
+
+
+RelaxationFunction = Callable[[Tensor, Tensor], Relaxation]
 
 
 class Potentials(nn.Module, ABC):
@@ -69,9 +82,9 @@ class Potentials(nn.Module, ABC):
         """Return (ε, α) ↦ α̇ and its derivative by α, for steps under an imposed strain."""
         linearised = self.linearised_function()
 
-        def relaxation(strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor]:
+        def relaxation(strain: Tensor, internal: Tensor) -> Relaxation:
             law = linearised(strain, internal)
-            return law.rate, law.rate_by_internal
+            return Relaxation(law.rate, law.rate_by_internal)
 
         return relaxation
 

@@ -109,7 +109,8 @@ def exponential(
         dt = interval(time, step, internal) / substeps
         for part in range(substeps):
             eps = torch.lerp(strains[step], strains[step + 1], (part + 0.5) / substeps)
-            rate, slope = relaxation(eps, internal)
-            internal = internal + relaxed_increment(dt * rate, dt.unsqueeze(-1) * slope)
+            law = relaxation(eps, internal)
+            slope = dt.unsqueeze(-1) * law.rate_by_internal
+            internal = internal + relaxed_increment(dt * law.rate, slope)
         states.append(internal)
     return torch.stack(states, 1)

@@ -9,7 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from ibvonn_train.law.potentials import Linearised, LinearisedFunction, RelaxationFunction
+from ibvonn_train.law.potentials import (
+    Linearised,
+    LinearisedFunction,
+    Relaxation,
+    RelaxationFunction,
+)
 from ibvonn_train.rollouts.drives import Record, StrainDrive
 from ibvonn_train.rollouts.material_point import Rollout
 from ibvonn_train.rollouts.relaxation import relaxed_increment
@@ -40,9 +45,9 @@ class Law:
         return self.linearised
 
     def relaxation_function(self) -> RelaxationFunction:
-        def relaxation(strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor]:
+        def relaxation(strain: Tensor, internal: Tensor) -> Relaxation:
             law = self.linearised(strain, internal)
-            return law.rate, law.rate_by_internal
+            return Relaxation(law.rate, law.rate_by_internal)
 
         return relaxation
 
