@@ -540,6 +540,20 @@ MUTANTS = (
         ("tests/train/test_exponential_steps.py",),
     ),
     Mutant(
+        "rational approximation of a relaxation: one pole of four forgotten",
+        "ibvonn_train/rollouts/relaxation.py",
+        "    (-3.4085395014618 + 8.7730345644088j, 6.4203340910957e-05 - 0.0032313330783446j),\n",
+        "",
+        ("tests/train/test_exponential_steps.py",),
+    ),
+    Mutant(
+        "polish: one step in each interval, however long",
+        "ibvonn_train/training/polish_drive.py",
+        "            substeps=batch.substeps,",
+        "            substeps=1,",
+        ("tests/train/test_polish_populations.py",),
+    ),
+    Mutant(
         "self-check at load without the rates",
         "ibvonn_fem/model/runtime_agreement.py",
         'differences.append(Difference("rates", name, error, excess))',
