@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=root / "exported_models/lattice_fcc")
     parser.add_argument("--also", type=Path, nargs="*", default=[], help="further laws to compare")
     parser.add_argument("--durations", type=float, nargs=2, default=(500.0, 4000.0), metavar="T")
-    parser.add_argument("--sizes", type=float, nargs="*", default=(2.5, 3.5), help="of tetrahedra")
+    parser.add_argument("--sizes", type=float, nargs="*", default=(1.75, 3.5), help="of tetrahedra")
     parser.add_argument("--replicas", type=int, default=32, help="a multiple of 16")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of the lattice")
     parser.add_argument("--bound", type=float, default=2.5, help="largest error of the forces, %%")
@@ -141,7 +141,7 @@ def main() -> None:
         (folder / "cavity.json").write_text(json.dumps(results, indent=1) + "\n")
         figure = arguments.figure or folder / "cavity.png"
         draw(experiment, references, comparison.responses["learned law", fine], figure)
-        comparison.check(arguments.bound)
+        comparison.check(arguments.bound, fine)
 
 
 # ## What the demo shows
