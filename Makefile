@@ -20,8 +20,10 @@ demo: setup-demo ## Simulate the optical trap, learn its law, run it in a FEniCS
 	$(PYTHON) demos/main_job.py
 
 demo-calculix: export OMP_NUM_THREADS := 1
-demo-calculix: setup ## Build CalculiX once, run a law in it, compare with DOLFINx (4 minutes at first)
-	ccx=$$(bash demos/other_codes/calculix/build_ccx.sh) && $(PYTHON) demos/other_codes/calculix/run.py "$$ccx"
+demo-calculix: setup ## Build CalculiX once, run laws in it, compare with DOLFINx (4 minutes at first)
+	ccx=$$(bash demos/other_codes/calculix/build_ccx.sh) && \
+		$(PYTHON) demos/other_codes/calculix/run.py "$$ccx" && \
+		$(PYTHON) demos/other_codes/calculix/tensor_laws.py "$$ccx"
 
 docs: export NO_MKDOCS_2_WARNING := 1
 docs: setup ## Build the documentation into site/ (4 seconds; more the first time)

@@ -540,6 +540,20 @@ MUTANTS = (
         ("tests/train/test_exponential_steps.py",),
     ),
     Mutant(
+        "rational approximation of a relaxation: one pole of four forgotten",
+        "ibvonn_train/rollouts/relaxation.py",
+        "    (-3.4085395014618 + 8.7730345644088j, 6.4203340910957e-05 - 0.0032313330783446j),\n",
+        "",
+        ("tests/train/test_exponential_steps.py",),
+    ),
+    Mutant(
+        "polish: one step in each interval, however long",
+        "ibvonn_train/training/polish_drive.py",
+        "            substeps=batch.substeps,",
+        "            substeps=1,",
+        ("tests/train/test_polish_populations.py",),
+    ),
+    Mutant(
         "self-check at load without the rates",
         "ibvonn_fem/model/runtime_agreement.py",
         'differences.append(Difference("rates", name, error, excess))',
@@ -638,6 +652,45 @@ MUTANTS = (
         "rates.driving_force * energy",
         "rates.driving_force",
         ("tests/fem/test_scaling.py",),
+    ),
+    Mutant(
+        "plane law in other codes: shear from the place of zz",
+        "ibvonn_fem/emit_c/hosts/solid.c",
+        "place[] = {0, 1, 3};",
+        "place[] = {0, 1, 2};",
+        ("tests/fem/test_emit_c_tensors.py::test_umat_is_the_kernel_in_the_order_of_the_host",),
+    ),
+    Mutant(
+        "UMAT: tangent row by row",
+        "ibvonn_fem/emit_c/hosts/umat.c",
+        "ddsdde[i + n * j] = c[a * size + b]",
+        "ddsdde[i * n + j] = c[a * size + b]",
+        (
+            "tests/fem/test_emit_c_tensors.py::test_ddsdde_is_the_derivative_also_where_it_is_not_symmetric",
+        ),
+    ),
+    Mutant(
+        "UMAT: plane law in bricks without stiffness across",
+        "ibvonn_fem/emit_c/hosts/umat.c",
+        "i == j && kind == LAW_THICK_SHEET ? c[0] : 0.0",
+        "0.0",
+        ("tests/fem/test_emit_c_tensors.py::test_umat_is_the_kernel_in_the_order_of_the_host",),
+    ),
+    Mutant(
+        "plane stress in other codes: tangent taken as symmetric",
+        "ibvonn_fem/emit_c/hosts/solid.c",
+        "row[i] = a->tangent[2 * 4 + i];",
+        "row[i] = a->tangent[i * 4 + 2];",
+        (
+            "tests/fem/test_emit_c_tensors.py::test_ddsdde_is_the_derivative_also_where_it_is_not_symmetric",
+        ),
+    ),
+    Mutant(
+        "batch of solids: time scale left out",
+        "ibvonn_fem/emit_c/hosts/solid.c",
+        "steps[p] = dt[begin + p] / time;",
+        "steps[p] = dt[begin + p];",
+        ("tests/fem/test_emit_c_tensors.py::test_a_batch_of_solids_is_its_points",),
     ),
     Mutant(
         "small strain: volumetric energy without the half",

@@ -1,8 +1,8 @@
 """Writing a law as one C99 file without dependencies, with a header and a Fortran module.
 
 The file holds the kernel of ``kernels/law.c`` and the weights: the project has one kernel source.
-Its entry points: a batch of points, one point, continuous time; solids carried by fibres in many
-directions; UMAT; the generic behaviour of MFront.
+Its entry points: a batch of points, one point, continuous time; solids, of laws of one strain
+carried by fibres in many directions; UMAT; the generic behaviour of MFront.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ..model.manifest import Manifest, read_manifest
 
 logger = logging.getLogger(__name__)
 
-SOLID_STRAINS = (1, 4, 6)
+SOLID_STRAINS = (1, 3, 4, 6)
 """Numbers of strain components with which a law can be a solid."""
 
 LARGEST_WORKSPACE = 2**17
@@ -143,11 +143,21 @@ class _Emission:
     def not_solid(self) -> str:
         """Why the law cannot be a solid of other codes; empty if it can."""
         if self.law.strain_size not in SOLID_STRAINS:
-            return f"they need a law of 1, 4 or 6 strains, and this one has {self.law.strain_size}"
-        if not self.law.two_states:
-            return "they need a symmetric tangent, which populations of three states have not"
+            return (
+                f"they need a law of 1, 3, 4 or 6 strains, and this one has {self.law.strain_size}"
+            )
         wrong = not_mandel(self.manifest)
         return f"they need strains in Mandel order, and {wrong}" if wrong else ""
+
+    @property
+    def _sheet(self) -> str:
+        """What the header says beside of a law of the plane."""
+        if self.law.strain_size != 3:
+            return ""
+        return (
+            "\n   This law is one of the plane: kinds 1 and 2 are the same, without a stress zz or"
+            "\n   a state beside those of the law, and kind 0 is refused."
+        )
 
     @property
     def kind(self) -> int:
@@ -187,12 +197,12 @@ class _Emission:
         return re.sub(r"@([A-Z]+)@", lambda match: values[match.group(1)], text)
 
     def header(self) -> str:
-        solid = self.fill(_host("solid.h")) if self.solid else ""
+        solid = self.fill(_host("solid.h"), SHEET=self._sheet) if self.solid else ""
         return self.fill(_host("constitutive.h"), SOLID=solid)
 
     def fortran(self) -> str:
         solid = self.fill(_host("solid.f90")) if self.solid else ""
-        public = ", solid, solid_states" if self.solid else ""
+        public = ", solid, solid_batch, solid_states" if self.solid else ""
         return self.fill(_host("law.f90"), SOLID=solid, PUBLIC=public)
 
     def source(self) -> str:

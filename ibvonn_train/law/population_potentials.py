@@ -74,6 +74,14 @@ class Prepared(NamedTuple):
     context: tuple[list[Tensor], list[Tensor]]
 
 
+class _Flow(NamedTuple):
+    """α̇, ∂α̇/∂g and ∂α̇/∂α at fixed G, the state of ln k being frozen."""
+
+    rate: Tensor
+    mobility: Tensor
+    leaving: Tensor
+
+
 class PopulationPotentials(Potentials):
     """Potentials of populations, with or without means beside them.
 
@@ -217,20 +225,20 @@ class PopulationPotentials(Potentials):
             z = torch.cat([strain, internal], -1)
             arguments = energy_arguments(z, weights.energy)
             gradient, hessian = energy_gradient_and_hessian(z, weights.energy, arguments)
-            rate, leaving, mobility = self._responses(weights, z, -gradient[..., m:], internal)
+            flow = self._flow(weights, z, -gradient[..., m:], internal)
             return Linearised(
                 stress=gradient[..., :m],
-                rate=rate,
+                rate=flow.rate,
                 stiffness=hessian[..., :m, :m],
                 coupling=hessian[..., :m, m:],
-                rate_by_strain=-product(mobility, hessian[..., m:, :m]),
-                rate_by_internal=leaving - product(mobility, hessian[..., m:, m:]),
+                rate_by_strain=-product(flow.mobility, hessian[..., m:, :m]),
+                rate_by_internal=flow.leaving - product(flow.mobility, hessian[..., m:, m:]),
             )
 
         return linearised
 
     def relaxation_function(self) -> RelaxationFunction:
-        """Return (ε, α) ↦ α̇ and ∂α̇/∂α: no derivative by the strain is made."""
+        """Return (ε, α) ↦ α̇ and its derivative by α; fractions as in the function above."""
         weights, m = self.prepared(), self.strain_size
 
         def relaxation(strain: Tensor, internal: Tensor) -> Relaxation:
@@ -238,8 +246,8 @@ class PopulationPotentials(Potentials):
             z = torch.cat([strain, internal], -1)
             arguments = energy_arguments(z, weights.energy)
             gradient, hessian = energy_gradient_and_hessian(z, weights.energy, arguments, m)
-            rate, leaving, mobility = self._responses(weights, z, -gradient, internal)
-            return Relaxation(rate, leaving - product(mobility, hessian))
+            flow = self._flow(weights, z, -gradient, internal)
+            return Relaxation(flow.rate, flow.leaving - product(flow.mobility, hessian))
 
         return relaxation
 
@@ -289,21 +297,8 @@ class PopulationPotentials(Potentials):
             coefficients = self.means.coefficients(weights.context, z)
         return prefactor, half, coefficients
 
-    def _jump_rates(
-        self, weights: Prepared, z: Tensor, smooth: Tensor, internal: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return rates into and out of the first state of each pair, and the two fractions."""
-        jumps = self.jumps
-        forces = product(smooth, jumps.incidence.T) / self.thermal_energy
-        log_k = log_rate(weights, z, forces)
-        first = product(internal, jumps.first.T) + jumps.first_offset
-        second = product(internal, jumps.second.T) + jumps.second_offset
-        return torch.exp(log_k + 0.5 * forces), torch.exp(log_k - 0.5 * forces), first, second
-
-    def _responses(
-        self, weights: Prepared, z: Tensor, smooth: Tensor, internal: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return α̇, its derivative by the fractions at given rates of jumps, and the mobility."""
+    def _flow(self, weights: Prepared, z: Tensor, smooth: Tensor, internal: Tensor) -> _Flow:
+        """Return α̇, ∂α̇/∂g and what ∂α̇/∂α is at fixed G."""
         jumps = self.jumps
         forward, backward, first, second = self._jump_rates(weights, z, smooth, internal)
         rate = product(forward * second - backward * first, jumps.incidence)
@@ -314,7 +309,18 @@ class PopulationPotentials(Potentials):
             coefficients = self.means.coefficients(weights.context, z)
             rate = rate + self.means.rate(coefficients, smooth, self.energy_scale)
             mobility = mobility + self.means.mobility(coefficients, smooth, self.energy_scale)
-        return rate, product(jumps.incidence.T, leaving), mobility
+        return _Flow(rate, mobility, product(jumps.incidence.T, leaving))
+
+    def _jump_rates(
+        self, weights: Prepared, z: Tensor, smooth: Tensor, internal: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return rates into and out of the first state of each pair, and the two fractions."""
+        jumps = self.jumps
+        forces = product(smooth, jumps.incidence.T) / self.thermal_energy
+        log_k = log_rate(weights, z, forces)
+        first = product(internal, jumps.first.T) + jumps.first_offset
+        second = product(internal, jumps.second.T) + jumps.second_offset
+        return torch.exp(log_k + 0.5 * forces), torch.exp(log_k - 0.5 * forces), first, second
 
     def _rate(self, weights: Prepared, z: Tensor, smooth: Tensor, internal: Tensor) -> Tensor:
         forward, backward, first, second = self._jump_rates(weights, z, smooth, internal)

@@ -79,7 +79,7 @@ class Potentials(nn.Module, ABC):
         """Return (ε, α) ↦ σ, α̇ and their derivatives, for implicit steps."""
 
     def relaxation_function(self) -> RelaxationFunction:
-        """Return (ε, α) ↦ α̇ and ∂α̇/∂α, for implicit steps under a strain that is given."""
+        """Return (ε, α) ↦ α̇ and its derivative by α, for steps under an imposed strain."""
         linearised = self.linearised_function()
 
         def relaxation(strain: Tensor, internal: Tensor) -> Relaxation:

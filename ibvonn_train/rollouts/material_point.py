@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..law.potentials import RateFunction, Relaxation, RelaxationFunction
-
-SERIES = 1e-6
-"""Below it φ₁ is its series to first order."""
+from ..law.potentials import RateFunction, RelaxationFunction
+from .relaxation import relaxed_increment
 
 
 class Rollout(NamedTuple):
@@ -89,21 +87,18 @@ def exponential(
     *,
     substeps: int = 1,
 ) -> Tensor:
-    """Integrate α under a given strain by exponential Rosenbrock–Euler steps.
+    """Return α of every instant under a given strain, by exponential Rosenbrock–Euler steps.
 
     α_{n+1} = α_n + Δt φ₁(Δt J) α̇(ε_{n+1/2}, α_n) with φ₁(x) = (eˣ − 1)/x and J = ∂α̇/∂α: exact for
     variables that relax linearly, of second order for others; stable for any step where no
     eigenvalue of J is positive.
 
     Args:
-        relaxation: The rate of the law and its derivative.
+        relaxation: Of the law.
         time: Instants, shape ``(n_time,)``, or ``(n_case, n_time)`` where cases have their own.
         strain: ε(t), shape ``(n_case, n_time, ..., n_ε)``, interpolated linearly.
         internal: α at the first instant, shape ``(n_case, ..., n_α)``.
         substeps: Steps between instants.
-
-    Returns:
-        α at the instants, shape ``(n_case, n_time, ..., n_α)``.
 
     References:
         Hochbruck & Ostermann (2010), Acta Numerica 19, 209.
@@ -114,21 +109,8 @@ def exponential(
         dt = interval(time, step, internal) / substeps
         for part in range(substeps):
             eps = torch.lerp(strains[step], strains[step + 1], (part + 0.5) / substeps)
-            internal = internal + _increment(dt, relaxation(eps, internal))
+            law = relaxation(eps, internal)
+            slope = dt.unsqueeze(-1) * law.rate_by_internal
+            internal = internal + relaxed_increment(dt * law.rate, slope)
         states.append(internal)
     return torch.stack(states, 1)
-
-
-def _increment(dt: Tensor, law: Relaxation) -> Tensor:
-    """Return Δt φ₁(Δt J) α̇; one variable that would grow is taken without its growth."""
-    size = law.rate.shape[-1]
-    if size == 1:
-        decay = dt * law.rate_by_internal[..., 0].clamp(max=0.0)
-        small = decay > -SERIES
-        safe = torch.where(small, -torch.ones_like(decay), decay)
-        return dt * torch.where(small, 1.0 + 0.5 * decay, torch.expm1(safe) / safe) * law.rate
-    # The last column of exp[(Δt J, Δt α̇), (0, 0)].
-    rows = torch.cat([law.rate_by_internal, law.rate.unsqueeze(-1)], -1)
-    square = nn.functional.pad(dt.unsqueeze(-1) * rows, (0, 0, 0, 1))
-    moved: Tensor = torch.linalg.matrix_exp(square)[..., :size, size]
-    return moved

@@ -268,7 +268,7 @@ def test_header_declares_what_the_file_defines(emitted, tmp_path):
     declared = set(re.findall(r"(two_state_law_\w+)\(", (folder / "constitutive.h").read_text()))
     assert declared == {
         f"two_state_law_{name}"
-        for name in ("update", "update_point", "rates", "solid", "solid_states")
+        for name in ("update", "update_point", "rates", "solid", "solid_batch", "solid_states")
     }
 
 

@@ -12,79 +12,16 @@ import cffi
 import law_reference as reference
 import numpy as np
 import pytest
+from host_points import ROOT, Behaviour, Umat, declarations, strings
 from model_directory import EXPORTED, write_model
 
 from ibvonn_fem.emit_c.emit import emit_c
 from ibvonn_fem.files.c_compiler import find_compiler
 
-ROOT = np.sqrt(2.0)
 LAW = reference.random_parameters(1, 2, seed=5, width=8)
 ELEMENTS = {"space": (3, 3, 0), "plane strain": (3, 1, 1), "plane stress": (2, 1, 2)}
 # Mandel positions of the host's components by element
 PLACES = {"space": [0, 1, 2, 3, 4, 5], "plane strain": [0, 1, 2, 3], "plane stress": [0, 1, 3]}
-
-DECLARATIONS = """
-int two_solid_states(int);
-int two_solid(int, double, double, double, const double *, const double *, const double *, double,
-              double *, double *, double *, double *, double *, double *, double *);
-int two_update_point(const double *, const double *, const double *, double, double *, double *,
-                     double *, double *, double *, double *, double *);
-void umat_(double *, double *, double *, double *, double *, double *, double *, double *, double *,
-           double *, const double *, const double *, const double *, const double *, const double *,
-           const double *, const double *, const double *, const char *, const int *, const int *,
-           const int *, const int *, const double *, const int *, const double *, const double *,
-           double *, const double *, const double *, const double *, const int *, const int *,
-           const int *, const int *, const int *, const int *, int);
-typedef struct {
-    const double *gradients;
-    double *thermodynamic_forces;
-    const double *mass_density, *material_properties;
-    double *internal_state_variables, *stored_energy, *dissipated_energy;
-    const double *external_state_variables;
-} mgis_state;
-typedef struct {
-    char *error_message;
-    double dt;
-    double *K, *rdt, *speed_of_sound;
-    mgis_state s0, s1;
-} mgis_data;
-int two_Tridimensional(mgis_data *);
-int two_PlaneStrain(mgis_data *);
-int two_Axisymmetrical(mgis_data *);
-int two_GeneralisedPlaneStrain(mgis_data *);
-int two_PlaneStress(mgis_data *);
-extern const char *two_mfront_interface;
-extern const char *two_tfel_version;
-extern const char *two_src;
-extern unsigned short two_mfront_mkt;
-extern unsigned short two_api_version;
-extern unsigned short two_BehaviourType;
-extern unsigned short two_BehaviourKinematic;
-extern unsigned short two_SymmetryType;
-extern unsigned short two_ElasticSymmetryType;
-extern unsigned short two_requiresStiffnessTensor;
-extern unsigned short two_requiresThermalExpansionCoefficientTensor;
-extern unsigned short two_TemperatureRemovedFromExternalStateVariables;
-extern unsigned short two_ComputesInternalEnergy;
-extern unsigned short two_ComputesDissipatedEnergy;
-extern unsigned short two_nGradients;
-extern const char *two_Gradients[];
-extern int two_GradientsTypes[];
-extern unsigned short two_nThermodynamicForces;
-extern const char *two_ThermodynamicForces[];
-extern int two_ThermodynamicForcesTypes[];
-extern unsigned short two_nTangentOperatorBlocks;
-extern const char *two_TangentOperatorBlocks[];
-extern unsigned short two_nMaterialProperties;
-extern const char *two_MaterialProperties[];
-extern unsigned short two_nExternalStateVariables;
-extern unsigned short two_nParameters;
-extern unsigned short two_Tridimensional_nInternalStateVariables;
-extern const char *two_Tridimensional_InternalStateVariables[];
-extern int two_Tridimensional_InternalStateVariablesTypes[];
-extern unsigned short two_PlaneStress_nInternalStateVariables;
-extern const char *two_PlaneStress_InternalStateVariables[];
-"""
 
 
 @pytest.fixture(scope="module")
@@ -98,40 +35,8 @@ def emitted(tmp_path_factory):
         check=True,
     )  # fmt: skip
     ffi = cffi.FFI()
-    ffi.cdef(DECLARATIONS)
+    ffi.cdef(declarations("two"))
     return ffi, ffi.dlopen(str(library))
-
-
-class Umat:
-    """A material point of a host that calls ``umat_``."""
-
-    def __init__(self, emitted, ndi, nshr, nstatv, props=()):
-        self.ffi, self.functions = emitted
-        self.sizes = [ndi, nshr, ndi + nshr, nstatv]
-        n = ndi + nshr
-        self.stress, self.statev, self.ddsdde = np.zeros(n), np.zeros(nstatv), np.zeros((n, n))
-        self.props = np.array(props, dtype=float)
-        self.sse, self.spd, self.pnewdt, self.drot = np.zeros(1), np.zeros(1), np.ones(1), np.eye(3)
-        self.jstep = [1, 1, 0, 0]
-
-    def __call__(self, stran, dstran, dtime):
-        def real(values):
-            return self.ffi.from_buffer("double[]", np.array(values, dtype=float))
-
-        def whole(value):
-            return self.ffi.new("int *", value)
-
-        def own(array):
-            return self.ffi.from_buffer("double[]", array)
-
-        none, one = self.ffi.NULL, whole(1)
-        self.functions.umat_(
-            own(self.stress), own(self.statev), own(self.ddsdde), own(self.sse), own(self.spd),
-            *[none] * 5, real(stran), real(dstran), real([0.0, 0.0]), real([dtime]), *[none] * 4,
-            b"LAW", *(whole(size) for size in self.sizes), own(self.props), whole(len(self.props)),
-            none, own(self.drot), own(self.pnewdt), *[none] * 3, *[one] * 4,
-            self.ffi.new("int[4]", self.jstep), one, 3,
-        )  # fmt: skip
 
 
 def solid(emitted, kind, strain, old, states, dt, scales=(1.0, 0.0, 1.0)):
@@ -301,7 +206,7 @@ def test_umat_reads_the_step_of_hosts_that_pass_jstep(tmp_path, capfd):
             check=True,
         )  # fmt: skip
         ffi = cffi.FFI()
-        ffi.cdef(DECLARATIONS.replace("two_", "exact_sls_"))
+        ffi.cdef(declarations("exact_sls"))
         point = Umat((ffi, ffi.dlopen(str(library))), 3, 3, 6)
         point.jstep = [1, 1, 1, 0]
         point(np.zeros(6), np.full(6, 0.1), 0.3)
@@ -328,43 +233,6 @@ def test_a_refusal_stops_the_host(tmp_path):
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 1
     assert run.stderr == "exact_trap: UMAT: NTENS must be NDI + NSHR; found 1.\n"
-
-
-class Behaviour:
-    """A material point of a host that loads a behaviour as MGIS does."""
-
-    def __init__(self, emitted, hypothesis, size, count):
-        self.ffi, functions = emitted
-        self.function = getattr(functions, f"two_{hypothesis}")
-        n = size * size
-        self.arrays = {
-            "K": np.zeros(n), "rdt": np.ones(1), "speed_of_sound": np.zeros(1),
-            "properties": np.array([2.0, 0.5, 4.0]), "density": np.array([3.0]),
-        }  # fmt: skip
-        self.s0, self.s1 = (
-            {"gradients": np.zeros(size), "thermodynamic_forces": np.zeros(size),
-             "internal_state_variables": np.zeros(count), "stored_energy": np.zeros(1),
-             "dissipated_energy": np.zeros(1)}
-            for _ in range(2)
-        )  # fmt: skip
-        self.message = self.ffi.new("char[512]")
-
-    def __call__(self, wanted, dt):
-        a, data = self.arrays, self.ffi.new("mgis_data *")
-        a["K"][0] = wanted
-        data.error_message, data.dt = self.message, dt
-        for name in ("K", "rdt", "speed_of_sound"):
-            setattr(data, name, self.ffi.from_buffer("double[]", a[name]))
-        for state, values in ((data.s0, self.s0), (data.s1, self.s1)):
-            for name, array in values.items():
-                setattr(state, name, self.ffi.from_buffer("double[]", array))
-            state.material_properties = self.ffi.from_buffer("double[]", a["properties"])
-            state.mass_density = self.ffi.from_buffer("double[]", a["density"])
-        return self.function(data)
-
-
-def strings(ffi, array, count):
-    return [ffi.string(array[i]).decode() for i in range(count)]
 
 
 def test_loader_finds_every_symbol_it_reads(emitted):
@@ -411,7 +279,7 @@ def test_loader_finds_every_symbol_it_reads(emitted):
 )  # fmt: skip
 def test_behaviour_integrates_the_solid(emitted, hypothesis, kind):
     size, count = (6 if kind == 0 else 4), emitted[1].two_solid_states(kind)
-    point = Behaviour(emitted, hypothesis, size, count + 1)
+    point = Behaviour(emitted, f"two_{hypothesis}", size, count + 1)
     rng = np.random.default_rng(4)
     point.s1["gradients"][:] = 0.1 * rng.normal(size=size)
     point.s0["dissipated_energy"][0] = 7.0
@@ -434,7 +302,7 @@ def test_what_is_wanted_decides_what_is_computed(emitted):
     at_rest = solid(emitted, 0, 0 * gradient, 0 * gradient, np.zeros(50), 0.0, (2.0, 0.5, 4.0))[1]
 
     def ask(wanted):
-        point = Behaviour(emitted, "Tridimensional", 6, 51)
+        point = Behaviour(emitted, "two_Tridimensional", 6, 51)
         point.s1["gradients"][:] = gradient
         assert point(wanted, 0.8) == 1
         return point
@@ -456,7 +324,7 @@ def test_what_is_wanted_decides_what_is_computed(emitted):
 
 
 def test_behaviour_refuses_with_a_message_and_proposes_half_the_step(emitted):
-    point = Behaviour(emitted, "Tridimensional", 6, 51)
+    point = Behaviour(emitted, "two_Tridimensional", 6, 51)
     point.s1["gradients"][:] = 1e200
     assert point(4.0, 0.8) == -1
     assert b"did not converge" in emitted[0].string(point.message)

@@ -16,6 +16,7 @@ from ibvonn_fem.model.mandel import misplaced
 from ibvonn_fem.model.manifest import read_manifest
 
 MANDEL = [f"strain_{axes}" for axes in ("xx", "yy", "zz", "xy", "xz", "yz")]
+PLANE = [f"strain_{axes}" for axes in ("xx", "yy", "xy")]
 VOIGT = [f"strain_{axes}" for axes in ("xx", "yy", "zz", "yz", "xz", "xy")]
 ENGINEERING = [*MANDEL[:3], "gamma_xy", "gamma_xz", "gamma_yz"]
 
@@ -78,7 +79,9 @@ def test_a_law_of_one_strain_has_no_order(tmp_path):
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (MANDEL[:3], "they need a law of 1, 4 or 6 strains, and this one has 3"),
+        (MANDEL[:2], "they need a law of 1, 3, 4 or 6 strains, and this one has 2"),
+        (MANDEL[:3], "they need strains in Mandel order, and component 2 must be xy"),
+        (PLANE, ""),
         (VOIGT, "they need strains in Mandel order, and component 3 must be xy"),
         (MANDEL, ""),
     ],

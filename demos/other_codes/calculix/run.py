@@ -12,9 +12,6 @@ form, σ(t) = ρ/6 ∫ E(t − s) ε̇ ds with E(t) = (1 + e⁻²ᵗ)/2, to firs
 from __future__ import annotations
 
 import argparse
-import os
-import re
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -27,19 +24,16 @@ from dolfinx import fem, mesh
 from tabulate import tabulate
 
 import ibvonn_fem
-from ibvonn_fem.emit_c.emit import emit_c
-from ibvonn_fem.files.c_compiler import find_compiler
 from ibvonn_fem.kinematics import Microsphere
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from ccx import compile_law, forces, tetrahedra
 from dolfinx_reference import END, HELD, RAMP, closed_form, solve
 
 DENSITY = 6.0  # so that Young's modulus of the solid is the modulus of the law
 AGREEMENT = 1e-6
 
-# CalculiX numbers the midsides 12 23 13 14 24 34, DOLFINx 34 24 23 14 13 12.
-TET10 = [0, 1, 2, 3, 9, 6, 8, 7, 5, 4]
 # CalculiX numbers the corners of a brick around its faces, DOLFINx in tensor-product order.
 HEX8 = [0, 1, 3, 2, 4, 5, 7, 6]
 
@@ -100,12 +94,7 @@ def write_deck(problem: Problem, steps: int, path: Path) -> None:
     """Input of CalculiX: the mesh of DOLFINx, the law, the same history."""
     V = problem.space()
     nodes, cells = np.round(V.tabulate_dof_coordinates(), 12), V.dofmap.list
-    cells = cells[:, HEX8 if problem.degree == 1 else TET10].copy()
-    if problem.degree == 2:  # CalculiX requires tetrahedra of positive orientation
-        corner = nodes[cells[:, 0]]
-        volume = np.linalg.det(nodes[cells[:, 1:4]] - corner[:, np.newaxis])
-        mirrored = cells[volume < 0.0]
-        cells[volume < 0.0] = mirrored[:, [0, 2, 1, 3, 6, 5, 4, 7, 9, 8]]
+    cells = cells[:, HEX8] if problem.degree == 1 else tetrahedra(nodes, cells)
     lines = ["*NODE,NSET=ALL"]
     lines += [f"{i + 1},{x:.12g},{y:.12g},{z:.12g}" for i, (x, y, z) in enumerate(nodes)]
     lines.append(f"*ELEMENT,TYPE={'C3D8' if problem.degree == 1 else 'C3D10'},ELSET=SOLID")
@@ -143,29 +132,7 @@ def write_deck(problem: Problem, steps: int, path: Path) -> None:
 def in_calculix(problem: Problem, ccx: Path, steps: int, folder: Path) -> np.ndarray:
     """Time and force on the moving face, from the printed file."""
     write_deck(problem, steps, folder / f"{problem.name}.inp")
-    environment = {**os.environ, "LD_LIBRARY_PATH": str(folder), "OMP_NUM_THREADS": "1"}
-    run = subprocess.run(
-        [ccx, "-i", problem.name], cwd=folder, env=environment, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-    text = (folder / f"{problem.name}.dat").read_text() if run.returncode == 0 else ""
-    number = r"\s+([-+.\dE]+)"
-    result = re.findall(
-        r"total force .* for set MOVING and time" + number + r"\s+" + number * 3, text
-    )
-    assert result, f"CalculiX failed:\n{run.stdout[-2000:]}{run.stderr[-2000:]}"
-    values = np.array(result, dtype=float)
-    return values[:, [0, 1 + problem.axis]]
-
-
-def build_library(models: Path, folder: Path) -> None:
-    """Compile ``libTRAP.so``, the name by which the input deck calls the law."""
-    emit_c(models / "exact_trap", folder)
-    subprocess.run(
-        [find_compiler(), "-O2", "-DLAW_JSTEP", "-fPIC", "-shared", "-o", folder / "libTRAP.so",
-         folder / "constitutive.c", "-lm"],
-        check=True,
-    )  # fmt: skip
+    return forces(ccx, problem.name, folder)[:, [0, 1 + problem.axis]]
 
 
 def main() -> None:
@@ -179,7 +146,7 @@ def main() -> None:
     block = Problem("block", cells=2, degree=2, axis=1, clamped=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        build_library(arguments.models, folder)
+        compile_law(arguments.models / "exact_trap", folder, "TRAP")
         runs = [
             (element, arguments.steps),
             (element, 2 * arguments.steps),

@@ -1,10 +1,11 @@
 /* ---- MFront's generic behaviour, as MGIS loads it -------------------------------------------- */
 
 /* The behaviour is named as the law; it serves the hypotheses Tridimensional, PlaneStrain,
-   GeneralisedPlaneStrain, Axisymmetrical and PlaneStress; small strain, Mandel components. Material properties: Density,
-   BulkModulus, TimeScale (see law_scales). The last internal state variable is the distance from
-   the range of the training data. Neither MFront nor TFEL is needed. Layouts are those of version 1
-   of the interface (TFEL 3.4.1 and later). */
+   GeneralisedPlaneStrain, Axisymmetrical and PlaneStress (a law of 4 strains: all but the first; of
+   3: PlaneStrain and PlaneStress); small strain, Mandel components along the axes of the law, which
+   the host turns. Material properties: Density, BulkModulus, TimeScale (see law_scales). The last
+   internal state variable is the distance from the range of the training data. Neither MFront nor
+   TFEL is needed. Layouts are those of version 1 of the interface (TFEL 3.4.1 and later). */
 
 typedef struct {
     const double *gradients;
@@ -82,12 +83,14 @@ static int law_mgis_integrate(law_mgis_data *d, int kind)
 
 #define LAW_INTEGRATE(hypothesis, kind)                                                            \
     LAW_EXPORT int LAW_SYMBOL(hypothesis)(law_mgis_data * d) { return law_mgis_integrate(d, kind); }
-#if LAW_STRAINS != 4
+#if LAW_STRAINS == 1 || LAW_STRAINS == 6
 LAW_INTEGRATE(Tridimensional, LAW_SPACE)
 #endif
-LAW_INTEGRATE(PlaneStrain, LAW_PLANE_STRAIN)
+#if !LAW_SHEET
 LAW_INTEGRATE(GeneralisedPlaneStrain, LAW_PLANE_STRAIN)
 LAW_INTEGRATE(Axisymmetrical, LAW_PLANE_STRAIN)
+#endif
+LAW_INTEGRATE(PlaneStrain, LAW_PLANE_STRAIN)
 LAW_INTEGRATE(PlaneStress, LAW_PLANE_STRESS)
 
 /* Metadata: exported variables that the loader reads by name. */
@@ -138,10 +141,14 @@ LAW_EXPORT unsigned short LAW_SYMBOL(nPostProcessings) = 0;
     LAW_EXPORT const char *LAW_SYMBOL(hypothesis##_InternalStateVariables)[] = {                   \
         __VA_ARGS__ "Validity"};                                                                   \
     LAW_EXPORT int LAW_SYMBOL(hypothesis##_InternalStateVariablesTypes)[(number) + 1] = {0};
-#if LAW_STRAINS != 4
+#if LAW_STRAINS == 1 || LAW_STRAINS == 6
 LAW_STATES_OF(Tridimensional, LAW_SPACE_STATES, LAW_SPACE_NAMES)
 #endif
 LAW_STATES_OF(PlaneStrain, LAW_PLANE_STATES, LAW_PLANE_NAMES)
+#if LAW_SHEET
+LAW_STATES_OF(PlaneStress, LAW_PLANE_STATES, LAW_PLANE_NAMES)
+#else
 LAW_STATES_OF(GeneralisedPlaneStrain, LAW_PLANE_STATES, LAW_PLANE_NAMES)
 LAW_STATES_OF(Axisymmetrical, LAW_PLANE_STATES, LAW_PLANE_NAMES)
 LAW_STATES_OF(PlaneStress, LAW_PLANE_STATES + 1, LAW_PLANE_NAMES "AxialStrain",)
+#endif

@@ -2,7 +2,16 @@
 
 /* Small strain. Trusses (NDI = 1, NSHR = 0; laws of one strain: the law itself), space (3, 3), plane
    strain and rotational symmetry (3, 1), plane stress (2, 1). The undeformed body bears no stress:
-   it is at the equilibrium of the law, whose stress there is subtracted.
+   it is at the equilibrium of the law, whose stress there is subtracted. Components are those along
+   the axes of the host's orientation, which are the axes of the law.
+
+   A sheet (a law of 3 strains): plane strain and plane stress, which are the same for it, and (3, 3)
+   for hosts that make bricks of plane elements (CalculiX). There the stresses 33, 13 and 23 are 0 and
+   their stiffness is that of 11, so that no matrix is singular; strains across the plane are refused,
+   as are those of rotational symmetry.
+
+   DDSDDE is not symmetric where a population has three states or more: Abaqus needs UNSYMM in *USER
+   MATERIAL, CalculiX takes the symmetric part, which costs iterations alone.
 
    NSTATV: the number that LAW_NAME(solid_states) gives (trusses: the number of internal variables);
    one more, if there is room, holds the distance from the range of the training data (0 inside).
@@ -29,11 +38,15 @@ static int law_umat_refuse(const char *what, int found)
     return -1;
 }
 
-/* Kind of solid, 3 for a truss, -1 if refused. */
+/* Kinds of element beside those of solids: a truss, and a sheet whose strains come as in space. */
+enum { LAW_TRUSS = 3, LAW_THICK_SHEET = 4 };
+
+/* Kind of element, -1 if refused. */
 static int law_umat_kind(int ndi, int nshr, int ntens)
 {
     if (ndi + nshr != ntens) return law_umat_refuse("NTENS must be NDI + NSHR", ntens);
-    if (ndi == 1 && nshr == 0 && LAW_STRAINS == 1) return 3;
+    if (ndi == 1 && nshr == 0 && LAW_STRAINS == 1) return LAW_TRUSS;
+    if (ndi == 3 && nshr == 3 && LAW_SHEET) return LAW_THICK_SHEET;
     if (ndi == 3 && nshr == 3 && LAW_STRAINS != 4) return LAW_SPACE;
     if (ndi == 3 && nshr == 1) return LAW_PLANE_STRAIN;
     if (ndi == 2 && nshr == 1) return LAW_PLANE_STRESS;
@@ -94,8 +107,10 @@ void LAW_UMAT(double *stress, double *statev, double *ddsdde, double *sse, doubl
               const int *noel, const int *npt, const int *layer, const int *kspt, const int *kstep,
               const int *kinc, int cmname_length)
 {
-    /* Positions of the host's components (11 22 33 12 13 23) among Mandel's. */
-    static const int place[3][6] = {{0, 1, 2, 3, 4, 5}, {0, 1, 2, 3, 0, 0}, {0, 1, 3, 0, 0, 0}};
+    /* Places of the host's components (11 22 33 12 13 23) among Mandel's; -1: a sheet has none. */
+    enum { ACROSS = LAW_SHEET ? -1 : 2 };
+    static const int place[5][6] = {{0, 1, 2, 3, 4, 5}, {0, 1, ACROSS, 3}, {0, 1, 3}, {0},
+                                    {0, 1, ACROSS, 3, -1, -1}};
     const double root2 = 1.4142135623730951, rest[3] = {1.0, 0.0, 1.0};
     double scale[3], f, released, residual, validity;
     (void)scd, (void)rpl, (void)ddsddt, (void)drplde, (void)drpldt, (void)temp;
@@ -105,7 +120,8 @@ void LAW_UMAT(double *stress, double *statev, double *ddsdde, double *sse, doubl
 
     const int kind = law_umat_kind(*ndi, *nshr, *ntens);
     if (kind < 0) return;
-    const int count = kind == 3 ? LAW_INTERNALS : LAW_NAME(solid_states)(kind);
+    const int solid = kind == LAW_THICK_SHEET ? LAW_PLANE_STRAIN : kind;
+    const int count = kind == LAW_TRUSS ? LAW_INTERNALS : LAW_NAME(solid_states)(solid);
     if (*nstatv < count) {
         fprintf(stderr, LAW_TITLE ": UMAT: this element needs %d state variables.\n", count);
         law_umat_refuse("*DEPVAR (NSTATV) is too small", *nstatv);
@@ -132,7 +148,7 @@ void LAW_UMAT(double *stress, double *statev, double *ddsdde, double *sse, doubl
 
     double states[LAW_MOST_STATES + 1];
     int code;
-    if (kind == 3) {
+    if (kind == LAW_TRUSS) {
 #if LAW_STRAINS == 1
         const double e = law_initial_strain[0] + stran[0] + dstran[0];
         const double e_old = law_initial_strain[0] + stran[0];
@@ -149,14 +165,27 @@ void LAW_UMAT(double *stress, double *statev, double *ddsdde, double *sse, doubl
         *spd += scale[0] * released;
 #endif
     } else {
-        double e[6] = {0.0}, e_old[6] = {0.0}, s[6], c[36];
-        const int n = *ntens, size = kind == LAW_SPACE ? 6 : 4;
+        double e[6] = {0.0}, e_old[6] = {0.0}, s[6], c[36], largest = 0.0, across = 0.0;
+        const int n = *ntens, size = solid == LAW_SPACE ? 6 : 4;
         for (int i = 0; i < n; i++) {
             const int a = place[kind][i];
-            e_old[a] = a < 3 ? stran[i] : stran[i] / root2;
-            e[a] = a < 3 ? stran[i] + dstran[i] : (stran[i] + dstran[i]) / root2;
+            const double old = stran[i], now = stran[i] + dstran[i];
+            largest = fmax(largest, fabs(now));
+            if (a < 0) {
+                across = fmax(across, fabs(now));
+                if (!(fabs(now) <= LAW_HUGE)) e[0] = NAN; /* what the law does not see is refused, too */
+                continue;
+            }
+            e_old[a] = a < 3 ? old : old / root2;
+            e[a] = a < 3 ? now : now / root2;
         }
-        code = LAW_NAME(solid)(kind, scale[0], scale[1], scale[2], e, e_old, statev, *dtime, s,
+        if (across > 1e-8 * largest && across <= LAW_HUGE) {
+            law_umat_refuse("a law of the plane has no stress across it, and there are strains across; "
+                            "use elements of plane strain or plane stress; first seen in element",
+                            *noel);
+            return;
+        }
+        code = LAW_NAME(solid)(solid, scale[0], scale[1], scale[2], e, e_old, statev, *dtime, s,
                                states, c, &f, &released, &residual, &validity);
         if (code != 0) {
             law_umat_failed(code, pnewdt);
@@ -164,10 +193,13 @@ void LAW_UMAT(double *stress, double *statev, double *ddsdde, double *sse, doubl
         }
         for (int i = 0; i < n; i++) {
             const int a = place[kind][i];
-            stress[i] = a < 3 ? s[a] : s[a] / root2;
-            for (int j = 0; j < n; j++) { /* column by column; symmetric */
+            stress[i] = a < 0 ? 0.0 : a < 3 ? s[a] : s[a] / root2;
+            for (int j = 0; j < n; j++) { /* column by column */
                 const int b = place[kind][j];
-                ddsdde[i + n * j] = c[a * size + b] / ((a < 3 ? 1.0 : root2) * (b < 3 ? 1.0 : root2));
+                if (a < 0 || b < 0)
+                    ddsdde[i + n * j] = i == j && kind == LAW_THICK_SHEET ? c[0] : 0.0;
+                else
+                    ddsdde[i + n * j] = c[a * size + b] / ((a < 3 ? 1.0 : root2) * (b < 3 ? 1.0 : root2));
             }
         }
         *sse = f;
