@@ -1,21 +1,23 @@
-"""Judge laws of the lattice on paths that nobody trained on, and on its equilibrium.
+"""Judge laws of a lattice on paths that nobody trained on, and on its equilibrium.
 
-    python benchmarks/lattice_law.py [MODEL …] [--data FOLDER] [--sets NAME …] [--json FILE]
+    python benchmarks/lattice_law.py [MODEL …] [--config TOML] [--data FOLDER] [--sets NAME …]
+        [--json FILE]
 
 Every model, exported or a run of `ibvonn train`, is a column; by default the learned law and the
-mean-field law. Two more baselines are made of the training records:
+mean-field law. `--config configs/lattice_fcc.toml` is the lattice in space; its mean-field law is
+made of the training records, in the folder of the data. Two more baselines of the plane:
 
     python -m ibvonn_train.evaluation.mean_field_model build/lattice/affine \\
         build/lattice/train_*.h5 --affine
     ibvonn train configs/lattice.toml build/lattice/train_*.h5 --internal means=1 \\
         --out build/lattice/convex
 
-The sets of configs/lattice.toml whose names begin with "unseen" are simulated into the folder where
-they are not there yet; the slowest take minutes. Errors are relative L2 norms in per cent, means
-over the paths and in brackets the worst; behind the stroke the error of the populations where more
-than 5 % of the bonds of a direction are open. The sampling error is that of the simulated means.
-"Elastic" keeps all bonds as they were at rest. The relaxed state is compared with a Metropolis
-sampling of the bonds, at random strains of the box.
+The sets of the TOML whose names begin with "unseen" are simulated into the folder, by default
+build/ and the name of the law, where they are not there yet; the slowest take minutes. Errors are
+relative L2 norms in per cent, means over the paths and in brackets the worst; behind the stroke the
+error of the populations where more than 5 % of the bonds of a direction are open. The sampling
+error is that of the simulated means. "Elastic" keeps all bonds as they were at rest. The relaxed
+state is compared with a Metropolis sampling of the bonds, at random strains of the box.
 """
 
 from __future__ import annotations
@@ -34,13 +36,15 @@ from ibvonn_train.data.ensemble import TrajectoryEnsemble
 from ibvonn_train.evaluation import open_law
 from ibvonn_train.evaluation.interface import FloatArray, Law
 from ibvonn_train.evaluation.law_rollouts import encoded, roll_out
+from ibvonn_train.evaluation.mean_field_model import export_mean_field, fitted_friction
 from ibvonn_train.simulation import PeriodicLattice
 from ibvonn_train.simulation.simulation_config import SimulationConfig
 from ibvonn_train.simulation.study import build_system, run_set
 from ibvonn_train.studies.tables import text_table
+from ibvonn_train.training import TrainingConfig
 
 CONFIG = Path(__file__).parents[1] / "configs" / "lattice.toml"
-MODELS = [Path("exported_models/lattice"), Path("exported_models/lattice_mean_field")]
+SHIPPED = Path("exported_models")
 POPULATED = 0.05
 """Smallest fraction of open bonds that is compared."""
 STRAINS, REPLICAS, SWEEPS = 24, 64, 80
@@ -108,39 +112,77 @@ def shown(result: dict[str, Any]) -> str:
     return stress if np.isnan(populations) else f"{stress} | {populations:.1f}"
 
 
+class Records:
+    """The sets of a TOML, read from a folder or simulated into it.
+
+    Args:
+        toml: The study.
+        folder: Of the files.
+    """
+
+    def __init__(self, toml: Path, folder: Path) -> None:
+        self.config, self.toml, self.folder = SimulationConfig.from_toml(toml), toml, folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def names(self, beginning: str) -> list[str]:
+        """Names of the sets that begin so."""
+        return [each.name for each in self.config.sets if each.name.startswith(beginning)]
+
+    def load(self, name: str) -> TrajectoryEnsemble:
+        """The record of a set."""
+        path = self.folder / f"{name}.h5"
+        if not path.is_file():
+            run_set(self.config, self.config.pick(name), folder=self.toml.parent).save(path)
+        return TrajectoryEnsemble.load(path)
+
+    def system(self) -> PeriodicLattice:
+        """The lattice."""
+        system = build_system(self.config, self.toml.parent)
+        assert isinstance(system, PeriodicLattice)
+        return system
+
+
+def default_models(law: str, records: Records) -> list[Path]:
+    """The learned law that ships, and the mean-field law, made of the training if none ships."""
+    mean_field = SHIPPED / f"{law}_mean_field"
+    if not mean_field.is_dir():
+        mean_field = records.folder / mean_field.name
+    if not mean_field.is_dir():
+        training = [records.load(name) for name in records.names("train")]
+        export_mean_field(mean_field, training, friction=fitted_friction(training))
+    return [SHIPPED / law, mean_field]
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("models", nargs="*", type=Path, default=MODELS)
-    parser.add_argument("--data", type=Path, default=Path("build/lattice"))
+    parser.add_argument("models", nargs="*", type=Path)
+    parser.add_argument("--config", type=Path, default=CONFIG)
+    parser.add_argument("--data", type=Path, help="default: build/ and the name of the law")
     parser.add_argument("--sets", nargs="*", help="default: all whose names begin with unseen")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    config = SimulationConfig.from_toml(CONFIG)
-    laws = {model.name: open_law(model) for model in arguments.models}
-    names = arguments.sets or [s.name for s in config.sets if s.name.startswith("unseen")]
-    arguments.data.mkdir(parents=True, exist_ok=True)
+    name_of_law = TrainingConfig.from_toml(arguments.config).name
+    records = Records(arguments.config, arguments.data or Path("build") / name_of_law)
+    models = arguments.models or default_models(name_of_law, records)
+    laws = {model.name: open_law(model) for model in models}
     record: dict[str, Any] = {"machine": describe_machine(), "models": list(laws)}
     rows = []
-    for name in names:
-        path = arguments.data / f"{name}.h5"
-        if not path.is_file():
-            run_set(config, config.pick(name), folder=CONFIG.parent).save(path)
-        data = TrajectoryEnsemble.load(path)
+    for name in arguments.sets or records.names("unseen"):
+        data = records.load(name)
         record[name] = results = {key: judged(law, data) for key, law in laws.items()}
         first = next(iter(results.values()))
         rows.append(
             [
                 name,
-                f"{config.pick(name).duration:g}",
+                f"{records.config.pick(name).duration:g}",
                 f"{np.mean(first['sampling_error']):.2f}",
                 *(shown(result) for result in results.values()),
                 f"{np.mean(first['elastic']):.0f}",
             ]
         )
     print(text_table(["set", "duration", "sampling error", *laws, "elastic"], rows))
-    system = build_system(config, CONFIG.parent)
-    assert isinstance(system, PeriodicLattice)
+    system = records.system()
     record["equilibrium"] = relaxed_states = {
         key: equilibrium(law, system) for key, law in laws.items()
     }

@@ -60,157 +60,14 @@ from pathlib import Path
 from mpi4py import MPI
 
 import lattice_bodies as bodies
+import lattice_meshes as meshes
 import numpy as np
-from lattice_elements import Elements, Response, elastic_stiffness, run_elements
+from lattice_comparison import Comparison, Variant, cost_line
+from lattice_elements import Elements, run_elements
 from lattice_pictures import draw
-from lattice_reference import (
-    SHORT,
-    Reference,
-    Size,
-    amplitude_of,
-    shown_instant,
-    simulate_lattice,
-)
-from tabulate import tabulate
+from lattice_reference import SHORT, Size, amplitude_of, simulate_lattice
 
 import ibvonn_fem
-
-# ### Comparison
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table: errors in per cent for each duration, on rank 0.
-
-    Attributes:
-        name: Of the law.
-        triangles: In words.
-        felt: Error of what the grips feel.
-        opened: Error of the open fractions on patches.
-        seconds: Processor time of all durations.
-        validity: Largest excursion from the range of the training, in half widths.
-    """
-
-    name: str
-    triangles: str
-    felt: list[float]
-    opened: list[float]
-    seconds: float = 0.0
-    validity: float = 0.0
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A kind of finite elements."""
-
-    name: str
-    model: ibvonn_fem.ExportedModel
-    triangles: str
-    grid: bodies.Triangulation
-    drag: bool = True
-
-
-class Comparison:
-    """All kinds of finite elements against the lattice.
-
-    Args:
-        experiment: The body.
-        references: Its lattice, for each duration.
-        size: Resolution.
-    """
-
-    def __init__(
-        self, experiment: bodies.Experiment, references: Sequence[Reference], size: Size
-    ) -> None:
-        self.experiment, self.references, self.size = experiment, references, size
-        self.bonds = bodies.bonds_on_patches(experiment, size.patches)
-        self.patches = [
-            bodies.patches_of_bonds(experiment, each.opened.mean(0), size.patches)
-            for each in references
-        ]
-        self.rows: list[Row] = []
-        self.responses: dict[tuple[str, str], list[Response]] = {}
-
-    def add_sampling_error(self) -> None:
-        """The line of the lattice itself."""
-        felt, opened = [], []
-        for each in self.references:
-            halves = [each.felt[:, k::2].mean(1) for k in (0, 1)]
-            felt.append(0.5 * bodies.percent(halves[0], halves[1]))
-            patches = [
-                bodies.patches_of_bonds(self.experiment, half, self.size.patches)
-                for half in each.opened
-            ]
-            opened.append(0.5 * bodies.percent(patches[0], patches[1], self.bonds))
-        seconds = sum(each.seconds for each in self.references)
-        self.rows.append(Row("sampling error of the lattice", "", felt, opened, seconds))
-
-    def add(self, variant: Variant) -> Row:
-        """Run one kind of finite elements for all durations. Collective."""
-        responses = []
-        for each in self.references:
-            body = Elements(variant.model, self.experiment, variant.grid, drag=variant.drag)
-            amplitude = amplitude_of(self.experiment, each.duration)
-            shown = shown_instant(self.size)
-            responses.append(run_elements(body, amplitude, each.time, shown, self.size.steps))
-        self.responses[variant.name, variant.triangles] = responses
-        row = self._row(variant, responses)
-        self.rows.append(row)
-        if MPI.COMM_WORLD.rank == 0:
-            errors = ", ".join(f"{error:.2f}" for error in row.felt)
-            print(f"{row.name}, {row.triangles}: {errors} %, {row.seconds:.0f} s", flush=True)
-        return row
-
-    def add_elastic(self, variant: Variant) -> None:
-        """The line of bonds that stay as they are at rest. Collective."""
-        body = Elements(variant.model, self.experiment, variant.grid, drag=False)
-        stiffness = elastic_stiffness(body)
-        felt = [
-            bodies.percent(
-                stiffness * amplitude_of(self.experiment, each.duration)(each.time), each.mean
-            )
-            for each in self.references
-        ]
-        nothing = [100.0] * len(self.references)
-        self.rows.append(Row("elastic", variant.triangles, felt, nothing))
-
-    def _row(self, variant: Variant, responses: list[Response]) -> Row:
-        felt, opened = [], []
-        if MPI.COMM_WORLD.rank == 0:
-            pairs = zip(responses, self.references, self.patches, strict=True)
-            for response, reference, patches in pairs:
-                felt.append(bodies.percent(response.felt, reference.mean))
-                of_elements = bodies.patches_of_triangles(
-                    self.experiment, response.corners, response.opened, self.size.patches
-                )
-                opened.append(bodies.percent(of_elements, patches, self.bonds))
-        return Row(
-            variant.name,
-            variant.triangles,
-            felt,
-            opened,
-            sum(each.seconds for each in responses),
-            max(each.validity for each in responses),
-        )
-
-    def table(self) -> str:
-        """The lines."""
-        quantity = "moment" if self.experiment.bends else "force"
-        times = [f"{each.duration:g}" for each in self.references]
-        header = [
-            "law",
-            "triangles",
-            *(f"{quantity} %, T = {t}" for t in times),
-            *(f"open fractions %, T = {t}" for t in times),
-            "CPU s",
-        ]
-        lines = [
-            [row.name, row.triangles, *row.felt, *row.opened, row.seconds or None]
-            for row in self.rows
-        ]
-        formats = ("", "", *[".2f"] * len(times), *[".1f"] * len(times), ".1f")
-        return tabulate(lines, header, floatfmt=formats)
-
 
 # ### Cost
 #
@@ -232,7 +89,7 @@ def large_body(
 ) -> LargeBody:
     """Measure some steps of the load on a body of ten times the size. Collective."""
     experiment = bodies.with_hole(10 * size.columns, 10.0 * size.radius)
-    grid = bodies.gmsh_triangles(experiment, length)
+    grid = meshes.gmsh_grid(experiment, length)
     body = Elements(model, experiment, grid)
     instants = np.linspace(0.0, duration, size.instants + 1)[[0, 1, 2]]
     began = time.process_time()
@@ -241,49 +98,24 @@ def large_body(
     return LargeBody(len(grid.cells), 2, seconds)
 
 
-def cost_lines(comparison: Comparison, row: Row, large: LargeBody | None) -> list[str]:
-    """Seconds of both, and how they grow."""
-    references, size = comparison.references, comparison.size
+def large_line(comparison: Comparison, large: LargeBody) -> str:
+    """Seconds of the lattice and of finite elements for the larger body."""
+    size, references = comparison.size, comparison.references
     lattice = sum(each.seconds for each in references)
-    rate = sum(each.node_steps for each in references) / lattice
-    replicas = references[0].felt.shape[1]
-    lines = [
-        f"cost: the lattice takes {lattice:.0f} s of processor time for {replicas} replicas "
-        f"({rate / 1e9:.2f}e9 node updates per second), finite elements with triangles "
-        f"{row.triangles} {row.seconds:.0f} s."
-    ]
-    if large is not None:
-        steps = size.instants * size.steps * len(references)
-        wide = 10 * size.columns
-        lines.append(
-            f"A body of {wide} × {wide} nodes: the lattice takes {100.0 * lattice:.0f} s "
-            f"(extrapolated: 100 times the nodes), finite elements of the same size "
-            f"{large.seconds / large.steps * steps:.0f} s ({large.triangles} triangles, "
-            f"{large.seconds:.0f} s measured for {large.steps} of {steps} steps)."
-        )
-    return lines
+    steps = size.instants * size.steps * len(references)
+    wide = 10 * size.columns
+    return (
+        f"A body of {wide} × {wide} nodes: the lattice takes {100.0 * lattice:.0f} s "
+        f"(extrapolated: 100 times the nodes), finite elements of the same size "
+        f"{large.seconds / large.steps * steps:.0f} s ({large.triangles} triangles, "
+        f"{large.seconds:.0f} s measured for {large.steps} of {steps} steps)."
+    )
 
 
 # ## What the demo shows
 #
 # Bonds open beside the hole first, and then in wide bands between it and the corners; above and
 # below the hole they stay folded. The faster pull leaves less time and needs more force.
-
-
-def check(comparison: Comparison, bound: float) -> None:
-    """The learned law agrees with the lattice, and nothing that was left out does."""
-    rows = {(row.name, row.triangles): row for row in comparison.rows}
-    learned = [row for row in comparison.rows if row.name == "learned law"]
-    elastic = next(row for row in comparison.rows if row.name == "elastic")
-    for row in learned:
-        assert max(row.felt) < bound, f"{row.triangles}: {row.felt} %"
-        assert max(row.felt) < 0.5 * max(elastic.felt), "bonds that open must matter"
-    undragged = [row for (name, _), row in rows.items() if name == "no drag"]
-    for row in undragged:
-        same = rows["learned law", row.triangles]
-        assert row.felt[0] > 1.2 * same.felt[0], "drag must matter at the faster rate"
-    first, last = comparison.references[0], comparison.references[-1]
-    assert first.mean.max() > last.mean.max(), "the faster load must need the larger force"
 
 
 def variants(
@@ -295,12 +127,12 @@ def variants(
     """The learned law on all triangulations that can be made here. Collective."""
     chosen = []
     if own or not sizes:
-        grid = bodies.own_triangles(experiment.body)
+        grid = meshes.own_triangles(experiment.body)
         chosen.append(Variant("learned law", model, "the lattice's own, edge bonds whole", grid))
     for length in sizes:
         try:
-            grid = bodies.gmsh_triangles(experiment, length)
-        except bodies.NoGmsh as error:
+            grid = meshes.gmsh_grid(experiment, length)
+        except meshes.NoGmsh as error:
             if MPI.COMM_WORLD.rank == 0:
                 print(f"unstructured triangles are left out: {error}")
             break
@@ -356,16 +188,18 @@ def main() -> None:
     coarse = learned[-1]
     for path in arguments.also:
         other = ibvonn_fem.load_model(path)
-        comparison.add(Variant(other.manifest.name, other, coarse.triangles, coarse.grid))
-    comparison.add(Variant("no drag", model, coarse.triangles, coarse.grid, drag=False))
+        comparison.add(Variant(other.manifest.name, other, coarse.cells, coarse.grid))
+    comparison.add(Variant("no drag", model, coarse.cells, coarse.grid, drag=False))
     comparison.add_elastic(coarse)
     comparison.add_sampling_error()
     large = large_body(model, size, durations[-1], lengths[-1]) if arguments.large else None
     if MPI.COMM_WORLD.rank == 0:
         print(experiment.name)
         print(comparison.table())
-        print(*cost_lines(comparison, row, large), sep="\n")
-        name = "notch" if arguments.notch else "hole"
+        print(cost_line(comparison, row))
+        if large is not None:
+            print(large_line(comparison, large))
+        name = experiment.kind
         results = {
             "body": experiment.name,
             "durations": durations,
@@ -377,9 +211,9 @@ def main() -> None:
         }
         (folder / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
         figure = arguments.figure or folder / f"{name}.png"
-        responses = comparison.responses[coarse.name, coarse.triangles]
+        responses = comparison.responses[coarse.name, coarse.cells]
         draw(experiment, references, responses, figure)
-        check(comparison, arguments.bound)
+        comparison.check(arguments.bound)
 
 
 if __name__ == "__main__":

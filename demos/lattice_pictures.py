@@ -9,6 +9,7 @@ from typing import Any
 import lattice_bodies as bodies
 import numpy as np
 from lattice_elements import Response
+from lattice_meshes import triangles
 from lattice_reference import Reference, amplitude_of
 
 from ibvonn_fem.kernels.base import FloatArray
@@ -26,7 +27,7 @@ def draw(
     from matplotlib.collections import PolyCollection
 
     body, shown, response = experiment.body, references[-1], responses[-1]
-    cells = bodies.triangles(body)
+    cells = triangles(body)
     moved = (body.nodes + shown.displacements)[cells]
     of_bonds = shown.opened.mean(0)
     lattice = at_nodes(body, of_bonds)[cells].mean(1)

@@ -1,4 +1,4 @@
-"""The full lattice of `demo_lattice_with_hole.py`, simulated on rank 0 and kept in a file."""
+"""A body of a lattice, simulated whole on rank 0 and kept in a file."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Reference:
         felt: By the grips, of each replica, ``(n_time, n_replica)``.
         opened: Fraction of the replicas in which each bond is open at the end of the hold, of two
             halves of the replicas, ``(2, n_bond)``.
-        displacements: Mean of the nodes then, ``(n_node, 2)``.
+        displacements: Mean of the nodes then, ``(n_node, d)``.
         node_steps: Nodes × replicas × steps.
         seconds: Of processor time.
     """
@@ -102,7 +102,7 @@ def simulate_lattice(
     """
     outcome: Reference | str | None = None
     asked = f"{experiment.name}, {size}, {replicas} replicas, T = {duration:g}, seed {SEED}"
-    kept = folder / f"lattice_{'notch' if experiment.bends else 'hole'}_{duration:g}.npz"
+    kept = folder / f"lattice_{experiment.kind}_{duration:g}.npz"
     if MPI.COMM_WORLD.rank == 0:
         outcome = read_lattice(kept, asked)
     if MPI.COMM_WORLD.rank == 0 and outcome is None:
@@ -123,7 +123,7 @@ def simulate_lattice(
                 time=record.time,
                 felt=experiment.felt(record.reactions),
                 opened=record.opened[:, shown],
-                displacements=record.displacements[shown],
+                displacements=experiment.turned(record.displacements[shown]),
                 node_steps=record.node_steps,
                 seconds=record.cpu_seconds,
             )

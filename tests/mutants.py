@@ -234,8 +234,15 @@ MUTANTS = (
     Mutant(
         "fractions beyond their bounds go on in implicit steps",
         "ibvonn_train/law/population_potentials.py",
-        "            internal = self.admissible(internal)\n",
-        "",
+        "-> Linearised:\n            internal = self.admissible(internal)\n",
+        "-> Linearised:\n",
+        POPULATIONS,
+    ),
+    Mutant(
+        "fractions beyond their bounds go on in implicit steps under a given strain",
+        "ibvonn_train/law/population_potentials.py",
+        "-> Relaxation:\n            internal = self.admissible(internal)\n",
+        "-> Relaxation:\n",
         POPULATIONS,
     ),
     Mutant(
@@ -381,8 +388,8 @@ MUTANTS = (
     Mutant(
         "moment of a grip of the wrong sense",
         "ibvonn_train/simulation/simulate_body.py",
-        "matrix[grip, rows, 2, 0] = -body.nodes[nodes, 1]",
-        "matrix[grip, rows, 2, 0] = body.nodes[nodes, 1]",
+        "matrix[grip, rows, axis, first] = -body.nodes[nodes, second]",
+        "matrix[grip, rows, axis, first] = body.nodes[nodes, second]",
         ("tests/train/test_finite_lattice.py",),
     ),
     Mutant(
@@ -577,6 +584,20 @@ MUTANTS = (
         "(part + 0.5) / substeps",
         "part / substeps",
         ("tests/train/test_exponential_steps.py",),
+    ),
+    Mutant(
+        "rational approximation of a relaxation: one pole of four forgotten",
+        "ibvonn_train/rollouts/relaxation.py",
+        "    (-3.4085395014618 + 8.7730345644088j, 6.4203340910957e-05 - 0.0032313330783446j),\n",
+        "",
+        ("tests/train/test_exponential_steps.py",),
+    ),
+    Mutant(
+        "polish: one step in each interval, however long",
+        "ibvonn_train/training/polish_drive.py",
+        "            substeps=batch.substeps,",
+        "            substeps=1,",
+        ("tests/train/test_polish_populations.py",),
     ),
     Mutant(
         "self-check at load without the rates",

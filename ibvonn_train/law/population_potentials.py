@@ -39,7 +39,14 @@ from .networks.convex import (
 from .networks.products import product
 from .networks.tied import class_orbits, repeated
 from .networks.tied_networks import TiedTanhNetwork
-from .potentials import Linearised, LinearisedFunction, Potentials, RateFunction
+from .potentials import (
+    Linearised,
+    LinearisedFunction,
+    Potentials,
+    RateFunction,
+    Relaxation,
+    RelaxationFunction,
+)
 from .rates import Rates
 from .smooth_energy import SmoothEnergy
 
@@ -65,6 +72,14 @@ class Prepared(NamedTuple):
     rate: tuple[list[Tensor], list[Tensor]]
     barrier: Tensor
     context: tuple[list[Tensor], list[Tensor]]
+
+
+class _Flow(NamedTuple):
+    """α̇, ∂α̇/∂g and ∂α̇/∂α at fixed G, the state of ln k being frozen."""
+
+    rate: Tensor
+    mobility: Tensor
+    leaving: Tensor
 
 
 class PopulationPotentials(Potentials):
@@ -203,34 +218,38 @@ class PopulationPotentials(Potentials):
         A long step of a linearised law may carry fractions beyond their bounds, where mobilities
         are negative and the next step would go further: such fractions count as on their bounds.
         """
-        weights, m, jumps = self.prepared(), self.strain_size, self.jumps
+        weights, m = self.prepared(), self.strain_size
 
         def linearised(strain: Tensor, internal: Tensor) -> Linearised:
             internal = self.admissible(internal)
             z = torch.cat([strain, internal], -1)
             arguments = energy_arguments(z, weights.energy)
             gradient, hessian = energy_gradient_and_hessian(z, weights.energy, arguments)
-            smooth = -gradient[..., m:]
-            forward, backward, first, second = self._jump_rates(weights, z, smooth, internal)
-            rate = product(forward * second - backward * first, jumps.incidence)
-            leaving = forward.unsqueeze(-1) * jumps.second - backward.unsqueeze(-1) * jumps.first
-            response = (forward * second + backward * first) / (2.0 * self.thermal_energy)
-            mobility = product(jumps.incidence.T, response.unsqueeze(-1) * jumps.incidence)
-            if self.means is not None:
-                coefficients = self.means.coefficients(weights.context, z)
-                rate = rate + self.means.rate(coefficients, smooth, self.energy_scale)
-                mobility = mobility + self.means.mobility(coefficients, smooth, self.energy_scale)
+            flow = self._flow(weights, z, -gradient[..., m:], internal)
             return Linearised(
                 stress=gradient[..., :m],
-                rate=rate,
+                rate=flow.rate,
                 stiffness=hessian[..., :m, :m],
                 coupling=hessian[..., :m, m:],
-                rate_by_strain=-product(mobility, hessian[..., m:, :m]),
-                rate_by_internal=product(jumps.incidence.T, leaving)
-                - product(mobility, hessian[..., m:, m:]),
+                rate_by_strain=-product(flow.mobility, hessian[..., m:, :m]),
+                rate_by_internal=flow.leaving - product(flow.mobility, hessian[..., m:, m:]),
             )
 
         return linearised
+
+    def relaxation_function(self) -> RelaxationFunction:
+        """Return (ε, α) ↦ α̇ and its derivative by α; fractions as in the function above."""
+        weights, m = self.prepared(), self.strain_size
+
+        def relaxation(strain: Tensor, internal: Tensor) -> Relaxation:
+            internal = self.admissible(internal)
+            z = torch.cat([strain, internal], -1)
+            arguments = energy_arguments(z, weights.energy)
+            gradient, hessian = energy_gradient_and_hessian(z, weights.energy, arguments, m)
+            flow = self._flow(weights, z, -gradient, internal)
+            return Relaxation(flow.rate, flow.leaving - product(flow.mobility, hessian))
+
+        return relaxation
 
     def energy_hessian(self, strain: Tensor, internal: Tensor) -> Tensor:
         """Return ∂²f/∂(ε, α)², shape ``(..., n_ε + n_α, n_ε + n_α)``."""
@@ -277,6 +296,20 @@ class PopulationPotentials(Potentials):
         if self.means is not None:
             coefficients = self.means.coefficients(weights.context, z)
         return prefactor, half, coefficients
+
+    def _flow(self, weights: Prepared, z: Tensor, smooth: Tensor, internal: Tensor) -> _Flow:
+        """Return α̇, ∂α̇/∂g and what ∂α̇/∂α is at fixed G."""
+        jumps = self.jumps
+        forward, backward, first, second = self._jump_rates(weights, z, smooth, internal)
+        rate = product(forward * second - backward * first, jumps.incidence)
+        leaving = forward.unsqueeze(-1) * jumps.second - backward.unsqueeze(-1) * jumps.first
+        response = (forward * second + backward * first) / (2.0 * self.thermal_energy)
+        mobility = product(jumps.incidence.T, response.unsqueeze(-1) * jumps.incidence)
+        if self.means is not None:
+            coefficients = self.means.coefficients(weights.context, z)
+            rate = rate + self.means.rate(coefficients, smooth, self.energy_scale)
+            mobility = mobility + self.means.mobility(coefficients, smooth, self.energy_scale)
+        return _Flow(rate, mobility, product(jumps.incidence.T, leaving))
 
     def _jump_rates(
         self, weights: Prepared, z: Tensor, smooth: Tensor, internal: Tensor

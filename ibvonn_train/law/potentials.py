@@ -36,6 +36,21 @@ class Linearised(NamedTuple):
 LinearisedFunction = Callable[[Tensor, Tensor], Linearised]
 
 
+class Relaxation(NamedTuple):
+    """What of :class:`Linearised` decides how α goes on under a strain that is given.
+
+    Attributes:
+        rate: α̇ ``(..., n_α)``.
+        rate_by_internal: ∂α̇/∂α with the state of φ frozen, shape ``(..., n_α, n_α)``.
+    """
+
+    rate: Tensor
+    rate_by_internal: Tensor
+
+
+RelaxationFunction = Callable[[Tensor, Tensor], Relaxation]
+
+
 class Potentials(nn.Module, ABC):
     """Free energy and dual dissipation potential of a law.
 
@@ -62,6 +77,16 @@ class Potentials(nn.Module, ABC):
     @abstractmethod
     def linearised_function(self) -> LinearisedFunction:
         """Return (ε, α) ↦ σ, α̇ and their derivatives, for implicit steps."""
+
+    def relaxation_function(self) -> RelaxationFunction:
+        """Return (ε, α) ↦ α̇ and its derivative by α, for steps under an imposed strain."""
+        linearised = self.linearised_function()
+
+        def relaxation(strain: Tensor, internal: Tensor) -> Relaxation:
+            law = linearised(strain, internal)
+            return Relaxation(law.rate, law.rate_by_internal)
+
+        return relaxation
 
     @abstractmethod
     def energy_hessian(self, strain: Tensor, internal: Tensor) -> Tensor:

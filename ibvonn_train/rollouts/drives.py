@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..data.drive_records import ChainDriven
 from ..data.ensemble import TrajectoryEnsemble
-from ..law.potentials import LinearisedFunction, RateFunction
+from ..law.potentials import LinearisedFunction, RateFunction, RelaxationFunction
 from .chain import ChainDrive, explicit_chain, implicit_chain
 from .material_point import Rollout, controlled, exponential
 
@@ -43,6 +43,16 @@ class Record:
     time: Tensor
     strain: Tensor
     strides: Sequence[int] = ()
+
+
+class ImplicitLaw(Protocol):
+    """What steps that are stable whatever their length ask of a law: its derivatives."""
+
+    def linearised_function(self) -> LinearisedFunction:
+        """Return (ε, α) ↦ σ, α̇ and their derivatives."""
+
+    def relaxation_function(self) -> RelaxationFunction:
+        """Return (ε, α) ↦ α̇ and its derivative by α."""
 
 
 class Drive(Protocol):
@@ -78,7 +88,7 @@ class Drive(Protocol):
         *,
         modes: Sequence[str] | None = None,
         turns: Tensor | None = None,
-        linearised: LinearisedFunction | None = None,
+        implicit: ImplicitLaw | None = None,
         substeps: int = 1,
     ) -> dict[str, Rollout]:
         """Roll every protocol out from its first state.
@@ -90,8 +100,8 @@ class Drive(Protocol):
             modes: Some of the modes; by default all, in one batch.
             turns: Number of the one mode in which each protocol is rolled out, ``(n_protocol,)``;
                 None for all modes. Results then have the protocols of their mode, in order.
-            linearised: The law with its derivatives, for steps that are stable whatever their
-                length; None for the data's own forward Euler scheme.
+            implicit: The law with its derivatives, for steps that are stable whatever their length;
+                None for the data's own forward Euler scheme.
             substeps: Such steps in each interval.
 
         Returns:
@@ -144,13 +154,16 @@ class StrainDrive:
         *,
         modes: Sequence[str] | None = None,  # noqa: ARG002 (there is one)
         turns: Tensor | None = None,  # noqa: ARG002 (there is one)
-        linearised: LinearisedFunction | None = None,
+        implicit: ImplicitLaw | None = None,
         substeps: int = 1,
     ) -> dict[str, Rollout]:
         """Roll out under the measured strain."""
-        if linearised is not None:
+        if implicit is not None:
             start = path.time, path.strain, internal
-            return {"controlled": exponential(linearised, *start, substeps=substeps)}
+            states = exponential(implicit.relaxation_function(), *start, substeps=substeps)
+            stress = rates(path.strain, states)[0]
+            first = stress.flatten(2)[..., 0]
+            return {"controlled": Rollout(path.strain, states, stress, first)}
         run = controlled(rates, path.time, path.strain, internal, strides=path.strides)
         return {"controlled": run}
 
@@ -226,7 +239,7 @@ class SpringsInSeries:
         *,
         modes: Sequence[str] | None = None,
         turns: Tensor | None = None,
-        linearised: LinearisedFunction | None = None,
+        implicit: ImplicitLaw | None = None,
         substeps: int = 1,
     ) -> dict[str, Rollout]:
         """Roll chains out from their first strains, all modes in one batch."""
@@ -249,9 +262,10 @@ class SpringsInSeries:
         )
         start = path.strain[case, 0], internal[case]
         time = path.time if path.time.ndim == 1 else path.time[case]
-        if linearised is None:
+        if implicit is None:
             run = explicit_chain(rates, time, *start, drive, strides=path.strides)
         else:
+            linearised = implicit.linearised_function()
             run = implicit_chain(linearised, time, *start, drive, substeps=substeps)
         parts = zip(*(torch.split(series, sizes.tolist()) for series in run), strict=True)
         results = {}

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..law.potentials import LinearisedFunction, RateFunction
+from ..law.potentials import RateFunction, RelaxationFunction
 from .relaxation import relaxed_increment
 
 
@@ -80,21 +80,21 @@ def controlled(
 
 
 def exponential(
-    linearised: LinearisedFunction,
+    relaxation: RelaxationFunction,
     time: Tensor,
     strain: Tensor,
     internal: Tensor,
     *,
     substeps: int = 1,
-) -> Rollout:
-    """Integrate α under a given strain by exponential Rosenbrock–Euler steps.
+) -> Tensor:
+    """Return α of every instant under a given strain, by exponential Rosenbrock–Euler steps.
 
     α_{n+1} = α_n + Δt φ₁(Δt J) α̇(ε_{n+1/2}, α_n) with φ₁(x) = (eˣ − 1)/x and J = ∂α̇/∂α: exact for
     variables that relax linearly, of second order for others; stable for any step where no
     eigenvalue of J is positive.
 
     Args:
-        linearised: The law with its derivatives.
+        relaxation: Of the law.
         time: Instants, shape ``(n_time,)``, or ``(n_case, n_time)`` where cases have their own.
         strain: ε(t), shape ``(n_case, n_time, ..., n_ε)``, interpolated linearly.
         internal: α at the first instant, shape ``(n_case, ..., n_α)``.
@@ -109,10 +109,8 @@ def exponential(
         dt = interval(time, step, internal) / substeps
         for part in range(substeps):
             eps = torch.lerp(strains[step], strains[step + 1], (part + 0.5) / substeps)
-            law = linearised(eps, internal)
+            law = relaxation(eps, internal)
             slope = dt.unsqueeze(-1) * law.rate_by_internal
             internal = internal + relaxed_increment(dt * law.rate, slope)
         states.append(internal)
-    path = torch.stack(states, 1)
-    stress = linearised(strain, path).stress
-    return Rollout(strain, path, stress, stress.flatten(2)[..., 0])
+    return torch.stack(states, 1)

@@ -24,7 +24,7 @@ class CompiledBody:
 
     Attributes:
         lanes: Number of replicas.
-        w: Displacements relative to the medium, ``(n_node, 2, lanes)``.
+        w: Displacements relative to the medium, ``(n_node, d, lanes)``.
         z: Inner coordinates, ``(n_bond, lanes)``.
     """
 
@@ -54,11 +54,12 @@ class CompiledBody:
         self._kinds = body.directions.astype(np.int32)
         self._gripped = body.gripped.astype(np.uint8)
         self._stretches = np.ascontiguousarray(lattice.stretches, np.float64)
-        degrees = 2 * nodes + len(body.bonds)
+        moving = geometry.dimension * nodes
+        degrees = moving + len(body.bonds)
         dtype = np.float32 if precision == "float" else np.float64
         self._x = aligned((degrees, self.lanes), dtype)
-        self.w: npt.NDArray[Any] = self._x[: 2 * nodes].reshape(nodes, 2, self.lanes)
-        self.z: npt.NDArray[Any] = self._x[2 * nodes :]
+        self.w: npt.NDArray[Any] = self._x[:moving].reshape(nodes, -1, self.lanes)
+        self.z: npt.NDArray[Any] = self._x[moving:]
         self._kept = aligned(self._x.shape, np.float32)
         self._state = aligned((4, self.lanes), np.uint32)
         start, noise = seed.spawn(2)
@@ -88,7 +89,7 @@ class CompiledBody:
             time_step: Δt [time].
             noise_factor: Factor on the noise amplitude.
             pulls: Receives the sum over the steps of the forces of the bonds on the gripped
-                nodes, added to what it holds, ``(n_gripped, 2, lanes)`` of the precision of w.
+                nodes, added to what it holds, ``(n_gripped, d, lanes)`` of the precision of w.
 
         Raises:
             MemoryError: If no memory is left for the forces.

@@ -96,9 +96,10 @@ int NAME(advance)(REAL *x, int64_t blocks, const struct lattice *c, const int32_
                     NAME(direction)(c, y, own, noise, force, far + at, n, (REAL)mean[a], s, 2, 1);
                 else if (size == 2)
                     NAME(direction)(c, y, own, noise, force, far + at, n, (REAL)mean[a], s, 2, 0);
+                else if (c->series)
+                    NAME(direction)(c, y, own, noise, force, far + at, n, (REAL)mean[a], s, 3, 1);
                 else
-                    NAME(direction)(c, y, own, noise, force, far + at, n, (REAL)mean[a], s, size,
-                                    c->series);
+                    NAME(direction)(c, y, own, noise, force, far + at, n, (REAL)mean[a], s, 3, 0);
             }
             for (int64_t k = 0; k < moving; ++k) {
                 REAL *w = y + k * LANES;

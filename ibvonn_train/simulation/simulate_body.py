@@ -24,12 +24,13 @@ class BodyRecord:
 
     Attributes:
         time: Stored instants, ``(n_time,)``.
-        reactions: For each grip the force (x, y) that it exerts on the body and its moment about
-            the origin, of every replica, ``(n_time, n_grip, 3, n_replica)``: means over a window
-            of time about each instant.
+        reactions: For each grip the force that it exerts on the body and its moment about the
+            origin, of every replica: means over a window of time about each instant. In the plane
+            (x, y) and one moment, ``(n_time, n_grip, 3, n_replica)``; in space three of both,
+            ``(n_time, n_grip, 6, n_replica)``.
         opened: Fraction of the replicas in which a bond is open, of two halves of the replicas,
             ``(2, n_time, n_bond)``.
-        displacements: Mean displacement of the nodes, ``(n_time, n_node, 2)``.
+        displacements: Mean displacement of the nodes, ``(n_time, n_node, d)``.
         replicas: Number of replicas.
         node_steps: Number of nodes × replicas × steps that were computed.
         cpu_seconds: That they took, of all threads together.
@@ -187,7 +188,7 @@ def _run_block(lattice: FiniteLattice, course: _Course, block: CompiledBody) -> 
         # The window of the first instant has its second half only.
         first = max(int(step) - half, 0)
         block.advance(course.rows(position, first), course.time_step)
-        pulls = np.zeros((int(body.gripped.sum()), 2, block.lanes), block.w.dtype)
+        pulls = np.zeros((int(body.gripped.sum()), *block.w.shape[1:]), block.w.dtype)
         block.advance(course.rows(first, int(step)), course.time_step, 1.0, pulls)
         fractions = block.z > bond.crossing
         opened.append([fractions[:, k::HALVES].mean(1) for k in range(HALVES)])
@@ -204,14 +205,16 @@ def _run_block(lattice: FiniteLattice, course: _Course, block: CompiledBody) -> 
 def _grip_matrix(lattice: FiniteLattice) -> FloatArray:
     """Return what makes force and moment of each grip of forces on the gripped nodes.
 
-    Shape ``(n_grip, n_gripped, 3, 2)``.
+    Shape ``(n_grip, n_gripped, 3, 2)`` in the plane, ``(n_grip, n_gripped, 6, 3)`` in space.
     """
     body = lattice.body
-    held = np.flatnonzero(body.gripped)
-    matrix = np.zeros((len(body.grips), len(held), 3, 2))
+    held, size = np.flatnonzero(body.gripped), body.lattice.dimension
+    turned = [(0, 1)] if size == 2 else [(1, 2), (2, 0), (0, 1)]
+    matrix = np.zeros((len(body.grips), len(held), size + len(turned), size))
     for grip, nodes in enumerate(body.grips.values()):
         rows = np.searchsorted(held, nodes)
-        matrix[grip, rows, 0, 0] = matrix[grip, rows, 1, 1] = 1.0
-        matrix[grip, rows, 2, 0] = -body.nodes[nodes, 1]
-        matrix[grip, rows, 2, 1] = body.nodes[nodes, 0]
+        matrix[grip, rows, :size] = np.eye(size)
+        for axis, (first, second) in enumerate(turned, start=size):
+            matrix[grip, rows, axis, first] = -body.nodes[nodes, second]
+            matrix[grip, rows, axis, second] = body.nodes[nodes, first]
     return matrix

@@ -39,8 +39,7 @@ def follow(
     path = windows.time, windows.strain, start
     if explicit:
         return controlled(law.potentials.rates_function(), *path).internal
-    linearised = law.potentials.linearised_function()
-    return exponential(linearised, *path, substeps=substeps).internal
+    return exponential(law.potentials.relaxation_function(), *path, substeps=substeps)
 
 
 def is_explicit(block: Block) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -21,6 +21,11 @@ MANY = 32
 """Protocols from which on each of them is rolled out in one mode of its drive, at random: as many
 again in the other modes double the time of every iteration, and tell little more."""
 
+UNCHANGED = 0.15
+"""Of the sampling error: a change of roll-outs by shorter steps that does not count."""
+MOST_STEPS = 8
+"""Between two instants."""
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:
@@ -34,6 +39,7 @@ class Batch:
             standard errors.
         explicit: Whether the record holds every step of the data's own scheme.
         turns: Number of the mode in which each protocol is rolled out; None for all modes.
+        substeps: Steps between instants where they are not those of the data's own scheme.
     """
 
     record: Record
@@ -42,6 +48,7 @@ class Batch:
     references: dict[str, tuple[Tensor, Tensor]]
     explicit: bool
     turns: Tensor | None
+    substeps: int = 1
 
 
 class PolishDrive(QuasiNewton):
@@ -67,6 +74,9 @@ class PolishDrive(QuasiNewton):
             self.scales["force"] = self.scales["stress"][0]
             self.training = self._batches(data.training, in_turn=takes_turns(data))
             self.validation = self._batches(data.validation)
+            self.training = [self._with_steps(batch) for batch in self.training]
+            steps = max(batch.substeps for batch in self.training)
+            self.validation = [replace(batch, substeps=steps) for batch in self.validation]
             self.local = [
                 StateTerms(material, block, energies, self.tolerance, self.generator)
                 for block, energies in zip(data.training, material.energies, strict=True)
@@ -113,20 +123,46 @@ class PolishDrive(QuasiNewton):
             turns = order % len(drive.modes)
         return Batch(Record(times, strain, strides), drive, blocks, references, explicit, turns)
 
-    def _rollout_loss(self, batches: Sequence[Batch]) -> Tensor:
+    def _with_steps(self, batch: Batch) -> Batch:
+        """Return the batch with so many steps between instants that more change nothing.
+
+        Roll-outs under an imposed strain, at the law as it is, change by no more than
+        ``UNCHANGED`` of the sampling error when each step is halved. Those of chains, whose
+        strains are results, keep one step.
+        """
+        if batch.explicit or not batch.drive.strain_given:
+            return batch
+        internal, few = self._internal(batch), batch
+        coarse = self._roll_out(few, internal)
+        while few.substeps < MOST_STEPS:
+            more = replace(few, substeps=2 * few.substeps)
+            fine = self._roll_out(more, internal)
+            changes = [
+                scaled(getattr(fine[mode], name) - getattr(run, name), error, self.scales[name])
+                for mode, run in coarse.items()
+                for name, (_, error) in batch.references.items()
+            ]
+            if all(float(change.square().mean()) < UNCHANGED**2 for change in changes):
+                break
+            few, coarse = more, fine
+        return few
+
+    def _roll_out(self, batch: Batch, internal: Tensor) -> dict[str, Rollout]:
         potentials = self.material.law.potentials
-        rates, linearised = potentials.rates_function(), potentials.linearised_function()
+        return batch.drive.roll_out(
+            potentials.rates_function(),
+            batch.record,
+            internal[:, 0],
+            turns=batch.turns,
+            implicit=None if batch.explicit else potentials,
+            substeps=batch.substeps,
+        )
+
+    def _rollout_loss(self, batches: Sequence[Batch]) -> Tensor:
         losses = []
         for batch in batches:
             internal = self._internal(batch)
-            runs: dict[str, Rollout] = batch.drive.roll_out(
-                rates,
-                batch.record,
-                internal[:, 0],
-                turns=batch.turns,
-                linearised=None if batch.explicit else linearised,
-            )
-            for number, (mode, run) in enumerate(runs.items()):
+            for number, (mode, run) in enumerate(self._roll_out(batch, internal).items()):
                 rows = slice(None) if batch.turns is None else batch.turns == number
                 for name in batch.drive.quantities[mode]:
                     if name not in batch.references:

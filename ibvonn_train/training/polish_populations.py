@@ -1,4 +1,4 @@
-"""*Polish* of populations under an imposed strain: first f, then φ, on roll-outs of protocols.
+"""*Polish* of populations under an imposed strain: f, φ and f again, on roll-outs of protocols.
 
 Windows, which *identify* has learned from, show rates; whole protocols show where the fractions
 come to rest. Trained together on the few protocols of a study, f and φ learn their noise: the error
@@ -38,6 +38,12 @@ class PolishEnergy(PolishDrive):
     def trained(self, law: LearnedLaw) -> Sequence[nn.Module | nn.Parameter]:
         """Return f."""
         return [_potentials(law).smooth]
+
+
+class PolishEnergyAgain(PolishEnergy):
+    """f once more: the first time it made up for what φ still lacked."""
+
+    name = "polish f again"
 
 
 class PolishRates(PolishDrive):

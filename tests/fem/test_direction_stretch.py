@@ -70,6 +70,12 @@ def lattice() -> ExportedModel:
 
 CASES = {
     "plane": (lambda: load_model(MODEL), lambda m: DirectionStretch(m), 30.0, 2),
+    "fcc": (
+        lambda: load_model(MODEL.parent / "lattice_fcc"),
+        lambda m: DirectionStretch(m),
+        30.0,
+        3,
+    ),
     "space": (law_in_space, lambda m: DirectionStretch(m), 0.3, 3),
     "space, lengths, U(J)": (
         lambda: law_in_space(np.array([1.0, 0.5, 2.0, 1.5, 0.7, 1.2])),
@@ -159,11 +165,11 @@ def test_stress_is_the_sum_over_the_directions(case: Any) -> None:
     if solid.volumetric is not None:
         solid = DirectionStretch(model)
     basis = model.manifest.strain_basis[:, 0]
-    if dimension == 2:
-        normals = np.array([[1, 0], [0.5, np.sqrt(0.75)], [0.5, -np.sqrt(0.75)]])
-        lengths = np.ones(3)
-    else:
-        normals, lengths = FCC, basis[:, :3].sum(1)
+    rows = np.zeros((len(basis), dimension, dimension))
+    for column, (i, j) in enumerate(MANDEL[k] for k in solid.setting.strains):
+        rows[:, i, j] = rows[:, j, i] = basis[:, column] / (1.0 if i == j else ROOT2)
+    values, vectors = np.linalg.eigh(rows)
+    lengths, normals = values[:, -1], vectors[:, :, -1]
     for before, after in zip(gradients(dimension), gradients(dimension)[::-1], strict=True):
         point = Point(model, solid)
         point.step(before, dt)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
 from torch import Tensor
 
-from ibvonn_train.law.potentials import Linearised
-from ibvonn_train.rollouts import material_point as dynamics
+from ibvonn_train.law.potentials import (
+    Linearised,
+    LinearisedFunction,
+    Relaxation,
+    RelaxationFunction,
+)
+from ibvonn_train.rollouts.drives import Record, StrainDrive
+from ibvonn_train.rollouts.material_point import Rollout
 from ibvonn_train.rollouts.relaxation import relaxed_increment
 
 
@@ -28,11 +35,39 @@ def saturating(strain: Tensor, internal: Tensor) -> Linearised:
     return law._replace(rate=rate, rate_by_internal=(-1.0 - 3.0 * internal**2).unsqueeze(-1))
 
 
-def ramp(law: dynamics.LinearisedFunction, instants: int, substeps: int) -> dynamics.Rollout:
+@dataclass(frozen=True)
+class Law:
+    """What roll-outs ask of a law."""
+
+    linearised: LinearisedFunction
+
+    def linearised_function(self) -> LinearisedFunction:
+        return self.linearised
+
+    def relaxation_function(self) -> RelaxationFunction:
+        def relaxation(strain: Tensor, internal: Tensor) -> Relaxation:
+            law = self.linearised(strain, internal)
+            return Relaxation(law.rate, law.rate_by_internal)
+
+        return relaxation
+
+    def roll_out(self, time: Tensor, strain: Tensor, start: Tensor, substeps: int = 1) -> Rollout:
+        """Roll out by exponential steps."""
+
+        def rates(strain: Tensor, internal: Tensor) -> tuple[Tensor, Tensor]:
+            law = self.linearised(strain, internal)
+            return law.stress, law.rate
+
+        path = Record(time, strain)
+        runs = StrainDrive().roll_out(rates, path, start, implicit=self, substeps=substeps)
+        return runs["controlled"]
+
+
+def ramp(law: LinearisedFunction, instants: int, substeps: int) -> Rollout:
     time = torch.linspace(0.0, 2.0, instants, dtype=torch.float64)
     strain = time[None, :, None].expand(3, -1, 1)
     start = torch.zeros(3, 1, dtype=torch.float64)
-    return dynamics.exponential(law, time, strain, start, substeps=substeps)
+    return Law(law).roll_out(time, strain, start, substeps)
 
 
 @pytest.mark.parametrize("step", [1e-9, 0.3, 50.0])
@@ -41,7 +76,7 @@ def test_linear_relaxation_under_a_held_strain_is_exact(step: float) -> None:
     time = step * torch.arange(4, dtype=torch.float64)
     strain = torch.ones(1, 4, 1, dtype=torch.float64)
     start = torch.full((1, 1), 9.0, dtype=torch.float64)
-    result = dynamics.exponential(linear, time, strain, start).internal[0, :, 0]
+    result = Law(linear).roll_out(time, strain, start).internal[0, :, 0]
     torch.testing.assert_close(result, 0.5 + 8.5 * torch.exp(-2.0 * time), rtol=1e-12, atol=1e-12)
 
 
@@ -77,7 +112,7 @@ def test_coupled_populations_relax_exactly_and_stay_fractions() -> None:
     time = torch.tensor([0.0, 0.1, 1.0, 40.0], dtype=torch.float64)
     start = torch.tensor([[0.9, 0.05]], dtype=torch.float64)
     strain = torch.zeros(1, 4, 1, dtype=torch.float64)
-    path = dynamics.exponential(three_states, time, strain, start).internal[0]
+    path = Law(three_states).roll_out(time, strain, start).internal[0]
     whole = torch.tensor([0.05, 0.9, 0.05], dtype=torch.float64)
     exact = torch.stack([torch.linalg.matrix_exp(t * GENERATOR) @ whole for t in time])
     torch.testing.assert_close(path, exact[:, 1:], rtol=0, atol=1e-13)
@@ -114,7 +149,8 @@ def test_coupled_populations_are_followed_with_order_two() -> None:
     def end(instants: int) -> Tensor:
         time = torch.linspace(0.0, 1.0, instants, dtype=torch.float64)
         start = torch.tensor([[0.9, 0.05]], dtype=torch.float64)
-        return dynamics.exponential(three_states, time, time[None, :, None], start).internal[0, -1]
+        run = Law(three_states).roll_out(time, time[None, :, None], start)
+        return run.internal[0, -1]
 
     exact = end(2001)
     errors = [float((end(n) - exact).norm()) for n in (6, 11, 21)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,12 +16,18 @@ from ibvonn_train.simulation.compiled_replicas import aligned
 from ibvonn_train.simulation.compiler import body_library, lattice_library
 from ibvonn_train.simulation.simulate_body import simulate_body
 from ibvonn_train.simulation.systems.finite_lattice import FiniteLattice
-from ibvonn_train.simulation.systems.lattice_body import LatticeBody, lattice_block
+from ibvonn_train.simulation.systems.lattice_body import (
+    LatticeBody,
+    lattice_block,
+    lattice_box,
+)
 from ibvonn_train.simulation.systems.system import Preparation
 
 ROW = 0.5 * np.sqrt(3.0)
 STEP = 0.1
 Array = np.ndarray[Any, Any]
+TURNED = np.array([[0.0, 0.0, 1.0], [0.5**0.5, -(0.5**0.5), 0.0], [0.5**0.5, 0.5**0.5, 0.0]])
+"""Rows: [001], [1-10] and [110], the last one a direction of bonds."""
 
 
 def held_at_its_rows(columns: int, rows: int) -> LatticeBody:
@@ -40,6 +47,21 @@ def tiny() -> FiniteLattice:
     return FiniteLattice(body, stretched(body), PeriodicLattice(preparation=()))
 
 
+def tiny_in_space() -> FiniteLattice:
+    """A turned fcc box, pulled along a direction of bonds; a node in the middle is missing."""
+    body = lattice_box((1.5 * 2.0**0.5, 1.5, 2.0), TURNED)
+    place = body.nodes @ TURNED.T
+    middle = place[np.abs(place - place.mean(0)).sum(1).argmin()]
+    body = body.without(lambda x: np.linalg.norm(x @ TURNED.T - middle, axis=1) < 0.1)
+    body = body.with_grip("bottom", lambda x: (x @ TURNED.T)[:, 2] < 0.1)
+    body = body.with_grip("top", lambda x: (x @ TURNED.T)[:, 2] > 1.9)
+    pulled = np.outer(body.nodes @ TURNED[2], TURNED[2])
+    return FiniteLattice(body, pulled[None], PeriodicLattice(geometry="fcc", preparation=()))
+
+
+BODIES = pytest.mark.parametrize("made", [tiny, tiny_in_space], ids=["triangular", "fcc"])
+
+
 def ramp(t: Array) -> Array:
     """To 3 z_h within 20, then held."""
     return 0.3 * np.minimum(t / 20.0, 1.0)[:, None]
@@ -55,7 +77,7 @@ def plain_run(
     def normal(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, generator=random, dtype=torch.float64)
 
-    w = torch.zeros(replicas, len(body.nodes), 2, dtype=torch.float64)
+    w = torch.zeros(replicas, *body.nodes.shape, dtype=torch.float64)
     spread = (bond.thermal_energy / (bond.stiffness + bond.well_stiffness)) ** 0.5
     z = spread * normal(replicas, len(body.bonds))
     free = torch.from_numpy(~body.gripped).double()[None, :, None]
@@ -108,7 +130,7 @@ def test_blocks_have_the_bonds_of_their_lattice() -> None:
     assert (degree[inner] == 6).all()
     assert degree.min() >= 2
     cells = 2 * 6 * 5 * ROW / 2.0
-    assert cells < body.area < len(body.nodes) * ROW
+    assert cells < body.volume < len(body.nodes) * ROW
     square = lattice_block(4, 5, "square_with_diagonals")
     assert len(square.bonds) == 3 * 5 + 4 * 4 + 2 * 3 * 4
     smaller = body.without(lambda x: np.hypot(x[:, 0] - 3.0, x[:, 1] - 2 * ROW) < 1.1)
@@ -116,18 +138,19 @@ def test_blocks_have_the_bonds_of_their_lattice() -> None:
     assert len(body.bonds) - len(smaller.bonds) == 12 + 18  # between seven nodes, and around
 
 
-def test_the_force_of_grips_is_the_slope_of_the_energy() -> None:
+@BODIES
+def test_the_force_of_grips_is_the_slope_of_the_energy(made: Callable[[], FiniteLattice]) -> None:
     """Engine in double precision, one step without noise, against differences of the energy."""
-    base = tiny()
+    base = made()
     lattice = replace(base, bond=replace(base.bond, thermal_energy=0.0))
     block = CompiledBody(lattice, np.random.SeedSequence(0), "double")
     random = np.random.default_rng(1)
     free = ~lattice.body.gripped
-    block.w[free] = 0.05 * random.standard_normal((free.sum(), 2, block.lanes))
+    block.w[free] = 0.05 * random.standard_normal(block.w[free].shape)
     block.z[...] = 0.1 * random.random(block.z.shape)
     before = [block.w.copy(), block.z.copy()]
     c, h = np.array([0.12]), 1e-6
-    pulls = np.zeros((int((~free).sum()), 2, block.lanes))
+    pulls = np.zeros(block.w[~free].shape)
     block.advance(c[None], h, 1.0, pulls)
 
     def energy(w: Array, z: Array) -> Array:
@@ -145,7 +168,7 @@ def test_the_force_of_grips_is_the_slope_of_the_energy() -> None:
 
     held = np.flatnonzero(lattice.body.gripped)
     for row, node in enumerate(held[:3]):
-        for d in range(2):
+        for d in range(block.w.shape[1]):
             np.testing.assert_allclose(pulls[row, d], -slope(0, (node, d)), atol=1e-8)
     assert np.abs(pulls).max() > 0.01
     for node in np.flatnonzero(free)[:4]:
@@ -157,9 +180,12 @@ def test_the_force_of_grips_is_the_slope_of_the_energy() -> None:
     assert (block.w[held] == 0.0).all()
 
 
-def test_the_engine_agrees_in_distribution_with_the_energy() -> None:
+@BODIES
+def test_the_engine_agrees_in_distribution_with_the_energy(
+    made: Callable[[], FiniteLattice],
+) -> None:
     """All moments within 4 standard errors; with noise that is 10 % larger some are not."""
-    lattice, steps, replicas = tiny(), 300, 1024
+    lattice, steps, replicas = made(), 300, 1024
     compiled = moments(*compiled_run(lattice, steps, replicas), lattice.bond.crossing)
     fast, noisy = (
         moments(*plain_run(lattice, steps, replicas, noise), lattice.bond.crossing)
@@ -238,6 +264,49 @@ def test_a_list_of_the_bonds_of_a_periodic_cell_is_the_periodic_cell() -> None:
         results.append(x.copy())
     assert np.abs(results[0]).max() > 0.02
     np.testing.assert_allclose(results[1], results[0], rtol=1e-12, atol=1e-14)
+
+
+def test_a_box_has_the_nodes_and_bonds_of_its_lattice() -> None:
+    """Nodes and bonds of n³ cubes; in a turned box inner nodes have twelve bonds of length 1."""
+    n, edge = 3, 2.0**0.5
+    cube = lattice_box((n * edge,) * 3, np.eye(3))
+    assert len(cube.nodes) == 4 * n**3 + 6 * n**2 + 3 * n + 1
+    # Six of a node, less half of what the four inclined directions lack on each face.
+    assert len(cube.bonds) == 24 * n**3 + 12 * n**2
+    turned = lattice_box((2 * edge, 3.0, 3.0), TURNED)
+    place = turned.nodes @ TURNED.T
+    np.testing.assert_allclose(place.min(0), 0.0, atol=1e-12)
+    np.testing.assert_allclose(place.max(0), [2 * edge, 3.0, 3.0], atol=1e-12)
+    inner = ((place > 0.99) & (place < [2 * edge - 0.99, 2.01, 2.01])).all(1)
+    assert inner.any()
+    assert (np.bincount(turned.bonds.ravel())[inner] == 12).all()
+    lengths = np.linalg.norm(np.diff(turned.nodes[turned.bonds], axis=1)[:, 0], axis=1)
+    np.testing.assert_allclose(lengths, 1.0)
+    plane = lattice_box((3.0, 2.0), np.eye(2), "square_with_diagonals")
+    assert len(plane.bonds) == len(lattice_block(4, 3, "square_with_diagonals").bonds)
+    for size, axes, message in (
+        ((1.0, 1.0), np.eye(3), "size must be 3 positive lengths"),
+        ((1.0, 1.0, 1.0), 2.0 * np.eye(3), "axes must be orthonormal"),
+    ):
+        with pytest.raises(ValueError, match=f"lattice_box: {message}"):
+            lattice_box(size, axes)
+
+
+def test_forces_and_moments_of_grips_in_space_balance() -> None:
+    """Of a body that is pulled along a direction without symmetry, and without noise."""
+    base = tiny_in_space()
+    bond = replace(base.bond, thermal_energy=0.0)
+    pulled = np.outer(base.body.nodes @ TURNED[2], [1.0, 0.3, -0.2])
+    record = simulate_body(
+        FiniteLattice(base.body, pulled[None], bond),
+        lambda t: 0.02 * np.minimum(t / 50.0, 1.0)[:, None],
+        np.array([0.0, 600.0]),
+        replicas=16,
+    )
+    assert record.reactions.shape == (2, 2, 6, 16)
+    grips = record.reactions[-1].mean(-1)
+    assert np.abs(grips).max(0).min() > 1e-3
+    np.testing.assert_allclose(grips.sum(0), 0.0, atol=1e-3 * np.abs(grips).max())
 
 
 def test_a_patch_with_gripped_edges_has_the_mean_elongations_of_its_strain() -> None:
@@ -327,7 +396,8 @@ def test_results_do_not_depend_on_threads_and_repeat() -> None:
         ({"directions": np.array([5])}, "numbers from 0 to 2; found 5"),
         ({"directions": np.array([1])}, "must be that of its direction; bond 0"),
         ({"nodes": np.zeros((2, 3))}, r"nodes must have the shape \(n_node, 2\)"),
-        ({"geometry": "fcc"}, "geometry must be one of"),
+        ({"geometry": "fcc"}, r"nodes must have the shape \(n_node, 3\)"),
+        ({"geometry": "hcp"}, "geometry must be one of"),
         ({"grips": {"left": np.array([7])}}, "grip 'left' must hold some of the nodes 0 to 1"),
         ({"grips": {"a": np.array([0]), "b": np.array([0])}}, "held by one grip"),
         ({"nodes": np.array([[0.0, 0], [1, 0], [9, 9]])}, "every node must have a bond; node 2"),

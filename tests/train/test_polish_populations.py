@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from ibvonn_train.law.population_potentials import PopulationPotentials
 from ibvonn_train.simulation import PeriodicLattice
 from ibvonn_train.simulation.strain_paths import strain_training_set
 from ibvonn_train.statistical_mechanics.microscopic_energy import physics_of
-from ibvonn_train.training import TrainedModel, train
+from ibvonn_train.training import TrainedModel, polish_drive, train
 from ibvonn_train.training.dataset import prepare
+from ibvonn_train.training.polish_drive import Batch
 from ibvonn_train.training.polish_populations import PolishEnergy, PolishRates
 from ibvonn_train.training.recipe import recipe
+from ibvonn_train.training.residuals import scaled
 from ibvonn_train.training.stage import Material, Stage
 from ibvonn_train.training.trainer import new_law
 
@@ -49,9 +52,10 @@ def potentials(material: Material) -> PopulationPotentials:
     return material.law.potentials
 
 
-def test_the_recipe_has_both_parts(material: Material) -> None:
+def test_the_recipe_has_all_parts(material: Material) -> None:
     stages = [stage.__name__ for stage in recipe(CONFIG, material.law, material.data)]
-    assert stages == ["Identify", "PolishEnergy", "PolishRates", "Density"]
+    polish = ["PolishEnergy", "PolishRates", "PolishEnergyAgain"]
+    assert stages == ["Identify", *polish, "Density"]
 
 
 @pytest.mark.parametrize(
@@ -129,3 +133,33 @@ def test_a_training_that_is_interrupted_goes_on_as_if_it_were_not(
     for name, value in expected.items():
         assert np.isfinite(value.numpy()).all(), name
         assert torch.equal(resumed[name], value), name
+
+
+def change(polish: PolishEnergy, batch: Batch, steps: int) -> float:
+    """Return the most that twice as many steps change, in units of the sampling errors."""
+    internal = batch.references["internal"][0]
+    few, more = (
+        polish._roll_out(replace(batch, substeps=n), internal)["controlled"]
+        for n in (steps, 2 * steps)
+    )
+    return max(
+        float(scaled(getattr(more, k) - getattr(few, k), error, polish.scales[k]).square().mean())
+        for k, (_, error) in batch.references.items()
+    )
+
+
+def test_roll_outs_take_as_many_steps_as_change_nothing_more(
+    material: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with torch.no_grad():
+        monkeypatch.setattr(polish_drive, "UNCHANGED", 1e3)
+        few = PolishEnergy(material, 1)
+        assert few.training[0].substeps == 1
+        rough = change(few, few.training[0], 1)
+        monkeypatch.setattr(polish_drive, "UNCHANGED", 0.3 * rough**0.5)
+        more = PolishEnergy(material, 1)
+        steps = more.training[0].substeps
+        assert steps > 1
+        assert change(more, more.training[0], steps) < 0.09 * rough
+        monkeypatch.setattr(polish_drive, "UNCHANGED", 0.0)
+        assert PolishEnergy(material, 1).training[0].substeps == polish_drive.MOST_STEPS

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ibvonn_train.law.internal_variables import InternalVariables
 from ibvonn_train.law.population_potentials import PopulationPotentials, log_rate
+from ibvonn_train.rollouts.drives import Record, StrainDrive
 from ibvonn_train.rollouts.material_point import exponential
 
 KINDS = [
@@ -272,6 +273,27 @@ def test_a_stress_that_is_linear_up_to_its_noise_is_held(curved: float) -> None:
         assert (after.stress - exact).square().mean().sqrt() < 2e-3
 
 
+@pytest.mark.parametrize("variables", [InternalVariables((2,)), InternalVariables((3,), means=1)])
+def test_roll_outs_under_a_strain_have_the_rates_and_stresses_of_the_law(
+    variables: InternalVariables,
+) -> None:
+    law = random_potentials(variables)
+    strain, internal = torch.full((5, 1), 0.4).double(), torch.full((5, variables.size), 0.2)
+    whole = law.linearised_function()(strain, internal.double())
+    part = law.relaxation_function()(strain, internal.double())
+    torch.testing.assert_close(part.rate, whole.rate, rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(
+        part.rate_by_internal, whole.rate_by_internal, rtol=1e-12, atol=1e-14
+    )
+    record = Record(torch.tensor([0.0, 0.5, 1.0]).double(), torch.full((5, 3, 1, 1), 0.4).double())
+    run = StrainDrive().roll_out(
+        law.rates_function(), record, internal.double()[:, None], implicit=law
+    )["controlled"]
+    exact = law(record.strain, run.internal).stress
+    torch.testing.assert_close(run.stress, exact, rtol=1e-12, atol=1e-14)
+    assert (run.internal[:, 2] - run.internal[:, 0]).abs().max() > 1e-3
+
+
 @pytest.mark.parametrize("step", [0.01, 1.0, 1e4])
 def test_two_states_keep_fractions_between_zero_and_one_in_steps_of_any_length(
     step: float,
@@ -282,7 +304,7 @@ def test_two_states_keep_fractions_between_zero_and_one_in_steps_of_any_length(
     generator = torch.Generator().manual_seed(3)
     strain = torch.randn(50, 6, 1, dtype=torch.float64, generator=generator)
     start = torch.linspace(1e-6, 1.0 - 1e-6, 50, dtype=torch.float64)[:, None]
-    path = exponential(law.linearised_function(), time, strain, start).internal
+    path = exponential(law.relaxation_function(), time, strain, start)
     assert (path > 0.0).all()
     assert (path < 1.0).all()
 
@@ -294,9 +316,9 @@ def test_fractions_beyond_their_bounds_count_as_on_them_in_steps() -> None:
     strain = torch.full((4, 1), 0.3, dtype=torch.float64)
     inside = [[0.0, 0.4, 7.0], [0.25, 0.75, -7.0], [0.2, 0.3, 0.0], [0.0, 1.0, 1.0]]
     beyond = [[-0.5, 0.4, 7.0], [1.0, 3.0, -7.0], [0.2, 0.3, 0.0], [-1.0, 1.5, 1.0]]
-    one, other = (
-        law.linearised_function()(strain, torch.tensor(rows, dtype=torch.float64))
-        for rows in (inside, beyond)
-    )
-    for value, expected in zip(other, one, strict=True):
-        torch.testing.assert_close(value, expected)
+    for function in (law.linearised_function(), law.relaxation_function()):
+        one, other = (
+            function(strain, torch.tensor(rows, dtype=torch.float64)) for rows in (inside, beyond)
+        )
+        for value, expected in zip(other, one, strict=True):
+            torch.testing.assert_close(value, expected)

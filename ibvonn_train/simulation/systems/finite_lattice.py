@@ -33,7 +33,7 @@ class FiniteLattice:
 
     Attributes:
         body: Nodes, bonds, grips.
-        fields: f_m at the nodes, ``(n_field, n_node, 2)`` [length per unit of c_m].
+        fields: f_m at the nodes, ``(n_field, n_node, d)`` [length per unit of c_m].
         bond: Constants of the bonds, drag and temperature; its geometry is that of the body.
 
     Raises:
@@ -47,10 +47,11 @@ class FiniteLattice:
 
     def __post_init__(self) -> None:
         body, shape = self.body, np.shape(self.fields)
-        if len(shape) != 3 or shape[1:] != (len(body.nodes), 2) or not shape[0]:
+        if len(shape) != 3 or shape[1:] != body.nodes.shape or not shape[0]:
             raise ValueError(
-                f"FiniteLattice: fields must have the shape (n_field, {len(body.nodes)}, 2), a "
-                f"displacement at every node; found {shape}."
+                "FiniteLattice: fields must have the shape (n_field, "
+                f"{', '.join(map(str, body.nodes.shape))}), a displacement at every node; found "
+                f"{shape}."
             )
         if not np.isfinite(self.fields).all():
             raise ValueError("FiniteLattice: fields must be finite; found NaN or infinity.")
@@ -87,13 +88,13 @@ class FiniteLattice:
         return stretches
 
     def elongations(self, w: Tensor, amplitudes: Tensor) -> Tensor:
-        """Return u_b, ``(…, n_bond)``, of w ``(…, n_node, 2)`` and c ``(n_field,)``."""
+        """Return u_b, ``(…, n_bond)``, of w ``(…, n_node, d)`` and c ``(n_field,)``."""
         i, j = torch.from_numpy(self.body.bonds.T)
         unit = torch.from_numpy(self.body.lattice.directions[self.body.directions]).to(w)
         mean = torch.from_numpy(self.stretches).to(w) @ amplitudes.to(w)
         return mean + ((w[..., j, :] - w[..., i, :]) * unit).sum(-1)
 
     def energy(self, w: Tensor, z: Tensor, amplitudes: Tensor) -> Tensor:
-        """Return E, shape ``(…)``, of w ``(…, n_node, 2)``, z ``(…, n_bond)`` and c."""
+        """Return E, shape ``(…)``, of w ``(…, n_node, d)``, z ``(…, n_bond)`` and c."""
         parts = Parts(w, z, self.elongations(w, amplitudes))
         return self.bond.bond_energy(parts).sum(-1)

@@ -1,8 +1,9 @@
-"""Finite bodies that are cut out of a plane lattice, as data: nodes, bonds, grips."""
+"""Finite bodies that are cut out of a lattice, as data: nodes, bonds, grips."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -12,14 +13,16 @@ import numpy.typing as npt
 from .lattice_geometry import GEOMETRIES, ROUNDING, FloatArray, IntArray, LatticeGeometry
 
 BoolArray = npt.NDArray[np.bool_]
+BORDER = 1e-6
+"""Nodes that are no farther outside a box count as on its faces."""
 
 
 @dataclass(frozen=True, eq=False)
 class LatticeBody:
-    """Nodes of a plane lattice, the bonds between them, and groups of nodes that are gripped.
+    """Nodes of a lattice, the bonds between them, and groups of nodes that are gripped.
 
     Attributes:
-        nodes: Positions X_i, ``(n_node, 2)`` [length].
+        nodes: Positions X_i, ``(n_node, d)`` [length].
         bonds: Nodes (i, j) of each bond, ``(n_bond, 2)``.
         directions: Number of the direction of each bond in the geometry, ``(n_bond,)``: X_j − X_i
             is the bond vector of that direction.
@@ -38,15 +41,15 @@ class LatticeBody:
     grips: Mapping[str, IntArray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.geometry not in GEOMETRIES or self.lattice.dimension != 2:
-            plane = sorted(name for name, each in GEOMETRIES.items() if each.dimension == 2)
+        if self.geometry not in GEOMETRIES:
             raise ValueError(
-                f"LatticeBody: geometry must be one of {plane}; found {self.geometry!r}."
+                f"LatticeBody: geometry must be one of {sorted(GEOMETRIES)}; found "
+                f"{self.geometry!r}."
             )
-        count = len(self.nodes)
-        if self.nodes.shape != (count, 2) or self.bonds.shape != (len(self.directions), 2):
+        count, size = len(self.nodes), self.lattice.dimension
+        if self.nodes.shape != (count, size) or self.bonds.shape != (len(self.directions), 2):
             raise ValueError(
-                "LatticeBody: nodes must have the shape (n_node, 2), bonds (n_bond, 2) and "
+                f"LatticeBody: nodes must have the shape (n_node, {size}), bonds (n_bond, 2) and "
                 f"directions (n_bond,); found {self.nodes.shape}, {self.bonds.shape} and "
                 f"{self.directions.shape}."
             )
@@ -97,11 +100,11 @@ class LatticeBody:
         return GEOMETRIES[self.geometry]
 
     @property
-    def area(self) -> float:
-        """Area of all bonds, each with the share of a node's area that it has in the lattice.
+    def volume(self) -> float:
+        """Volume (area) of all bonds, each with the share of a node's that it has in the lattice.
 
-        A continuum of this area has as many bonds as the body. It is larger than that of the cells
-        between the nodes, in which a bond on the edge counts half.
+        A continuum of this volume has as many bonds as the body. In the plane it is larger than
+        that of the cells between the nodes, in which a bond on the edge counts half.
         """
         return len(self.bonds) * self.lattice.volume / len(self.lattice.bonds)
 
@@ -117,7 +120,7 @@ class LatticeBody:
         """Return the body without some nodes and their bonds; grips lose these nodes.
 
         Args:
-            inside: Takes positions ``(n_node, 2)`` and says which nodes are removed.
+            inside: Takes positions ``(n_node, d)`` and says which nodes are removed.
         """
         kept = ~inside(self.nodes)
         number = np.cumsum(kept) - 1
@@ -165,4 +168,54 @@ def lattice_block(columns: int, rows: int, geometry: str = "triangular") -> Latt
         if (there := (i + a, j + b)) in numbers
     ]
     table = np.array(bonds)
+    return LatticeBody(index @ lattice.vectors, table[:, :2], table[:, 2], geometry)
+
+
+def lattice_box(size: Sequence[float], axes: FloatArray, geometry: str = "fcc") -> LatticeBody:
+    """Return all nodes in a box, edges included, with the bonds between them.
+
+    One corner of the box is the node at the origin.
+
+    Args:
+        size: Lengths of the edges, ``(d,)`` [length].
+        axes: Unit vectors along the edges as rows, ``(d, d)``, in the axes of the lattice.
+        geometry: Name of the lattice.
+
+    Raises:
+        ValueError: If the sizes do not fit, edges are not positive, axes are not orthonormal, or a
+            node in the box has no bond.
+    """
+    lattice = GEOMETRIES[geometry]
+    edges, frame = np.asarray(size, float), np.asarray(axes, float)
+    d = lattice.dimension
+    if edges.shape != (d,) or frame.shape != (d, d) or not (edges > 0.0).all():
+        raise ValueError(
+            f"lattice_box: size must be {d} positive lengths and axes a {d} × {d} matrix; found "
+            f"{edges.tolist()} and the shape {frame.shape}."
+        )
+    if np.abs(frame @ frame.T - np.eye(d)).max() > ROUNDING:
+        raise ValueError(f"lattice_box: axes must be orthonormal; found {frame.tolist()}.")
+    corners = np.array(list(itertools.product(*([0.0, edge] for edge in edges)))) @ frame
+    reach = corners @ np.linalg.inv(lattice.vectors)
+    ranges = [
+        np.arange(np.floor(low), np.ceil(high) + 1)
+        for low, high in zip(reach.min(0), reach.max(0), strict=True)
+    ]
+    index = np.stack(np.meshgrid(*ranges, indexing="ij"), -1).reshape(-1, d)
+    place = index @ lattice.vectors @ frame.T
+    inside = ((place > -BORDER) & (place < edges + BORDER)).all(1)
+    index = index[inside].astype(np.int64)
+    first = index.min(0)
+    shape = index.max(0) - first + 1
+    numbers = np.full(tuple(shape), -1)
+    numbers[tuple((index - first).T)] = np.arange(len(index))
+    bonds = []
+    for kind, offset in enumerate(lattice.offsets):
+        far = index - first + offset
+        there = ((far >= 0) & (far < shape)).all(1)
+        ends = np.full(len(index), -1)
+        ends[there] = numbers[tuple(far[there].T)]
+        near = np.flatnonzero(ends >= 0)
+        bonds.append(np.stack([near, ends[near], np.full(len(near), kind)], 1))
+    table = np.concatenate(bonds)
     return LatticeBody(index @ lattice.vectors, table[:, :2], table[:, 2], geometry)
