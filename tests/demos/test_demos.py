@@ -37,6 +37,7 @@ def test_a_demo_asserts_what_it_shows(demo):
         "demo_torsion",
         "demo_lattice_with_hole",
         "demo_lattice_with_cavity",
+        "demo_lattice_finite_strain",
     ],
 )
 def test_a_demo_runs_on_two_ranks(name, tmp_path):
