@@ -116,7 +116,7 @@ class SpotCheck:
     standard_error: FloatArray
 
 
-class Path(NamedTuple):
+class SteppedPath(NamedTuple):
     """Strictly increasing instants of a history, jumps taking one step each.
 
     Attributes:
@@ -286,7 +286,7 @@ def _instants_of_window(time: FloatArray) -> int:
     return int(np.clip(np.ceil((time[-1] - time[0]) / typical / WINDOWS), 10, 50))
 
 
-def _path(time: FloatArray, longest: float, count: int) -> Path:
+def _path(time: FloatArray, longest: float, count: int) -> SteppedPath:
     """Return the instants of the rows, and steps that fill ``count`` stored intervals."""
     jumps = np.concatenate([[0], np.cumsum(np.diff(time) == 0.0)])
     duration = float(time[-1] - time[0])
@@ -294,7 +294,7 @@ def _path(time: FloatArray, longest: float, count: int) -> Path:
     step = duration / (steps - int(jumps[-1]))
     knots = time - time[0] + step * jumps
     knots[-1] = step * steps
-    return Path(knots, step, steps)
+    return SteppedPath(knots, step, steps)
 
 
 def _between(knots: FloatArray, rows: FloatArray, instants: FloatArray) -> FloatArray:
@@ -305,7 +305,7 @@ def _simulated(
     law: CheckedLaw,
     histories: PointHistories,
     system: MicroscopicSystem,
-    path: Path,
+    path: SteppedPath,
     count: int,
     batches: int,
     replicas: int,
