@@ -55,9 +55,6 @@ if TYPE_CHECKING:
     from .kinematics import UniaxialStress as UniaxialStress
     from .stepping.checkpoint import read_checkpoint as read_checkpoint
     from .stepping.checkpoint import write_checkpoint as write_checkpoint
-    from .stepping.histories import Histories as Histories
-    from .stepping.point_choice import LargestPoints as LargestPoints
-    from .stepping.point_choice import RandomPoints as RandomPoints
     from .stepping.time_stepping import TimeStepping as TimeStepping
 
 # Name → module that needs DOLFINx, imported on first use.
@@ -66,15 +63,12 @@ _FINITE_ELEMENT = {
     "EnergyBalance": ".body.energy_balance",
     "FieldWriter": ".fields",
     "FullStrain": ".kinematics",
-    "Histories": ".stepping.histories",
     "InternalVariableLaw": ".body.law",
     "InternalVariableProblem": ".body.problem",
-    "LargestPoints": ".stepping.point_choice",
     "Microcircle": ".kinematics",
     "Microsphere": ".kinematics",
     "PlaneStrain": ".kinematics",
     "PlaneStress": ".kinematics",
-    "RandomPoints": ".stepping.point_choice",
     "TimeStepping": ".stepping.time_stepping",
     "Uniaxial": ".kinematics",
     "UniaxialStress": ".kinematics",
@@ -90,15 +84,12 @@ __all__ = [
     "ExportedModel",
     "FieldWriter",
     "FullStrain",
-    "Histories",
     "InternalVariableLaw",
     "InternalVariableProblem",
-    "LargestPoints",
     "Microcircle",
     "Microsphere",
     "PlaneStrain",
     "PlaneStress",
-    "RandomPoints",
     "Scaled",
     "StepError",
     "TimeStepping",

@@ -11,15 +11,14 @@ from dolfinx import fem, mesh
 
 from ibvonn_fem import (
     FullStrain,
-    Histories,
     InternalVariableLaw,
     InternalVariableProblem,
-    LargestPoints,
     Scaled,
     TimeStepping,
     Uniaxial,
     load_model,
 )
+from ibvonn_fem.stepping import Histories, LargestPoints
 from ibvonn_train.cli import main
 
 EXPORTED = Path(__file__).resolve().parents[2] / "exported_models"

@@ -11,11 +11,8 @@ import pytest
 from dolfinx import mesh
 
 from ibvonn_fem import (
-    Histories,
     InternalVariableLaw,
-    LargestPoints,
     Microsphere,
-    RandomPoints,
     Scaled,
     StepError,
     TimeStepping,
@@ -25,7 +22,7 @@ from ibvonn_fem import (
 )
 from ibvonn_fem.errors import HistoryError
 from ibvonn_fem.files.model_directory import manifest_hash
-from ibvonn_fem.stepping import point_choice
+from ibvonn_fem.stepping import Histories, LargestPoints, RandomPoints, point_choice
 
 pytestmark = [pytest.mark.fem, pytest.mark.mpi]
 

@@ -105,6 +105,16 @@ def test_a_spoiled_law_is_caught(
         assert "off" in checked(SpoiledLaw(trap, **spoiled), pulled, seed)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("spoiled", [{"modulus": 1.02}, {"rate": 1.3}], ids=["modulus", "rate"])
+def test_of_forty_seeds_at_least_ninety_five_in_a_hundred_catch_a_spoiled_law(
+    trap: ExportedLaw, pulled: PointHistories, spoiled: dict[str, float]
+) -> None:
+    law = SpoiledLaw(trap, **spoiled)
+    caught = sum("off" in checked(law, pulled, seed) for seed in range(40))
+    assert caught >= 0.95 * 40
+
+
 def test_the_exact_law_is_within_two_per_cent(trap: ExportedLaw, pulled: PointHistories) -> None:
     verdicts = checked(trap, pulled, 0, replicas=4000, tolerance=2.0)
     assert verdicts == ["within"] * POINTS
