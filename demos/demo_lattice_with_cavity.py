@@ -96,7 +96,7 @@ def main() -> None:
     )
     if arguments.short:
         edges, radius, size = SMALL, SMALL_RADIUS, Size(patches=2, instants=20)
-        replicas, durations, lengths = 32, [200.0, 1000.0], [2.0]
+        replicas, durations, lengths = 32, [40.0, 1000.0], [2.0]
         arguments.bound = max(arguments.bound, 8.0)
     # Beside the cavity strains leave the range of the training: the JSON says how far.
     warnings.simplefilter("ignore", ibvonn_fem.EnvelopeWarning)

@@ -51,7 +51,53 @@ PROTOCOLS = ("tests/train/test_simulation_protocols.py",)
 
 C_POPULATIONS = ("tests/fem/test_c_kernel_populations.py",)
 
+STRETCH = ("tests/fem/test_direction_stretch.py",)
+ELLIPTICITY = ("tests/fem/test_ellipticity.py",)
+TRUE_LENGTHS = ("tests/train/test_periodic_lattice.py",)
+
 MUTANTS = (
+    Mutant(
+        "true stretches without the geometric part of the tangent",
+        "ibvonn_fem/kinematics/stretch_map.py",
+        "np.subtract(material.reshape(geometric.shape), geometric, out=tangent)",
+        "tangent[...] = material.reshape(geometric.shape)",
+        STRETCH,
+    ),
+    Mutant(
+        "true stretches whose forces keep their length as the bonds grow",
+        "ibvonn_fem/kinematics/stretch_map.py",
+        "tension = (update.stress @ self._inverse) / stretch  # s_a/λ_a",
+        "tension = update.stress @ self._inverse",
+        STRETCH,
+    ),
+    Mutant(
+        "true stretches of the second order in the strain",
+        "ibvonn_fem/kinematics/stretch_map.py",
+        "elongation = self.lengths * square / (1.0 + np.sqrt(1.0 + square))",
+        "elongation = self.lengths * square / (2.0 + 0.5 * square)",
+        STRETCH,
+    ),
+    Mutant(
+        "an acoustic tensor with its directions on the wrong indices",
+        "ibvonn_fem/kinematics/ellipticity.py",
+        '"iJkL,mJ,mL->mik"',
+        '"iJkL,mi,mk->mJL"',
+        ELLIPTICITY,
+    ),
+    Mutant(
+        "bonds of true length that pull along their directions at rest, in C",
+        "ibvonn_train/simulation/lattice_steps.h",
+        "pull[d * LANES + i] += span[d * LANES + i] * share[i];",
+        "pull[d * LANES + i] += affine[d] * share[i];",
+        TRUE_LENGTHS,
+    ),
+    Mutant(
+        "the stress of true lengths conjugate to another strain",
+        "ibvonn_train/simulation/systems/lattice_stretch.py",
+        "stretch[..., :, None] * basis",
+        "1.0 * basis",
+        TRUE_LENGTHS,
+    ),
     Mutant(
         "rates of populations in C without the slope of their saturation",
         "ibvonn_fem/kernels/c/law_populations.h",

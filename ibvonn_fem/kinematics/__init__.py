@@ -4,6 +4,7 @@ from ..directions import Directions as Directions
 from ..directions import around_axis as around_axis
 from ..directions import equispaced as equispaced
 from ..directions import lebedev as lebedev
+from .direction_stretch import DirectionStretch as DirectionStretch
 from .full_strain import FullStrain as FullStrain
 from .interface import Kinematics as Kinematics
 from .networks import Microcircle as Microcircle

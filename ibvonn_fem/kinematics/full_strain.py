@@ -9,11 +9,12 @@ from .solid import Solid
 from .strain_maps import TensorMap
 from .volumetric import Volumetric
 
-_SETTINGS = {
+SETTINGS = {
     6: (SPACE, (0, 1, 2, 3, 4, 5)),
     4: (PLANE_STRAIN, (0, 1, 2, 3)),
     3: (PLANE, (0, 1, 3)),
 }
+"""Setting of a law by its number of strains, and these among the six Mandel components."""
 
 
 class FullStrain(Solid):
@@ -49,12 +50,12 @@ class FullStrain(Solid):
         stress_free: bool = True,
         axes: Any = None,
     ) -> None:
-        if size not in _SETTINGS:
+        if size not in SETTINGS:
             raise ValueError(
                 f"FullStrain: size must be 6, 4 or 3 strain components; found {size}. "
                 "Laws with one strain go into Uniaxial, Microsphere or Microcircle."
             )
-        setting, strains = _SETTINGS[size]
+        setting, strains = SETTINGS[size]
         super().__init__(
             lambda setting: TensorMap(strains, setting),
             setting,

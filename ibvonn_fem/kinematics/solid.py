@@ -73,6 +73,10 @@ class Solid(Kinematics):
     def check(self, mesh: Any, manifest: Manifest) -> None:
         """Raise :class:`ValueError` unless mesh and law have the sizes of this solid."""
         self.setting.check(mesh)
+        self.check_law(manifest)
+
+    def check_law(self, manifest: Manifest) -> None:
+        """Raise :class:`ValueError` unless the law has the strains of this solid."""
         expected = self.strain_map.law_strains
         if manifest.strain_size != expected:
             raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..model.manifest import Manifest
 from .settings import AXISYMMETRIC, PLANE_STRAIN, PLANE_STRESS, UNIAXIAL_STRESS, Setting
 from .solid import Solid
 
@@ -30,6 +31,7 @@ class Wrapped(Solid):
                 f"{setting.name}: needs the strain along z, which {type(solid).__name__} in the "
                 "plane does not have. Use Microsphere, or a law with 4 or 6 strain components."
             )
+        self._solid = solid
         super().__init__(
             solid.map_in,
             setting,
@@ -39,6 +41,11 @@ class Wrapped(Solid):
             stress_free=solid.stress_free,
             axes=solid.axes,
         )
+
+    def check_law(self, manifest: Manifest) -> None:
+        """Raise :class:`ValueError` unless the law has the strains of the solid."""
+        super().check_law(manifest)
+        self._solid.check_law(manifest)
 
 
 class PlaneStrain(Wrapped):

@@ -122,6 +122,14 @@ class Manifest:
         """Order of the strain components: "scalar", "mandel" or "other"."""
         return str(self.raw.get("strain", {}).get("order", "other"))
 
+    @property
+    def strain_basis(self) -> FloatArray | None:
+        """A, ``(n_class, q, n_ε)``: class a sees the strain A_a ε; None of laws made in Python."""
+        listed = self.raw.get("classes")
+        if not listed:
+            return None
+        return np.array([entry["strain_basis"] for entry in listed], dtype=np.float64)
+
     def read(self, name: str, *, verify: bool = True) -> bytes:
         """Read one listed file, checking its sha256 on the very bytes that are returned.
 

@@ -34,7 +34,7 @@ def response(law: Law, evidence: Evidence) -> Audit | None:
     The strongest check of the free energy: nothing of it was seen in training.
     """
     system = known_system(evidence.data)
-    if not isinstance(system, PeriodicLattice) or not system.series:
+    if not isinstance(system, PeriodicLattice) or not system.has_spins:
         return None
     acceptable = acceptance_ranges.CELL_EQUILIBRIUM
     strain, _ = evidence.some_states(law)
@@ -60,7 +60,7 @@ def cell_size(law: Law, evidence: Evidence) -> Audit | None:
     property of the data: it fails no law. Both cells are sampled as spins.
     """
     system = known_system(evidence.data)
-    if not isinstance(system, PeriodicLattice) or not system.series:
+    if not isinstance(system, PeriodicLattice) or not system.has_spins:
         return None
     twice = len(system.classes) * replace(system, cells=2 * system.cells).nodes
     if twice > MOST_BONDS:

@@ -70,10 +70,15 @@ def mean_field_law(
         share: c: :func:`mean_field_share`, or :data:`AFFINE`.
 
     Raises:
-        ValueError: If the bonds are plain: their wells are not there at every strain.
+        ValueError: If the bonds are plain, whose wells are not there at every strain, or have true
+            lengths.
     """
-    if not system.series:
-        raise ValueError("mean_field_law: needs bonds in series with a spring; found plain ones.")
+    if not system.has_spins:
+        kind = "bonds of true length" if system.series else "plain ones"
+        raise ValueError(
+            "mean_field_law: needs bonds in series with a spring and linearised elongations; found "
+            f"{kind}."
+        )
     soft, hard, jump = system.stiffness, system.well_stiffness, system.well_distance
     bond, basis = soft * hard / (soft + hard), system.lattice.strain_basis
     directions, size = basis.shape

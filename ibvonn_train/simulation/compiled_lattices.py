@@ -10,6 +10,7 @@ import torch
 from .compiled_replicas import CompiledReplicas, Steps, aligned
 from .compiler import lattice_library
 from .plan import Plan
+from .protocols import FloatArray
 from .systems.periodic_lattice import PeriodicLattice
 
 MOST_DIRECTIONS = 8
@@ -45,6 +46,7 @@ class CompiledLattices(CompiledReplicas):
             ("directions", len(geometry.bonds)),
             ("nodes", system.nodes),
             ("series", int(system.series)),
+            ("true_lengths", int(system.true_lengths)),
             ("stiffness", system.stiffness),
             ("well_stiffness", system.curvature),
             ("well", system.well_distance),
@@ -53,6 +55,8 @@ class CompiledLattices(CompiledReplicas):
             setattr(self._struct, name, value)
         for number, component in enumerate(geometry.directions.ravel()):
             self._struct.vectors[number] = component
+        for number, length in enumerate(geometry.lengths):
+            self._struct.lengths[number] = length
         self._kept = aligned(self._positions.shape, np.float32)
         self._fresh = True
         library.lattice_seed(plan.stream(case), self.blocks, self._pointer(self._state, "uint32_t"))
@@ -67,7 +71,7 @@ class CompiledLattices(CompiledReplicas):
         struct.drift, struct.drift_inner = steps.time_step / self.friction, steps.time_step / inner
         struct.amplitude = steps.noise_factor * math.sqrt(variance / self.friction)
         struct.amplitude_inner = steps.noise_factor * math.sqrt(variance / inner)
-        means = np.ascontiguousarray(steps.control @ self._system.lattice.strain_basis.T)
+        means = np.ascontiguousarray(self._means(steps.control))
         refused = self._advance(
             self._pointer(self._positions, self._real),
             self.blocks,
@@ -88,3 +92,10 @@ class CompiledLattices(CompiledReplicas):
                 f"simulate: no memory is left for the forces on {self._system.nodes} nodes."
             )
         self._fresh = False
+
+    def _means(self, control: FloatArray) -> FloatArray:
+        """Return e_a of every step, or the bond vectors of the affine motion with true lengths."""
+        if not self._system.true_lengths:
+            return np.asarray(control @ self._system.lattice.strain_basis.T)
+        bonds: FloatArray = self._system.affine_bonds(torch.from_numpy(control)).numpy()
+        return bonds

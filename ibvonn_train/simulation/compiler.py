@@ -40,9 +40,9 @@ int lattice_advance_{real}({real} *x, int64_t blocks, const struct lattice *c, c
     int64_t stride, int64_t replicas, {real} *record);
 """
 _LATTICE = """
-struct lattice {int dimension, directions, nodes, series;
+struct lattice {int dimension, directions, nodes, series, true_lengths;
     double stiffness, well_stiffness, well, crossing;
-    double drift, drift_inner, amplitude, amplitude_inner; double vectors[24];};
+    double drift, drift_inner, amplitude, amplitude_inner; double vectors[24], lengths[8];};
 """
 _LATTICE_DECLARATIONS = (
     _LATTICE

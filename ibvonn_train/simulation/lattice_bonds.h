@@ -12,6 +12,27 @@ static inline void NAME(kick)(REAL *restrict x, float *restrict last, uint32_t *
     }
 }
 
+/* Tension of a bond of the elongation u, of one lane. */
+static inline REAL NAME(tension)(const struct lattice *c, REAL u, REAL inner, const int series) {
+    const REAL well = (REAL)c->well, crossing = (REAL)c->crossing;
+    if (series) return (REAL)c->stiffness * (u - inner);
+    return (REAL)c->well_stiffness * (u > crossing ? u - well : u);
+}
+
+/* Move inner coordinates under the tensions of their bonds, (LANES) each. */
+static inline void NAME(move_inner)(const struct lattice *c, const REAL *restrict tension,
+                                    REAL *restrict inner, float *restrict last,
+                                    uint32_t *restrict s) {
+    const REAL well = (REAL)c->well, crossing = (REAL)c->crossing;
+    const REAL well_stiffness = (REAL)c->well_stiffness;
+    const REAL drift = (REAL)c->drift_inner, half = (REAL)(0.5 * c->amplitude_inner);
+    for (int i = 0; i < LANES; ++i) {
+        REAL slope = well_stiffness * (inner[i] > crossing ? inner[i] - well : inner[i]);
+        inner[i] += drift * (tension[i] - slope);
+    }
+    if (half != 0) NAME(kick)(inner, last, s, half);
+}
+
 /* Add the force of one bond to those on its ends and move its inner coordinate.
  *   from, to     w of the ends, pull and back the forces on them, (size, LANES) each
  *   inner, last  z and the normals that were drawn for it, (LANES)
@@ -21,27 +42,16 @@ static inline void NAME(bond)(const struct lattice *c, const REAL *restrict from
                               REAL *restrict back, REAL *restrict inner, float *restrict last,
                               const REAL *n, REAL mean, uint32_t *restrict s, const int size,
                               const int series) {
-    const REAL stiffness = (REAL)c->stiffness, well_stiffness = (REAL)c->well_stiffness;
-    const REAL well = (REAL)c->well, crossing = (REAL)c->crossing;
-    const REAL drift = (REAL)c->drift_inner, half = (REAL)(0.5 * c->amplitude_inner);
     REAL tension[LANES];
     for (int i = 0; i < LANES; ++i) {
         REAL u = mean;
         for (int d = 0; d < size; ++d) u += n[d] * (to[d * LANES + i] - from[d * LANES + i]);
-        if (series)
-            tension[i] = stiffness * (u - inner[i]);
-        else
-            tension[i] = well_stiffness * (u > crossing ? u - well : u);
+        tension[i] = NAME(tension)(c, u, series ? inner[i] : 0, series);
     }
     for (int d = 0; d < size; ++d)
         for (int i = 0; i < LANES; ++i) {
             pull[d * LANES + i] += n[d] * tension[i];
             back[d * LANES + i] -= n[d] * tension[i];
         }
-    if (!series) return;
-    for (int i = 0; i < LANES; ++i) {
-        REAL slope = well_stiffness * (inner[i] > crossing ? inner[i] - well : inner[i]);
-        inner[i] += drift * (tension[i] - slope);
-    }
-    if (half != 0) NAME(kick)(inner, last, s, half);
+    if (series) NAME(move_inner)(c, tension, inner, last, s);
 }

@@ -14,10 +14,10 @@
 #define MOST_DIMENSIONS 3
 
 struct lattice {
-    int dimension, directions, nodes, series;
+    int dimension, directions, nodes, series, true_lengths;
     double stiffness, well_stiffness, well, crossing;
     double drift, drift_inner, amplitude, amplitude_inner;
-    double vectors[MOST_DIRECTIONS * MOST_DIMENSIONS];
+    double vectors[MOST_DIRECTIONS * MOST_DIMENSIONS], lengths[MOST_DIRECTIONS];
 };
 
 static uint64_t splitmix(uint64_t *state) {

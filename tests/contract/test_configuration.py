@@ -105,7 +105,6 @@ def test_what_became_of_a_key_names_a_key_that_there_is(table: Any) -> None:
         ("unfolding_chain_populations", "unfolding_chain"),
         ("double_well_chain_populations", "double_well_chain"),
         ("lattice", "lattice"),
-        ("lattice_fcc", "lattice_fcc"),
     ],
 )
 def test_a_shipped_law_records_the_configuration_of_its_study(model: str, study: str) -> None:

@@ -30,7 +30,16 @@ def test_a_demo_asserts_what_it_shows(demo):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["demo_plate_with_hole", "demo_torsion", "demo_lattice_with_hole"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "demo_plate_with_hole",
+        "demo_torsion",
+        "demo_lattice_with_hole",
+        "demo_lattice_with_cavity",
+        "demo_lattice_finite_strain",
+    ],
+)
 def test_a_demo_runs_on_two_ranks(name, tmp_path):
     script = [sys.executable, ROOT / "demos" / f"{name}.py", "--short"]
     run = subprocess.run(

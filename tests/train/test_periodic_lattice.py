@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from ibvonn_train.simulation.systems.lattice_geometry import (
     tensor,
 )
 from ibvonn_train.simulation.systems.lattice_spins import LatticeSpins
+from ibvonn_train.simulation.systems.lattice_stretch import stretch_slope, stretch_tensor
 from ibvonn_train.simulation.systems.registry import recorded_system
 from ibvonn_train.simulation.systems.system import MicroscopicSystem, Preparation
 
@@ -30,6 +32,12 @@ SYSTEMS = [
     PeriodicLattice(geometry="fcc", cells=3),
 ]
 NAMES = ["triangular", "plain", "square", "fcc"]
+TRUE = [
+    PeriodicLattice(cells=4, true_lengths=True),
+    PeriodicLattice(cells=4, series=False, true_lengths=True),
+    PeriodicLattice(geometry="fcc", cells=3, true_lengths=True),
+]
+TRUE_NAMES = ["true triangular", "true plain", "true fcc"]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +76,7 @@ def moved(system: PeriodicLattice) -> tuple[torch.Tensor, torch.Tensor]:
     return x + 0.04 * torch.randn(x.shape, dtype=torch.float64, generator=random), λ
 
 
-@pytest.mark.parametrize("system", SYSTEMS, ids=NAMES)
+@pytest.mark.parametrize("system", SYSTEMS + TRUE, ids=NAMES + TRUE_NAMES)
 def test_force_and_stress_are_the_slopes_of_the_energy(system: PeriodicLattice) -> None:
     x, λ = moved(system)
     force, stress = system.force(x, λ), system.stress_of_replicas(x, λ)
@@ -179,7 +187,7 @@ def apart(one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarra
 
 
 @pytest.mark.usefixtures("c_compiler")
-@pytest.mark.parametrize("system", SYSTEMS, ids=NAMES)
+@pytest.mark.parametrize("system", SYSTEMS + TRUE, ids=NAMES + TRUE_NAMES)
 def test_both_engines_draw_from_one_distribution(system: PeriodicLattice) -> None:
     torch_engine = moments(system, "torch", 1)
     z = apart(torch_engine, moments(system, "compiled", 2))
@@ -235,13 +243,18 @@ def test_the_noise_has_the_moments_of_a_normal_and_no_memory() -> None:
 
 
 def test_a_record_names_the_lattice_and_gives_it_back() -> None:
-    system = PeriodicLattice(geometry="square_with_diagonals", cells=4, offset=0.004)
-    assert recorded_system(system.name, system.parameters(), "strain") == system
+    square = PeriodicLattice(geometry="square_with_diagonals", cells=4, offset=0.004)
+    for system in (square, TRUE[0]):
+        assert recorded_system(system.name, system.parameters(), "strain") == system
 
 
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
+        (
+            {"geometry": "square_with_diagonals", "true_lengths": True},
+            "has 4 directions and 3 strains",
+        ),
         (
             {"geometry": "kagome"},
             r"geometry must be one of \['fcc', 'square_with_diagonals', 'triang",
@@ -374,3 +387,89 @@ def test_the_relaxed_energy_of_equal_wells_vanishes_with_the_temperature() -> No
     # Cells that meet the last bath at once freeze with bonds of the wrong state.
     quenched, _ = spins.cooled(strain, [float(baths[-1])], replicas=16, sweeps=60, seed=0)
     assert quenched[0, :2].min() > 10.0 * max(energy[-1, :2].max(), 1e-3 * unit)
+
+
+@pytest.mark.parametrize("system", TRUE, ids=TRUE_NAMES)
+def test_the_deformation_of_a_strain_has_its_elongations(system: PeriodicLattice) -> None:
+    """|U n_a| l_a − l_a = A_a ε to round-off, U is symmetric, and its slope that of differences."""
+    lattice, size = system.lattice, system.lattice.dimension
+    λ = torch.from_numpy(
+        np.random.default_rng(3).uniform(-0.15, 0.2, (6, lattice.strain_basis.shape[1]))
+    )
+    λ[0] = 0.0  # where two principal stretches are the same
+    stretch = stretch_tensor(λ, lattice)
+    torch.testing.assert_close(stretch, stretch.mT)
+    torch.testing.assert_close(stretch[0], torch.eye(size, dtype=torch.float64))
+    length = torch.einsum("cij,aj->cai", stretch, torch.from_numpy(lattice.bonds)).norm(dim=2)
+    e = length - torch.from_numpy(lattice.lengths)
+    torch.testing.assert_close(e, system.mean_elongations(λ), rtol=0, atol=1e-14)
+    slope, step = stretch_slope(λ, lattice), 1e-6
+    for column in range(λ.shape[1]):
+        moved = torch.zeros_like(λ)
+        moved[:, column] = step
+        ends = [stretch_tensor(λ + sign * moved, lattice) for sign in (1.0, -1.0)]
+        torch.testing.assert_close(
+            (ends[0] - ends[1]) / (2 * step), slope[..., column], rtol=0, atol=1e-8
+        )
+
+
+def turned_parts(system: PeriodicLattice, x: torch.Tensor, affine: torch.Tensor) -> Any:
+    """Parts of a cell whose bonds have the affine vectors ``(n_case, n_direction, d)``."""
+
+    class Turned(PeriodicLattice):
+        def affine_bonds(self, control: torch.Tensor) -> torch.Tensor:
+            return affine
+
+    return Turned(**{key: getattr(system, key) for key in ARGUMENTS}).parts(x, torch.zeros(2, 3))
+
+
+ARGUMENTS = ("geometry", "cells", "series", "true_lengths")
+
+
+@pytest.mark.parametrize("system", [SYSTEMS[0], *TRUE], ids=["linearised", *TRUE_NAMES])
+def test_a_turned_cell_of_true_lengths_has_the_same_energy(system: PeriodicLattice) -> None:
+    """E(Q w, z; Q F) = E(w, z; F) and P(Q F) = Q P(F), of every replica; not linearised."""
+    x, λ = moved(system)
+    size, count = system.lattice.dimension, system.lattice.dimension * system.nodes
+    angle = 0.8
+    q = torch.eye(size, dtype=torch.float64)
+    q[:2, :2] = torch.tensor(
+        [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]], dtype=torch.float64
+    )
+    w = x[:, :count].reshape(2, system.nodes, size, -1)
+    turned = torch.cat([torch.einsum("ij,cnjr->cnir", q, w).reshape(2, count, -1), x[:, count:]], 1)
+    if not system.true_lengths:
+        still, there = (system.energy(each, λ) for each in (x, turned))
+        assert (still - there).abs().max() > 1e-2 * still.abs().max()
+        return
+    affine = system.affine_bonds(λ)
+    still, there = turned_parts(system, x, affine), turned_parts(system, turned, affine @ q.T)
+    energy = [system.bond_energy(parts).sum((1, 2)) for parts in (still, there)]
+    torch.testing.assert_close(energy[1], energy[0], rtol=1e-12, atol=1e-14)
+    stress = [system.nominal_stress(parts) for parts in (still, there)]
+    torch.testing.assert_close(stress[1], q @ stress[0], rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("system", TRUE[:1] + TRUE[2:], ids=["triangular", "fcc"])
+def test_small_motions_of_true_lengths_are_linearised(system: PeriodicLattice) -> None:
+    """Elongations differ in the second order of displacements and strain."""
+    x, λ = moved(system)
+    plain = replace(system, true_lengths=False)
+    count = system.lattice.dimension * system.nodes
+    differences = []
+    for size in (0.1, 0.05):
+        small = torch.cat([size * x[:, :count], x[:, count:]], 1)
+        pair = [each.parts(small, size * λ).elongations for each in (system, plain)]
+        differences.append(float((pair[0] - pair[1]).abs().max()))
+    assert 3.5 < differences[0] / differences[1] < 4.5
+
+
+def test_what_needs_linearised_elongations_refuses_true_lengths() -> None:
+    system = TRUE[0]
+    with pytest.raises(ValueError, match="linearised"):
+        system.spins()
+    with pytest.raises(ValueError, match="cannot be restarted"):
+        system.positions(torch.zeros(1, 3, 16, 2), torch.zeros(1, 3))
+    crushed = torch.tensor([[-1.2, 0.0, 0.0]], dtype=torch.float64)
+    with pytest.raises(ValueError, match="a positive length"):
+        system.affine_bonds(crushed)

@@ -72,6 +72,12 @@ class FiniteLattice:
                 f"'leimkuhler_matthews'; found series={self.bond.series} and {self.bond.scheme!r}."
             )
 
+        if self.bond.true_lengths:
+            raise ValueError(
+                "FiniteLattice: elongations are linearised; found bonds with true_lengths=True. "
+                "Leave it out."
+            )
+
     @cached_property
     def stretches(self) -> FloatArray:
         """Elongation of every bond that each field causes, ``(n_bond, n_field)``."""

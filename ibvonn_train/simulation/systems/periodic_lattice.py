@@ -15,6 +15,7 @@ from torch import Tensor
 from ...data.element_classes import ClassSymmetry
 from .lattice_geometry import GEOMETRIES, FloatArray, LatticeGeometry
 from .lattice_spins import LatticeSpins
+from .lattice_stretch import stretch_slope, stretch_tensor
 from .system import (
     MicroscopicSystem,
     Preparation,
@@ -35,11 +36,14 @@ class Parts(NamedTuple):
         displacements: u of the nodes, ``(n_case, n_node, d, n_replica)``.
         inner: z of the bonds, ``(n_case, n_direction, n_node, n_replica)``; None of plain bonds.
         elongations: u_b of the bonds, ``(n_case, n_direction, n_node, n_replica)``.
+        directions: Unit vectors along the deformed bonds of true length, ``(n_case, n_direction,
+            n_node, d, n_replica)``; None where bonds keep their directions.
     """
 
     displacements: Tensor
     inner: Tensor | None
     elongations: Tensor
+    directions: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,12 @@ class PeriodicLattice(MicroscopicSystem):
     A *plain* bond has the energy W(u_b) with the stiffness k and the microstate u_b − e_a: the
     lattice stiffens it, and its open state has no barrier at rest.
 
+    With *true lengths* nodes sit at U X + w and u_b = \|U l n + w_j − w_i\| − l, so that bonds turn
+    and the energy of a turned cell is the same. The strain is the one that gives the elongations of
+    the affine motion, e_a = l_a (\|U n_a\| − 1) = A_a ε, which determine U
+    (:mod:`.lattice_stretch`), and the stress is conjugate to it, σ = P : ∂U/∂ε with
+    P = (1/V) Σ_b k (u_b − z_b) m_b⊗l n, m_b along the deformed bond. Then ⟨u_b⟩ is not e_a.
+
     Attributes:
         geometry: "triangular", "square_with_diagonals" or, in three dimensions, "fcc".
         cells: Nodes along each lattice vector of the periodic cell.
@@ -69,6 +79,7 @@ class PeriodicLattice(MicroscopicSystem):
         well_distance: z_h [length].
         offset: D [energy].
         series: Whether bonds are in series with a spring; otherwise they are plain.
+        true_lengths: Whether bonds have true lengths; otherwise elongations are linearised.
         preparation: Stages at ε(0) after a start with all bonds folded and at rest.
     """
 
@@ -79,6 +90,7 @@ class PeriodicLattice(MicroscopicSystem):
     well_distance: float = 0.1
     offset: float = 0.005
     series: bool = True
+    true_lengths: bool = False
     friction: float = 1.0
     thermal_energy: float = 0.001
     preparation: Sequence[Preparation] = (Preparation(2000, 0.1),)
@@ -105,6 +117,14 @@ class PeriodicLattice(MicroscopicSystem):
             raise ValueError(
                 f"{self.name}: cells must be at least 3, so that no bond meets its own image; "
                 f"found {self.cells}."
+            )
+
+        directions, components = self.lattice.strain_basis.shape
+        if self.true_lengths and directions != components:
+            raise ValueError(
+                f"{self.name}: true lengths need as many directions of bonds as strains, which "
+                f"they determine; {self.geometry!r} has {directions} directions and {components} "
+                "strains. Take 'triangular' or 'fcc'."
             )
 
     @property
@@ -153,7 +173,15 @@ class PeriodicLattice(MicroscopicSystem):
         return MANDEL[self.lattice.dimension]
 
     stress_names = strain_names
-    strain_measure = "small strain in Mandel order"
+
+    @property
+    def strain_measure(self) -> str:  # type: ignore[override]
+        """In words."""
+        if self.true_lengths:
+            return (
+                "strain in Mandel order whose elongations A ε are those of the stretched directions"
+            )
+        return "small strain in Mandel order"
 
     @property
     def classes(self) -> Sequence[str]:  # type: ignore[override]
@@ -176,13 +204,28 @@ class PeriodicLattice(MicroscopicSystem):
         count = size * self.nodes
         w = x[:, :count].reshape(len(x), self.nodes, size, replicas)
         inner = x[:, count:].reshape(len(x), -1, self.nodes, replicas) if self.series else None
+        if self.true_lengths:
+            return self._true_parts(w, inner, control)
         directions = torch.from_numpy(self.lattice.directions).to(x)
         projected = torch.einsum("ad,cndr->canr", directions, w)
         far = torch.gather(projected, 2, self._far(x).expand(len(x), -1, -1, replicas))
         return Parts(w, inner, far - projected + self.mean_elongations(control)[..., None, None])
 
+    def _true_parts(self, w: Tensor, inner: Tensor | None, control: Tensor) -> Parts:
+        """Return the parts of bonds with true lengths."""
+        far = self._neighbours.to(w.device)
+        span = w[:, far] - w[:, None] + self.affine_bonds(control).to(w)[:, :, None, :, None]
+        length = span.norm(dim=3)
+        rest = torch.from_numpy(self.lattice.lengths).to(w)
+        return Parts(w, inner, length - rest[:, None, None], span / length[:, :, :, None])
+
+    def affine_bonds(self, control: Tensor) -> Tensor:
+        """Return the bond vectors U l n of the affine motion, ``(n_case, n_direction, d)``."""
+        stretch = stretch_tensor(control.double(), self.lattice)
+        return torch.from_numpy(self.lattice.bonds) @ stretch.mT
+
     def mean_elongations(self, control: Tensor) -> Tensor:
-        """Return e_a, ``(n_case, n_direction)``."""
+        """Return e_a, ``(n_case, n_direction)``: with true lengths those of the affine motion."""
         return control @ torch.from_numpy(self.lattice.strain_basis).to(control).T
 
     def bond_energy(self, parts: Parts) -> Tensor:
@@ -207,9 +250,14 @@ class PeriodicLattice(MicroscopicSystem):
         parts = self.parts(x, control)
         tension = self.tension(parts)
         # The bond that ends at a node pulls it back, the one that begins there pulls it on.
-        ending = torch.gather(tension, 2, self._near(x).expand_as(tension))
-        directions = torch.from_numpy(self.lattice.directions).to(x)
-        on_nodes = torch.einsum("ad,canr->cndr", directions, tension - ending)
+        if parts.directions is None:
+            ending = torch.gather(tension, 2, self._near(x).expand_as(tension))
+            directions = torch.from_numpy(self.lattice.directions).to(x)
+            on_nodes = torch.einsum("ad,canr->cndr", directions, tension - ending)
+        else:
+            pull = tension[:, :, :, None] * parts.directions
+            near = self._near(x)[..., None].expand_as(pull)
+            on_nodes = (pull - torch.gather(pull, 2, near)).sum(1)
         flat = on_nodes.reshape(len(x), -1, x.shape[-1])
         if parts.inner is None:
             return flat
@@ -243,7 +291,16 @@ class PeriodicLattice(MicroscopicSystem):
         return stacked.reshape(len(x), len(self.lattice.bonds), -1, len(columns))
 
     def positions(self, microstate: Tensor, control: Tensor) -> Tensor:  # noqa: ARG002
-        """Return the positions of microstates, the mean displacement being zero."""
+        """Return the positions of microstates, the mean displacement being zero.
+
+        Raises:
+            ValueError: If bonds have true lengths, from which positions do not follow linearly.
+        """
+        if self.true_lengths:
+            raise ValueError(
+                f"{self.name}: a lattice with true lengths cannot be restarted from microstates, "
+                "which are the lengths of its bonds. Start it anew, or take true_lengths=False."
+            )
         count, directions = len(microstate), len(self.lattice.bonds)
         columns = microstate.shape[-1]
         bonds = microstate.reshape(count, directions, -1, self.nodes, columns).transpose(2, 3)
@@ -258,10 +315,28 @@ class PeriodicLattice(MicroscopicSystem):
         return self.stress_of_replicas(x, control)[:, 0].mean(1)
 
     def stress_of_replicas(self, x: Tensor, control: Tensor) -> Tensor:
-        """Return (1/V) Σ_a s_a A_a of each replica, s_a the mean tension of a direction."""
-        mean = self.tension(self.parts(x, control)).mean(2)
+        """Return (1/V) Σ_a s_a A_a of each replica, s_a the mean tension of a direction.
+
+        With true lengths P : ∂U/∂ε, conjugate to the strain.
+        """
+        parts = self.parts(x, control)
+        if parts.directions is not None:
+            slope = stretch_slope(control.double(), self.lattice).to(x)
+            nominal = self.nominal_stress(parts)
+            return torch.einsum("crij,cije->cre", nominal, slope)[:, None]
+        mean = self.tension(parts).mean(2)
         basis = torch.from_numpy(self.lattice.strain_basis).to(x) / self.lattice.volume
         return torch.einsum("car,ae->cre", mean, basis)[:, None]
+
+    def nominal_stress(self, parts: Parts) -> Tensor:
+        """Return P = ∂E/∂F over the volume, of each replica, ``(n_case, n_replica, d, d)``.
+
+        With true lengths; F is the deformation of the affine motion at fixed displacements.
+        """
+        assert parts.directions is not None  # noqa: S101 (of lattices with true lengths)
+        pull = (self.tension(parts)[:, :, :, None] * parts.directions).mean(2)
+        bonds = torch.from_numpy(self.lattice.bonds / self.lattice.volume).to(pull)
+        return torch.einsum("cair,aj->crij", pull, bonds)
 
     def effective_thermal_energy(self, time_step: float) -> float:
         """Return k_BT, at which the scheme samples harmonic wells whatever its step."""
@@ -277,14 +352,23 @@ class PeriodicLattice(MicroscopicSystem):
         )  # refuses an unstable one
         return self.thermal_energy
 
+    @property
+    def has_spins(self) -> bool:
+        """Whether states of the bonds interact as spins: in series with a spring, linearised."""
+        return self.series and not self.true_lengths
+
     def spins(self) -> LatticeSpins:
         """Return the bonds as spins with elastic interaction.
 
         Raises:
-            ValueError: If the bonds are plain: their wells are not there at every strain.
+            ValueError: If the bonds are plain: their wells are not there at every strain; or if
+                they have true lengths: their interaction depends on the strain.
         """
-        if not self.series:
-            raise ValueError(f"{self.name}: spins need bonds in series with a spring.")
+        if not self.has_spins:
+            raise ValueError(
+                f"{self.name}: spins need bonds in series with a spring, and linearised "
+                "elongations."
+            )
         size, count = self.lattice.dimension, self.nodes
         differences = self._differences().numpy()
         inverse = self._inverse.numpy()
@@ -306,6 +390,7 @@ class PeriodicLattice(MicroscopicSystem):
         return {
             **{name: getattr(self, name) for name in names},
             "series": self.series,
+            **({"true_lengths": True} if self.true_lengths else {}),
             "friction": self.friction,
             "thermal_energy": self.thermal_energy,
             "scheme": self.scheme,

@@ -261,8 +261,8 @@ _ELSEWHERE = (*DESCRIPTIVE, "name", "drive", "units")
 """Arguments of a system that are no parameters of its file, or say nothing of what it is."""
 
 
-_OPTIONAL = ("scheme",)
-"""Arguments of which the class knows the usual value: a law's manifest does not record them."""
+_OPTIONAL = ("scheme", "true_lengths")
+"""Arguments of which the class knows the usual value: not every manifest or file records them."""
 
 
 def require_positive(place: str, **values: float) -> None:
