@@ -166,7 +166,7 @@ def spot_check(
         law: The law.
         histories: What the points have seen.
         system: Its microscopic system.
-        replicas: Of each point; at least 8.
+        replicas: Of each point, at least 8; rounded up to equal batches.
         seed: Of the simulation.
         tolerance: In % of the largest stress; by default :func:`default_tolerance`.
         time_step: Of the integrator at most; by default :func:`default_time_step`.
@@ -198,9 +198,8 @@ def spot_check(
     strain = np.stack([_between(path.knots, rows, instants) for rows in histories.strain])
     rolled = converged_path(law, instants, strain, histories.internal[:, 0], LAW_STEPS * largest)
     batches = min(MOST_BATCHES, replicas // 2)
-    data = _simulated(
-        law, histories, system, path, count, batches, replicas // batches, seed, progress
-    )
+    of_batch = -(-replicas // batches)
+    data = _simulated(law, histories, system, path, count, batches, of_batch, seed, progress)
     shape = len(histories.point), batches, count + 1, law.strain_size
     micro = data.stress[:, :, 0].astype(np.float64).reshape(shape)
 
@@ -235,7 +234,7 @@ def spot_check(
         points,
         limit,
         confidence,
-        batches * (replicas // batches),
+        batches * of_batch,
         largest,
         rolled.change * percent,
         histories.time[0] + grid,
