@@ -150,12 +150,12 @@ def test_a_run_that_fails_leaves_what_it_has(zener, bar, folder):
     stepping = TimeStepping(
         body.problem,
         lambda t: setattr(body.elongation, "value", 0.0 if t < 1.0 else 2.0),
-        max_cutbacks=2,
+        max_cutbacks=0,
         record=Histories(path, [0]),
     )
     with pytest.raises(StepError):
         stepping.run([0.0, 0.5, 1.0])
-    assert content(path)[0]["time"].tolist()[:3] == [0.0, 0.0, 0.5]
+    assert content(path)[0]["time"].tolist() == [0.0, 0.0, 0.5]
 
 
 def test_what_does_not_fit_is_refused_on_all_ranks(zener, bar, folder):
