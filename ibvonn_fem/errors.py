@@ -13,6 +13,10 @@ class CheckpointError(ValueError):
     """A checkpoint cannot be read, or belongs to another mesh, law or number of ranks."""
 
 
+class HistoryError(ValueError):
+    """A file of histories cannot be read, or belongs to another law, mesh or time."""
+
+
 class KernelUnavailableError(RuntimeError):
     """A kernel cannot run on this machine or for this model (no compiler, no onnxruntime, …)."""
 

@@ -1,1 +1,5 @@
 """Stepping in time: step control, histories, checkpoints."""
+
+from .histories import Histories as Histories
+from .point_choice import LargestPoints as LargestPoints
+from .point_choice import RandomPoints as RandomPoints

@@ -20,8 +20,9 @@ from ..body.argument_checks import require_number
 from ..body.energy_balance import EnergyBalance
 from ..body.problem import InternalVariableProblem
 from ..body.rank_agreement import require_same
-from ..errors import StepError
+from ..errors import EnvelopeError, StepError
 from ..model.point_reports import RangeReport
+from .histories import Histories
 from .step_control import SHORTEST_CUT, AuditControl
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class TimeStepping:
             and is one interval, so choose a short first interval, or give ``energy_scale``, which
             also suits a load that grows from zero: a fraction of a small energy needs small steps.
         energy_scale: Energy that replaces the energy handled [energy].
+        record: Histories of chosen points, or several for several laws.
 
     Raises:
         ValueError: If a factor is out of its range.
@@ -83,6 +85,7 @@ class TimeStepping:
         max_cutbacks: int = 10,
         audit_tolerance: float | None = None,
         energy_scale: float | None = None,
+        record: Histories | Sequence[Histories] = (),
     ) -> None:
         if not hasattr(problem, "solve") or not hasattr(problem, "laws"):
             raise TypeError(
@@ -105,6 +108,11 @@ class TimeStepping:
             raise TypeError(
                 "TimeStepping: loading must be a function of time that sets loads and boundary "
                 f"values; found {type(loading).__name__}."
+            )
+        self._records = (record,) if isinstance(record, Histories) else tuple(record)
+        if not all(isinstance(each, Histories) for each in self._records):
+            raise TypeError(
+                f"TimeStepping: record must be Histories, or several of them; found {record!r}."
             )
         self.problem = problem
         self.loading = loading
@@ -159,6 +167,19 @@ class TimeStepping:
             raise TypeError(
                 f"run: callback must be a function of the step; found {type(callback).__name__}."
             )
+        for record in self._records:
+            record.begin(self.problem, instants[0], len(instants))
+        try:
+            steps = self._steps(instants, callback, elastic)
+        except (StepError, EnvelopeError):  # raised on all ranks
+            self._write_records()
+            raise
+        self._write_records()
+        return steps
+
+    def _steps(
+        self, instants: list[float], callback: Callable[[Step], object] | None, elastic: bool
+    ) -> list[Step]:
         steps = []
         if elastic:
             steps.append(self._elastic_step(instants[0]))
@@ -169,6 +190,10 @@ class TimeStepping:
             if callback is not None:
                 callback(steps[-1])
         return steps
+
+    def _write_records(self) -> None:
+        for record in self._records:
+            record.write()
 
     def step_control(self) -> dict[str, float]:
         """Quantities on which the length of the next step depends."""
@@ -283,6 +308,8 @@ class TimeStepping:
                 self._report_range(number, law_ranges)
             problem.commit()
             committed = True
+            for record in self._records:
+                record.add(end)
         finally:
             if not committed:
                 problem.restore()

@@ -124,6 +124,17 @@ example:
   ibvonn scan trap.toml --data data/train.h5 --ensemble data/validation.h5 --figure scan.png
 """
 
+SPOT_CHECK = """\
+Simulate the microscopic system of a law along the strain histories that a finite-element analysis
+has recorded (TimeStepping(record=Histories(...))), and print how far the law was off, point by
+point, with confidence intervals that hold for all points together. The column `time steps` is the
+error of the analysis' own time steps. A point is off where its interval lies beyond the tolerance,
+within where it lies below, and undecided otherwise.
+
+example:
+  ibvonn spot-check plate.h5 --model exported_models/lattice --replicas 64 --figure plate.png
+"""
+
 INIT = """\
 Write the files of a study to start from:
   trap    tethered particle in an optical trap: example 1 of the paper, minutes
@@ -288,6 +299,32 @@ def build_parser() -> argparse.ArgumentParser:
         help="JSON of `ibvonn evaluate`, one per seed, or that of `ibvonn reproduce`",
     )
 
+    check = verb("spot-check", "simulate what points of an analysis have seen", SPOT_CHECK)
+    check.add_argument("histories", metavar="HISTORIES", type=Path, help="HDF5 of Histories")
+    check.add_argument("--model", metavar="DIRECTORY", type=Path, required=True)
+    check.add_argument("--replicas", type=int, default=64, help="of each point (default: 64)")
+    check.add_argument("--seed", type=int, default=0, help="of the simulation (default: 0)")
+    check.add_argument(
+        "--tolerance",
+        metavar="PERCENT",
+        type=float,
+        help="of the largest stress (default: the error of the stress in the manifest, else 2)",
+    )
+    check.add_argument(
+        "--confidence", type=float, default=0.95, help="of all intervals together (default: 0.95)"
+    )
+    check.add_argument(
+        "--time-step", type=float, help="of the integrator at most (default: that of the training)"
+    )
+    check.add_argument(
+        "--system",
+        metavar="FILE.py:CLASS",
+        help="system of one's own, built with the parameters of the manifest; runs the file",
+    )
+    check.add_argument("--json", metavar="OUT", type=Path, help="write the numbers as JSON")
+    check.add_argument("--figure", metavar="PNG", type=Path, help="draw them")
+    check.add_argument("--strict", action="store_true", help="exit with 1 if a point is off")
+
     repeat = verb("reproduce", "repeat studies with several seeds", REPRODUCE)
     repeat.add_argument("studies", choices=(*REPRODUCED, "all"), nargs="+", metavar="STUDY",
                         help=f"{', '.join(REPRODUCED)}, or all")  # fmt: skip
@@ -332,7 +369,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from . import verbs  # torch and onnxruntime take seconds: `--help` does not wait for them
 
     try:
-        code: int = getattr(verbs, options.verb)(options)
+        code: int = getattr(verbs, options.verb.replace("-", "_"))(options)
     except (ValueError, ArithmeticError, RuntimeError, OSError, ImportError) as error:
         sys.stderr.write(f"ibvonn: {error or type(error).__name__}\n")
         return 1

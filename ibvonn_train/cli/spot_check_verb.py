@@ -1,0 +1,148 @@
+"""The verb ``ibvonn spot-check``."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from ..data.point_histories import PointHistories, read_point_histories
+from ..evaluation import ExportedLaw
+from ..files.model_directory import manifest_hash
+from ..files.plain_files import make_folder
+from ..simulation.study import own_system, system_of_record
+from ..simulation.systems.registry import SYSTEMS, recorded_system
+from ..simulation.systems.system import MicroscopicSystem
+from ..studies.results import write_json
+from ..studies.spot_check import SpotCheck, default_tolerance
+from ..studies.spot_check import spot_check as check_points
+from ..studies.tables import text_table
+
+logger = logging.getLogger(__name__)
+
+
+def spot_check(options: argparse.Namespace) -> int:
+    """Check a law along recorded histories; the exit code is 1 with --strict if a point is off."""
+    for place in (options.json, options.figure):
+        if place is not None:
+            make_folder(place.parent)
+    histories = read_point_histories(options.histories)
+    law = ExportedLaw(options.model)
+    if manifest_hash(law.manifest) != histories.manifest_sha256:
+        logger.warning(
+            "spot-check: the histories are of another law (%r) than %s: the error of the time "
+            "steps of the analysis is not known.", histories.model, options.model,
+        )  # fmt: skip
+    system = _system(law, options)
+    began = time.perf_counter()
+    check = check_points(
+        law,
+        histories,
+        system,
+        replicas=options.replicas,
+        seed=options.seed,
+        tolerance=options.tolerance,
+        time_step=options.time_step,
+        confidence=options.confidence,
+        progress=not options.quiet,
+    )
+    seconds = (time.perf_counter() - began) / len(check.points)
+    source = default_tolerance(law.manifest)[1] if options.tolerance is None else "--tolerance"
+    if not options.quiet:
+        sys.stdout.write(_report(check, source, seconds) + "\n")
+    if options.json is not None:
+        write_json(options.json, _record(check, law, histories, source, options))
+    if options.figure is not None:
+        from ..studies.spot_check_figure import spot_check_figure  # matplotlib is slow to import
+
+        spot_check_figure(options.figure, check)
+    return 1 if options.strict and any(each.verdict == "off" for each in check.points) else 0
+
+
+def _system(law: ExportedLaw, options: argparse.Namespace) -> MicroscopicSystem:
+    """Return the microscopic system that the manifest names.
+
+    Raises:
+        ValueError: If it names none, or one that is not known here.
+    """
+    micro = law.manifest["microscopic"]
+    if micro is None:
+        raise ValueError(
+            f"{options.model}: its manifest names no microscopic system, so nothing can be "
+            "simulated. Export the law with one."
+        )
+    name = str(micro["system"])
+    parameters = {"thermal_energy": micro["thermal_energy"], **micro["parameters"]}
+    if options.system is not None:
+        maker = own_system(options.system, Path())
+        return system_of_record(maker, name, parameters, "strain", f"--system {options.system}")
+    system = recorded_system(name, parameters)
+    if system is None:
+        raise ValueError(
+            f"{options.model}: its system must be one of {sorted(SYSTEMS)}; found {name!r}. Give "
+            "its class with --system FILE.py:CLASS."
+        )
+    return system
+
+
+def _report(check: SpotCheck, source: str, seconds: float) -> str:
+    header = ["point", "chosen for", "validity", "error in %", "from", "to", "time steps in %"]
+    with_populations = any(each.populations for each in check.points)
+    header += ["populations: law", "system"] if with_populations else []
+    rows = [
+        [
+            each.point,
+            each.chosen_for,
+            each.validity,
+            each.error,
+            each.low,
+            each.high,
+            each.time_error,
+            *([_words(each.law_populations), _words(each.populations)] if with_populations else []),
+            each.verdict,
+        ]
+        for each in check.points
+    ]
+    undecided = sum(each.verdict == "undecided" for each in check.points)
+    lines = [
+        text_table([*header, "verdict"], rows),
+        f"Errors are in % of the largest recorded stress, {check.largest_stress:.4g}; the "
+        f"intervals hold together at {100 * check.confidence:g} %, with {check.replicas} replicas.",
+        f"Tolerance {check.tolerance:.3g} % ({source}). {seconds:.2g} s for each point.",
+    ]
+    if undecided:
+        lines.append(
+            f"{undecided} of {len(check.points)} points are undecided: the tolerance lies within "
+            "their interval. Give more --replicas."
+        )
+    return "\n".join(lines)
+
+
+def _words(fractions: tuple[float, ...]) -> str:
+    return " ".join(f"{fraction:.3f}" for fraction in fractions)
+
+
+def _record(
+    check: SpotCheck,
+    law: ExportedLaw,
+    histories: PointHistories,
+    source: str,
+    options: argparse.Namespace,
+) -> dict[str, Any]:
+    return {
+        "histories": str(options.histories),
+        "recorded_law": histories.model,
+        "model": law.name,
+        "tolerance_percent": check.tolerance,
+        "tolerance_from": source,
+        "confidence": check.confidence,
+        "replicas": check.replicas,
+        "seed": options.seed,
+        "largest_stress": check.largest_stress,
+        "law_change_percent": check.law_change,
+        "points": [dataclasses.asdict(each) for each in check.points],
+    }

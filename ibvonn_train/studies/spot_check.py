@@ -1,0 +1,360 @@
+r"""Spot check: the microscopic system of a law along strain histories of an analysis.
+
+The path of every point is a straight line between recorded strains. On the same path go the
+microscopic system, in replicas of which there are B independent batches, and the law, with steps so
+short that they do not matter. The path is cut into windows of equal length; in each window w the
+mean stress of both is compared, component by component c:
+
+.. math::
+    d_{wc} = \bar\sigma^{law}_{wc} - \frac1B \sum_b \bar\sigma^{b}_{wc}, \qquad
+    h_{wc} = t_{B-1}\bigl(1 - \tfrac{\alpha}{2n}\bigr) \, s_{wc} / \sqrt B,
+
+s being the standard deviation over the batches and n the number of all points, windows and
+components. All intervals d ± h hold together with probability 1 − α at least (Bonferroni). The
+error of a point is max |d|, and lies between max (|d| − h) and max (|d| + h).
+
+An error that changes its sign within a window is not seen. A sudden change of the strain is a ramp
+over one step of the integrator.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import t as student
+
+from ..data.ensemble import TrajectoryEnsemble
+from ..data.point_histories import PointHistories
+from ..evaluation.encoded_records import encode_distributions
+from ..evaluation.interface import Law
+from ..files.model_directory import manifest_hash
+from ..rollouts.converged_path import Updating, converged_path
+from ..simulation.simulate_ensemble import simulate
+from ..simulation.strain_paths import strain_path
+from ..simulation.systems.system import MicroscopicSystem
+
+FloatArray = npt.NDArray[np.float64]
+Verdict = Literal["within", "off", "undecided"]
+
+WINDOWS = 8
+MOST_BATCHES = 32
+DEFAULT_TOLERANCE = 2.0
+"""In % of the largest stress, of a law whose manifest has no error of its stress."""
+
+LAW_STEPS = 2e-4
+"""Change of the law's stress by shorter steps that is allowed, over the largest stress."""
+
+AT_REST = 1e-3
+"""Change of α over the whole history, at its first rate and over its scale, of a law at rest."""
+
+
+class CheckedLaw(Law, Updating, Protocol):
+    """An exported law with its manifest."""
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """The manifest."""
+
+
+@dataclass(frozen=True)
+class PointCheck:
+    """Outcome at one point; errors in % of the largest stress of all points.
+
+    Attributes:
+        point: Its number.
+        chosen_for: Why it was recorded.
+        validity: Largest excursion from the training range.
+        error: Largest error of the mean stress of a window.
+        low, high: Ends of its confidence interval.
+        time_error: Largest difference of the stress of the analysis from the converged law; None
+            where the analysis used another law.
+        law_populations, populations: Fractions at the end by the law and by the microscopic system;
+            empty of a law without populations.
+        verdict: "off" if the interval lies beyond the tolerance, "within" if it lies below.
+    """
+
+    point: int
+    chosen_for: str
+    validity: float
+    error: float
+    low: float
+    high: float
+    time_error: float | None
+    law_populations: tuple[float, ...]
+    populations: tuple[float, ...]
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class SpotCheck:
+    """Outcome of all points, and the series that a figure needs.
+
+    Attributes:
+        points: Outcome of each point.
+        tolerance: In % of the largest stress.
+        confidence: 1 − α, of all intervals together.
+        replicas: Of every point.
+        largest_stress: Largest norm of the recorded stress.
+        law_change: Change of the law's stress by the last doubling of its steps, in %.
+        time: Instants, ``(n_time,)``; from the first recorded one on.
+        law_stress, stress: Of law and microscopic system, ``(n_point, n_time, n_ε)``.
+        standard_error: Of ``stress``, same shape.
+    """
+
+    points: tuple[PointCheck, ...]
+    tolerance: float
+    confidence: float
+    replicas: int
+    largest_stress: float
+    law_change: float
+    time: FloatArray
+    law_stress: FloatArray
+    stress: FloatArray
+    standard_error: FloatArray
+
+
+class SteppedPath(NamedTuple):
+    """Strictly increasing instants of a history, jumps taking one step each.
+
+    Attributes:
+        knots: Instant of each recorded row, from zero, ``(n_time,)``.
+        time_step: Of the integrator.
+        steps: Steps of the integrator in all.
+    """
+
+    knots: FloatArray
+    time_step: float
+    steps: int
+
+
+def default_tolerance(manifest: dict[str, Any]) -> tuple[float, str]:
+    """Return the tolerance in % and where it comes from: the card's largest error of the stress."""
+    errors = [
+        float(entry["error"])
+        for entry in manifest.get("errors") or ()
+        if entry["quantity"] == "stress"
+    ]
+    if errors:
+        return max(errors), "largest error of the stress in the manifest"
+    return DEFAULT_TOLERANCE, "the manifest has no error of the stress"
+
+
+def default_time_step(manifest: dict[str, Any]) -> float:
+    """Return the integrator's step of the training, or the shortest that the law is for."""
+    step = (manifest["microscopic"] or {}).get("time_step")
+    return float(manifest["envelope"]["time_step"][0] if step is None else step)
+
+
+def spot_check(
+    law: CheckedLaw,
+    histories: PointHistories,
+    system: MicroscopicSystem,
+    *,
+    replicas: int = 64,
+    seed: int = 0,
+    tolerance: float | None = None,
+    time_step: float | None = None,
+    confidence: float = 0.95,
+    progress: bool = True,
+) -> SpotCheck:
+    """Simulate the microscopic system along histories and compare law and analysis with it.
+
+    Args:
+        law: The law.
+        histories: What the points have seen.
+        system: Its microscopic system.
+        replicas: Of each point, at least 8; rounded up to equal batches.
+        seed: Of the simulation.
+        tolerance: In % of the largest stress; by default :func:`default_tolerance`.
+        time_step: Of the integrator at most; by default :func:`default_time_step`.
+        confidence: Of all intervals together.
+        progress: Show a progress bar.
+
+    Raises:
+        ValueError: If an argument is out of range, the histories are of another kind of law, or
+            do not begin at rest, or the strain of the system is not imposed.
+        ArithmeticError: If a step of the law has no finite value.
+    """
+    _require(law, histories, system, replicas, confidence)
+    limit = default_tolerance(law.manifest)[0] if tolerance is None else tolerance
+    if not limit >= 0.0:
+        raise ValueError(f"spot-check: tolerance must not be negative; found {limit}.")
+    step = default_time_step(law.manifest) if time_step is None else time_step
+    if not (step > 0.0 and np.isfinite(step)):
+        raise ValueError(f"spot-check: time_step must be positive; found {step}.")
+    parts = _instants_of_window(histories.time)
+    count = WINDOWS * parts
+    path = _path(histories.time, step, count)
+    grid = np.linspace(0.0, path.time_step * path.steps, count + 1)
+    instants = np.unique(np.concatenate([grid, path.knots]))
+    at_grid, at_knots = np.searchsorted(instants, grid), np.searchsorted(instants, path.knots)
+    largest = float(np.linalg.norm(histories.stress, axis=-1).max())
+    if largest == 0.0:
+        raise ValueError("spot-check: the histories have no stress; errors are relative to it.")
+
+    strain = np.stack([_between(path.knots, rows, instants) for rows in histories.strain])
+    rolled = converged_path(law, instants, strain, histories.internal[:, 0], LAW_STEPS * largest)
+    batches = min(MOST_BATCHES, replicas // 2)
+    of_batch = -(-replicas // batches)
+    data = _simulated(law, histories, system, path, count, batches, of_batch, seed, progress)
+    shape = len(histories.point), batches, count + 1, law.strain_size
+    micro = data.stress[:, :, 0].astype(np.float64).reshape(shape)
+
+    law_stress = rolled.stress[:, at_grid]
+    differences = law_stress[:, None] - micro
+    windows = differences[:, :, 1:].reshape(*shape[:2], WINDOWS, parts, -1).mean(3)
+    error, spread = np.abs(windows.mean(1)), windows.std(1, ddof=1)
+    probability = 1.0 - (1.0 - confidence) / (2.0 * error.size)
+    half = student.ppf(probability, batches - 1) * spread / np.sqrt(batches)
+    percent = 100.0 / largest
+    flat = (len(histories.point), -1)
+    low = np.maximum(error - half, 0.0).reshape(flat).max(1) * percent
+    high = (error + half).reshape(flat).max(1) * percent
+    own = manifest_hash(law.manifest) == histories.manifest_sha256
+    late = np.abs(rolled.stress[:, at_knots] - histories.stress).reshape(flat).max(1) * percent
+    populations = _populations(law, rolled.internal[:, -1], data, batches)
+    points = tuple(
+        PointCheck(
+            int(number),
+            histories.chosen_for[p],
+            float(histories.validity[p].max()),
+            float(error[p].max() * percent),
+            float(low[p]),
+            float(high[p]),
+            float(late[p]) if own else None,
+            *populations[p],
+            "off" if low[p] > limit else "within" if high[p] <= limit else "undecided",
+        )
+        for p, number in enumerate(histories.point)
+    )
+    return SpotCheck(
+        points,
+        limit,
+        confidence,
+        batches * of_batch,
+        largest,
+        rolled.change * percent,
+        histories.time[0] + grid,
+        law_stress,
+        micro.mean(1),
+        micro.std(1, ddof=1) / np.sqrt(batches),
+    )
+
+
+def _require(
+    law: CheckedLaw,
+    histories: PointHistories,
+    system: MicroscopicSystem,
+    replicas: int,
+    confidence: float,
+) -> None:
+    if replicas < 8:
+        raise ValueError(f"spot-check: needs at least 8 replicas; found {replicas}.")
+    if not 0.0 < confidence < 1.0:
+        raise ValueError(f"spot-check: confidence must lie between 0 and 1; found {confidence}.")
+    if system.drive != "strain":
+        raise ValueError(
+            f"spot-check: the strain of {system.name} is not imposed, its {system.drive} is "
+            "driven, so it cannot follow a history of strain. Check laws of a cell."
+        )
+    names = tuple(law.manifest["strain"]["components"])
+    if names != histories.strain_names or law.internal_size != histories.internal.shape[-1]:
+        raise ValueError(
+            f"spot-check: the histories must be of a law with the strains {list(names)} and "
+            f"{law.internal_size} internal variables; they have {list(histories.strain_names)} and "
+            f"{histories.internal.shape[-1]} (law {histories.model!r}). Give that law's directory."
+        )
+    if not histories.time[-1] > histories.time[0]:
+        raise ValueError("spot-check: the histories must have a duration; they have one instant.")
+    rate = law.rates(histories.strain[:, 0], histories.internal[:, 0]).rate
+    moved = np.abs(rate) * (histories.time[-1] - histories.time[0]) / law.internal_scale
+    if not moved.max() <= AT_REST:
+        raise ValueError(
+            "spot-check: the histories must begin at rest, because the microscopic system does; "
+            f"point {histories.point[int(moved.max(1).argmax())]} does not. Record from the start."
+        )
+
+
+def _instants_of_window(time: FloatArray) -> int:
+    """Return how many stored instants a window has: as many as steps of the analysis, 10 to 50."""
+    interval = np.diff(time)
+    typical = float(np.median(interval[interval > 0.0]))
+    return int(np.clip(np.ceil((time[-1] - time[0]) / typical / WINDOWS), 10, 50))
+
+
+def _path(time: FloatArray, longest: float, count: int) -> SteppedPath:
+    """Return the instants of the rows, and steps that fill ``count`` stored intervals."""
+    jumps = np.concatenate([[0], np.cumsum(np.diff(time) == 0.0)])
+    duration = float(time[-1] - time[0])
+    steps = count * int(np.ceil((duration / longest + jumps[-1]) / count))
+    step = duration / (steps - int(jumps[-1]))
+    knots = time - time[0] + step * jumps
+    knots[-1] = step * steps
+    return SteppedPath(knots, step, steps)
+
+
+def _between(knots: FloatArray, rows: FloatArray, instants: FloatArray) -> FloatArray:
+    return np.stack([np.interp(instants, knots, column) for column in rows.T], -1)
+
+
+def _simulated(
+    law: CheckedLaw,
+    histories: PointHistories,
+    system: MicroscopicSystem,
+    path: SteppedPath,
+    count: int,
+    batches: int,
+    replicas: int,
+    seed: int,
+    progress: bool,
+) -> TrajectoryEnsemble:
+    """Return the record of all points, each in so many batches side by side."""
+    protocols = [
+        strain_path(path.knots.tolist(), (rows + law.strain_reference).tolist(), f"point {number}")
+        for number, rows in zip(histories.point, histories.strain, strict=True)
+        for _ in range(batches)
+    ]
+    return simulate(
+        system,
+        protocols,
+        duration=path.time_step * path.steps,
+        time_step=path.time_step,
+        replicas=replicas,
+        seed=seed,
+        stride=path.steps // count,
+        progress=progress,
+    )
+
+
+def _populations(
+    law: CheckedLaw, internal: FloatArray, data: TrajectoryEnsemble, batches: int
+) -> list[tuple[tuple[float, ...], tuple[float, ...]]]:
+    """Return the fractions at the end by law and by microscopic system, point by point."""
+    rests: list[float] = []
+    for variable in law.manifest["internal"]["variables"]:
+        rests += variable["rest"] if variable["kind"] == "population" else [np.nan]
+    shift = np.array(rests)
+    fractions = np.isfinite(shift)
+    if not fractions.any():
+        return [((), ())] * len(internal)
+    encoded = _encoded_at_end(law, data).reshape(len(internal), batches, -1).mean(1)
+    return [
+        (tuple((own + shift)[fractions].tolist()), tuple((seen + shift)[fractions].tolist()))
+        for own, seen in zip(internal, encoded, strict=True)
+    ]
+
+
+def _encoded_at_end(law: CheckedLaw, data: TrajectoryEnsemble) -> FloatArray:
+    """Return α of the last instant, ``(n_protocol, n_α)``, for populations, whose α is a mean."""
+    classes = len(data.classes)
+    if data.histogram is not None:
+        weights = data.histogram.weights[:, -1]
+        shape = (len(weights), classes, weights.shape[-1])
+        return encode_distributions(law, data.histogram.nodes, weights.reshape(shape))
+    samples = data.samples[:, -1].astype(np.float64)
+    if classes == 1:
+        return law.encode(samples[:, 0])[1]
+    return law.encode(samples)[1]

@@ -1,0 +1,228 @@
+"""Spot check: the exact law passes, laws that are wrong by stated amounts do not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from ibvonn_train.cli import main
+from ibvonn_train.data.point_histories import PointHistories, read_point_histories
+from ibvonn_train.evaluation import ExportedLaw
+from ibvonn_train.files.model_directory import manifest_hash
+from ibvonn_train.rollouts.converged_path import converged_path
+from ibvonn_train.simulation import PeriodicLattice, TetheredParticle
+from ibvonn_train.simulation.systems.registry import recorded_system
+from ibvonn_train.studies.spot_check import spot_check
+
+EXPORTED = Path(__file__).parents[2] / "exported_models"
+POINTS = 3
+ALPHA = 0.05
+
+
+class SpoiledLaw:
+    """A law whose moduli (and frictions) or whose rates are off by a factor."""
+
+    def __init__(self, law: ExportedLaw, modulus: float = 1.0, rate: float = 1.0) -> None:
+        self.law, self.modulus, self.rate = law, modulus, rate
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.law, name)
+
+    def update(self, strain: Any, strain_old: Any, internal: Any, dt: Any) -> Any:
+        stress, state = self.law.update(strain, strain_old, internal, self.rate * dt)
+        return self.modulus * stress, state
+
+
+@pytest.fixture(scope="module")
+def trap() -> ExportedLaw:
+    return ExportedLaw(EXPORTED / "exact_trap")
+
+
+def recorded(law: ExportedLaw, time: Any, strain: Any) -> PointHistories:
+    """Histories as backward Euler with one step for each row gives them."""
+    internal = [np.zeros((len(strain), law.internal_size))]
+    stress = []
+    for row in range(len(time)):
+        old, dt = strain[:, max(row - 1, 0)], time[row] - time[max(row - 1, 0)]
+        sigma, state = law.update(strain[:, row], old, internal[-1], np.full(len(strain), dt))
+        stress.append(sigma)
+        internal.append(state)
+    return PointHistories(
+        model=law.name,
+        manifest_sha256=manifest_hash(law.manifest),
+        point=np.arange(len(strain)) * 7,
+        chosen_for=("by number",) * len(strain),
+        time=np.asarray(time),
+        strain=strain,
+        stress=np.stack(stress, 1),
+        internal=np.stack(internal[1:], 1),
+        validity=np.zeros(strain.shape[:2]),
+        strain_names=tuple(law.manifest["strain"]["components"]),
+    )
+
+
+@pytest.fixture(scope="module")
+def pulled(trap: ExportedLaw) -> PointHistories:
+    """Ramp, hold and return of three points, after a state of rest and an elastic step."""
+    time = np.array([0.0, *np.linspace(0.0, 2.0, 21)])
+    shape = np.interp(time, [0.0, 0.8, 1.4, 2.0], [0.0, 1.0, 1.0, -0.5])
+    return recorded(trap, time, np.array([2.0, 3.0, -4.0])[:, None, None] * shape[:, None])
+
+
+def checked(law: Any, histories: PointHistories, seed: int, **options: Any) -> list[str]:
+    settings = {"replicas": 64, "tolerance": 0.0, "progress": False, **options}
+    result = spot_check(law, histories, TetheredParticle(), seed=seed, **settings)
+    return [point.verdict for point in result.points]
+
+
+def false_alarms(law: ExportedLaw, histories: PointHistories, seeds: range) -> int:
+    return sum("off" in checked(law, histories, seed, replicas=32) for seed in seeds)
+
+
+def test_the_exact_law_raises_no_false_alarm_at_no_tolerance(
+    trap: ExportedLaw, pulled: PointHistories
+) -> None:
+    assert false_alarms(trap, pulled, range(6)) <= 1
+
+
+@pytest.mark.slow
+def test_of_two_hundred_seeds_at_most_five_in_a_hundred_are_false_alarms(
+    trap: ExportedLaw, pulled: PointHistories
+) -> None:
+    assert false_alarms(trap, pulled, range(200)) <= ALPHA * 200
+
+
+@pytest.mark.parametrize("spoiled", [{"modulus": 1.02}, {"rate": 1.3}], ids=["modulus", "rate"])
+def test_a_spoiled_law_is_caught(
+    trap: ExportedLaw, pulled: PointHistories, spoiled: dict[str, float]
+) -> None:
+    for seed in range(4):
+        assert "off" in checked(SpoiledLaw(trap, **spoiled), pulled, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spoiled", [{"modulus": 1.02}, {"rate": 1.3}], ids=["modulus", "rate"])
+def test_of_forty_seeds_at_least_ninety_five_in_a_hundred_catch_a_spoiled_law(
+    trap: ExportedLaw, pulled: PointHistories, spoiled: dict[str, float]
+) -> None:
+    law = SpoiledLaw(trap, **spoiled)
+    caught = sum("off" in checked(law, pulled, seed) for seed in range(40))
+    assert caught >= 0.95 * 40
+
+
+def test_the_exact_law_is_within_two_per_cent(trap: ExportedLaw, pulled: PointHistories) -> None:
+    verdicts = checked(trap, pulled, 0, replicas=4000, tolerance=2.0)
+    assert verdicts == ["within"] * POINTS
+
+
+def test_few_replicas_leave_the_verdict_open(trap: ExportedLaw, pulled: PointHistories) -> None:
+    assert "undecided" in checked(trap, pulled, 0, replicas=8, tolerance=0.1)
+
+
+def test_the_time_error_of_the_analysis_is_that_of_its_steps(
+    trap: ExportedLaw, pulled: PointHistories
+) -> None:
+    def largest(histories: PointHistories) -> float:
+        result = spot_check(trap, histories, TetheredParticle(), replicas=8, progress=False)
+        errors = [point.time_error for point in result.points]
+        return max(error for error in errors if error is not None)
+
+    time = np.array([0.0, *np.linspace(0.0, 2.0, 41)])
+    shape = np.interp(time, [0.0, 0.8, 1.4, 2.0], [0.0, 1.0, 1.0, -0.5])
+    finer = recorded(trap, time, np.array([2.0, 3.0, -4.0])[:, None, None] * shape[:, None])
+    coarse, fine = largest(pulled), largest(finer)
+    assert 1.7 < coarse / fine < 2.3  # backward Euler is of first order
+
+
+def test_a_jump_of_the_strain_is_followed(trap: ExportedLaw) -> None:
+    time = np.array([0.0, *np.linspace(0.0, 1.0, 11), *np.linspace(1.0, 2.0, 11)])
+    level = np.array([0.0, *np.full(11, 3.0), *np.full(11, -2.0)])
+    jumps = recorded(trap, time, level[None, :, None])
+    assert checked(trap, jumps, 0, replicas=4000, tolerance=2.0) == ["within"]
+    assert checked(SpoiledLaw(trap, 1.05), jumps, 0, replicas=4000, tolerance=2.0) == ["off"]
+
+
+def test_the_roll_out_converges_to_the_closed_form(trap: ExportedLaw) -> None:
+    """Of a ramp ε = t: m = t/2 − (1 − e^{−2t})/4."""
+    time = np.linspace(0.0, 2.0, 9)
+    rolled = converged_path(trap, time, time[None, :, None], np.zeros((1, 1)), 1e-5)
+    mean = time / 2.0 - (1.0 - np.exp(-2.0 * time)) / 4.0
+    np.testing.assert_allclose(rolled.stress[0, :, 0], time - mean, atol=1e-5)
+
+
+def test_a_lattice_law_is_checked_with_its_populations() -> None:
+    law = ExportedLaw(EXPORTED / "lattice")
+    micro = law.manifest["microscopic"]
+    system = recorded_system(micro["system"], micro["parameters"])
+    assert isinstance(system, PeriodicLattice)
+    time = np.linspace(0.0, 300.0, 11)
+    strain = np.linspace(0.0, 1.0, 11)[None, :, None] * np.array([0.15, 0.08, 0.03])
+    histories = recorded(law, time, strain)
+    for modulus, verdict in ((1.0, ("within", "undecided")), (1.1, ("off",))):
+        result = spot_check(
+            SpoiledLaw(law, modulus), histories, system, replicas=8, seed=1, tolerance=3.0,
+            progress=False,
+        )  # fmt: skip
+        (point,) = result.points
+        assert point.verdict in verdict
+        np.testing.assert_allclose(point.law_populations, point.populations, atol=0.05)
+        assert max(point.populations) > 0.05
+
+
+def write(path: Path, histories: PointHistories, scale: float = 1.0) -> Path:
+    """A file as ibvonn_fem writes it, of a law whose stress was scaled."""
+    with h5py.File(path, "w") as file:
+        file.attrs["ibvonn_histories"] = 1
+        file.attrs["model"] = histories.model
+        file.attrs["manifest_sha256"] = histories.manifest_sha256
+        file.attrs["chosen_for"] = json.dumps(histories.chosen_for)
+        file.attrs["strain_names"] = json.dumps(histories.strain_names)
+        file.attrs["scales"] = json.dumps({"strain": 1.0, "stress": scale, "time": 1.0})
+        for name in ("point", "time", "strain", "internal", "validity"):
+            file[name] = getattr(histories, name)
+        file["stress"] = scale * histories.stress
+    return path
+
+
+def test_the_command_prints_writes_and_fails(
+    pulled: PointHistories, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write(tmp_path / "bar.h5", pulled, scale=5.0)
+    out, figure = tmp_path / "check.json", tmp_path / "check.png"
+    command = ["spot-check", str(file), "--model", str(EXPORTED / "exact_trap")]
+    options = ["--replicas", "400", "--json", str(out), "--figure", str(figure), "--strict"]
+    assert main([*command, *options]) == 0
+    printed = capsys.readouterr().out
+    assert "Tolerance 2 % (the manifest has no error of the stress)" in printed
+    record = json.loads(out.read_text())
+    assert [point["point"] for point in record["points"]] == [0, 7, 14]
+    assert figure.stat().st_size > 1000
+    assert main([*command, "--tolerance", "-1"]) == 1
+    assert "must not be negative" in capsys.readouterr().err
+
+
+def test_histories_that_do_not_fit_are_refused(
+    pulled: PointHistories, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write(tmp_path / "bar.h5", pulled)
+    cases = [
+        (["--model", str(EXPORTED / "lattice")], "must be of a law with the strains"),
+        (["--model", str(EXPORTED / "exact_sls")], "names no microscopic system"),
+        (["--model", str(EXPORTED / "exact_trap"), "--replicas", "4"], "at least 8 replicas"),
+    ]
+    for options, words in cases:
+        assert main(["spot-check", str(file), *options]) == 1
+        assert words in capsys.readouterr().err
+    with h5py.File(file, "r+") as opened:
+        opened["internal"][:, 0] = 1.0
+    assert main(["spot-check", str(file), "--model", str(EXPORTED / "exact_trap")]) == 1
+    assert "begin at rest" in capsys.readouterr().err
+    with h5py.File(file, "r+") as opened:
+        opened.attrs["ibvonn_histories"] = 2
+    with pytest.raises(ValueError, match="format 1; found 2"):
+        read_point_histories(file)
