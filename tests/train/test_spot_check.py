@@ -24,7 +24,7 @@ POINTS = 3
 ALPHA = 0.05
 
 
-class SpoiledLaw:
+class WrongLaw:
     """A law whose moduli (and frictions) or whose rates are off by a factor."""
 
     def __init__(self, law: ExportedLaw, modulus: float = 1.0, rate: float = 1.0) -> None:
@@ -97,20 +97,20 @@ def test_of_two_hundred_seeds_at_most_five_in_a_hundred_are_false_alarms(
     assert false_alarms(trap, pulled, range(200)) <= ALPHA * 200
 
 
-@pytest.mark.parametrize("spoiled", [{"modulus": 1.02}, {"rate": 1.3}], ids=["modulus", "rate"])
-def test_a_spoiled_law_is_caught(
-    trap: ExportedLaw, pulled: PointHistories, spoiled: dict[str, float]
+@pytest.mark.parametrize("factors", [{"modulus": 1.02}, {"rate": 1.3}], ids=["modulus", "rate"])
+def test_a_wrong_law_is_found(
+    trap: ExportedLaw, pulled: PointHistories, factors: dict[str, float]
 ) -> None:
     for seed in range(4):
-        assert "off" in checked(SpoiledLaw(trap, **spoiled), pulled, seed)
+        assert "off" in checked(WrongLaw(trap, **factors), pulled, seed)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("spoiled", [{"modulus": 1.02}, {"rate": 1.3}], ids=["modulus", "rate"])
-def test_of_forty_seeds_at_least_ninety_five_in_a_hundred_catch_a_spoiled_law(
-    trap: ExportedLaw, pulled: PointHistories, spoiled: dict[str, float]
+@pytest.mark.parametrize("factors", [{"modulus": 1.02}, {"rate": 1.3}], ids=["modulus", "rate"])
+def test_of_forty_seeds_at_least_ninety_five_in_a_hundred_find_a_wrong_law(
+    trap: ExportedLaw, pulled: PointHistories, factors: dict[str, float]
 ) -> None:
-    law = SpoiledLaw(trap, **spoiled)
+    law = WrongLaw(trap, **factors)
     caught = sum("off" in checked(law, pulled, seed) for seed in range(40))
     assert caught >= 0.95 * 40
 
@@ -144,7 +144,7 @@ def test_a_jump_of_the_strain_is_followed(trap: ExportedLaw) -> None:
     level = np.array([0.0, *np.full(11, 3.0), *np.full(11, -2.0)])
     jumps = recorded(trap, time, level[None, :, None])
     assert checked(trap, jumps, 0, replicas=4000, tolerance=2.0) == ["within"]
-    assert checked(SpoiledLaw(trap, 1.05), jumps, 0, replicas=4000, tolerance=2.0) == ["off"]
+    assert checked(WrongLaw(trap, 1.05), jumps, 0, replicas=4000, tolerance=2.0) == ["off"]
 
 
 def test_the_roll_out_converges_to_the_closed_form(trap: ExportedLaw) -> None:
@@ -165,7 +165,7 @@ def test_a_lattice_law_is_checked_with_its_populations() -> None:
     histories = recorded(law, time, strain)
     for modulus, verdict in ((1.0, ("within", "undecided")), (1.1, ("off",))):
         result = spot_check(
-            SpoiledLaw(law, modulus), histories, system, replicas=8, seed=1, tolerance=3.0,
+            WrongLaw(law, modulus), histories, system, replicas=8, seed=1, tolerance=3.0,
             progress=False,
         )  # fmt: skip
         (point,) = result.points
