@@ -104,7 +104,7 @@ class _Path(torch.autograd.Function):
     """The steps and their adjoint."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         potentials: PopulationPotentials,
         step: Tensor,
@@ -122,7 +122,7 @@ class _Path(torch.autograd.Function):
         return states
 
     @staticmethod
-    def backward(ctx: Any, adjoint: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, adjoint: Tensor) -> tuple[Tensor | None, ...]:
         """Return the derivatives by the first state and the weights."""
         (states,) = ctx.saved_tensors
         call, gradient = ctx.call, adjoint.clone(memory_format=torch.contiguous_format)
