@@ -7,6 +7,7 @@ editable install reads them where they are.
 import ast
 import shutil
 from pathlib import Path
+from typing import ClassVar
 
 from setuptools import Command, setup
 from setuptools.command.build import build
@@ -28,13 +29,16 @@ class BuildCarriedLaws(Command):
     """Copy the carried laws into the package that is being built."""
 
     def initialize_options(self) -> None:
+        """Say nothing yet, as setuptools wants it."""
         self.build_lib = None  # taken from build_py
         self.editable_mode = False
 
     def finalize_options(self) -> None:
+        """Build where the modules are built."""
         self.set_undefined_options("build_py", ("build_lib", "build_lib"))
 
     def run(self) -> None:
+        """Copy, unless the install is editable."""
         if self.editable_mode:
             return
         for target, source in self.get_output_mapping().items():
@@ -46,19 +50,26 @@ class BuildCarriedLaws(Command):
         return {str(Path(self.build_lib, PACKAGE, name)): name for name in self.get_source_files()}
 
     def get_outputs(self) -> list[str]:
+        """Paths in the build."""
         return list(self.get_output_mapping())
 
     def get_source_files(self) -> list[str]:
+        """Files of the carried laws in the tree.
+
+        Raises:
+            ValueError: If a law is missing.
+        """
+        for name in carried_laws():
+            if not (MODELS / name / "manifest.json").is_file():
+                raise ValueError(f"{MODELS}: the law {name}, which the wheel carries, is missing.")
         paths = [path for name in carried_laws() for path in sorted((MODELS / name).iterdir())]
-        if len({path.parent for path in paths}) < len(carried_laws()):
-            raise ValueError(f"{MODELS}: a law of {', '.join(carried_laws())} is missing.")
         return [path.as_posix() for path in paths if path.is_file()]
 
 
 class Build(build):
     """The build of setuptools, and the carried laws."""
 
-    sub_commands = [*build.sub_commands, ("build_carried_laws", None)]
+    sub_commands: ClassVar = [*build.sub_commands, ("build_carried_laws", None)]
 
 
 setup(cmdclass={"build": Build, "build_carried_laws": BuildCarriedLaws})
