@@ -250,7 +250,7 @@ CHECKS: dict[str, Callable[[], str]] = {
     "cyclonedx-py environment": bill_of_materials,
     "conda recipe, rendered": conda_recipe,
     "hadolint": dockerfile,
-    "wheel, tried": try_wheel,
+    "wheel in an empty environment": try_wheel,
 }
 
 
