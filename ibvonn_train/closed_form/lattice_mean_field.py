@@ -79,8 +79,8 @@ def mean_field_law(
             "mean_field_law: needs bonds in series with a spring and linearised elongations; found "
             f"{kind}."
         )
-    soft, hard, jump = system.stiffness, system.well_stiffness, system.well_distance
-    bond, basis = soft * hard / (soft + hard), system.lattice.strain_basis
+    hard, jump = system.well_stiffness, system.well_distance
+    bond, basis = system.two_state_bond.stiffness_in_series, system.lattice.strain_basis
     directions, size = basis.shape
     volume, held = system.reference_volume, share * bond * hard / (hard - share * bond)
     rest = np.full(directions, _rest(system, bond, share))
