@@ -45,7 +45,8 @@ class PackedLaw:
     @property
     def group_rows(self) -> NDArray[np.int64]:
         """[First component, number of states] of each population."""
-        rows: NDArray[np.int64] = self.sizes[len(self.sizes) - 2 * self.populations :]
+        first = self._population_start + 3 + len(self.rate_widths)
+        rows: NDArray[np.int64] = self.sizes[first : first + 2 * self.populations]
         return rows.reshape(-1, 2)
 
     @property
@@ -262,7 +263,9 @@ class _Packer:
             self.take("rate_barrier", pairs)
         intervals = self.table(saturates) if "rate_table" in self.arrays else 0
         rows = [number for row in groups for number in row]
-        return [layers, intervals or int(saturates), len(groups), *widths, *rows]
+        kind = 2 if intervals else int(saturates)
+        last = [intervals] if intervals else []
+        return [layers, kind, len(groups), *widths, *rows, *last]
 
     def table(self, saturates: bool) -> int:
         """Take a table of rates and return the number of its intervals."""

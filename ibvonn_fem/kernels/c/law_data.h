@@ -64,11 +64,13 @@ static int bind_populations(law *m, const int64_t *sizes, int64_t n_sizes, int64
     const int64_t hidden = at + 3;
     if (n_sizes < hidden || sizes[at] < 1 || sizes[at] > LAW_MAX_LAYERS) return LAW_SIZES;
     const int64_t groups = sizes[at + 2], list = hidden + sizes[at] - 1;
-    if (sizes[at + 1] < 0 || sizes[at + 1] > LAW_MAX_WIDTH || groups < 1 || groups > m->n_internal)
+    if (sizes[at + 1] < 0 || sizes[at + 1] > 2 || groups < 1 || groups > m->n_internal)
         return LAW_SIZES;
-    if (n_sizes != list + 2 * groups) return LAW_SIZES;
+    const int table = sizes[at + 1] == 2; /* the last size is the number of its intervals */
+    if (n_sizes != list + 2 * groups + table) return LAW_SIZES;
+    if (table && (sizes[n_sizes - 1] < 2 || sizes[n_sizes - 1] > LAW_MAX_WIDTH)) return LAW_SIZES;
     m->n_rate = (int)sizes[at];
-    m->n_table = sizes[at + 1] > 1 ? (int)sizes[at + 1] : 0;
+    m->n_table = table ? (int)sizes[n_sizes - 1] : 0;
     m->n_group = (int)groups;
     for (int64_t g = 0; g < groups; g++) {
         const int64_t first = sizes[list + 2 * g], states = sizes[list + 2 * g + 1];
