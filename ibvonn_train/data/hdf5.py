@@ -55,14 +55,17 @@ class StoredMicrostate:
         return values
 
     def _bytes(self, key: Any) -> int:
-        """Return the size of what an index selects along the first axis; others are not counted."""
-        first = key[0] if isinstance(key, tuple) and key else key
+        """Return the size of what an index selects along protocols and instants."""
+        first, *rest = key if isinstance(key, tuple) and key else (key,)
         rows = 1
         if isinstance(first, slice):
             rows = len(range(*first.indices(len(self))))
         elif first is Ellipsis or first == ():
             rows = len(self)
-        return rows * math.prod(self.shape[1:]) * self.dtype.itemsize
+        instants = self.shape[1] if self.ndim > 1 else 1
+        if rest and isinstance(rest[0], slice):
+            instants = len(range(*rest[0].indices(instants)))
+        return rows * instants * math.prod(self.shape[2:]) * self.dtype.itemsize
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return np.asarray(self[:], dtype)
@@ -153,7 +156,12 @@ def _write_compressed(file: h5py.File, name: str, array: Any) -> None:
         compression="lzf",
     )
     for case in range(array.shape[0]):
-        stored[case] = array[case]
+        if not isinstance(array, StoredMicrostate):
+            stored[case] = array[case]
+            continue
+        for at in range(0, array.shape[1], instants):  # one protocol may be larger than memory
+            part = slice(at, at + instants)
+            stored[case, part] = array[case, part]
 
 
 def located(path: str | Path, error: ValueError) -> ValueError:
