@@ -129,6 +129,24 @@ class MicrostateReader:
 
     def elements(self, block: FrameBlock, constants: Mapping[str, float]) -> FloatArray:
         """Return microstates of elements, ``(n, n_replica, n_element, n_x)``, dimensionless."""
+        names, shape = self._names(block, constants)
+        parts = [np.broadcast_to(rule.value(names), shape) for rule in self._rules]
+        return np.stack(parts, -1) / self.length
+
+    def stretch(self, block: FrameBlock, constants: Mapping[str, float]) -> dict[str, float]:
+        """Return the largest slope of a microstate in lengths by each coordinate of a particle."""
+        if self._rule.bonds:
+            return dict.fromkeys(self.coordinates, 1.0)
+        names, _ = self._names(block, constants)
+        return {
+            name: float(np.max([np.abs(rule.slope(names, name)).max() for rule in self._rules]))
+            for name in self.coordinates
+        }
+
+    def _names(
+        self, block: FrameBlock, constants: Mapping[str, float]
+    ) -> tuple[dict[str, Any], tuple[int, ...]]:
+        """Return what expressions of elements know, and the shape of elements."""
         members = self.by_replica(self.taken(block))
         names: dict[str, Any] = {
             **constants,
@@ -138,11 +156,9 @@ class MicrostateReader:
         }
         if self._rule.bonds:
             names |= self._bond_names(members, block.boxes)
-        else:
-            names |= {name: members[..., i] for i, name in enumerate(self.columns)}
-        shape = members.shape[:3] if not self._rule.bonds else names["r"].shape
-        parts = [np.broadcast_to(rule.value(names), shape) for rule in self._rules]
-        return np.stack(parts, -1) / self.length
+            return names, names["r"].shape
+        names |= {name: members[..., i] for i, name in enumerate(self.columns)}
+        return names, members.shape[:3]
 
     def pairs(self, members: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Return first and second particle of every bond of a replica, counted from 0.

@@ -79,8 +79,8 @@ class MomentumWatch:
             for kind in (0, 1):
                 self._sums[kind, lag] += float(np.mean(now[kind] * then[kind]))
 
-    def relaxation(self, interval: float) -> MomentumRelaxation:
-        """Return what the velocities say.
+    def relaxation(self, interval: float) -> MomentumRelaxation | None:
+        """Return what the velocities say, None where all are zero: formats fill up with zeros.
 
         Args:
             interval: Between frames [time].
@@ -88,6 +88,8 @@ class MomentumWatch:
         Raises:
             ValueError: If the dynamics are not overdamped on the scale of the stored instants.
         """
+        if self._sums[0, 0] == 0.0:
+            return None
         lags = int(np.count_nonzero(self._counts))
         mean = self._sums[:, :lags] / self._counts[:lags]
         of_velocity, of_microstate = mean / np.maximum(mean[:, :1], np.finfo(np.float64).tiny)

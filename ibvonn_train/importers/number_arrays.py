@@ -34,7 +34,7 @@ class NpzTrajectory:
         self.path = path
         require_memory(f"{path}", 2.0 * path.stat().st_size, "Cut it into several files.")
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
         except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(f"{path}: must be an NPZ of numbers ({error}).") from error

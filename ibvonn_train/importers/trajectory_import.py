@@ -139,7 +139,7 @@ class _Import:
         )
         clock = FileClock(trajectory.path, study.time)
         series = _FileSeries()
-        done, first = 0, True
+        done, first, stretch = 0, True, dict.fromkeys(states.coordinates, 1.0)
         for block in self._blocks(trajectory, states, clock, watches, protocol):
             constants = study.constants(protocol)
             elements = states.elements(block, constants)
@@ -149,6 +149,7 @@ class _Import:
             names = self._names(trajectory.path, block, table, clock, constants)
             self._respond(series, names, sites)
             if first:
+                stretch = states.stretch(block, constants)
                 self._start(series, names, sites)
                 seen.particles = block.values.shape[1]
                 first = False
@@ -156,9 +157,11 @@ class _Import:
             done += len(block.time)
         require_no_gap(trajectory.path, clock.seen(), study.time.uneven)
         if watch is not None:
-            seen.momenta = watch.relaxation(clock.interval())
-            require_instants_apart(trajectory.path, seen.momenta, study.time.thin)
-        self._resolve(trajectory, watches)
+            momenta = watch.relaxation(clock.interval())
+            if momenta is not None:
+                require_instants_apart(trajectory.path, momenta, study.time.thin)
+                seen.momenta = momenta
+        self._resolve(trajectory, watches, stretch)
         seen.kinds = joined([*seen.kinds, trajectory.kind])
         seen.precision, seen.columns = trajectory.precision, states.columns
         self._steps.append(clock.time_step())
@@ -306,14 +309,17 @@ class _Import:
             stored[protocol, at : at + run, :, begin : begin + samples] = part
             row += run
 
-    def _resolve(self, trajectory: Trajectory, watches: _Watches) -> None:
+    def _resolve(
+        self, trajectory: Trajectory, watches: _Watches, stretch: dict[str, float]
+    ) -> None:
         length = float(self._study.parameters.get("reference_length", 1.0))
         spread = length * self.understood.start.spread()
         if spread == 0.0:  # all replicas start alike
             deviations = np.asarray(self._stored[0, -1:], np.float64).std(3)
             spread = length * float(deviations.min())
         for name, gauge in watches.gauges.items():
-            step = gauge.resolution()
+            found = gauge.resolution()
+            step = None if found is None else found * stretch[name]
             require_resolution(f"{trajectory.path}: {name}", step, spread)
             over = None if step is None or spread == 0.0 else step / spread
             self.understood.resolution[name] = over

@@ -16,6 +16,8 @@ SURE = 4.0
 """Standard errors beyond which a difference is no chance."""
 ALLOWED = 0.03
 """Relative difference of the temperature that finite steps of an integrator explain."""
+ALLOWED_KINETIC = 0.1
+"""The same of ⟨m v²⟩, which steps of the size of m/η falsify more."""
 
 
 @dataclass
@@ -208,8 +210,10 @@ class Understood:
             f"{momenta.microstate:.3g}: taken as overdamped"
         )
         if momenta.thermal_energy is not None:
-            thermal = data.parameters["thermal_energy"]
-            text += f"; <m v^2> = {momenta.thermal_energy / thermal:.3g} k_BT"
+            ratio = momenta.thermal_energy / data.parameters["thermal_energy"]
+            text += f"; <m v^2> = {ratio:.3g} k_BT"
+            if abs(ratio - 1) > ALLOWED_KINETIC:
+                text += ", NOT k_BT: check the mass, the temperature and the units"
         return text
 
 
