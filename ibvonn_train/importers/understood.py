@@ -143,9 +143,10 @@ class Understood:
 
     def _layout(self, data: TrajectoryEnsemble) -> str:
         text = (
-            f"{data.protocols} protocols x {len(data.time)} instants x {data.sites} sites x "
-            f"{data.replicas} replicas of {data.elements} samples, microstates of "
-            f"{data.microstate_size} components"
+            f"{_counted(data.protocols, 'protocol')} x {len(data.time)} instants x "
+            f"{_counted(data.sites, 'site')} x {data.replicas} replicas of "
+            f"{_counted(data.elements, 'sample')}, microstates of "
+            f"{_counted(data.microstate_size, 'component')}"
         )
         if self.windows > 1:
             text += f"; {self.windows} windows of each file, {self.left_over} frames left over"
@@ -215,6 +216,10 @@ class Understood:
             if abs(ratio - 1) > ALLOWED_KINETIC:
                 text += ", NOT k_BT: check the mass, the temperature and the units"
         return text
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def joined(values: Sequence[str]) -> tuple[str, ...]:

@@ -58,7 +58,7 @@ def test_every_format_gives_the_positions_of_the_simulation(ending, tmp_path):
     np.testing.assert_allclose(data.stress[..., 0, 0], force, rtol=1e-9, atol=1e-12)
     assert data.replicas == 60
     assert data.time_step == pytest.approx(0.01)
-    assert "2 protocols x 41 instants x 1 sites x 60 replicas" in rows["layout"]
+    assert "2 protocols x 41 instants x 1 site x 60 replicas" in rows["layout"]
     assert "in equilibrium" in rows["equipartition"]
     assert "NOT" not in rows["equipartition"]
 
