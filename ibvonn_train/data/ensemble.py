@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from .drive_records import Instants, Rows, StrainDriven
 from .element_classes import ClassSymmetry, default_basis
 from .ensemble_checks import require_record
 from .ensemble_fields import EnsembleFields
+from .h5md_view import add_h5md_view
 from .hdf5 import located, unreadable, write_file
 from .record_fields import FORMAT, open_fields
 
@@ -81,8 +83,12 @@ class TrajectoryEnsemble(EnsembleFields):
         return format_1.digest(_attributes(self), _datasets(self))
 
     def save(self, path: str | Path) -> None:
-        """Write the HDF5 file; an interrupted write leaves an existing file as it was."""
-        write_file(path, _datasets(self), _attributes(self))
+        """Write the HDF5 file, which is H5MD, too.
+
+        An interrupted write leaves an existing file as it was.
+        """
+        view = partial(add_h5md_view, data=self)
+        write_file(path, _datasets(self), _attributes(self), view)
 
     @classmethod
     def from_arrays(

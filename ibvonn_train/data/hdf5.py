@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -120,7 +120,10 @@ class _Disk(io.FileIO):
 
 
 def write_file(
-    path: str | Path, datasets: Mapping[str, Any], attributes: Mapping[str, Any]
+    path: str | Path,
+    datasets: Mapping[str, Any],
+    attributes: Mapping[str, Any],
+    finish: Callable[[h5py.File], None] | None = None,
 ) -> None:
     """Write a file under a temporary name and rename it; a failure leaves the old file as it was.
 
@@ -128,6 +131,7 @@ def write_file(
         path: Of the file; its folder is made.
         datasets: Name → array; large ones are written protocol by protocol and compressed.
         attributes: Of the file.
+        finish: Adds what is small to the file at last.
     """
     with replacing(path) as stream:
         with _Disk(stream.fileno(), "r+b", closefd=False) as disk, h5py.File(disk, "w") as file:
@@ -138,6 +142,8 @@ def write_file(
                     file.create_dataset(name, data=array)
                 disk.check()
             file.attrs.update(attributes)
+            if finish is not None:
+                finish(file)
 
 
 def _is_large(array: Any) -> bool:
