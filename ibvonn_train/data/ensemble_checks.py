@@ -188,7 +188,7 @@ def _check_kind(data: EnsembleFields) -> None:
         )
     for case, at in ((0, 0), (-1, -1)):
         if data.histogram is None:
-            mean = np.asarray(data.samples[case])[at].mean(1, dtype=np.float64)
+            mean = np.asarray(data.samples[case, at]).mean(1, dtype=np.float64)
         else:
             mean = data.histogram.weights[case, at] @ data.histogram.nodes
         gap = float(np.abs(mean - data.strain[case, at]).max())

@@ -65,6 +65,8 @@ class StoredMicrostate:
         instants = self.shape[1] if self.ndim > 1 else 1
         if rest and isinstance(rest[0], slice):
             instants = len(range(*rest[0].indices(instants)))
+        elif rest and isinstance(rest[0], int):
+            instants = 1
         return rows * instants * math.prod(self.shape[2:]) * self.dtype.itemsize
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:

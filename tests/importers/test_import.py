@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -213,3 +214,22 @@ def test_blocks_do_not_matter(tmp_path, monkeypatch):
     monkeypatch.setattr("ibvonn_train.importers.trajectory_import.BLOCK_BYTES", 1000)
     parts, _ = imported(tmp_path, write_dump, "dump")
     assert parts.sha256() == whole.sha256()
+
+
+def test_a_protocol_larger_than_the_blocks_is_never_held_whole(tmp_path, monkeypatch):
+    """Averaged strain, the costliest: 6.4 MB of positions pass through 2 MB."""
+    rng = np.random.default_rng(0)
+    files = [write_dump(tmp_path / "a.dump", rng.normal(size=(400, 2000)), digits=7, shuffle=False)]
+    load = 'strain_kind = "averaged"\nstress = "stiffness*x"'
+    study = description(tmp_path, load=load)
+    study.write_text(study.read_text().replace("a = [0.5, -0.8]\nw = [2.0, 3.0]\n", ""))
+    read = StudyDescription.from_toml(study)
+    place = "ibvonn_train.importers.trajectory_import.BLOCK_BYTES"
+    peaks = []
+    for most in (2**26, 2**16):
+        monkeypatch.setattr(place, most)
+        tracemalloc.start()
+        import_trajectories(files, read, tmp_path / "data.h5")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 2e6 < 6.4e6 < peaks[0]
