@@ -160,7 +160,7 @@ class StrainDrive:
         """Roll out under the measured strain."""
         if implicit is not None:
             start = path.time, path.strain, internal
-            states = exponential(implicit.relaxation_function(), *start, substeps=substeps)
+            states = exponential(implicit, *start, substeps=substeps)
             stress = rates(path.strain, states)[0]
             first = stress.flatten(2)[..., 0]
             return {"controlled": Rollout(path.strain, states, stress, first)}

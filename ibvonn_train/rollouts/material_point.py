@@ -1,15 +1,24 @@
-"""Roll-outs of a law under a given strain: in the data's own convention, or by implicit steps."""
+"""Roll-outs of a law under a given strain: in the data's own convention, or by stable steps."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from ..law.population_potentials import PopulationPotentials
 from ..law.potentials import RateFunction, RelaxationFunction
+from .compiled_paths import compiled_path, serves
 from .relaxation import relaxed_increment
+
+
+class Relaxing(Protocol):
+    """What exponential steps ask of a law."""
+
+    def relaxation_function(self) -> RelaxationFunction:
+        """Return (ε, α) ↦ α̇ and its derivative by α."""
 
 
 class Rollout(NamedTuple):
@@ -80,7 +89,7 @@ def controlled(
 
 
 def exponential(
-    relaxation: RelaxationFunction,
+    potentials: Relaxing,
     time: Tensor,
     strain: Tensor,
     internal: Tensor,
@@ -91,10 +100,10 @@ def exponential(
 
     α_{n+1} = α_n + Δt φ₁(Δt J) α̇(ε_{n+1/2}, α_n) with φ₁(x) = (eˣ − 1)/x and J = ∂α̇/∂α: exact for
     variables that relax linearly, of second order for others; stable for any step where no
-    eigenvalue of J is positive.
+    eigenvalue of J is positive. Compiled code takes the steps of laws that it knows.
 
     Args:
-        relaxation: Of the law.
+        potentials: Of the law.
         time: Instants, shape ``(n_time,)``, or ``(n_case, n_time)`` where cases have their own.
         strain: ε(t), shape ``(n_case, n_time, ..., n_ε)``, interpolated linearly.
         internal: α at the first instant, shape ``(n_case, ..., n_α)``.
@@ -103,6 +112,9 @@ def exponential(
     References:
         Hochbruck & Ostermann (2010), Acta Numerica 19, 209.
     """
+    if serves(potentials, internal):
+        return _by_compiled_code(potentials, time, strain, internal, substeps)
+    relaxation = potentials.relaxation_function()
     strains = strain.unbind(1)
     states = [internal]
     for step in range(len(strains) - 1):
@@ -114,3 +126,20 @@ def exponential(
             internal = internal + relaxed_increment(dt * law.rate, slope)
         states.append(internal)
     return torch.stack(states, 1)
+
+
+def _by_compiled_code(
+    potentials: PopulationPotentials, time: Tensor, strain: Tensor, internal: Tensor, substeps: int
+) -> Tensor:
+    """Take the same steps, one row for each site."""
+    cases, instants, sites = len(strain), strain.shape[1], internal[0, ..., 0].numel()
+    dt = torch.diff(time).expand(cases, -1) / substeps
+    dt = dt.T.repeat_interleave(substeps, 0).repeat_interleave(sites, 1)
+    parts = (torch.arange(substeps, dtype=strain.dtype) + 0.5) / substeps
+    before, after = (s.unsqueeze(1) for s in (strain[:, :-1], strain[:, 1:]))
+    middle = torch.lerp(before, after, parts.reshape(-1, *(1,) * (strain.ndim - 1)))
+    # From (case, part, interval, ...) to (step, row, component).
+    middle = middle.movedim(0, 2).transpose(0, 1).reshape(dt.shape[0], -1, strain.shape[-1])
+    states = compiled_path(potentials, dt, middle, internal.reshape(cases * sites, -1))
+    own = states[::substeps].reshape(instants, *internal.shape)
+    return own.transpose(0, 1)

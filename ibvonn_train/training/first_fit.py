@@ -25,7 +25,7 @@ GAIN = 0.02
 """Part by which the validation error has to fall in a chunk that counts as progress."""
 PATIENCE = 2
 """Chunks without progress after which the fit ends."""
-STATES = 4000
+STATES = 2000
 """States of each block, about."""
 LONGEST = 64
 """Stored steps of a window at most."""

@@ -39,7 +39,7 @@ def follow(
     path = windows.time, windows.strain, start
     if explicit:
         return controlled(law.potentials.rates_function(), *path).internal
-    return exponential(law.potentials.relaxation_function(), *path, substeps=substeps)
+    return exponential(law.potentials, *path, substeps=substeps)
 
 
 def is_explicit(block: Block) -> bool:

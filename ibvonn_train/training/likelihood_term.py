@@ -8,7 +8,7 @@ from torch import Tensor
 from ..data.binned_microstates import EmpiricalMeasure, Measures
 from ..law.learned_law import LearnedLaw
 
-DRAWN = 64
+DRAWN = 32
 """Microstates drawn of each site where they have several dimensions."""
 
 

@@ -20,6 +20,7 @@ def random_potentials(
     basis: Tensor | None = None,
     permutations: Sequence[Sequence[int]] = (),
     strength: float = 0.5,
+    rate_widths: Sequence[int] = (5,),
 ) -> PopulationPotentials:
     """Untrained potentials, disturbed by normal noise of a given strength, with odd scales."""
     generator = torch.Generator().manual_seed(seed)
@@ -31,7 +32,7 @@ def random_potentials(
         orbits=pair_orbits(variables.classes, permutations),
         strain_basis=basis.clone(),
         widths=(5, 4),
-        rate_widths=(5,),
+        rate_widths=rate_widths,
         ridges=3,
         generator=generator,
     )

@@ -304,7 +304,7 @@ def test_two_states_keep_fractions_between_zero_and_one_in_steps_of_any_length(
     generator = torch.Generator().manual_seed(3)
     strain = torch.randn(50, 6, 1, dtype=torch.float64, generator=generator)
     start = torch.linspace(1e-6, 1.0 - 1e-6, 50, dtype=torch.float64)[:, None]
-    path = exponential(law.relaxation_function(), time, strain, start)
+    path = exponential(law, time, strain, start)
     assert (path > 0.0).all()
     assert (path < 1.0).all()
 
