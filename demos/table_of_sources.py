@@ -41,7 +41,7 @@ from ibvonn_train.evaluation import evaluate, open_law
 from ibvonn_train.evaluation.noise_free import exact_trap_moments, noise_free_means
 
 ROOT = Path(__file__).parents[1]
-REPLICAS = 2000
+REPLICAS, REPLICAS_OF_TRAINING = 2000, 1000
 STEPS = "time_step = 0.01"
 COUNTED = "time_step = 0.01\nevery = 2"
 PLACE = 'coordinates = ["x"]'
@@ -63,7 +63,7 @@ class Source:
 
     name: str
     words: str
-    write: Callable[[Path, str, Values, int], list[Path]]
+    write: Callable[[Path, str, Values, int, int], list[Path]]
     time: str = STEPS
     microstate: str = PLACE
     load: str = STRAIN
@@ -71,24 +71,24 @@ class Source:
 
 def by_lammps(dump: str = "custom", mass: float = 0.0) -> Callable[..., list[Path]]:
     """Return the writer of LAMMPS's own formats."""
-    return lambda folder, name, values, seed: lammps_trap(
-        folder, name, values, replicas=REPLICAS, seed=seed, dump=dump, mass=mass
+    return lambda folder, name, values, seed, replicas: lammps_trap(
+        folder, name, values, replicas=replicas, seed=seed, dump=dump, mass=mass
     )
 
 
-def by_openmm(folder: Path, name: str, values: Values, seed: int) -> list[Path]:
+def by_openmm(folder: Path, name: str, values: Values, seed: int, replicas: int) -> list[Path]:
     """Write by OpenMM."""
-    return openmm_trap(folder, name, values, replicas=REPLICAS, seed=seed)
+    return openmm_trap(folder, name, values, replicas=replicas, seed=seed)
 
 
 def converted(ending: str, write: Callable[[Path, np.ndarray], None]) -> Callable[..., list[Path]]:
     """Return the writer of a format that another tool makes of LAMMPS's positions."""
 
-    def convert(folder: Path, name: str, values: Values, seed: int) -> list[Path]:
+    def convert(folder: Path, name: str, values: Values, seed: int, replicas: int) -> list[Path]:
         from ibvonn_train.importers.lammps_dump import LammpsDump
 
         files = []
-        for path in by_lammps()(folder, f"{name}_dump", values, seed):
+        for path in by_lammps()(folder, f"{name}_dump", values, seed, replicas):
             x = np.stack([frame.values[:, 0] for frame in LammpsDump(path).frames(["x"])])
             files.append(path.with_suffix(f".{ending}"))
             write(files[-1], x)
@@ -184,10 +184,12 @@ def run(*arguments: str | Path) -> str:
     return printed.getvalue()
 
 
-def bring(source: Source, folder: Path, part: str, values: Values, seed: int) -> str:
+def bring(
+    source: Source, folder: Path, part: str, values: Values, seed: int, replicas: int = REPLICAS
+) -> str:
     """Simulate, describe and import a part of a source; return what was understood."""
     name = f"{source.name}_{part}"
-    files = source.write(folder, name, values, seed)
+    files = source.write(folder, name, values, seed, replicas)
     study = folder / f"{name}.toml"
     text = trap_description(
         values, time=source.time, microstate=source.microstate, load=source.load
@@ -234,7 +236,7 @@ def row_of(source: Source, folder: Path, train: bool) -> tuple[list[str], list[s
         wrong.append(f"{source.name}: the shipped law is {shipped / floor:.2f} times its floor off")
     learned = "-"
     if train and source.name in ("lammps", "openmm"):
-        bring(source, folder, "train", TRAINING, 100)
+        bring(source, folder, "train", TRAINING, 100, REPLICAS_OF_TRAINING)
         out = folder / f"{source.name}_run"
         if not (out / "model.pt").exists():
             run("train", folder / f"{source.name}_train.h5", "--out", out, "--overwrite", "-q")

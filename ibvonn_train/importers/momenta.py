@@ -23,7 +23,7 @@ from .frames import FloatArray
 
 FORGOTTEN = 0.1
 """C_v below which momenta count as forgotten."""
-REMEMBERED = 0.8
+REMEMBERED = 0.9
 """C_x above which the microstates count as unmoved."""
 LAGS = 50
 """Longest lag that is looked at, in frames."""

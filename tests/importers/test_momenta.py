@@ -68,9 +68,18 @@ def test_instants_within_the_memory_of_momenta_are_thinned(tmp_path):
     assert np.diff(data.time)[0] == pytest.approx(0.06)
 
 
-def test_underdamped_dynamics_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="momenta must be forgotten before the microstates move"):
-        record(tmp_path, 0.5)
+@pytest.mark.parametrize(
+    ("mass", "words"),
+    [
+        (2.0, "is still .* after 49 frames"),
+        (0.5, "that of the microstates is 0.6"),
+        (0.1, "that of the microstates is 0.8"),
+    ],
+)
+def test_dynamics_that_are_not_overdamped_are_refused(mass, words, tmp_path):
+    """With k = 2, m k/η² is 4 and 1, which oscillates, and 0.2, hardly beyond critical damping."""
+    with pytest.raises(ValueError, match=f"must be forgotten before the microstates move.*{words}"):
+        record(tmp_path, mass)
 
 
 def test_a_wrong_mass_shows_in_the_kinetic_energy(tmp_path):

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from small_ensembles import small_ensemble
 
 from ibvonn_train.audits.audit_data import Evidence, lacks_time_step
+from ibvonn_train.audits.entropy_production import fluctuation_dissipation
 from ibvonn_train.data import TrajectoryEnsemble
 from ibvonn_train.data.ensemble import open_ensemble
 from ibvonn_train.data.same_system import require_alike
+from ibvonn_train.evaluation import evaluate, open_law
+from ibvonn_train.simulation import TetheredParticle
+from ibvonn_train.simulation.protocols import ramp
+
+ROOT = Path(__file__).resolve().parents[2]
 
 TIME = 0.1 * np.arange(5)
 STRAIN = np.stack([TIME, -TIME])
@@ -102,3 +110,27 @@ def test_a_protocol_larger_than_a_block_is_copied_whole(tmp_path):
         stored.save(tmp_path / "b.h5")
     again = TrajectoryEnsemble.load(tmp_path / "b.h5")
     np.testing.assert_array_equal(again.samples, made.samples)
+
+
+def test_a_record_without_rate_and_step_is_evaluated_with_audits_not_available():
+    law = open_law(ROOT / "exported_models/trap")
+    full = small_ensemble(
+        TetheredParticle(), [ramp(0.5), ramp(-1.0)], duration=0.6, replicas=100, stride=2
+    )
+    bare = TrajectoryEnsemble.from_arrays(
+        full.time,
+        full.strain,
+        full.stress,
+        full.samples,
+        system=full.system,
+        friction=1.0,
+        thermal_energy=0.01,
+        parameters=full.parameters,
+    )
+    verdicts = []
+    for data in (full, bare):
+        result = evaluate(law, data)
+        audit = fluctuation_dissipation(law, Evidence(data, result.measured))
+        verdicts.append((bool(result.sampling_error), audit.verdict == "not available"))
+        assert result.errors["controlled/stress"] < 3.0
+    assert verdicts == [(True, False), (False, True)]
