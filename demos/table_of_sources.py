@@ -41,7 +41,7 @@ from ibvonn_train.evaluation import evaluate, open_law
 from ibvonn_train.evaluation.noise_free import exact_trap_moments, noise_free_means
 
 ROOT = Path(__file__).parents[1]
-REPLICAS, REPLICAS_OF_TRAINING = 2000, 1000
+REPLICAS, REPLICAS_OF_TRAINING = 2000, 4000
 STEPS = "time_step = 0.01"
 COUNTED = "time_step = 0.01\nevery = 2"
 PLACE = 'coordinates = ["x"]'
@@ -225,7 +225,9 @@ def errors(law: Path, data: TrajectoryEnsemble) -> tuple[float, float]:
     return result.errors[key], result.sampling_error[key]
 
 
-def row_of(source: Source, folder: Path, train: bool) -> tuple[list[str], list[str]]:
+def row_of(
+    source: Source, folder: Path, train: bool, replicas: int = REPLICAS_OF_TRAINING
+) -> tuple[list[str], list[str]]:
     """Return a row of the table, and what is wrong with it."""
     understood = bring(source, folder, "unseen", UNSEEN, 200)
     data = TrajectoryEnsemble.load(folder / f"{source.name}_unseen.h5")
@@ -236,8 +238,8 @@ def row_of(source: Source, folder: Path, train: bool) -> tuple[list[str], list[s
         wrong.append(f"{source.name}: the shipped law is {shipped / floor:.2f} times its floor off")
     learned = "-"
     if train and source.name in ("lammps", "openmm"):
-        bring(source, folder, "train", TRAINING, 100, REPLICAS_OF_TRAINING)
-        out = folder / f"{source.name}_run"
+        bring(source, folder, "train", TRAINING, 100, replicas)
+        out = folder / f"{source.name}_run_{replicas}"
         if not (out / "model.pt").exists():
             run("train", folder / f"{source.name}_train.h5", "--out", out, "--overwrite", "-q")
         error, _ = errors(out, data)
@@ -289,6 +291,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=Path("build/sources"))
     parser.add_argument("--train", action="store_true", help="learn laws from LAMMPS and OpenMM")
+    parser.add_argument(
+        "--replicas", type=int, default=REPLICAS_OF_TRAINING, help="of the training (default: 4000)"
+    )
     parser.add_argument("--only", nargs="+", help="names of sources, and cell")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -296,7 +301,7 @@ def main() -> None:
     rows, wrong = [head], []
     chosen = [s for s in SOURCES if not options.only or s.name in options.only]
     for source in chosen:
-        row, faults = row_of(source, options.folder, options.train)
+        row, faults = row_of(source, options.folder, options.train, options.replicas)
         rows.append(row)
         wrong += faults
     if not options.only or "cell" in options.only:
