@@ -196,6 +196,7 @@ def lammps_trap(
             f"read_data {start}",
             "pair_style zero 1.0",
             "pair_coeff * *",
+            "neigh_modify exclude type 1 1",
             f"timestep {TIME_STEP / finer!r}",
             f"variable lam equal {a}*sin({w}*step*dt)",
             f"variable pull atom {STIFFNESS}*(v_lam-x)-{STIFFNESS}*x",
