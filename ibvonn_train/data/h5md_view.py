@@ -49,8 +49,9 @@ def add_h5md_view(file: h5py.File, data: EnsembleFields) -> None:
     for series in ("strain", "stress"):
         _element(file, file.require_group("observables"), series, _by_time(file[series]), step)
     for name, value in data.parameters.items():
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            file.require_group("parameters").attrs[name] = value
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if number and name.isidentifier():  # HDF5 does not take every name that JSON does
+            file.require_group("parameters").attrs[name] = float(value)
 
 
 def _element(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -56,6 +57,16 @@ def test_samples_of_several_sites_stand_side_by_side(tmp_path):
         value = file["particles/trajectory/position/value"]
         assert value.shape == (4, 30, 3)
         np.testing.assert_array_equal(value[:, 15:, :2], data.samples[1].reshape(4, 15, 2))
+
+
+def test_parameters_that_hdf5_cannot_name_or_hold_as_they_are_do_no_harm(tmp_path):
+    data = several_sites()
+    odd = {"": 1.0, "a\0b": 2.0, "large": 10**30, "text": "x"}
+    changed = replace(data, parameters={**data.parameters, **odd})
+    changed.save(tmp_path / "data.h5")
+    assert TrajectoryEnsemble.load(tmp_path / "data.h5").parameters["large"] == 10**30
+    with h5py.File(tmp_path / "data.h5") as file:
+        assert set(file["parameters"].attrs) == {"friction", "thermal_energy", "large"}
 
 
 def test_the_view_copies_nothing(path):
