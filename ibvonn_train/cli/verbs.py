@@ -49,6 +49,7 @@ from ..training.trainer import CHECKPOINT, MODEL, REPORT
 from ..training.validation import ROLLOUTS, conclusion
 from .evaluation_options import audits_of, evaluations, normalisation_of, opened
 from .evaluation_options import ensembles as named_ensembles
+from .microstates_verb import microstates as microstates
 from .spot_check_verb import spot_check as spot_check
 from .training_options import internal_of, training_config, training_sources
 
