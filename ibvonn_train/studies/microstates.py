@@ -152,9 +152,9 @@ def opened(
     """
     if isinstance(system, PeriodicLattice):
         if system.series:
-            return microstate[..., 1] > system.crossing
+            return np.asarray(microstate[..., 1] > system.crossing)
         mean = system.mean_elongations(torch.from_numpy(control)[None])[0].numpy()
-        return microstate[..., 0] + mean[:, None] > system.crossing
+        return np.asarray(microstate[..., 0] + mean[:, None] > system.crossing)
     if isinstance(system, ChainCell):
         return np.asarray(system.order_parameter().of(microstate[..., 0]) > 0.5)
     return None

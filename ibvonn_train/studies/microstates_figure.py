@@ -77,7 +77,7 @@ def _draw_lattice(ax: Any, system: PeriodicLattice, found: Microstates, states: 
     assert open_ones is not None  # noqa: S101 (bonds of a lattice have two states)
     for which, colour, width in ((~open_ones, FOLDED, 1.2), (open_ones, OPEN, 2.4)):
         lines = np.stack([begins[which], ends[which]], 1)
-        ax.add_collection(LineCollection(lines, colors=colour, linewidths=width))
+        ax.add_collection(LineCollection(list(lines), colors=colour, linewidths=width))
     nodes = begins[0]
     ax.plot(nodes[:, 0], nodes[:, 1], "o", ms=2.0, color="0.25")
     ax.set_aspect("equal")
