@@ -146,6 +146,17 @@ example:
   ibvonn microstates plate.h5 --model exported_models/lattice --point 17 --time 300 --out cell.png
 """
 
+ERROR_FIELD = """\
+Estimate the stress error of a law at every state of a recorded analysis. Points that fill its
+strains and internal variables are simulated again; a Gaussian process over strain, internal
+variables and strain rate takes their errors everywhere, with a standard deviation of its own that
+is calibrated on points left out. OUT is what StressErrors and FieldWriter of ibvonn_fem read.
+HISTORIES should hold every point: TimeStepping(record=Histories(FILE, EveryPoint())).
+
+example:
+  ibvonn error-field plate.h5 --model exported_models/lattice --points 24 --out plate_errors.npz
+"""
+
 INIT = """\
 Write the files of a study to start from:
   trap    tethered particle in an optical trap: example 1 of the paper, minutes
@@ -337,6 +348,17 @@ def build_parser() -> argparse.ArgumentParser:
     picture.add_argument("--replicas", type=int, default=16, help="of the re-run (default: 16)")
     _add_microscopic(picture)
     picture.add_argument("--json", metavar="OUT", type=Path, help="write the numbers as JSON")
+
+    field = verb("error-field", "estimate the stress error of a whole analysis", ERROR_FIELD)
+    field.add_argument("histories", metavar="HISTORIES", type=Path, help="HDF5 of Histories")
+    field.add_argument("--model", metavar="DIRECTORY", type=Path, required=True)
+    field.add_argument(
+        "--points", type=int, default=24, help="that are simulated again (default: 24)"
+    )
+    field.add_argument("--replicas", type=int, default=32, help="of each point (default: 32)")
+    _add_microscopic(field)
+    field.add_argument("--out", metavar="NPZ", type=Path, required=True, help="the estimate")
+    field.add_argument("--json", metavar="OUT", type=Path, help="write the numbers as JSON")
 
     repeat = verb("reproduce", "repeat studies with several seeds", REPRODUCE)
     repeat.add_argument("studies", choices=(*REPRODUCED, "all"), nargs="+", metavar="STUDY",
