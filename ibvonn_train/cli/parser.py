@@ -157,6 +157,17 @@ example:
   ibvonn error-field plate.h5 --model exported_models/lattice --points 24 --out plate_errors.npz
 """
 
+LEARN_ON_DEMAND = """\
+Run an analysis, simulate the microscopic system along the strain of chosen points, and where the
+law is off, or was asked beyond its training range, learn from the paths of the analysis itself;
+repeat until the check passes or the budget of [on_demand] is spent. The command of the analysis
+that STUDY names is RUN: read it before you run a STUDY that you have not written. Every round keeps
+its law, data and verdict in OUT; an interrupted run goes on where it was.
+
+example:
+  ibvonn learn-on-demand plate.toml --out plate_rounds
+"""
+
 INIT = """\
 Write the files of a study to start from:
   trap    tethered particle in an optical trap: example 1 of the paper, minutes
@@ -359,6 +370,14 @@ def build_parser() -> argparse.ArgumentParser:
     _add_microscopic(field)
     field.add_argument("--out", metavar="NPZ", type=Path, required=True, help="the estimate")
     field.add_argument("--json", metavar="OUT", type=Path, help="write the numbers as JSON")
+
+    demand = verb("learn-on-demand", "learn what an analysis asks", LEARN_ON_DEMAND)
+    demand.add_argument(
+        "study", metavar="STUDY", type=Path, help="TOML: [simulation], [training], [on_demand]"
+    )
+    demand.add_argument("--out", type=Path, default=Path("rounds"), help="folder (default: rounds)")
+    demand.add_argument("--json", metavar="OUT", type=Path, help="write the verdicts as JSON")
+    demand.add_argument("--strict", action="store_true", help="exit with 1 if the law is off")
 
     repeat = verb("reproduce", "repeat studies with several seeds", REPRODUCE)
     repeat.add_argument("studies", choices=(*REPRODUCED, "all"), nargs="+", metavar="STUDY",
