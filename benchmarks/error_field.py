@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -106,8 +106,14 @@ def main() -> None:
     parser.add_argument("--loading", choices=sorted(plate_of_lattice.KNOTS), default="turning")
     parser.add_argument("--folder", type=Path, default=Path("build/error_field"))
     parser.add_argument("--json", type=Path)
+    for name in ("cells", "points", "held_back", "replicas"):
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, help="other than that size")
+    parser.add_argument("--duration", type=float, help="other than that size")
     options = parser.parse_args()
-    found = judge(SMALL if options.small else Size(), options.folder, options.loading)
+    size = SMALL if options.small else Size()
+    names = [each.name for each in fields(Size)]
+    changed = {name: v for name in names if (v := getattr(options, name)) is not None}
+    found = judge(replace(size, **changed), options.folder, options.loading)
     for name, value in found.items():
         print(f"{name:24} {value:.4g}" if isinstance(value, float) else f"{name:24} {value}")
     better = float(str(found["score_percent"])) < float(str(found["score_constant_percent"]))

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,20 +37,39 @@ from ibvonn_train.simulation import PeriodicLattice
 from ibvonn_train.simulation.simulate_body import simulate_body
 from ibvonn_train.simulation.systems.finite_lattice import FiniteLattice
 
-COLUMNS, RADIUS = 24, 4.0
-DURATION, INSTANTS = 600.0, 100
+
+@dataclass(frozen=True)
+class Case:
+    """Nodes in a row, radius of the hole, duration T, and steps of the finite elements."""
+
+    columns: int = 24
+    radius: float = 4.0
+    duration: float = 600.0
+    instants: int = 100
+
+    @property
+    def block(self) -> lattice_bodies.Experiment:
+        """The block with its hole."""
+        return lattice_bodies.with_hole(self.columns, self.radius)
+
+    @property
+    def time(self) -> np.ndarray:
+        """Instants."""
+        return np.linspace(0.0, self.duration, self.instants + 1)
+
+    def amplitudes(self, time: Any) -> np.ndarray:
+        """Pull and shear at instants, ``(n, 2)``."""
+        part = np.asarray(time) / self.duration
+        return np.stack([np.interp(part, KNOTS, PULLED), np.interp(part, KNOTS, SHEARED)], -1)
+
+
+FULL, TINY = Case(), Case(columns=8, radius=1.5, duration=60.0, instants=12)
 STRAIN = 0.08
 KNOTS = np.array([0.0, 0.25, 0.45, 0.75, 1.0])
 PULLED = STRAIN * np.array([0.0, 1.0, 1.0, 0.6, 0.0])
 SHEARED = STRAIN * np.array([0.0, 0.0, 0.9, -0.9, 0.0])
 WINDOW = 0.5
 """Of the interval between two instants, over which reactions of the lattice are averaged."""
-
-
-def amplitudes(time: Any) -> np.ndarray:
-    """Pull and shear at instants, ``(n, 2)``."""
-    part = np.asarray(time) / DURATION
-    return np.stack([np.interp(part, KNOTS, PULLED), np.interp(part, KNOTS, SHEARED)], -1)
 
 
 def pulled(x: np.ndarray) -> np.ndarray:
@@ -60,21 +80,16 @@ def sheared(x: np.ndarray) -> np.ndarray:
     return np.stack([x[:, 1], np.zeros(len(x))], 1)
 
 
-def block() -> lattice_bodies.Experiment:
-    """The block with its hole."""
-    return lattice_bodies.with_hole(COLUMNS, RADIUS)
-
-
-def felt_by_lattice(replicas: int, seed: int = 1) -> np.ndarray:
+def felt_by_lattice(case: Case, replicas: int, seed: int = 1) -> np.ndarray:
     """Force of the upper grip minus that of the lower one, halved, ``(n_time, 2)``."""
-    experiment = block()
+    experiment = case.block
     nodes = experiment.body.nodes
     lattice = FiniteLattice(
         experiment.body, np.stack([pulled(nodes), sheared(nodes)]), PeriodicLattice()
     )
     found = simulate_body(
-        lattice, amplitudes, np.linspace(0.0, DURATION, INSTANTS + 1), replicas=replicas,
-        window=WINDOW * DURATION / INSTANTS, seed=seed,
+        lattice, case.amplitudes, case.time, replicas=replicas,
+        window=WINDOW * case.duration / case.instants, seed=seed,
     )  # fmt: skip
     forces = found.reactions[:, :, :2].mean(-1)
     half: np.ndarray = 0.5 * (forces[:, 1] - forces[:, 0])
@@ -84,8 +99,8 @@ def felt_by_lattice(replicas: int, seed: int = 1) -> np.ndarray:
 class Turned(Elements):
     """Finite elements whose grips and medium are pulled and sheared."""
 
-    def __init__(self, model: ibvonn_fem.ExportedModel) -> None:
-        experiment = block()
+    def __init__(self, model: ibvonn_fem.ExportedModel, case: Case) -> None:
+        experiment, self.case = case.block, case
         super().__init__(model, experiment, own_triangles(experiment.body))
         space = self.u.function_space
         self.motions = [fem.Function(space) for _ in range(2)]
@@ -94,7 +109,7 @@ class Turned(Elements):
 
     def move(self, time: float) -> None:
         """Set medium and grips; the first guess goes on as in the last step."""
-        parts = amplitudes(time)
+        parts = self.case.amplitudes(time)
         self.medium.x.array[:] = sum(
             part * motion.x.array for part, motion in zip(parts, self.motions, strict=True)
         )
@@ -115,18 +130,16 @@ class Turned(Elements):
         return half
 
 
-def analyse(model: Path, histories: Path, folder: Path) -> None:
+def analyse(model: Path, histories: Path, folder: Path, case: Case = FULL) -> None:
     """Run the analysis; the histories of the laws of all kinds of triangles go to one file."""
-    body = Turned(ibvonn_fem.load_model(model))
+    body = Turned(ibvonn_fem.load_model(model), case)
     parts = [histories.with_name(f"{histories.stem}_{n}.h5") for n in range(len(body.laws))]
     record = [
         Histories(path, EveryPoint(), law=law) for path, law in zip(parts, body.laws, strict=True)
     ]
     felt: list[list[float]] = []
     stepping = ibvonn_fem.TimeStepping(body.problem, body.move, record=record)
-    stepping.run(
-        np.linspace(0.0, DURATION, INSTANTS + 1), callback=lambda _: felt.append(body.forces())
-    )
+    stepping.run(case.time, callback=lambda _: felt.append(body.forces()))
     records.write(folder / "reaction.json", {"force": felt})
     joined(parts, histories)
 
@@ -156,10 +169,12 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("histories", type=Path)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--tiny", action="store_true", help="a small block for a short time")
     options = parser.parse_args()
     if MPI.COMM_WORLD.size > 1:
         parser.error("runs on one rank")
-    analyse(options.model, options.histories, options.folder)
+    case = TINY if options.tiny else FULL
+    analyse(options.model, options.histories, options.folder, case)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@
 
 Every step leaves its result as a file of its own and does nothing where that is there: an
 interrupted run goes on where it was, and every round's law, data and verdict are kept. OUT holds
-``data/`` (one file for each set to start from and each round) and ``round_0/``, ``round_1/``, …
-with ``run/`` (training), ``law/`` (exported), ``histories.h5``, ``errors.npz``, ``check.json`` and
-``paths.json``.
+``study.json``, ``data/`` (one file for each set to start from and each round) and ``round_0/``,
+``round_1/``, … with ``run/`` (training), ``law/`` (exported), ``histories.h5``, ``errors.npz``,
+``check.json`` and ``paths.json``.
 """
 
 from __future__ import annotations
@@ -102,11 +102,25 @@ class LearningOnDemand:
         study: The study.
         out: Folder of all results.
         progress: Show progress bars.
+
+    Raises:
+        ValueError: If the folder holds rounds of another study. The budget, the checks and the
+            tolerance may change.
     """
 
     def __init__(self, study: OnDemandStudy, out: str | Path, *, progress: bool = True) -> None:
         self.study, self.out, self.progress = study, Path(out), progress
         make_folder(self.out / "data")
+        file, record = self.out / "study.json", study.record()
+        if not file.is_file():
+            write_json(file, record)
+        there = _read(file)
+        differing = [key for key in record if there.get(key) != record[key]]
+        if differing:
+            raise ValueError(
+                f"{self.out}: holds rounds of another study; it differs in {differing}. Take "
+                "another folder, or the study of then."
+            )
 
     @cached_property
     def system(self) -> MicroscopicSystem:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from ..files.toml_tables import ConfigError, build, read_table
+from ..files.toml_tables import ConfigError, build, plain, read_table
 from ..simulation.simulation_config import SimulationConfig
 from ..training.training_config import TrainingConfig
 
@@ -103,6 +104,21 @@ class OnDemandStudy:
         for name in on_demand.start:
             simulation.pick(name)
         return cls(simulation, TrainingConfig.from_toml(path), on_demand, path.resolve().parent)
+
+    def record(self) -> dict[str, Any]:
+        """Return what decides the laws and data of a run, as plain values."""
+        simulation: dict[str, Any] = plain(asdict(self.simulation))
+        settings = {
+            name: getattr(self.on_demand, name)
+            for name in ("replicas", "instants", "warm_steps", "seed")
+        }
+        return {
+            "simulation": simulation,
+            "training": self.training.resolved(),
+            "analysis": list(self.on_demand.analysis),
+            "start": list(self.on_demand.start),
+            **settings,
+        }
 
     def warm_training(self) -> TrainingConfig:
         """Return the training of a law that goes on from the last one: fewer steps."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -189,6 +189,15 @@ def test_a_generous_tolerance_needs_no_simulation(
         (finished / "again/round_0" / name).symlink_to(finished / "rounds/round_0" / name)
     assert [each.passes for each in rounds.run()] == [True]
     assert rounds.simulations == 0
+
+
+def test_rounds_of_another_study_are_not_gone_on_with(finished: Path) -> None:
+    study = OnDemandStudy.from_toml(written(finished))
+    other = replace(study, training=replace(study.training, seed=7))
+    with pytest.raises(ValueError, match="another study; it differs in"):
+        LearningOnDemand(other, finished / "rounds")
+    more = replace(study, on_demand=replace(study.on_demand, simulations=9))
+    assert LearningOnDemand(more, finished / "rounds").simulations == 2  # a budget may grow
 
 
 def test_a_failing_analysis_is_named_with_its_command(finished: Path) -> None:
