@@ -54,8 +54,44 @@ C_POPULATIONS = ("tests/fem/test_c_kernel_populations.py",)
 STRETCH = ("tests/fem/test_direction_stretch.py",)
 ELLIPTICITY = ("tests/fem/test_ellipticity.py",)
 TRUE_LENGTHS = ("tests/train/test_periodic_lattice.py",)
+PATHS = ("tests/train/test_compiled_paths.py",)
 
 MUTANTS = (
+    Mutant(
+        "adjoint of the Hessian without the third derivative of the layers",
+        "ibvonn_train/rollouts/path_adjoint.h",
+        "s->slope1[k] = slope + total * p->back1[k] * (1.0 - 2.0 * p->u1[k]);",
+        "s->slope1[k] = slope;",
+        PATHS,
+    ),
+    Mutant(
+        "adjoint of complex systems with the conjugate residue",
+        "ibvonn_train/rollouts/relaxed_path.c",
+        "r_bar[i] += 2.0 * (pole[2] * y[i] - pole[3] * y[n + i]);",
+        "r_bar[i] += 2.0 * (pole[2] * y[i] + pole[3] * y[n + i]);",
+        PATHS,
+    ),
+    Mutant(
+        "compiled jumps whose saturation is not symmetric",
+        "ibvonn_train/rollouts/path_law.h",
+        "softplus(-half - w[BARRIER][q], &p->under[q]);",
+        "softplus(half - w[BARRIER][q], &p->under[q]);",
+        PATHS,
+    ),
+    Mutant(
+        "compiled steps with the strain at their beginning",
+        "ibvonn_train/rollouts/material_point.py",
+        "parts = (torch.arange(substeps, dtype=strain.dtype) + 0.5) / substeps",
+        "parts = torch.arange(substeps, dtype=strain.dtype) / substeps",
+        PATHS,
+    ),
+    Mutant(
+        "fast states that an audit follows by explicit steps alone",
+        "ibvonn_train/audits/one_step.py",
+        "or _settled(relaxed, 1) or relaxed(2**HALVINGS)",
+        "or integrated(data.stride * 2**HALVINGS)",
+        AUDITS,
+    ),
     Mutant(
         "true stretches without the geometric part of the tangent",
         "ibvonn_fem/kinematics/stretch_map.py",

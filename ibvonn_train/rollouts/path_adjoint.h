@@ -42,7 +42,8 @@ static void jumps_adjoint(const struct law *c, const double *const *w, const dou
         leave += (shared + flux) * p->second[q], enter += (shared - flux) * p->first[q];
         const vec second = (shared + flux) * p->leave[q], first = (shared - flux) * p->enter[q];
         for (int i = 0; i < n; ++i)
-            s->inputs[m + i] += constants[FIRST][q * n + i] * first + constants[SECOND][q * n + i] * second;
+            s->inputs[m + i] +=
+                constants[FIRST][q * n + i] * first + constants[SECOND][q * n + i] * second;
         const vec out = leave * p->leave[q], in = enter * p->enter[q], log_k = out + in;
         forces_bar[q] = 0.5 * (out - in - log_k * (p->over[q] - p->under[q]));
         s->log_k[q] = log_k;
@@ -162,7 +163,8 @@ static void smooth_energy_adjoint(const struct law *c, const double *const *w, c
 
 /* By adot and d adot/da: adds to a_bar. */
 static void relax_adjoint(const struct law *c, const double *const *w, const double *const *constants,
-    const struct point *p, const vec *rate_bar, const vec *slope_bar, struct space *s, vec *const *g, vec *a_bar) {
+    const struct point *p, const vec *rate_bar, const vec *slope_bar, struct space *s, vec *const *g,
+    vec *a_bar) {
     const int m = c->m, n = c->n;
     for (int i = 0; i < n; ++i)
         for (int j = 0; j < n; ++j) {

@@ -65,7 +65,8 @@ static void lay_out(const struct law *c, struct point *p, vec **next) {
 }
 
 /* Fractions below 0 are taken as 0, and those of a sum above 1 are scaled to 1. */
-static void keep_within(const struct law *c, const double *const *constants, const vec *a, struct point *p) {
+static void keep_within(const struct law *c, const double *const *constants, const vec *a,
+    struct point *p) {
     const int n = c->n;
     for (int i = 0; i < n; ++i)
         p->inside[i] = constants[FRACTION][i] != 0.0 ? larger(a[i], splat(0.0)) : a[i];
@@ -116,7 +117,8 @@ static void smooth_energy(const struct law *c, const double *const *w, struct po
 }
 
 /* Rates of the jumps of every pair. */
-static void jumps(const struct law *c, const double *const *w, const double *const *constants, struct point *p) {
+static void jumps(const struct law *c, const double *const *w, const double *const *constants,
+    struct point *p) {
     const int m = c->m, n = c->n, d = m + n;
     for (int j = 0; j < d; ++j) p->inputs[j] = p->z[j];
     vec *forces = p->inputs + d;
@@ -146,7 +148,8 @@ static void jumps(const struct law *c, const double *const *w, const double *con
 }
 
 /* Everything of a point for a within its bounds: adot and its derivative by a. */
-static void relax(const struct law *c, const double *const *w, const double *const *constants, struct point *p) {
+static void relax(const struct law *c, const double *const *w, const double *const *constants,
+    struct point *p) {
     const int n = c->n;
     smooth_energy(c, w, p);
     jumps(c, w, constants, p);

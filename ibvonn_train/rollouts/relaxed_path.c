@@ -118,10 +118,11 @@ static void store(const vec *from, int64_t rows, int64_t first, int count, doubl
         for (int i = 0; i < count; ++i) to[(first + lane) * count + i] = from[i][lane];
 }
 
+/* Vectors that a block of the adjoint lays out; those of the states are some of them. */
 static int block_size(const struct law *c) {
-    const int n = c->n, d = c->m + n, both = c->width1 + c->width2;
-    return 40 + 8 * d + 24 * n + 16 * n * n + (8 + 2 * n) * both + 24 * c->pairs +
-           4 * (c->rate1 + c->rate2);
+    const int n = c->n, d = c->m + n;
+    return 4 * d + 14 * n + 11 * n * n + (7 + 2 * n) * (c->width1 + c->width2) + 11 * c->pairs +
+           2 * (c->rate1 + c->rate2) + 1;
 }
 
 /* Rates at a state of a block, and r and J of its step. */
@@ -164,7 +165,7 @@ int path_adjoint(const struct law *c, const double *const *weights, const double
     const double *poles, int64_t steps, int64_t rows, const double *strain, const double *dt,
     const double *states, double *adjoint, double *const *gradients) {
     const int n = c->n;
-    size_t count = (size_t)block_size(c) * 2;
+    size_t count = (size_t)block_size(c);
     for (int k = 0; k < WEIGHTS; ++k) count += (size_t)weight_size(c, k);
     vec *memory = aligned_alloc(sizeof(vec), sizeof(vec) * count), *next = memory;
     if (!memory) return 0;

@@ -15,7 +15,6 @@ from ibvonn_train.audits import Audit, Evidence, acceptance_ranges, certify, kin
 from ibvonn_train.audits import closed_form_potentials as closed
 from ibvonn_train.audits import energy_consistency as free_energy
 from ibvonn_train.audits import entropy_production as dissipation
-from ibvonn_train.audits import one_step as intervals
 from ibvonn_train.audits import relaxed_response as equilibrium
 from ibvonn_train.audits.certificate import AUDITS, MakeAudit
 from ibvonn_train.audits.decoder_free_energy import flow_force
