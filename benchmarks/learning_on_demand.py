@@ -47,7 +47,7 @@ REPLICAS = 32
 TIME_STEP = 0.1
 LOW, HIGH = (-0.06, -0.06, -0.12), (0.17, 0.17, 0.12)
 """Box of the walks of `configs/lattice.toml`."""
-SMALL = 0.08
+SMALL = 0.1
 """Norm of the strain at the end of the paths to start from; at the hole it reaches 0.2 and more."""
 ANALYSIS = Path(__file__).parent.resolve() / "hole_of_lattice.py"
 

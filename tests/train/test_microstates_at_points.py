@@ -15,8 +15,8 @@ from ibvonn_train.data.point_histories import PointHistories
 from ibvonn_train.evaluation import ExportedLaw
 from ibvonn_train.simulation import PeriodicLattice
 from ibvonn_train.studies.followed_histories import system_of_law
-from ibvonn_train.studies.microstates import microstates, opened
-from ibvonn_train.studies.microstates_figure import lattice_bonds
+from ibvonn_train.studies.microstates import Microstates, microstates, opened
+from ibvonn_train.studies.microstates_figure import lattice_bonds, microstates_figure
 from tests.helpers.recorded_histories import recorded, write
 
 EXPORTED = Path(__file__).parents[2] / "exported_models"
@@ -96,6 +96,28 @@ def test_the_bonds_that_are_drawn_have_the_lengths_of_the_microstates() -> None:
     along = np.einsum("ad,and->an", geometry.directions, ends - begins)
     mean = geometry.strain_basis @ control
     np.testing.assert_allclose(along - geometry.lengths[:, None], mean[:, None] + elongation)
+
+
+def test_bonds_of_true_length_are_drawn_on_the_affine_motion() -> None:
+    """Their mean elongations e_a are those of the strain; positions do not follow from lengths."""
+    system = PeriodicLattice(cells=3, true_lengths=True)
+    control = np.array([0.1, -0.02, 0.05])
+    begins, ends = lattice_bonds(system, control, 0.1 * np.ones((3, 9, 2)))
+    length = np.linalg.norm(ends - begins, axis=-1)
+    mean = system.lattice.strain_basis @ control
+    np.testing.assert_allclose(length - system.lattice.lengths[:, None], mean[:, None] + 0 * length)
+
+
+@pytest.mark.parametrize("geometry", ["triangular", "square_with_diagonals", "fcc"])
+def test_a_cell_of_every_geometry_is_drawn(geometry: str, tmp_path: Path) -> None:
+    system = PeriodicLattice(geometry=geometry, cells=3)
+    classes, strains = system.lattice.strain_basis.shape
+    states = 0.12 * np.random.default_rng(0).uniform(size=(classes, 2 * system.nodes, 2))
+    zero = np.zeros(strains)
+    found = Microstates(1, 2.0, zero, zero, zero, zero, 0.0, states, states, zero, None, 2)
+    assert found.of_replica(states).shape == (classes, system.nodes, 2)
+    microstates_figure(tmp_path / "cell.png", system, found)
+    assert (tmp_path / "cell.png").stat().st_size > 10_000
 
 
 def test_the_command_draws_and_writes(pulled: PointHistories, tmp_path: Path) -> None:
