@@ -139,7 +139,7 @@ def analyse(model: Path, histories: Path, folder: Path, case: Case = FULL) -> No
     ]
     felt: list[list[float]] = []
     stepping = ibvonn_fem.TimeStepping(body.problem, body.move, record=record)
-    stepping.run(case.time, callback=lambda _: felt.append(body.forces()))
+    stepping.run(case.time.tolist(), callback=lambda _: felt.append(body.forces()))
     records.write(folder / "reaction.json", {"force": felt})
     joined(parts, histories)
 

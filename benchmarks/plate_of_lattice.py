@@ -104,7 +104,7 @@ def analyse(
     felt: list[list[float]] = [[0.0, 0.0]]
     record = Histories(histories, EveryPoint())
     stepping = ibvonn_fem.TimeStepping(problem, load, record=record)
-    stepping.run(np.linspace(0.0, duration, steps + 1), callback=force)
+    stepping.run(np.linspace(0.0, duration, steps + 1).tolist(), callback=force)
     return np.array(felt)
 
 
