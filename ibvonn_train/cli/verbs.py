@@ -48,8 +48,11 @@ from ..training import TrainedModel, TrainingConfig
 from ..training import train as train_law
 from ..training.trainer import CHECKPOINT, MODEL, REPORT
 from ..training.validation import ROLLOUTS, conclusion
+from .error_field_verb import error_field as error_field
 from .evaluation_options import audits_of, evaluations, normalisation_of, opened
 from .evaluation_options import ensembles as named_ensembles
+from .microstates_verb import microstates as microstates
+from .on_demand_verb import learn_on_demand as learn_on_demand
 from .spot_check_verb import spot_check as spot_check
 from .training_options import internal_of, training_config, training_sources
 
