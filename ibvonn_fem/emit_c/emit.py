@@ -21,7 +21,7 @@ from ..directions import lebedev
 from ..errors import ExportedModelError
 from ..files.plain_files import write_file
 from ..kernels.base import FloatArray
-from ..kernels.compiler import POPULATION_SOURCES, SOURCES
+from ..kernels.compiler import DERIVATIVE_SOURCE, POPULATION_SOURCES, SOURCES
 from ..kernels.packing import PackedLaw, pack
 from ..model.exported_model import C_FAMILIES
 from ..model.mandel import not_mandel
@@ -207,9 +207,10 @@ class _Emission:
 
     def source(self) -> str:
         hosts = ["point.c", *(["solid.c", "umat.c", "mgis.c"] if self.solid else [])]
+        unused = {DERIVATIVE_SOURCE, *(() if self.law.populations else POPULATION_SOURCES)}
         parts = [
             self._preamble(),
-            _kernel(SOURCES[-1], set() if self.law.populations else set(POPULATION_SOURCES)),
+            _kernel(SOURCES[-1], unused),
             self._data(),
             *(_host(name) for name in hosts),
         ]
