@@ -61,8 +61,8 @@ def parameter_gradient(
         Name → dJ/dp, the same on all ranks.
 
     Raises:
-        ValueError: If the run has drag, loads that follow u, finite strain or conditions that
-            changed, the derivatives of J do not fit, or the law has no such parameter.
+        ValueError: If the run has drag, loads that follow u or conditions that changed, the
+            derivatives of J do not fit, or the law has no such parameter.
         KernelUnavailableError: If the kernel of a law has no derivatives.
         StepError: If the adjoint equations of a step cannot be solved.
     """

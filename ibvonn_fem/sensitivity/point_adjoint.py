@@ -1,8 +1,8 @@
 """The adjoint of one step at the quadrature points of a law.
 
-Everything is per unit reference volume. With the multiplier μ of equilibrium and M = δE(μ), the
-directions' strains ε_k = G_k E + ε₀ and weights w_k, and the derivatives a of a scalar by the
-internal variables and h by the measure at the end of the step that later steps have left,
+Everything is per unit reference volume. μ is the multiplier of equilibrium, M = δE(μ), ε_k the
+strains of the directions, G_k = ∂ε_k/∂E, w_k their weights; a and h are the derivatives of the
+scalar through later steps, by the internal variables and by the measure at the end of the step:
 
     stationary in u:    K^T μ + ∫ H · δE(v) + …,  H = h + Σ_k G_k^T (∂α_k/∂ε_k)^T a_k,
     at the step before: a_k' = (∂σ_k/∂α_n)^T w_k G_k M + (∂α_k/∂α_n)^T a_k,
@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..body.law import InternalVariableLaw
-from ..kernels.base import FloatArray, UpdateDerivatives
+from ..kernels.base import FloatArray, LocalUpdate, UpdateDerivatives
 from ..model.exported_model import require_derivatives
 from .parameters import parameter_value
 
@@ -39,7 +39,7 @@ class PointAdjoint:
 
     Raises:
         KernelUnavailableError: If the law's kernel has no derivatives.
-        ValueError: If the kinematics is not linear, or the law has no such parameter.
+        ValueError: If the law has no such parameter.
     """
 
     def __init__(self, law: InternalVariableLaw, names: Sequence[str]) -> None:
@@ -48,10 +48,10 @@ class PointAdjoint:
         self._names = {name: parameter_value(law, name) for name in names}
         kinematics = law.kinematics
         self._size = law.measure.shape[1]
-        self._map = _strain_map(law)
         self._weights = np.empty(kinematics.direction_count)
         for k, unit in enumerate(np.eye(kinematics.direction_count)):
             kinematics.average(unit, self._weights[k : k + 1])
+        self._maps = _StrainMaps(law, self._weights)
         c = list(kinematics.condensed)
         self._condensed, self._free = c, [i for i in range(self._size) if i not in c]
         points, directions, internal = law.internal.shape
@@ -80,6 +80,7 @@ class PointAdjoint:
             update.stress[...] -= offset.stress
         self._strains = bare.reshape(n, k, -1), bare_old.reshape(n, k, -1)
         self._dt, self._update = dt, update
+        self._map, self._map_old = self._maps(measure), self._maps(measure_old)
         self._derivatives = kernel.derivatives(strain, strain_old, statev_old, statev, dt)
         self._stress, tangent = np.empty((n, self._size)), np.empty((n, self._size**2))
         kinematics.gather(measure, update, self._stress, tangent)
@@ -87,7 +88,7 @@ class PointAdjoint:
         self._in_steps = self._shaped(self._derivatives, n, k)
         by_strain = self._derivatives.by_strain
         along = np.einsum("pkaq,pka->pkq", self._in_steps[1][..., by_strain], self._by_state)
-        self._pull = self._by_measure + np.einsum("kqi,pkq->pi", self._map, along)
+        self._pull = self._by_measure + np.einsum("pkqi,pkq->pi", self._map, along)
         pull, tangent = self._pull.copy(), self._tangent.copy()
         if self._condensed:
             c, f = self._condensed, self._free
@@ -112,7 +113,7 @@ class PointAdjoint:
             block = tangent[:, c][:, :, c].transpose(0, 2, 1)
             right = tangent[:, f][:, :, c].transpose(0, 2, 1) @ m[:, f, np.newaxis]
             m[:, c] = -np.linalg.solve(block, right + self._pull[:, c, np.newaxis])[:, :, 0]
-        weighted = np.einsum("k,kqi,pi->pkq", self._weights, self._map, m)
+        weighted = np.einsum("k,pkqi,pi->pkq", self._weights, self._map, m)
         by_state = self._by_state
         stress, state = self._in_steps
 
@@ -127,7 +128,7 @@ class PointAdjoint:
         by_strain, by_old = back(parts.by_strain), back(parts.by_strain_old)
         by_dt = back(slice(parts.by_dt, parts.by_dt + 1))[:, :, 0]
         self._add(m, weighted, by_strain, by_old, by_dt)
-        self._by_measure = np.einsum("kqi,pkq->pi", self._map, by_old)
+        self._by_measure = np.einsum("pkqi,pkq->pi", self._map_old, by_old)
         self._by_state = back(parts.by_statev)
 
     def _add(
@@ -168,23 +169,48 @@ class PointAdjoint:
         )
 
 
-def _strain_map(law: InternalVariableLaw) -> FloatArray:
-    """G: strains of the law in every direction by the measure, ``(directions, n_ε, size)``."""
-    kinematics, size = law.kinematics, law.measure.shape[1]
-    directions, strains = kinematics.direction_count, law.model.strain_size
+class _StrainMaps:
+    """G = ∂ε/∂E in every direction: the same everywhere where strains are linear in E.
 
-    def strain_of(measure: FloatArray) -> FloatArray:
+    Where they are not, σ_k → S of the kinematics has w_k G_k as its coefficients.
+    """
+
+    def __init__(self, law: InternalVariableLaw, weights: FloatArray) -> None:
+        self._kinematics, self._weights = law.kinematics, weights
+        self._sizes = law.kinematics.direction_count, law.model.strain_size, law.measure.shape[1]
+        directions, strains, size = self._sizes
+        columns = self._strains(np.eye(size)).reshape(size, directions, strains)
+        columns = np.ascontiguousarray(columns.transpose(1, 2, 0))
+        trial = 0.1 * np.cos(np.arange(1.0, size + 1.0))[np.newaxis]
+        found = self._strains(trial).reshape(directions, strains)
+        error = np.abs(np.einsum("kqi,i->kq", columns, trial[0]) - found).max()
+        linear = error <= LINEAR * max(np.abs(columns).max(), 1.0)
+        self._everywhere = columns if linear else None
+
+    def __call__(self, measure: FloatArray) -> FloatArray:
+        """G at the measures of ``n`` points, shape ``(n, directions, n_ε, size)``."""
+        n = len(measure)
+        if self._everywhere is not None:
+            return np.broadcast_to(self._everywhere, (n, *self._everywhere.shape))
+        directions, strains, size = self._sizes
+        update = LocalUpdate.empty(n * directions, strains, 0)
+        update.stress[...] = 0.0
+        update.tangent[...] = 0.0
+        unit = update.stress.reshape(n, directions, strains)
+        tangent, none = np.empty((n, size**2)), np.empty((n, size))
+        self._kinematics.gather(measure, update, none, tangent)  # a volumetric part
+        maps = np.empty((n, directions, strains, size))
+        for k in range(directions):
+            for q in range(strains):
+                unit[:, k, q] = 1.0
+                stress = np.empty((n, size))
+                self._kinematics.gather(measure, update, stress, tangent)
+                maps[:, k, q] = (stress - none) / self._weights[k]
+                unit[:, k, q] = 0.0
+        return maps
+
+    def _strains(self, measure: FloatArray) -> FloatArray:
+        directions, strains, _ = self._sizes
         out = np.empty((len(measure) * directions, strains))
-        kinematics.strains(measure, out)
-        return out.reshape(len(measure), directions, strains)
-
-    columns = np.ascontiguousarray(strain_of(np.eye(size)).transpose(1, 2, 0))
-    trial = 0.1 * np.cos(np.arange(1.0, size + 1.0))[np.newaxis]
-    error = np.abs(np.einsum("kqi,pi->pkq", columns, trial) - strain_of(trial)).max()
-    if not error <= LINEAR * max(np.abs(columns).max(), 1.0):
-        raise ValueError(
-            f"parameter_gradient: needs strains that are linear in the displacement; the "
-            f"kinematics {type(kinematics).__name__} of the law {law.name!r} is one of finite "
-            "strain. Use it at small strain (finite=False)."
-        )
-    return columns
+        self._kinematics.strains(measure, out)
+        return out

@@ -124,8 +124,9 @@ static void pair_derivatives(const law *m, const work *w, const derivatives *t)
 }
 
 /* A_x and A_t of populations, whose fractions p solve p_i + sum_j (a_ji p_i - a_ij p_j) = b_i. */
-static void given_populations(const law *m, const work *w, const derivatives *t, vec dt)
+static void given_populations(const law *m, const work *w, const derivatives *t, const vec *increment)
 {
+    const vec dt = *increment;
     const int ne = m->n_strain, d = ne + m->n_internal;
     const double half = 0.5 / m->thermal_energy;
     const vec *p = w->fraction;
@@ -166,8 +167,9 @@ static void given_populations(const law *m, const work *w, const derivatives *t,
 #endif
 
 /* A_x and A_t of means, with phi' and its networks at the force w->force. */
-static void given_means(const law *m, const work *w, const derivatives *t, vec dt)
+static void given_means(const law *m, const work *w, const derivatives *t, const vec *increment)
 {
+    const vec dt = *increment;
     const int ne = m->n_strain, d = ne + m->n_internal, r = 1 + d, n = m->n_mean, k = m->n_ridge;
     const int triangle = n * (n + 1) / 2;
     start_inputs(w, t, d);
@@ -241,7 +243,7 @@ static void derivatives_block(const law *m, const work *w, const derivatives *t,
 #ifdef LAW_HAS_POPULATIONS
     if (m->n_group) {
         balance(m, w, ne, n, 0, w->pull, dt);
-        given_populations(m, w, t, dt);
+        given_populations(m, w, t, &dt);
     } else
 #endif
     {
@@ -249,7 +251,7 @@ static void derivatives_block(const law *m, const work *w, const derivatives *t,
         dissipation(m, w, n);
         for (int i = 0; i < n * n; i++) w->compliance[i] = dt * w->curvature[i];
     }
-    if (m->n_mean) given_means(m, w, t, dt);
+    if (m->n_mean) given_means(m, w, t, &dt);
     for (int i = 0; i < n; i++) {
         vec *row = t->system + i * (n + q);
         for (int j = 0; j < d; j++) { /* W F_ax */
