@@ -1,7 +1,7 @@
 # `make demo` and `make test` first do whatever set-up is missing.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-demo demo demo-calculix docs test test-slow reliability benchmarks audits lint test-newest clean
+.PHONY: help setup setup-demo demo demo-calculix docs test test-slow reliability benchmarks audits lint dist dist-debian test-newest clean
 PYTHON := .venv/bin/python
 # Files alone that have such tests: every rank reads all it is given.
 MPI_TESTS = $(shell grep -rlE 'mark\.mpi\b' tests --include='test_*.py')
@@ -61,8 +61,14 @@ lint: setup ## Check style and types
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy
 
+dist: setup ## Build wheel and source archive into dist/ and check them with nine tools (a minute)
+	$(PYTHON) distribution/make.py
+
+dist-debian: setup ## Carry out the Dockerfile in a Debian 13 root (as root; after `make dist`)
+	bash distribution/test_dockerfile.sh
+
 test-newest: ## Run the tests with the newest DOLFINx, in a Debian sid root (as root; informs only)
 	bash setup/test_newest.sh
 
-clean: ## Remove .venv, build/ and site/ (the cached wheels stay)
-	rm -rf .venv build site
+clean: ## Remove .venv, build/, dist/ and site/ (the cached wheels stay)
+	rm -rf .venv build dist site

@@ -23,6 +23,7 @@ state is compared with a Metropolis sampling of the bonds, at random strains of 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,15 @@ def default_models(law: str, records: Records) -> list[Path]:
     return [SHIPPED / law, mean_field]
 
 
+def labels(models: Sequence[Path]) -> list[str]:
+    """Names of columns: of the folders, with so many of those above as make them different."""
+    for count in range(1, max(len(model.parts) for model in models) + 1):
+        names = ["/".join(model.parts[-count:]) for model in models]
+        if len(set(names)) == len(names):
+            return names
+    raise SystemExit(f"lattice_law: every model must be given once; got {models}.")
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -165,7 +175,7 @@ def main() -> None:
     name_of_law = TrainingConfig.from_toml(arguments.config).name
     records = Records(arguments.config, arguments.data or Path("build") / name_of_law)
     models = arguments.models or default_models(name_of_law, records)
-    laws = {model.name: open_law(model) for model in models}
+    laws = dict(zip(labels(models), map(open_law, models), strict=True))
     record: dict[str, Any] = {"machine": describe_machine(), "models": list(laws)}
     rows = []
     for name in arguments.sets or records.names("unseen"):

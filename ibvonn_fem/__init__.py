@@ -3,7 +3,7 @@
 A law that was exported by ``ibvonn_train`` is loaded from its directory and evaluated point by
 point with NumPy arrays, without DOLFINx::
 
-    model = ibvonn_fem.load_model("exported_models/trap")
+    model = ibvonn_fem.load_model("trap")
     update = model.update(strain, strain_old, statev, dt)  # stress, tangent, new state, …
 
 or put into a boundary-value problem. A bar that creeps under a force held at its right end::
@@ -19,7 +19,7 @@ or put into a boundary-value problem. A bar that creeps under a force held at it
     clamp = fem.dirichletbc(0.0, fem.locate_dofs_geometrical(V, lambda x: x[0] < 1e-9), V)
     force = fem.Constant(bar, 0.3) * ufl.conditional(ufl.SpatialCoordinate(bar)[0] > 0.5, 1.0, 0.0)
 
-    model = ibvonn_fem.load_model("exported_models/exact_trap")
+    model = ibvonn_fem.load_model("exact_trap")
     law = ibvonn_fem.InternalVariableLaw(model, ibvonn_fem.Uniaxial(), u, quadrature_degree=0)
     problem = ibvonn_fem.InternalVariableProblem(law, u, [clamp], loads=force * v * ufl.ds)
     stepping = ibvonn_fem.TimeStepping(problem)

@@ -9,8 +9,10 @@ import argparse
 import json
 import logging
 import sys
+import textwrap
 import warnings
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from .errors import EnvelopeWarning
 from .kernels.base import FloatArray
 from .model.check import Check, check_model
 from .model.exported_model import ExportedModel, KernelName, load_model
+from .model.law_summaries import LawSummary, summaries_of
 from .model.material_point import (
     TOLERANCE,
     Resolved,
@@ -34,11 +37,15 @@ from .model.material_point import (
 DESCRIPTION = """\
 Look at an exported constitutive law without finite elements.
 
+MODEL is an exported directory, or the name of a law that the package carries.
+
 examples:
-  ibvonn-fem check exported_models/trap
+  ibvonn-fem models
+      Which laws does the package carry, and where are they valid?
+  ibvonn-fem check lattice
       Is the directory complete and unaltered, does the law reproduce its reference
       values on this machine, and does it obey thermodynamics?
-  ibvonn-fem run-point exported_models/trap --strain-history history.csv
+  ibvonn-fem run-point trap --strain-history history.csv
       Drive one material point through a strain history.
 
 exit codes: 0 success; 1 a check failed or the law cannot be used; 2 wrong arguments.
@@ -60,7 +67,7 @@ half widths of that range: 0 inside, and where it is positive the law extrapolat
 
 example:
   printf '0, 0.1\\n1, 0.1\\n2, 0.0\\n' > history.csv
-  ibvonn-fem run-point exported_models/trap --strain-history history.csv
+  ibvonn-fem run-point trap --strain-history history.csv
   # strain 0.1 at once, constant until 1, back to 0 until 2 (in friction over stiffness)
   # stress: 0.0999, 0.0567, -0.0208 (in stiffness × length)
 """
@@ -79,9 +86,17 @@ a UMAT (Abaqus, CalculiX) and the generic behaviour of MFront (for MGIS); laws o
 become solids through fibres in many directions.
 
 example:
-  ibvonn-fem emit-c exported_models/trap --output .
+  ibvonn-fem emit-c trap --output .
   cc -O2 -fPIC -shared -o libtrap.so constitutive.c -lm
 """
+
+MODELS = """\
+List the laws that the package carries, or every exported model in FOLDER: components of strain and
+internal variables, the ranges of the training data, and what the law is of. `load_model(NAME)` and
+the other commands find a carried law by its name.
+"""
+
+MODEL = "exported directory, or name of a carried law (see `ibvonn-fem models`)"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -93,10 +108,22 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("-v", "--verbose", action="store_true", help="log what is being done")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
+    models = commands.add_parser(
+        "models",
+        help="list the laws that the package carries",
+        description=MODELS,
+        formatter_class=raw,
+    )
+    models.add_argument(
+        "folder", metavar="FOLDER", nargs="?", help="list the exported models in this folder"
+    )
+    models.add_argument("--json", action="store_true", help="print JSON instead of text")
+    models.set_defaults(run=_models)
+
     check = commands.add_parser(
         "check", help="check an exported law", description=CHECK, formatter_class=raw
     )
-    check.add_argument("model", metavar="MODEL", type=Path, help="exported directory")
+    check.add_argument("model", metavar="MODEL", help=MODEL)
     check.add_argument(
         "--kernel", choices=("c", "onnx"), help="check this kernel only (default: both)"
     )
@@ -109,7 +136,7 @@ def build_parser() -> argparse.ArgumentParser:
         description=RUN_POINT,
         formatter_class=raw,
     )
-    point.add_argument("model", metavar="MODEL", type=Path, help="exported directory")
+    point.add_argument("model", metavar="MODEL", help=MODEL)
     point.add_argument(
         "--strain-history", metavar="FILE", type=Path, required=True, help="time, strain, …"
     )
@@ -144,9 +171,12 @@ def build_parser() -> argparse.ArgumentParser:
         description=EMIT_C,
         formatter_class=raw,
     )
-    emit.add_argument("model", metavar="MODEL", type=Path, help="exported directory")
+    emit.add_argument("model", metavar="MODEL", help=MODEL)
     emit.add_argument(
-        "--output", metavar="DIR", type=Path, help="folder to write into (default: MODEL)"
+        "--output",
+        metavar="DIR",
+        type=Path,
+        help="folder to write into (default: MODEL, if that is a directory)",
     )
     emit.add_argument(
         "--directions",
@@ -181,6 +211,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _write(text: str) -> None:
     """Write a line to standard output; nothing else in the package does."""
     sys.stdout.write(text + "\n")
+
+
+def _models(options: argparse.Namespace) -> int:
+    summaries = summaries_of(options.folder)
+    if options.json:
+        entries = [{**asdict(summary), "folder": str(summary.folder)} for summary in summaries]
+        _write(json.dumps(entries, indent=2, ensure_ascii=False))
+        return 0
+    _write("\n\n".join(_paragraph(summary) for summary in summaries))
+    return 0
+
+
+def _paragraph(summary: LawSummary) -> str:
+    lines = {
+        "law of": summary.description,
+        "strain": summary.strains,
+        "variables": summary.variables,
+        "valid for": summary.validity,
+        "folder": str(summary.folder),
+    }
+    texts = [
+        textwrap.fill(
+            text,
+            width=100,
+            initial_indent=f"  {label:<11}",
+            subsequent_indent=" " * 13,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for label, text in lines.items()
+    ]
+    return "\n".join([summary.name, *texts])
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ set -euo pipefail
 project_folder=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 setup_folder=$project_folder/setup
 log_folder=$project_folder/build/setup
-for part in versions report system_packages locking; do
+for part in versions report system_packages locking debian_root; do
     # shellcheck source=/dev/null
     . "$setup_folder/$part.sh"
 done
@@ -28,25 +28,8 @@ debian_packages=(
     python3-tqdm python3-jsonschema python3-cffi python3-pytest
 )
 
-make_root() {
-    local mirror
-    mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -v security | head -n 1)
-    rm -rf "$root.partial"
-    debootstrap --variant=minbase sid "$root.partial" "$mirror"
-    mv -T "$root.partial" "$root"
-}
-
-# enter COMMAND...: with a view of /proc, /dev and /sys that ends with the command.
-enter() {
-    unshare --mount bash -c '
-        mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && mount --rbind /sys "$0/sys" &&
-        exec chroot "$0" "$@"' "$root" "$@"
-}
-
 update_root() {
-    cp -L /etc/resolv.conf "$root/etc/resolv.conf"
-    # The root can be made again: no package needs to wait for the disk, which takes most of the time.
-    echo force-unsafe-io >"$root/etc/dpkg/dpkg.cfg.d/ibvonn"
+    connect_root
     # An interrupted run leaves packages that are unpacked only.
     enter env DEBIAN_FRONTEND=noninteractive dpkg --configure -a
     # A mirror may lag behind: an expired list of packages is still good enough here.
@@ -54,8 +37,7 @@ update_root() {
     enter env DEBIAN_FRONTEND=noninteractive apt-get -q -y dist-upgrade
     enter env DEBIAN_FRONTEND=noninteractive \
         apt-get -q install -y --no-install-recommends "${debian_packages[@]}"
-    # The certificates that this machine trusts, for pip.
-    cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
+    share_certificates
 }
 
 copy_project() {
@@ -71,7 +53,7 @@ say "The newest DOLFINx, in a Debian sid root ($root)"
 wait_for_lock "$cache/sid.lock" "the sid root" 10
 if [ ! -d "$root" ]; then
     require_space "$cache" 7
-    run_step sid-root "Make the root" "30 s" "run the same command again." make_root
+    run_step sid-root "Make the root" "30 s" "run the same command again." make_root sid
 fi
 run_step sid-packages "Install or update its packages" "2 minutes" \
     "delete $root and run the same command again." update_root

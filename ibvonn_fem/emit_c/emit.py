@@ -23,6 +23,7 @@ from ..files.plain_files import write_file
 from ..kernels.base import FloatArray
 from ..kernels.compiler import DERIVATIVE_SOURCE, POPULATION_SOURCES, SOURCES
 from ..kernels.packing import PackedLaw, pack
+from ..model.carried_laws import is_carried
 from ..model.exported_model import C_FAMILIES
 from ..model.mandel import not_mandel
 from ..model.manifest import Manifest, read_manifest
@@ -49,8 +50,9 @@ def emit_c(
     """Write ``constitutive.c``, ``constitutive.h`` and ``constitutive.f90`` of an exported law.
 
     Args:
-        model: An exported directory of family ``convex_potentials`` or ``populations``.
-        output: Folder to write into (default: the exported directory).
+        model: An exported directory of family ``convex_potentials`` or ``populations``, or the
+            name of a carried law.
+        output: Folder to write into (default: the exported directory; a carried law needs one).
         directions: Directions of the microsphere that carries a law of one strain in solids.
         derivatives: Also write ``NAME_derivatives``: d(σ, α⁺)/d(ε⁺, ε_n, α_n, Δt) of a step.
 
@@ -59,8 +61,13 @@ def emit_c(
 
     Raises:
         ExportedModelError: If the directory is no such model, or its law is too large.
-        ValueError: If there is no such set of directions.
+        ValueError: If there is no such set of directions, or no folder to write into.
     """
+    if output is None and is_carried(model):
+        raise ValueError(
+            f"{model}: is a law of the package, where nothing is written. Give the folder to write "
+            "into (--output)."
+        )
     manifest = read_manifest(model)
     manifest.verify_files()
     if manifest.family not in C_FAMILIES:

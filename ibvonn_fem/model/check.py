@@ -68,7 +68,7 @@ def check_model(
     """Check an exported directory with every kernel that runs here.
 
     Args:
-        directory: An exported model.
+        directory: An exported model, or the name of a carried law.
         kernels: Kernels to try; one that cannot run here is reported and not counted as a failure,
             unless none can.
     """

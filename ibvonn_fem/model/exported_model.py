@@ -237,7 +237,9 @@ def load_model(
     """Load an exported law. Runs no code from the directory.
 
     Args:
-        directory: An exported model in format 2, or 1.
+        directory: An exported model in format 2, or 1; or the name of a law that the package
+            carries: ``"exact_sls"``, ``"exact_trap"``, ``"lattice"``, ``"trap"``. A folder of that
+            name in the working folder comes first.
         kernel: ``"c"`` (compiled once per machine, fastest), ``"onnx"`` (onnxruntime, runs every
             model), or ``"auto"``: C where a compiler is found and the model allows it, else ONNX.
         strict_range: Refuse points outside the range of the training data instead of warning.

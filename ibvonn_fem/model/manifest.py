@@ -22,6 +22,7 @@ from ..files.model_directory import (
 from ..files.state_bounds import Variables, bounds_of
 from ..kernels.base import FloatArray
 from ..warning import warn
+from .carried_laws import model_folder
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ def read_manifest(directory: str | Path) -> Manifest:
     """Read and check ``manifest.json`` of an exported directory.
 
     Args:
-        directory: An exported model.
+        directory: An exported model, or the name of a carried law.
 
     Returns:
         The manifest; files are checked when they are read, or by :meth:`Manifest.verify_files`.
@@ -172,7 +173,7 @@ def read_manifest(directory: str | Path) -> Manifest:
         ExportedModelError: If the directory holds no model, or one of a newer format, or its
             manifest does not follow the schema.
     """
-    directory = Path(directory)
+    directory = model_folder(directory)
     raw = read_document(directory, warn)
     initial, envelope = raw["initial_state"], raw["envelope"]
     return Manifest(
