@@ -61,8 +61,8 @@ def parameter_gradient(
         Name → dJ/dp, the same on all ranks.
 
     Raises:
-        ValueError: If the run has drag, loads that follow u or conditions that changed, the
-            derivatives of J do not fit, or the law has no such parameter.
+        ValueError: If the run has loads that follow u or conditions that changed, the derivatives
+            of J do not fit, or the law has no such parameter.
         KernelUnavailableError: If the kernel of a law has no derivatives.
         StepError: If the adjoint equations of a step cannot be solved.
     """
@@ -87,7 +87,9 @@ def parameter_gradient(
                     before.states[i],
                     record.dt[k],
                 )
-            multipliers = solver.solve(moves[k], {bc: values[k] for bc, values in forces.items()})
+            multipliers = solver.solve(
+                moves[k], {bc: values[k] for bc, values in forces.items()}, record.dt[k], now.drag
+            )
             for point, multiplier in zip(points, multipliers, strict=True):
                 point.go_back(multiplier)
     finally:
@@ -106,13 +108,24 @@ class _AdjointSolver:
         self._constrained = np.zeros(self._right.x.array.size, dtype=bool)
         for bc in problem.bcs:
             self._constrained[bc.dof_indices()[0]] = True
+        self._by_drag = np.zeros(problem.solver.x.getLocalSize())
 
-    def solve(self, by_u: FloatArray, by_reaction: Mapping[Any, FloatArray]) -> list[FloatArray]:
-        """δE(μ) at the points of each law; ``law.stress`` holds H and ``law.tangent`` dS/dE."""
+    def solve(
+        self,
+        by_u: FloatArray,
+        by_reaction: Mapping[Any, FloatArray],
+        dt: float,
+        drag: FloatArray | None,
+    ) -> list[FloatArray]:
+        """δE(μ) at the points of each law; ``law.stress`` holds H and ``law.tangent`` dS/dE.
+
+        Drag D (u − u_n)/Δt hands −D μ/Δt to the step before, and what holds dofs in a step of no
+        length all that it bears.
+        """
         problem, right, given = self._problem, self._right, self._given
         owned = problem.solver.x.getLocalSize()
         problem.assemble_internal(right)
-        right.x.array[:owned] = -right.x.array[:owned] - by_u[:owned]
+        right.x.array[:owned] = -right.x.array[:owned] - by_u[:owned] - self._by_drag
         given.x.array[:] = 0.0
         for bc, values in by_reaction.items():
             problem.spread(bc, values, given.x.array)
@@ -122,7 +135,12 @@ class _AdjointSolver:
         right.x.array[:owned] -= product.array_r
         fixed = self._constrained[:owned]
         right.x.array[:owned][fixed] = problem.stiffness_scale * given.x.array[:owned][fixed]
-        matrix = problem.tangent_matrix(constrained=True)
+        matrix, held = problem.tangent_matrix(constrained=True), np.zeros(0, dtype=np.int32)
+        if problem.drag is not None and drag is not None:
+            np.copyto(problem.drag.diagonal, drag)
+            problem.drag.add_derivative(matrix, dt, problem.stiffness_scale)
+            if dt == 0.0:
+                held = problem.drag.fixed_dofs()
         ksp = problem.solver.snes.ksp
         ksp.setOperators(matrix, matrix)
         ksp.solveTranspose(right.x.petsc_vec, product)
@@ -136,6 +154,11 @@ class _AdjointSolver:
                 "parameter_gradient: the adjoint equations of a step could not be solved (KSP "
                 f"reason {reason}). Use ksp_type preonly and pc_type lu."
             )
+        self._by_drag[:] = 0.0
+        if drag is not None and dt > 0.0:
+            self._by_drag[:] = np.where(fixed, 0.0, -drag[:owned] / dt * u.array[:owned])
+        self._by_drag[held] = -problem.stiffness_scale * u.array[held]
+        u.array[held] = 0.0
         u.scatter_forward()
         moved = [law.measure_of_u() for law in problem.laws]
         u.array[:] = 0.0
@@ -143,15 +166,18 @@ class _AdjointSolver:
 
 
 class _Kept:
-    """Values of u and of the laws' Functions, which the adjoint uses for its own."""
+    """Values of u, of the laws' Functions and of drag, which the adjoint uses for its own."""
 
     def __init__(self, problem: InternalVariableProblem) -> None:
         functions = [problem.u, *(f for law in problem.laws for f in (law.stress, law.tangent))]
-        self._values = [(function, function.x.array.copy()) for function in functions]
+        self._values = [(function.x.array, function.x.array.copy()) for function in functions]
+        if problem.drag is not None:
+            diagonal = problem.drag.diagonal
+            self._values.append((diagonal, diagonal.copy()))
 
     def restore(self) -> None:
-        for function, values in self._values:
-            function.x.array[:] = values
+        for array, values in self._values:
+            array[:] = values
 
 
 def _checked(record: StepRecord) -> tuple[InternalVariableProblem, list[StepState]]:
@@ -161,10 +187,6 @@ def _checked(record: StepRecord) -> tuple[InternalVariableProblem, list[StepStat
         raise ValueError(
             "parameter_gradient: the record must hold a run; it has no step. Give it to "
             "TimeStepping(record=…) and run."
-        )
-    if problem.drag is not None:
-        raise ValueError(
-            "parameter_gradient: the adjoint has no drag; the problem has one. Leave drag out."
         )
     if problem.loads_follow_u:
         raise ValueError(

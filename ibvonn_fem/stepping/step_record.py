@@ -22,10 +22,11 @@ class StepState:
 
     Attributes:
         u: Displacement, shape of ``u.x.array``.
-        force: Internal minus external force, of the same shape.
+        force: Internal and drag minus external force, of the same shape.
         measures: Measure of deformation for each law, shape ``(points, size)``.
         states: Internal variables for each law, shape ``(points * directions, n_α)``.
         conditions: The problem's Dirichlet conditions.
+        drag: Diagonal of the drag matrix, of the shape of u; None without drag.
     """
 
     u: FloatArray
@@ -33,6 +34,7 @@ class StepState:
     measures: tuple[FloatArray, ...]
     states: tuple[FloatArray, ...]
     conditions: tuple[Any, ...]
+    drag: FloatArray | None
 
 
 class StepRecord:
@@ -88,7 +90,7 @@ class StepRecord:
     def reactions(self, bc: Any) -> FloatArray:
         """Force that a Dirichlet condition exerted on the body, step by step. Collective.
 
-        It is that at the end of every step, without drag.
+        It is that at the end of every step, drag included.
 
         Args:
             bc: A condition on u's space.
@@ -110,10 +112,13 @@ class StepRecord:
 def _state_of(problem: InternalVariableProblem) -> StepState:
     committed = problem.committed()
     laws = [law.committed() for law in problem.laws]
+    force = committed["internal_force"] - committed["external_force"]
+    drag = problem.drag
     return StepState(
         committed["u"].copy(),
-        committed["internal_force"] - committed["external_force"],
+        force if drag is None else force + drag.force.x.array,
         tuple(law["measure"].copy() for law in laws),
         tuple(law["internal"].copy() for law in laws),
         tuple(problem.bcs),
+        None if drag is None else drag.diagonal.copy(),
     )

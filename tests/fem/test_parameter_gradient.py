@@ -97,7 +97,7 @@ CASES = {
 }
 
 
-def run_of(model, kinematics, dimension, parameters, times=TIMES, loads=None):
+def run_of(model, kinematics, dimension, parameters, times=TIMES, loads=None, **options):
     """A body under uneven strain, pulled at one end: record, and the condition there."""
     if dimension == 1:
         body = mesh.create_interval(WORLD, 3, [0.0, 1.0])
@@ -122,7 +122,13 @@ def run_of(model, kinematics, dimension, parameters, times=TIMES, loads=None):
         fem.Constant(body, 0.05) if dimension == 1 else fem.Constant(body, np.array([0.0, 0.05]))
     )
     problem = InternalVariableProblem(
-        law, u, bcs, loads(u) if loads else None, body_force=force, options={"snes_rtol": 1e-13}
+        law,
+        u,
+        bcs,
+        loads(u) if loads else None,
+        body_force=force,
+        options={"snes_rtol": 1e-13},
+        **options,
     )
 
     def loading(time):
@@ -173,6 +179,35 @@ def test_gradient_is_that_of_differences(case):
         expected = differences[0] + (differences[0] - differences[1]) / 3.0
         assert abs(expected) > 1e-6  # control: J depends on it
         assert gradient[parameter] == pytest.approx(expected, rel=1e-6), parameter
+
+
+def test_drag_is_part_of_the_adjoint():
+    """A chain of beads: what moves in a step of no length, too, and what is held in it."""
+    model = load_model(EXPORTED / "exact_trap", kernel="c", verify=False)
+    parameters = ("stress_scale", "time_scale", "strain_scale")
+
+    def J(changed):
+        record, grip = run_of(model, uniaxial, 1, changed, drag=0.4)
+        stepping = TimeStepping(record.problem, record=record)
+        stepping.run([1.0, 1.3])  # an elastic step amid the run, and one of relaxation
+        return record, grip, scalar(record, grip)
+
+    record, grip, (_, by_force, by_u) = J({})
+    assert record.dt[0] == record.dt[-2] == 0.0
+    free, end = bar()
+    assert record.reactions(grip)[2, 0] != pytest.approx(
+        float(free.reactions(end)[2, 0]), rel=1e-3
+    )  # control: drag acts
+    gradient = parameter_gradient(
+        record, parameters, reactions={grip: by_force}, displacements=by_u
+    )
+    for name in parameters:
+        value, differences = PARAMETERS[name], []
+        for h in (1e-3, 2e-3):
+            up, down = (J({name: (1.0 + s * h) * value})[2][0] for s in (1.0, -1.0))
+            differences.append((up - down) / (2.0 * h * value))
+        expected = differences[0] + (differences[0] - differences[1]) / 3.0
+        assert gradient[name] == pytest.approx(expected, rel=1e-6), name
 
 
 def bar(times=TIMES, **options):
