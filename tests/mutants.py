@@ -55,8 +55,45 @@ STRETCH = ("tests/fem/test_direction_stretch.py",)
 ELLIPTICITY = ("tests/fem/test_ellipticity.py",)
 TRUE_LENGTHS = ("tests/train/test_periodic_lattice.py",)
 PATHS = ("tests/train/test_compiled_paths.py",)
+DERIVATIVES = "tests/fem/test_update_derivatives.py"
+GRADIENT = ("tests/fem/test_parameter_gradient.py::test_gradient_is_that_of_differences",)
 
 MUTANTS = (
+    Mutant(
+        "derivative of a step with rates that do not follow its start",
+        "ibvonn_fem/kernels/c/law_derivatives.h",
+        "row[states + c] += dt * flow * t->pair[k * d + c];",
+        "row[states + c] += 0.0 * flow * t->pair[k * d + c];",
+        (f"{DERIVATIVES}::test_populations_of_any_number_of_states_and_means",),
+    ),
+    Mutant(
+        "derivative of a mobility whose diagonal is no exponential",
+        "ibvonn_fem/kernels/c/law_derivatives.h",
+        "for (int c = 1; c < r; c++) entry[c] *= entry[0];",
+        "for (int c = 1; c < r; c++) entry[c] *= 1.0;",
+        (f"{DERIVATIVES}::test_derivatives_are_those_of_the_step",),
+    ),
+    Mutant(
+        "adjoint of a step that forgets the rates of later ones",
+        "ibvonn_fem/sensitivity/point_adjoint.py",
+        "self._pull = self._by_measure + ",
+        "self._pull = 0.0 * self._by_measure + ",
+        GRADIENT,
+    ),
+    Mutant(
+        "adjoint without the state at the start of a step",
+        "ibvonn_fem/sensitivity/point_adjoint.py",
+        "self._by_state = back(parts.by_statev)",
+        "self._by_state = 0.0 * back(parts.by_statev)",
+        GRADIENT,
+    ),
+    Mutant(
+        "points of a cloud in the order of the ranks",
+        "ibvonn_fem/stepping/quadrature_cloud.py",
+        'order = np.argsort(np.concatenate([part["point"] for part in parts]))',
+        'order = np.arange(sum(len(part["point"]) for part in parts))',
+        ("tests/fem/test_point_cloud.py::test_the_cloud_holds_the_values_of_all_points",),
+    ),
     Mutant(
         "adjoint of the Hessian without the third derivative of the layers",
         "ibvonn_train/rollouts/path_adjoint.h",

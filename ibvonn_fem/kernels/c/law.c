@@ -295,3 +295,4 @@ LAW_API int ibvonn_rates(const int64_t *sizes, int64_t n_sizes, const double *we
 }
 
 #include "law_directions.h"
+#include "law_derivatives.h"
