@@ -49,6 +49,7 @@ from scipy.optimize import minimize
 
 import ibvonn_fem
 from ibvonn_fem.sensitivity import parameter_gradient
+from ibvonn_fem.stepping import StepRecord
 
 STRESS_SCALE, TIME_SCALE = 3.0, 5.0
 START = (1.0, 1.0)
@@ -98,7 +99,7 @@ def misfit(model: ibvonn_fem.ExportedModel, scales: np.ndarray, time: np.ndarray
     def loading(t: float) -> None:
         pulled.value = strain(t)
 
-    record = ibvonn_fem.StepRecord()
+    record = StepRecord()
     ibvonn_fem.TimeStepping(problem, loading, record=record).run(time)
     forces, expected = record.reactions(grip)[:, 0], measured(time)
     size = float(np.sum(expected**2))

@@ -6,3 +6,4 @@ from .point_choice import LargestPoints as LargestPoints
 from .point_choice import RandomPoints as RandomPoints
 from .quadrature_cloud import PointCloudWriter as PointCloudWriter
 from .quadrature_cloud import point_cloud as point_cloud
+from .step_record import StepRecord as StepRecord
