@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from .kinematics import UniaxialStress as UniaxialStress
     from .stepping.checkpoint import read_checkpoint as read_checkpoint
     from .stepping.checkpoint import write_checkpoint as write_checkpoint
+    from .stepping.step_record import StepRecord as StepRecord
     from .stepping.time_stepping import TimeStepping as TimeStepping
 
 # Name → module that needs DOLFINx, imported on first use.
@@ -69,6 +70,7 @@ _FINITE_ELEMENT = {
     "Microsphere": ".kinematics",
     "PlaneStrain": ".kinematics",
     "PlaneStress": ".kinematics",
+    "StepRecord": ".stepping.step_record",
     "TimeStepping": ".stepping.time_stepping",
     "Uniaxial": ".kinematics",
     "UniaxialStress": ".kinematics",
@@ -92,6 +94,7 @@ __all__ = [
     "PlaneStress",
     "Scaled",
     "StepError",
+    "StepRecord",
     "TimeStepping",
     "Uniaxial",
     "UniaxialStress",

@@ -185,6 +185,11 @@ def build_parser() -> argparse.ArgumentParser:
         default=55,
         help="directions of the microsphere that carries a law of one strain (default: 55)",
     )
+    emit.add_argument(
+        "--derivatives",
+        action="store_true",
+        help="also write NAME_derivatives, the derivatives of a step by all that it takes",
+    )
     emit.set_defaults(run=_emit_c)
     return parser
 
@@ -314,6 +319,12 @@ def _resolved(
 
 
 def _emit_c(options: argparse.Namespace) -> int:
-    for path in emit_c(options.model, options.output, directions=options.directions):
+    paths = emit_c(
+        options.model,
+        options.output,
+        directions=options.directions,
+        derivatives=options.derivatives,
+    )
+    for path in paths:
         _write(f"{path}: {path.stat().st_size} bytes")
     return 0

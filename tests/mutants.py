@@ -55,8 +55,45 @@ STRETCH = ("tests/fem/test_direction_stretch.py",)
 ELLIPTICITY = ("tests/fem/test_ellipticity.py",)
 TRUE_LENGTHS = ("tests/train/test_periodic_lattice.py",)
 PATHS = ("tests/train/test_compiled_paths.py",)
+DERIVATIVES = "tests/fem/test_update_derivatives.py"
+GRADIENT = ("tests/fem/test_parameter_gradient.py::test_gradient_is_that_of_differences",)
 
 MUTANTS = (
+    Mutant(
+        "derivative of a step with rates that do not follow its start",
+        "ibvonn_fem/kernels/c/law_derivatives.h",
+        "row[states + c] += dt * flow * t->pair[k * d + c];",
+        "row[states + c] += 0.0 * flow * t->pair[k * d + c];",
+        (f"{DERIVATIVES}::test_populations_of_any_number_of_states_and_means",),
+    ),
+    Mutant(
+        "derivative of a mobility whose diagonal is no exponential",
+        "ibvonn_fem/kernels/c/law_derivatives.h",
+        "for (int c = 1; c < r; c++) entry[c] *= entry[0];",
+        "for (int c = 1; c < r; c++) entry[c] *= 1.0;",
+        (f"{DERIVATIVES}::test_derivatives_are_those_of_the_step",),
+    ),
+    Mutant(
+        "adjoint of a step that forgets the rates of later ones",
+        "ibvonn_fem/sensitivity/point_adjoint.py",
+        "self._pull = self._by_measure + ",
+        "self._pull = 0.0 * self._by_measure + ",
+        GRADIENT,
+    ),
+    Mutant(
+        "adjoint without the state at the start of a step",
+        "ibvonn_fem/sensitivity/point_adjoint.py",
+        "self._by_state = back(parts.by_statev)",
+        "self._by_state = 0.0 * back(parts.by_statev)",
+        GRADIENT,
+    ),
+    Mutant(
+        "points of a cloud in the order of the ranks",
+        "ibvonn_fem/stepping/quadrature_cloud.py",
+        'order = np.argsort(np.concatenate([part["point"] for part in parts]))',
+        'order = np.arange(sum(len(part["point"]) for part in parts))',
+        ("tests/fem/test_point_cloud.py::test_the_cloud_holds_the_values_of_all_points",),
+    ),
     Mutant(
         "adjoint of the Hessian without the third derivative of the layers",
         "ibvonn_train/rollouts/path_adjoint.h",
@@ -781,6 +818,63 @@ MUTANTS = (
         "self._volumetric.bulk *",
         (
             "tests/fem/test_kinematics.py::test_the_volumetric_stress_is_the_derivative_of_its_energy",
+        ),
+    ),
+    Mutant(
+        "import: particles in the order of the file",
+        "ibvonn_train/importers/frames.py",
+        "        return values[order]",
+        "        return values",
+        (
+            "tests/importers/test_import.py::test_every_format_gives_the_positions_of_the_simulation",
+        ),
+    ),
+    Mutant(
+        "import: bonds that do not close through the box",
+        "ibvonn_train/importers/microstates.py",
+        "apart[at] -= length * np.round(apart[at] / length)",
+        "apart[at] -= 0.0 * length",
+        ("tests/importers/test_layouts.py::test_bonds_of_a_ring_close_through_the_periodic_box",),
+    ),
+    Mutant(
+        "import: rows of a table by their number",
+        "ibvonn_train/importers/number_tables.py",
+        "        rows = np.where(closer, *near)",
+        "        rows = np.arange(len(wanted))",
+        ("tests/importers/test_import.py::test_tables_are_taken_at_the_steps_of_the_dump",),
+    ),
+    Mutant(
+        "import: stress is the slope by the microstate",
+        "ibvonn_train/importers/loads.py",
+        'by = "strain" if',
+        'by = "x" if',
+        (
+            "tests/importers/test_import.py::test_stress_comes_from_an_energy_and_agrees_with_the_force",
+        ),
+    ),
+    Mutant(
+        "import: microstates may move while momenta are remembered",
+        "ibvonn_train/importers/momenta.py",
+        "        if kept < REMEMBERED:",
+        "        if kept < 0.0:",
+        ("tests/importers/test_momenta.py::test_dynamics_that_are_not_overdamped_are_refused",),
+    ),
+    Mutant(
+        "import: digits are not looked at",
+        "ibvonn_train/importers/source_checks.py",
+        "spread <= 0 or resolution <= RESOLUTION * spread",
+        "spread <= 0 or resolution >= 0.0",
+        (
+            "tests/importers/test_refused.py::test_digits_that_do_not_resolve_the_spread_are_refused",
+        ),
+    ),
+    Mutant(
+        "import: equipartition with the mean force",
+        "ibvonn_train/importers/understood.py",
+        "            pull = slope - slope.mean((1, 2), keepdims=True)",
+        "            pull = slope.mean((1, 2), keepdims=True) + 0 * slope",
+        (
+            "tests/importers/test_import.py::test_every_format_gives_the_positions_of_the_simulation",
         ),
     ),
 )

@@ -195,6 +195,14 @@ class InternalVariableLaw:
         self._point_update(dt)
         self._trial = "new"
 
+    def measure_of_u(self) -> FloatArray:
+        """Measure of deformation of the current ``u`` without eigenstrain; changes nothing.
+
+        Returns:
+            E(u), shape ``(points, size)``; condensed components are 0.
+        """
+        return self._measure_of_u()
+
     def range_report(self) -> RangeReport:
         """Points of all ranks outside the training range at the last :meth:`update`. Collective."""
         return RangeReport.merge(self.comm.allgather(self._point_update.ranges))

@@ -101,6 +101,22 @@ class Prescribed:
         self._comm.Allreduce(MPI.IN_PLACE, sums, op=MPI.SUM)
         return sums[0], sums[1]
 
+    def component_count(self, bc: Any) -> int:
+        """Number of components of the prescribed part of u."""
+        return self._components(bc)[1]
+
+    def spread(self, bc: Any, values: FloatArray, to: FloatArray) -> None:
+        """Add a value for each component to the owned dofs of a condition; transposed of `sums`.
+
+        Args:
+            bc: A condition on the space.
+            values: One for each component.
+            to: One for each dof of this rank.
+        """
+        dofs = _compat.owned_dofs(bc, self._owned)
+        component, _ = self._components(bc)
+        to[dofs] += values[component[dofs]]
+
     def _components(self, bc: Any) -> tuple[NDArray[np.intp], int]:
         """Component of every dof, and the number of components of the prescribed part of u."""
         if self._block > 1 or self._space.num_sub_spaces == 0:

@@ -380,6 +380,47 @@ class InternalVariableProblem:
             for form in self._form.tangent_forms:
                 _compat.add_to_matrix(matrix, form, bcs, self._stiffness_scale)
 
+    def tangent_matrix(self, *, constrained: bool) -> Any:
+        """Assemble the derivative of internal minus external force, at ``law.tangent`` as it is.
+
+        Args:
+            constrained: Put a typical stiffness in place of rows and columns where u is prescribed.
+
+        Returns:
+            The solver's own matrix, without drag; the next solve overwrites it. Collective.
+        """
+        self._assemble_tangent(self._prescribed.bcs if constrained else [])
+        return self.solver.matrix
+
+    def assemble_internal(self, force: Any) -> None:
+        """Assemble ∫ σ · δε(v) with ``law.stress`` as it is into a Function. Collective."""
+        add_vectors(self._form.internal_forms, force)
+
+    def summed(self, bc: Any, values: FloatArray) -> FloatArray:
+        """Sum of given values over the dofs of a condition, one per component. Collective."""
+        return self._prescribed.sums(bc, values)[0]
+
+    def components(self, bc: Any) -> int:
+        """Number of components of the part of u that a condition prescribes."""
+        return self._prescribed.component_count(bc)
+
+    def spread(self, bc: Any, values: FloatArray, to: FloatArray) -> None:
+        """Add a value for each component to the owned dofs of one of the problem's conditions.
+
+        The transposed of :meth:`reaction`.
+        """
+        self._prescribed.spread(bc, values, to)
+
+    @property
+    def loads_follow_u(self) -> bool:
+        """Whether the loads depend on u or on the state of a law."""
+        return self._form.loads_follow_u
+
+    @property
+    def stiffness_scale(self) -> float:
+        """Typical stiffness that weighs prescribed displacements as forces."""
+        return self._stiffness_scale
+
     def jacobian(self, x: Any) -> None:
         """Assemble the Jacobian at ``x`` into ``solver.matrix``. Collective."""
         self._update_laws(x)

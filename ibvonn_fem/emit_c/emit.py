@@ -21,7 +21,7 @@ from ..directions import lebedev
 from ..errors import ExportedModelError
 from ..files.plain_files import write_file
 from ..kernels.base import FloatArray
-from ..kernels.compiler import POPULATION_SOURCES, SOURCES
+from ..kernels.compiler import DERIVATIVE_SOURCE, POPULATION_SOURCES, SOURCES
 from ..kernels.packing import PackedLaw, pack
 from ..model.carried_laws import is_carried
 from ..model.exported_model import C_FAMILIES
@@ -41,7 +41,11 @@ _MANDEL = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 
 
 def emit_c(
-    model: str | Path, output: str | Path | None = None, *, directions: int = 55
+    model: str | Path,
+    output: str | Path | None = None,
+    *,
+    directions: int = 55,
+    derivatives: bool = False,
 ) -> list[Path]:
     """Write ``constitutive.c``, ``constitutive.h`` and ``constitutive.f90`` of an exported law.
 
@@ -50,6 +54,7 @@ def emit_c(
             name of a carried law.
         output: Folder to write into (default: the exported directory; a carried law needs one).
         directions: Directions of the microsphere that carries a law of one strain in solids.
+        derivatives: Also write ``NAME_derivatives``: d(σ, α⁺)/d(ε⁺, ε_n, α_n, Δt) of a step.
 
     Returns:
         The paths of the three files.
@@ -71,13 +76,13 @@ def emit_c(
             f"written in C; this one is of family '{manifest.family}'. Use its constitutive.onnx."
         )
     law = pack(manifest.read_arrays("parameters.npz"), f"{manifest.directory}/parameters.npz")
-    workspace = workspace_vectors(law) * _LANES
+    workspace = (derivative_vectors if derivatives else workspace_vectors)(law) * _LANES
     if workspace > LARGEST_WORKSPACE:
         raise ExportedModelError(
             f"{manifest.directory}: the law needs {workspace * 8} bytes of workspace per call; "
             f"{LARGEST_WORKSPACE * 8} are allowed. Export a smaller network."
         )
-    emission = _Emission(manifest, law, directions)
+    emission = _Emission(manifest, law, directions, derivatives)
     if not emission.solid:
         logger.warning(
             "%s: the C file gets no UMAT, no MGIS behaviour and no solid: %s. Its other functions "
@@ -122,6 +127,19 @@ def workspace_vectors(law: PackedLaw) -> int:
     return network + local + 2 * max(context) + 8 * k + 1 + _population_vectors(law)
 
 
+def derivative_vectors(law: PackedLaw) -> int:
+    """The same with derivatives of a step: and ``lay_out_derivatives`` of law_derivatives.h."""
+    e, n, k = law.strain_size, law.internal_size, int(law.sizes[4])
+    d, means, pairs = e + n, law.mean_size, law.pair_count
+    r, columns = 1 + d, 2 * e + n + 1
+    outputs = means * (means + 1) // 2 + k if means else 0
+    states = int(law.group_rows[:, 1].max()) if law.populations else 0
+    widest = max([d + pairs, outputs, *law.context_widths, *law.rate_widths])
+    networks = 2 * widest * r + n * d + pairs * d + outputs * r
+    systems = n * (d + 1) + states * (states + d + 1) + n * (n + columns)
+    return workspace_vectors(law) + networks + systems + d * columns + n + n * n
+
+
 def _population_vectors(law: PackedLaw) -> int:
     """What a law with populations needs beside."""
     if not law.populations:
@@ -137,6 +155,7 @@ class _Emission:
     manifest: Manifest
     law: PackedLaw
     directions: int
+    derivatives: bool = False
 
     @property
     def name(self) -> str:
@@ -205,7 +224,8 @@ class _Emission:
 
     def header(self) -> str:
         solid = self.fill(_host("solid.h"), SHEET=self._sheet) if self.solid else ""
-        return self.fill(_host("constitutive.h"), SOLID=solid)
+        more = self.fill(_host("derivatives.h")) if self.derivatives else ""
+        return self.fill(_host("constitutive.h"), SOLID=solid, DERIVATIVES=more)
 
     def fortran(self) -> str:
         solid = self.fill(_host("solid.f90")) if self.solid else ""
@@ -214,9 +234,14 @@ class _Emission:
 
     def source(self) -> str:
         hosts = ["point.c", *(["solid.c", "umat.c", "mgis.c"] if self.solid else [])]
+        unused = set() if self.law.populations else set(POPULATION_SOURCES)
+        if self.derivatives:
+            hosts.insert(1, "derivatives.c")
+        else:
+            unused.add(DERIVATIVE_SOURCE)
         parts = [
             self._preamble(),
-            _kernel(SOURCES[-1], set() if self.law.populations else set(POPULATION_SOURCES)),
+            _kernel(SOURCES[-1], unused),
             self._data(),
             *(_host(name) for name in hosts),
         ]
@@ -265,6 +290,7 @@ class _Emission:
             f"#define LAW_INTERNALS {law.internal_size}",
             f"#define LAW_TOLERANCE {m.residual_tolerance!r}",
             f"#define LAW_WORKSPACE_SIZE ({workspace_vectors(law)} * LAW_LANES)",
+            *self._derivative_size(),
             "#define LAW_COUNT(array) ((int64_t)(sizeof(array) / sizeof(array[0])))",
             "",
             _array("static const int64_t law_sizes[]", law.sizes),
@@ -275,6 +301,11 @@ class _Emission:
         if self.solid:
             lines += self._solid_data()
         return "\n".join(lines)
+
+    def _derivative_size(self) -> list[str]:
+        if not self.derivatives:
+            return []
+        return [f"#define LAW_DERIVATIVE_SIZE ({derivative_vectors(self.law)} * LAW_LANES)"]
 
     def _solid_data(self) -> list[str]:
         names = [_ascii(name) for name in self.manifest.internal_components]

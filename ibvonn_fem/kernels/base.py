@@ -7,7 +7,7 @@ returns a residual, which :mod:`ibvonn_fem.model.point_reports` compares with th
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,6 +74,59 @@ class Rates:
     rate: FloatArray
 
 
+@dataclass(frozen=True)
+class UpdateDerivatives:
+    """Derivatives of one backward Euler step at ``n`` points by everything that it takes.
+
+    By the implicit function theorem at the solution α⁺ = A(−F_α(ε⁺, α⁺); ε_n, α_n, Δt), F being f
+    without mixing entropy and W = ∂A/∂(−F_α),
+
+        (I + W F_αα) dα⁺ = −W F_αε dε⁺ + ∂A/∂(ε_n, α_n, Δt) d(ε_n, α_n, Δt),
+        dσ = F_εε dε⁺ + F_εα dα⁺.
+
+    Attributes:
+        stress: Of σ, shape ``(n, n_ε, columns)``.
+        statev_new: Of α⁺, shape ``(n, n_α, columns)``; the columns are ε⁺ (n_ε), ε_n (n_ε),
+            α_n (n_α) and Δt.
+    """
+
+    stress: FloatArray
+    statev_new: FloatArray
+
+    @classmethod
+    def empty(cls, n_points: int, strain_size: int, internal_size: int) -> UpdateDerivatives:
+        """Allocate arrays for ``n_points`` points."""
+        columns = 2 * strain_size + internal_size + 1
+        return cls(
+            np.empty((n_points, strain_size, columns)),
+            np.empty((n_points, internal_size, columns)),
+        )
+
+    @property
+    def _strain_size(self) -> int:
+        return int(self.stress.shape[1])
+
+    @property
+    def by_strain(self) -> slice:
+        """Columns of ε⁺."""
+        return slice(0, self._strain_size)
+
+    @property
+    def by_strain_old(self) -> slice:
+        """Columns of ε_n."""
+        return slice(self._strain_size, 2 * self._strain_size)
+
+    @property
+    def by_statev(self) -> slice:
+        """Columns of α_n."""
+        return slice(2 * self._strain_size, 2 * self._strain_size + self.statev_new.shape[1])
+
+    @property
+    def by_dt(self) -> int:
+        """Column of Δt."""
+        return int(self.stress.shape[2]) - 1
+
+
 LONGEST_STEP = 1e100
 """A longer time step is refused by every runtime: products with it overflow."""
 
@@ -125,4 +178,20 @@ class Kernel(Protocol):
 
     def rates(self, strain: FloatArray, statev: FloatArray) -> Rates:
         """Evaluate the law in continuous time: ``strain`` (n, n_ε), ``statev`` (n, n_α)."""
+        ...
+
+
+@runtime_checkable
+class DifferentiableKernel(Kernel, Protocol):
+    """A runtime that also gives the derivatives of a step."""
+
+    def derivatives(
+        self,
+        strain: FloatArray,
+        strain_old: FloatArray,
+        statev: FloatArray,
+        statev_new: FloatArray,
+        dt: float | FloatArray,
+    ) -> UpdateDerivatives:
+        """Derivatives at the state ``statev_new`` that :meth:`update` gave for these arguments."""
         ...

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import KernelUnavailableError
-from .base import FloatArray, LocalUpdate, Rates
+from .base import FloatArray, LocalUpdate, Rates, UpdateDerivatives
 from .compiler import compiled_library
 from .packing import PackedLaw, pack
 
@@ -41,6 +41,12 @@ int ibvonn_update_directions(
     const double *statev, const double *dt, int64_t dt_stride, const double *guess,
     double *stress, double *statev_new, double *tangent, double *energy, double *dissipation,
     double *residual, double *validity);
+int64_t ibvonn_derivative_workspace(const int64_t *sizes, int64_t n_sizes);
+int ibvonn_update_derivatives(
+    const int64_t *sizes, int64_t n_sizes, const double *weights, int64_t n_weights,
+    double *workspace, int64_t n_workspace, int64_t n_points, const double *strain,
+    const double *strain_old, const double *statev, const double *statev_new, const double *dt,
+    int64_t dt_stride, double *stress, double *statev_out);
 """
 
 _MESSAGES = {
@@ -123,15 +129,18 @@ class CLibraryKernel:
         self.strain_size = self.law.strain_size
         self.internal_size = self.law.internal_size
         self._library = load_library(None if flags is None else tuple(flags))
-        size = self._library.functions.ibvonn_workspace(
-            self._library.pointer(self.law.sizes), len(self.law.sizes)
-        )
-        CLibrary.check(size, name)
-        self._workspace_size = int(size)
+        self._workspace_size = self._size_of("ibvonn_workspace", name)
 
-    def _call(self, function: str, *arguments: Any) -> None:
+    def _size_of(self, function: str, name: str = "c kernel") -> int:
+        """Number of doubles in a workspace."""
+        sizes = self.law.sizes
+        size = getattr(self._library.functions, function)(self._library.pointer(sizes), len(sizes))
+        CLibrary.check(size, name)
+        return int(size)
+
+    def _call(self, function: str, *arguments: Any, size: int | None = None) -> None:
         """Call an entry point with a workspace of its own, so that threads may share a kernel."""
-        workspace = np.empty(self._workspace_size)
+        workspace = np.empty(self._workspace_size if size is None else size)
         leading: list[Any] = []
         for array in (self.law.sizes, self.law.weights, workspace):
             leading += [self._library.pointer(array), array.size]
@@ -235,6 +244,30 @@ class CLibraryKernel:
             *_outputs(out, n, size, n * directions * na),
         )
         return out
+
+    def derivatives(
+        self,
+        strain: FloatArray,
+        strain_old: FloatArray,
+        statev: FloatArray,
+        statev_new: FloatArray,
+        dt: float | FloatArray,
+    ) -> UpdateDerivatives:
+        """Derivatives of a step; see :meth:`.base.DifferentiableKernel.derivatives`."""
+        n, ne, na = len(strain), self.strain_size, self.internal_size
+        result = UpdateDerivatives.empty(n, ne, na)
+        self._call(
+            "ibvonn_update_derivatives",
+            n,
+            _array(strain, (n, ne), "strain"),
+            _array(strain_old, (n, ne), "strain_old"),
+            _array(statev, (n, na), "statev"),
+            _array(statev_new, (n, na), "statev_new"),
+            *self._increment(dt, n),
+            *(result.stress, result.statev_new),
+            size=self._size_of("ibvonn_derivative_workspace"),
+        )
+        return result
 
     def rates(self, strain: FloatArray, statev: FloatArray) -> Rates:
         """Evaluate the law in continuous time."""

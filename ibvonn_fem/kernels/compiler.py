@@ -12,6 +12,9 @@ from ..files.c_compiler import FAST_FLAGS, PLAIN_FLAGS, CompilerError
 POPULATION_SOURCES = ("law_populations.h", "law_population_force.h", "law_population_step.h")
 """What only laws with populations need."""
 
+DERIVATIVE_SOURCE = "law_derivatives.h"
+"""What only derivatives of a step need; files for other hosts leave it out."""
+
 SOURCES = (
     "law_lanes.h",
     "law_functions.h",
@@ -21,6 +24,7 @@ SOURCES = (
     "law_outputs.h",
     *POPULATION_SOURCES,
     "law_directions.h",
+    DERIVATIVE_SOURCE,
     "law.c",
 )
 """The kernel; the last one includes the others."""

@@ -12,7 +12,14 @@ from typing import Any, Literal
 import numpy as np
 
 from ..errors import EnvelopeError, EnvelopeWarning, ExportedModelError, KernelUnavailableError
-from ..kernels.base import FloatArray, Kernel, LocalUpdate, Rates
+from ..kernels.base import (
+    DifferentiableKernel,
+    FloatArray,
+    Kernel,
+    LocalUpdate,
+    Rates,
+    UpdateDerivatives,
+)
 from ..kernels.onnx import OnnxKernel
 from ..warning import warn
 from .fingerprint import digest
@@ -146,6 +153,30 @@ class ExportedModel:
         self.report_range(find_excursions(result, checked[0], before, step, self.manifest))
         return result
 
+    def derivatives(
+        self, strain: object, strain_old: object, statev: object, dt: object
+    ) -> UpdateDerivatives:
+        """Derivatives of σ and α⁺ of one step by ε⁺, ε_n, α_n and Δt at ``n`` points.
+
+        Args:
+            strain: ε⁺, shape ``(n, n_ε)``.
+            strain_old: ε_n, shape ``(n, n_ε)``.
+            statev: α_n, shape ``(n, n_α)``.
+            dt: Δt ≥ 0, one number or shape ``(n,)`` [time].
+
+        Returns:
+            The derivatives; see :class:`~ibvonn_fem.kernels.base.UpdateDerivatives`.
+
+        Raises:
+            ValueError: If a shape does not fit, an input is not finite or no state, or Δt < 0.
+            LocalSolveError: If a point did not converge.
+            KernelUnavailableError: If the kernel has no derivatives.
+        """
+        kernel = require_derivatives(self)
+        new = self.update(strain, strain_old, statev, dt).statev_new
+        checked = check_inputs(strain, strain_old, statev, dt, self.manifest)
+        return kernel.derivatives(*checked[:3], new, checked[3])
+
     def rates(self, strain: object, statev: object) -> Rates:
         """Evaluate energy, stress, driving force and rate in continuous time.
 
@@ -179,6 +210,21 @@ class ExportedModel:
                 + " Stay inside, or leave out strict_range (--strict-range)."
             )
         warn(report.sentence(self.manifest.name), EnvelopeWarning, comm)
+
+
+def require_derivatives(model: ExportedModel) -> DifferentiableKernel:
+    """The kernel of a law, which must give derivatives of a step.
+
+    Raises:
+        KernelUnavailableError: If it does not.
+    """
+    kernel = model.kernel
+    if not isinstance(kernel, DifferentiableKernel):
+        raise KernelUnavailableError(
+            f"{model.manifest.name}: derivatives of a step need the C kernel; found "
+            f"'{kernel.codename}'. Load a model with parameters.npz by load_model(…, kernel='c')."
+        )
+    return kernel
 
 
 def load_model(

@@ -16,7 +16,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..kernels.base import FloatArray, Kernel, LocalUpdate, Rates
+from ..kernels.base import (
+    DifferentiableKernel,
+    FloatArray,
+    Kernel,
+    LocalUpdate,
+    Rates,
+    UpdateDerivatives,
+)
 from .exported_model import ExportedModel
 from .fingerprint import digest
 from .manifest import Envelope, InitialState, Manifest
@@ -85,7 +92,9 @@ class Scaled(ExportedModel):
             units={**model.manifest.units, **_checked(units or {}, model.manifest)},
             name=model.manifest.name if name is None else name,
         )
-        kernel = ScaledKernel(model.kernel, strain_scale, stress_scale, time_scale)
+        differentiable = isinstance(model.kernel, DifferentiableKernel)
+        kind = DifferentiableScaledKernel if differentiable else ScaledKernel
+        kernel = kind(model.kernel, strain_scale, stress_scale, time_scale)
         super().__init__(manifest, kernel, strict_range=model.strict_range)
         logger.info("%s", self.statement())
 
@@ -177,6 +186,31 @@ class ScaledKernel:
             driving_force=rates.driving_force * energy,
             rate=rates.rate / self._time,
         )
+
+
+class DifferentiableScaledKernel(ScaledKernel):
+    """A kernel in physical units whose dimensionless one has derivatives."""
+
+    _kernel: DifferentiableKernel
+
+    def derivatives(
+        self,
+        strain: FloatArray,
+        strain_old: FloatArray,
+        statev: FloatArray,
+        statev_new: FloatArray,
+        dt: float | FloatArray,
+    ) -> UpdateDerivatives:
+        """Derivatives of a step; see :meth:`.base.DifferentiableKernel.derivatives`."""
+        result = self._kernel.derivatives(
+            strain / self._strain, strain_old / self._strain, statev, statev_new, dt / self._time
+        )
+        for values in (result.stress, result.statev_new):
+            values[:, :, result.by_strain] /= self._strain
+            values[:, :, result.by_strain_old] /= self._strain
+            values[:, :, result.by_dt] /= self._time
+        result.stress[...] *= self._stress
+        return result
 
 
 def _scaled_manifest(manifest: Manifest, strain: float, stress: float, time: float) -> Manifest:

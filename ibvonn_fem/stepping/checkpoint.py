@@ -1,8 +1,9 @@
 """Checkpoints: the committed state of a simulation in one file.
 
 The file (HDF5) holds, rank by rank, what the next step starts from: displacement, forces and the
-state at every point. A run that goes on from it equals a run without a stop. The file is
-written under another name and then moved, so an interrupted write leaves the previous file whole.
+state at every point, and where these values lie, so that another number of ranks finds them. A run
+that goes on from it equals a run without a stop. The file is written under another name and then
+moved, so an interrupted write leaves the previous file whole.
 
     stepping.run(times[:50])
     write_checkpoint("bar.h5", stepping, times[49])
@@ -22,16 +23,19 @@ import h5py
 import numpy as np
 
 from .. import _compat
-from ..body.law import InternalVariableLaw
 from ..body.problem import InternalVariableProblem
 from ..errors import CheckpointError
 from ..files.plain_files import replacing
 from ..kernels.base import FloatArray
 from ..model.fingerprint import digest
+from .redistribution import Redistribution, law_digest, places, read_arrays, require_own, setup
 from .time_stepping import TimeStepping
 
-FORMAT = 2
+FORMAT = 3
 """Format of the file, in its attribute ``ibvonn_checkpoint``."""
+
+OLDER = 2
+"""A format that is read, too, on as many ranks as wrote it: it does not say where values lie."""
 
 
 def write_checkpoint(path: str | Path, stepping: TimeStepping, time: float) -> None:
@@ -48,7 +52,8 @@ def write_checkpoint(path: str | Path, stepping: TimeStepping, time: float) -> N
     path = Path(path)
     problem = stepping.problem
     comm = problem.comm
-    part = _state(problem), _fingerprints(problem)
+    where = {f"places/{name}": values for name, values in places(problem).items()}
+    part = _state(problem) | where, _fingerprints(problem)
     if comm.rank > 0:
         comm.send(part, dest=0)
         failure: Exception | None = comm.bcast(None)
@@ -59,7 +64,7 @@ def write_checkpoint(path: str | Path, stepping: TimeStepping, time: float) -> N
             "time": time,
             **_scalars(stepping),
         }
-        failure = comm.bcast(_write(path, scalars, _collect(comm, part)))
+        failure = comm.bcast(_write(path, scalars, setup(problem), _collect(comm, part)))
     if failure is not None:
         raise OSError(f"{path}: cannot write the checkpoint ({failure}).")
 
@@ -69,8 +74,9 @@ def read_checkpoint(path: str | Path, stepping: TimeStepping) -> float:
 
     Args:
         path: A file of :func:`write_checkpoint`, readable on every rank.
-        stepping: A stepping whose problem was set up as the one that was written: the same mesh
-            on the same number of ranks, the same laws. The kernel of a law may differ.
+        stepping: A stepping whose problem was set up as the one that was written: the same mesh,
+            on any number of ranks, and the same laws. The kernel of a law may differ. On other
+            ranks dofs must be values at points, as those of Lagrange elements are.
 
     Returns:
         The instant of the state. Go on with ``run([time, …], elastic=False)``.
@@ -83,15 +89,14 @@ def read_checkpoint(path: str | Path, stepping: TimeStepping) -> float:
     problem = stepping.problem
     arrays: dict[str, FloatArray] = {}
     scalars: dict[str, float] = {}
+    redistribution = Redistribution(problem, _state(problem))
     try:
         with h5py.File(path, "r") as file:
             scalars = {name: float(value) for name, value in file.attrs.items()}
-            message = _misfit(file, scalars, stepping)
-            if not message:
-                group = file[f"rank_{problem.comm.rank}"]
-                arrays = {name: group[name][()] for name in _state(problem)}
-                if group.attrs["values"] != digest(arrays):
-                    raise ValueError("its values are not those that were written")
+            arrays = _arrays(file, scalars, stepping, redistribution)
+            message = ""
+    except CheckpointError as error:
+        message = str(error)
     except (OSError, KeyError, TypeError, ValueError) as error:
         message = f"is not a complete checkpoint ({error}). Start from another file"
     messages = [text for text in problem.comm.allgather(message) if text]
@@ -127,7 +132,10 @@ def _collect(comm: Any, part: Any) -> Iterator[tuple[int, Any]]:
 
 
 def _write(
-    path: Path, scalars: Mapping[str, float], parts: Iterator[tuple[int, Any]]
+    path: Path,
+    scalars: Mapping[str, float],
+    checksums: Mapping[str, str],
+    parts: Iterator[tuple[int, Any]],
 ) -> Exception | None:
     """Write all parts; receive every part even after a failure, so that no rank waits."""
     # HDF5 itself may crash where a disk is full: it writes to memory, and Python to the disk.
@@ -135,6 +143,7 @@ def _write(
     try:
         with h5py.File(memory, "w") as file:
             file.attrs.update(scalars)
+            file.create_group("setup").attrs.update(checksums)
             for rank, (arrays, fingerprints) in parts:
                 group = file.create_group(f"rank_{rank}")
                 group.attrs.update({**fingerprints, "values": digest(arrays)})
@@ -153,52 +162,68 @@ def _scalars(stepping: TimeStepping) -> dict[str, float]:
     return {**stepping.problem.committed_scalars(), **stepping.step_control()}
 
 
-def _misfit(file: Any, scalars: Mapping[str, float], stepping: TimeStepping) -> str:
-    """Why a file does not fit a stepping and its problem; empty if it does."""
+def _arrays(
+    file: Any,
+    scalars: Mapping[str, float],
+    stepping: TimeStepping,
+    redistribution: Redistribution,
+) -> dict[str, FloatArray]:
+    """The values of this rank, from its own part if it was written by the same cells.
+
+    Raises:
+        CheckpointError: If the file does not fit the stepping and its problem.
+    """
     problem = stepping.problem
-    if scalars.get("ibvonn_checkpoint") != FORMAT:
-        return (
-            f"must be a checkpoint of format {FORMAT}; found "
+    if scalars.get("ibvonn_checkpoint") not in (FORMAT, OLDER):
+        raise CheckpointError(
+            f"must be a checkpoint of format {FORMAT} or {OLDER}; found "
             f"{scalars.get('ibvonn_checkpoint', 'none')}. Give a file of write_checkpoint"
         )
+    _require_scalars(scalars, stepping)
     ranks, size = int(scalars["ranks"]), problem.comm.size
     if ranks != size:
-        return f"was written on {ranks} ranks and can only be read on as many; found {size}"
-    rank = f"rank_{problem.comm.rank}"
-    if not isinstance(file.get(rank, getlink=True), h5py.HardLink):
-        return "must hold its values itself, not by a link. Give a file of write_checkpoint"
-    fingerprints = dict(file[rank].attrs)
-    fingerprints.pop("values", None)
+        return redistribution.read(file, ranks)
+    part = f"rank_{problem.comm.rank}"
+    require_own(file, [part])
+    different = _difference(dict(file[part].attrs), problem)
+    if not different:
+        required = {name: values.shape for name, values in _state(problem).items()}
+        arrays = read_arrays(file[part])
+        own = {name: values for name, values in arrays.items() if not name.startswith("places/")}
+        _require_contents(required, {name: values.shape for name, values in own.items()})
+        return own
+    if scalars["ibvonn_checkpoint"] == OLDER:
+        raise CheckpointError(f"was written with {different}. Set the problem up as it was then")
+    return redistribution.read(file, ranks)
+
+
+def _difference(attributes: dict[str, Any], problem: InternalVariableProblem) -> str:
+    """What the part of a rank was written with, where this problem differs; empty if nothing."""
+    attributes.pop("values", None)
     for what, checksum in _fingerprints(problem).items():
-        if fingerprints.pop(what, None) != checksum:
-            return f"was written with another {what}. Set the problem up as it was then"
-    if fingerprints:
-        return f"was written with {', '.join(fingerprints)} too. Set the problem up as it was then"
-    return _missing(file[rank], scalars, stepping)
+        if attributes.pop(what, None) != checksum:
+            return f"another {what}"
+    return f"{', '.join(attributes)} too" if attributes else ""
 
 
-def _missing(group: Any, scalars: Mapping[str, float], stepping: TimeStepping) -> str:
-    """Message on data that a group lacks or has too many; empty if there is none."""
-    required = {name: values.shape for name, values in _state(stepping.problem).items()}
-    shapes: dict[str, tuple[int, ...] | None] = {}
+def _require_contents(
+    required: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]
+) -> None:
+    _require_none(sorted({name for name, _ in required.items() ^ found.items()}))
 
-    def note(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset):
-            inside = item.external is None and not item.is_virtual
-            shapes[name] = item.shape if inside else None
 
-    group.visititems(note)
-    names = sorted({name for name, _ in required.items() ^ shapes.items()})
+def _require_scalars(scalars: Mapping[str, float], stepping: TimeStepping) -> None:
     # Whether the steps are audited may change: an audit begins anew where there was none.
-    names += sorted(
-        {"time", *stepping.problem.committed_scalars(), "longest", "successes"} - set(scalars)
-    )
-    if not names:
-        return ""
-    return (
-        f"was written with other contents than this problem has ({', '.join(names)} on one side "
-        "only, or of another size). Set the problem up as it was then"
-    )
+    required = {"time", *stepping.problem.committed_scalars(), "longest", "successes"}
+    _require_none(sorted(required - set(scalars)))
+
+
+def _require_none(names: list[str]) -> None:
+    if names:
+        raise CheckpointError(
+            f"was written with other contents than this problem has ({', '.join(names)} on one "
+            "side only, or of another size). Set the problem up as it was then"
+        )
 
 
 def _fingerprints(problem: InternalVariableProblem) -> dict[str, str]:
@@ -210,17 +235,6 @@ def _fingerprints(problem: InternalVariableProblem) -> dict[str, str]:
         "element": digest(space.dofmap.list),
     }
     for i, law in enumerate(problem.laws):
-        prints[f"law (number {i + 1})"] = _lawdigest(law)
+        prints[f"law (number {i + 1})"] = law_digest(law)
     prints["drag"] = digest(np.zeros(0) if problem.drag is None else problem.drag.diagonal)
     return prints
-
-
-def _lawdigest(law: InternalVariableLaw) -> str:
-    points = law.points
-    return digest(
-        law.model.fingerprint(),
-        law.kinematics,
-        points.cells,
-        points.points,
-        points.weights,
-    )

@@ -24,8 +24,11 @@ from ..errors import EnvelopeError, StepError
 from ..model.point_reports import RangeReport
 from .histories import Histories
 from .step_control import SHORTEST_CUT, AuditControl
+from .step_record import StepRecord
 
 logger = logging.getLogger(__name__)
+
+Record = Histories | StepRecord
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,8 @@ class TimeStepping:
             and is one interval, so choose a short first interval, or give ``energy_scale``, which
             also suits a load that grows from zero: a fraction of a small energy needs small steps.
         energy_scale: Energy that replaces the energy handled [energy].
-        record: Histories of chosen points, or several for several laws.
+        record: :class:`Histories` of chosen points, or a :class:`StepRecord` of the whole run, or
+            several of them.
 
     Raises:
         ValueError: If a factor is out of its range.
@@ -85,7 +89,7 @@ class TimeStepping:
         max_cutbacks: int = 10,
         audit_tolerance: float | None = None,
         energy_scale: float | None = None,
-        record: Histories | Sequence[Histories] = (),
+        record: Record | Sequence[Record] = (),
     ) -> None:
         if not hasattr(problem, "solve") or not hasattr(problem, "laws"):
             raise TypeError(
@@ -109,10 +113,11 @@ class TimeStepping:
                 "TimeStepping: loading must be a function of time that sets loads and boundary "
                 f"values; found {type(loading).__name__}."
             )
-        self._records = (record,) if isinstance(record, Histories) else tuple(record)
-        if not all(isinstance(each, Histories) for each in self._records):
+        self._records = (record,) if isinstance(record, Record) else tuple(record)
+        if not all(isinstance(each, Record) for each in self._records):
             raise TypeError(
-                f"TimeStepping: record must be Histories, or several of them; found {record!r}."
+                "TimeStepping: record must be Histories or a StepRecord, or several of them; found "
+                f"{record!r}."
             )
         self.problem = problem
         self.loading = loading

@@ -9,9 +9,9 @@ from ..data.point_histories import read_point_histories
 from ..evaluation import ExportedLaw
 from ..files.plain_files import make_folder
 from ..studies.followed_histories import system_of_law
-from ..studies.microstates import microstates as sample_and_simulate
-from ..studies.microstates import opened, record_of
 from ..studies.results import write_json
+from ..studies.sampled_microstates import microstates as sample_and_simulate
+from ..studies.sampled_microstates import opened, record_of
 
 
 def microstates(options: argparse.Namespace) -> int:

@@ -22,7 +22,7 @@ a first run, in an empty folder:
   ibvonn verify trap_law               compare ONNX, TorchScript and C with torch
   ibvonn card trap_law                 write its README.md again
 
-One TOML holds the whole study: [simulation] and [training].
+One TOML holds the whole study: [simulation] or [import], and [training].
 exit codes: 0 all well; 1 the command failed (or the law did, with --strict);
 2 wrong arguments; 130 interrupted.
 """
@@ -34,6 +34,19 @@ that is RUN: read it before you simulate from a TOML that you have not written.
 
 example:
   ibvonn simulate trap.toml --set test
+"""
+
+IMPORT = """\
+Turn the trajectories of another simulator into one data file. Their formats are found by their
+names: text dumps of LAMMPS, H5MD (.h5), GSD, DCD, XTC, TRR, NetCDF, and plain CSV and NPZ; tables
+of fix ave/time or of OpenMM's StateDataReporter stand beside them. The [import] table of STUDY says
+what trajectories lack: replicas, microstates, strain, stress or energy, friction, temperature,
+units (docs/how-to/own_trajectories.md). What was understood is printed. Files that contradict
+themselves or the description are refused. Files may be larger than the memory.
+
+examples:
+  ibvonn import fast_*.dump --describe study.toml --out data/fast.h5
+  ibvonn import run.gsd --describe study.toml --out data/run.h5
 """
 
 TRAIN = """\
@@ -188,6 +201,8 @@ REPRODUCED = (
     "two_degrees",
 )
 """Studies; the module that knows them imports torch, for which `--help` does not wait."""
+VERBS = {"import": "bring"}
+"""Verbs whose name Python keeps for itself, and the functions that do them."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -228,6 +243,19 @@ def build_parser() -> argparse.ArgumentParser:
         default="float32",
         help="precision of the positions (default: float32)",
     )
+
+    bring = verb("import", "turn trajectories of other simulators into data", IMPORT)
+    bring.add_argument(
+        "trajectories",
+        metavar="TRAJECTORY",
+        type=Path,
+        nargs="+",
+        help="those of the first protocol, then those of the second, ...",
+    )
+    bring.add_argument(
+        "--describe", metavar="STUDY", type=Path, required=True, help="TOML with [import]"
+    )
+    bring.add_argument("--out", metavar="FILE", type=Path, required=True, help="HDF5 to write")
 
     train = verb("train", "train a law", TRAIN)
     train.add_argument(
@@ -436,7 +464,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from . import verbs  # torch and onnxruntime take seconds: `--help` does not wait for them
 
     try:
-        code: int = getattr(verbs, options.verb.replace("-", "_"))(options)
+        code: int = getattr(verbs, VERBS.get(options.verb, options.verb.replace("-", "_")))(options)
     except (ValueError, ArithmeticError, RuntimeError, OSError, ImportError) as error:
         sys.stderr.write(f"ibvonn: {error or type(error).__name__}\n")
         return 1

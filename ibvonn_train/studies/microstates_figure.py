@@ -15,7 +15,7 @@ from ..simulation.systems.lattice_geometry import tensor
 from ..simulation.systems.lattice_stretch import stretch_tensor
 from ..simulation.systems.periodic_lattice import PeriodicLattice
 from ..simulation.systems.system import MicroscopicSystem
-from .microstates import BoolArray, FloatArray, Microstates, opened
+from .sampled_microstates import BoolArray, FloatArray, Microstates, opened
 
 FOLDED, OPEN = "#9fb4c7", "#c8352b"
 DECODER, SIMULATION = "#2e6f95", "0.35"

@@ -88,6 +88,36 @@ def test_parts_of_a_step_are_timed():
     assert run.returncode == 0, run.stderr
 
 
+BODY = """
+import body_speed
+
+for name, size in (("lattice", 3), ("lattice_fcc", 6)):
+    row = body_speed.iteration(name, 1, 1)
+    assert 0.0 < row["share_percent"] < 100.0 and row["warm_law"] > 0.0, (name, size)
+body_speed.PACKAGE = "no_such_package"
+assert "is not installed" in body_speed.against_operator("exact_sls", 1, 1, 1)["left_out"]
+result = body_speed.scaling(2, 2)
+points = sum(result["two_ranks"]["points_by_rank"])
+assert len(result["two_ranks"]["points_by_rank"]) == 2
+assert [run["points_by_rank"] for run in result["single_runs"]] == [[points], [points]]
+assert set(result["speed_up_cpu"]) == {"law", "assembly", "both"}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.fem
+def test_the_speed_of_a_body_is_measured_and_a_missing_package_is_named():
+    """The least of each part; no time is judged."""
+    run = subprocess.run(
+        [sys.executable, "-c", BODY],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{BENCHMARKS}:{ROOT}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+
+
 PATHS = """
 import numpy as np
 import lattice_paths

@@ -23,6 +23,7 @@ from ibvonn_fem import (
     write_checkpoint,
 )
 from ibvonn_fem.errors import CheckpointError
+from ibvonn_fem.model.fingerprint import digest
 
 pytestmark = [pytest.mark.fem, pytest.mark.mpi]
 
@@ -163,12 +164,35 @@ def test_another_element_is_refused(zener, bar, written):
         read_checkpoint(written, TimeStepping(body.problem))
 
 
-def test_another_number_of_ranks_is_refused(zener, bar, written):
+def as_older(written):
+    """The same checkpoint in format 2, which does not say where its values lie."""
+    with h5py.File(written, "r+") as file:
+        file.attrs["ibvonn_checkpoint"] = 2
+        del file["setup"]
+        for rank in range(int(file.attrs["ranks"])):
+            part = file[f"rank_{rank}"]
+            del part["places"]
+            arrays = {}
+            part.visititems(
+                lambda name, item, arrays=arrays: (
+                    arrays.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
+                )
+            )
+            part.attrs["values"] = digest(arrays)
+
+
+def test_the_older_format_is_read_on_as_many_ranks_alone(zener, bar, written):
+    if WORLD.rank == 0:
+        as_older(written)
+    WORLD.barrier()
+    body, stepping = pulled(zener(), bar)
+    assert read_checkpoint(written, stepping) == TIMES[2]
+    assert body.law.internal.any()
     if WORLD.rank == 0:
         with h5py.File(written, "r+") as file:
             file.attrs["ranks"] = WORLD.size + 1
+            file.copy("rank_0", f"rank_{WORLD.size}")
     WORLD.barrier()
-    _, stepping = pulled(zener(), bar)
     with pytest.raises(
         CheckpointError, match=f"written on {WORLD.size + 1} ranks .* found {WORLD.size}"
     ):

@@ -15,8 +15,8 @@ from ibvonn_train.data.point_histories import PointHistories
 from ibvonn_train.evaluation import ExportedLaw
 from ibvonn_train.simulation import PeriodicLattice
 from ibvonn_train.studies.followed_histories import system_of_law
-from ibvonn_train.studies.microstates import Microstates, microstates, opened
 from ibvonn_train.studies.microstates_figure import lattice_bonds, microstates_figure
+from ibvonn_train.studies.sampled_microstates import Microstates, microstates, opened
 from tests.helpers.recorded_histories import recorded, write
 
 EXPORTED = Path(__file__).parents[2] / "exported_models"

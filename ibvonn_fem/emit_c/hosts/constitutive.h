@@ -43,7 +43,7 @@ int @NAME@_update_point(const double *strain, const double *strain_old, const do
                         double *dissipation, double *residual, double *validity);
 int @NAME@_rates(int64_t n_points, const double *strain, const double *statev, double *energy,
                  double *stress, double *driving_force, double *rate);
-@SOLID@
+@DERIVATIVES@@SOLID@
 #ifdef __cplusplus
 }
 #endif
