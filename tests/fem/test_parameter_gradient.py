@@ -210,6 +210,67 @@ def test_drag_is_part_of_the_adjoint():
         assert gradient[name] == pytest.approx(expected, rel=1e-6), name
 
 
+def two_laws(scales):
+    """A bar of two materials in series; the scales of time are those of each."""
+    body = mesh.create_interval(WORLD, 4, [0.0, 1.0])
+    owned = body.topology.index_map(1)
+    cells = np.arange(owned.size_local + owned.num_ghosts, dtype=np.int32)
+    right = mesh.compute_midpoints(body, 1, cells)[:, 0] > 0.5
+    tags = mesh.meshtags(body, 1, cells, np.where(right, 2, 1).astype(np.int32))
+    space = fem.functionspace(body, ("Lagrange", 1))
+    u, pulled = fem.Function(space), fem.Constant(body, 0.0)
+    bcs = [
+        fem.dirichletbc(
+            value, fem.locate_dofs_geometrical(space, lambda x, a=a: np.isclose(x[0], a)), space
+        )
+        for value, a in ((fem.Constant(body, 0.0), 0.0), (pulled, 1.0))
+    ]
+    laws = [
+        InternalVariableLaw(
+            Scaled(
+                load_model(EXPORTED / "exact_trap", kernel="c", verify=False),
+                stress_scale=1.0 + number,
+                time_scale=scale,
+            ),
+            Uniaxial(),
+            u,
+            0,
+            subdomain=(tags, number + 1),
+            name=f"law {number + 1}",
+        )
+        for number, scale in enumerate(scales)
+    ]
+    problem = InternalVariableProblem(laws, u, bcs, options={"snes_rtol": 1e-13})
+    record = StepRecord()
+
+    def loading(time):
+        pulled.value = 0.1 + 0.1 * time
+
+    TimeStepping(problem, loading, record=record).run(TIMES)
+    return record, bcs[1], laws
+
+
+def test_a_problem_of_several_laws_has_a_gradient_for_each():
+    record, grip, laws = two_laws((0.5, 2.0))
+    forces = record.reactions(grip)
+    with pytest.raises(ValueError, match="the problem has 2 laws; say which with law="):
+        parameter_gradient(record, ["time_scale"], reactions={grip: forces})
+    found = [
+        parameter_gradient(record, ["time_scale"], reactions={grip: forces}, law=law)["time_scale"]
+        for law in laws
+    ]
+    h = 1e-4
+    for number, scale in enumerate((0.5, 2.0)):
+        J = []
+        for sign in (1.0, -1.0):
+            scales = [0.5, 2.0]
+            scales[number] = scale * (1.0 + sign * h)
+            other, end, _ = two_laws(scales)
+            J.append(0.5 * float(np.sum(other.reactions(end) ** 2)))
+        assert found[number] == pytest.approx((J[0] - J[1]) / (2.0 * h * scale), rel=1e-6)
+    assert abs(found[0] - found[1]) > 0.01 * abs(found[0])  # control: they are of different laws
+
+
 def bar(times=TIMES, **options):
     model = load_model(EXPORTED / "exact_trap", kernel="c", verify=False)
     return run_of(model, uniaxial, 1, {}, times, **options)
