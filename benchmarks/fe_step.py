@@ -120,12 +120,18 @@ def assembly_times(residual: Any, jacobian: Any, u: Any, repeats: int) -> dict[s
     }
 
 
-def law_times(law: InternalVariableLaw, u: Any, repeats: int) -> dict[str, float]:
-    """CPU time of the measure of deformation and of the law, without a warm start."""
+def law_times(
+    law: InternalVariableLaw, u: Any, repeats: int, *, dt: float = DT, warm: bool = False
+) -> dict[str, float]:
+    """CPU time of the measure of deformation and of the law.
+
+    Without a warm start, as in the first iteration of a step, or with the last iterate at hand.
+    """
 
     def update() -> None:
-        law.restore()  # as in the first iteration of a step
-        law.update(DT)
+        if not warm:
+            law.restore()
+        law.update(dt)
 
     measure = law.points.evaluator(law.kinematics.measure(u))
     out = np.empty((law.points.size, measure.size))

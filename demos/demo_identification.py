@@ -48,6 +48,7 @@ from dolfinx import fem, mesh
 from scipy.optimize import minimize
 
 import ibvonn_fem
+from ibvonn_fem.sensitivity import parameter_gradient
 
 STRESS_SCALE, TIME_SCALE = 3.0, 5.0
 START = (1.0, 1.0)
@@ -102,7 +103,7 @@ def misfit(model: ibvonn_fem.ExportedModel, scales: np.ndarray, time: np.ndarray
     forces, expected = record.reactions(grip)[:, 0], measured(time)
     size = float(np.sum(expected**2))
     gap = forces - expected
-    gradient = ibvonn_fem.parameter_gradient(record, NAMES, reactions={grip: gap / size})
+    gradient = parameter_gradient(record, NAMES, reactions={grip: gap / size})
     return Misfit(
         0.5 * float(np.sum(gap**2)) / size, np.array([gradient[n] for n in NAMES]), forces
     )

@@ -53,11 +53,8 @@ if TYPE_CHECKING:
     from .kinematics import PlaneStress as PlaneStress
     from .kinematics import Uniaxial as Uniaxial
     from .kinematics import UniaxialStress as UniaxialStress
-    from .sensitivity.gradient import parameter_gradient as parameter_gradient
     from .stepping.checkpoint import read_checkpoint as read_checkpoint
     from .stepping.checkpoint import write_checkpoint as write_checkpoint
-    from .stepping.quadrature_cloud import PointCloudWriter as PointCloudWriter
-    from .stepping.quadrature_cloud import point_cloud as point_cloud
     from .stepping.step_record import StepRecord as StepRecord
     from .stepping.time_stepping import TimeStepping as TimeStepping
 
@@ -73,13 +70,10 @@ _FINITE_ELEMENT = {
     "Microsphere": ".kinematics",
     "PlaneStrain": ".kinematics",
     "PlaneStress": ".kinematics",
-    "PointCloudWriter": ".stepping.quadrature_cloud",
     "StepRecord": ".stepping.step_record",
     "TimeStepping": ".stepping.time_stepping",
     "Uniaxial": ".kinematics",
     "UniaxialStress": ".kinematics",
-    "parameter_gradient": ".sensitivity.gradient",
-    "point_cloud": ".stepping.quadrature_cloud",
     "read_checkpoint": ".stepping.checkpoint",
     "write_checkpoint": ".stepping.checkpoint",
 }
@@ -98,7 +92,6 @@ __all__ = [
     "Microsphere",
     "PlaneStrain",
     "PlaneStress",
-    "PointCloudWriter",
     "Scaled",
     "StepError",
     "StepRecord",
@@ -106,8 +99,6 @@ __all__ = [
     "Uniaxial",
     "UniaxialStress",
     "load_model",
-    "parameter_gradient",
-    "point_cloud",
     "read_checkpoint",
     "write_checkpoint",
 ]

@@ -21,6 +21,7 @@ from dolfinx import fem, io
 
 from . import _compat
 from .body.law import InternalVariableLaw
+from .body.stress_errors import StressErrors
 from .kernels.base import FloatArray
 
 
@@ -39,10 +40,12 @@ class FieldWriter:
             (VTK).
         law: The law or laws.
         u: Displacement.
+        errors: Estimates of stress errors, of some of the laws.
 
     Raises:
         ValueError: If the ending of ``path`` is none of the above, the geometry does not fit into
-            the format, two laws have one name, or a law is on another mesh than u.
+            the format, two laws have one name, a law is on another mesh than u, or errors are
+            those of no law here.
         OSError: On all ranks, if the file or, by :meth:`write`, a frame cannot be written. The
             analysis goes on; the file does not: HDF5 may crash when the process ends.
 
@@ -52,10 +55,16 @@ class FieldWriter:
     """
 
     def __init__(
-        self, path: str | Path, law: InternalVariableLaw | Sequence[InternalVariableLaw], u: Any
+        self,
+        path: str | Path,
+        law: InternalVariableLaw | Sequence[InternalVariableLaw],
+        u: Any,
+        *,
+        errors: StressErrors | Sequence[StressErrors] = (),
     ) -> None:
         path = self._path = Path(path)
         self._laws = (law,) if isinstance(law, InternalVariableLaw) else tuple(law)
+        self._errors = (errors,) if isinstance(errors, StressErrors) else tuple(errors)
         self._u = u
         self._mesh = mesh = u.function_space.mesh
         self._with_mesh = path.suffix == ".xdmf"
@@ -89,6 +98,12 @@ class FieldWriter:
                 raise ValueError(
                     f"FieldWriter: laws must have different names, which name their fields; found "
                     f"{name!r} {count} times. Make the laws with name=."
+                )
+        for estimate in self._errors:
+            if not any(estimate.law is law for law in self._laws):
+                raise ValueError(
+                    f"FieldWriter: errors must be those of its laws; found errors of "
+                    f"{estimate.law.name!r}. Make StressErrors with a law that is written."
                 )
         for law in self._laws:
             if law.points.mesh._cpp_object is not self._mesh._cpp_object:
@@ -140,7 +155,7 @@ class FieldWriter:
         instant = math.nextafter(time, math.inf) if time == self._last else float(time)
         self._nodal.interpolate(self._u)
         for law in self._laws:
-            self._average(law)
+            self._average(law, time)
         self._do(lambda: self._append(instant), f"the frame of time {time:.6g} cannot be written")
         self._last = instant
 
@@ -177,7 +192,7 @@ class FieldWriter:
         else:
             self._file.write_function(functions, time)
 
-    def _average(self, law: InternalVariableLaw) -> None:
+    def _average(self, law: InternalVariableLaw, time: float) -> None:
         points = law.points
         internal = law.kinematics.mean(law.internal)
         names = law.model.manifest.internal_components
@@ -191,6 +206,11 @@ class FieldWriter:
         )
         for i, name in enumerate(names):
             fields[f"internal_{name}" if name in fields else name] = internal[:, i]
+        for estimate in self._errors:
+            if estimate.law is law:
+                names_of_errors = ("stress_error", "stress_error_deviation")
+                for name, values in zip(names_of_errors, estimate.at(time), strict=True):
+                    fields[name] = np.linalg.norm(values, axis=1)
         rows = self._constants.dofmap.list[points.cells].reshape(-1)
         for field, values in fields.items():
             name = _plain(f"{law.name}_{field}")

@@ -820,6 +820,63 @@ MUTANTS = (
             "tests/fem/test_kinematics.py::test_the_volumetric_stress_is_the_derivative_of_its_energy",
         ),
     ),
+    Mutant(
+        "import: particles in the order of the file",
+        "ibvonn_train/importers/frames.py",
+        "        return values[order]",
+        "        return values",
+        (
+            "tests/importers/test_import.py::test_every_format_gives_the_positions_of_the_simulation",
+        ),
+    ),
+    Mutant(
+        "import: bonds that do not close through the box",
+        "ibvonn_train/importers/microstates.py",
+        "apart[at] -= length * np.round(apart[at] / length)",
+        "apart[at] -= 0.0 * length",
+        ("tests/importers/test_layouts.py::test_bonds_of_a_ring_close_through_the_periodic_box",),
+    ),
+    Mutant(
+        "import: rows of a table by their number",
+        "ibvonn_train/importers/number_tables.py",
+        "        rows = np.where(closer, *near)",
+        "        rows = np.arange(len(wanted))",
+        ("tests/importers/test_import.py::test_tables_are_taken_at_the_steps_of_the_dump",),
+    ),
+    Mutant(
+        "import: stress is the slope by the microstate",
+        "ibvonn_train/importers/loads.py",
+        'by = "strain" if',
+        'by = "x" if',
+        (
+            "tests/importers/test_import.py::test_stress_comes_from_an_energy_and_agrees_with_the_force",
+        ),
+    ),
+    Mutant(
+        "import: microstates may move while momenta are remembered",
+        "ibvonn_train/importers/momenta.py",
+        "        if kept < REMEMBERED:",
+        "        if kept < 0.0:",
+        ("tests/importers/test_momenta.py::test_dynamics_that_are_not_overdamped_are_refused",),
+    ),
+    Mutant(
+        "import: digits are not looked at",
+        "ibvonn_train/importers/source_checks.py",
+        "spread <= 0 or resolution <= RESOLUTION * spread",
+        "spread <= 0 or resolution >= 0.0",
+        (
+            "tests/importers/test_refused.py::test_digits_that_do_not_resolve_the_spread_are_refused",
+        ),
+    ),
+    Mutant(
+        "import: equipartition with the mean force",
+        "ibvonn_train/importers/understood.py",
+        "            pull = slope - slope.mean((1, 2), keepdims=True)",
+        "            pull = slope.mean((1, 2), keepdims=True) + 0 * slope",
+        (
+            "tests/importers/test_import.py::test_every_format_gives_the_positions_of_the_simulation",
+        ),
+    ),
 )
 
 

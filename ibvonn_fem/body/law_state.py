@@ -26,6 +26,7 @@ class LawState:
         stress_old: Committed stress, shape ``(points, measure_size)``.
         energy_old: Committed free energy, shape ``(points, 1)``.
         dissipated: Dissipation of all committed steps, shape ``(points,)``.
+        has_trial: Whether the trial α comes from an update; else it is the committed one.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class LawState:
         self.stress_old = np.zeros((points, measure_size))
         self.energy_old = np.zeros((points, 1))
         self.dissipated = np.zeros(points)
+        self.has_trial = False
 
     @property
     def internal(self) -> FloatArray:
@@ -49,6 +51,7 @@ class LawState:
         """Replace trial and committed α by values that broadcast to the shape of `internal`."""
         for values in (self.statev, self.statev_old):
             values.reshape(self.shape)[...] = statev
+        self.has_trial = False
 
     def commit(self, stress: FloatArray, energy: FloatArray, dissipation: FloatArray) -> None:
         """The trial state becomes the start of the next step.
@@ -63,11 +66,13 @@ class LawState:
         np.copyto(self.stress_old, stress)
         np.copyto(self.energy_old, energy)
         self.dissipated += dissipation[:, 0]
+        self.has_trial = False
 
     def restore(self) -> None:
         """Drop the trial state."""
         np.copyto(self.statev, self.statev_old)
         np.copyto(self.measure, self.measure_old)
+        self.has_trial = False
 
     def committed(self) -> dict[str, FloatArray]:
         """The committed arrays by name; not copies."""

@@ -69,18 +69,22 @@ class PointUpdate:
             failed, outside = self._update_block(start, min(start + block, size), dt)
             failures.append(failed)
             ranges.append(outside)
+        self._state.has_trial = True
         self.ranges = RangeReport.merge(ranges)
         self._agree_on_failures(FailureReport.merge(failures), dt)
 
     def _update_block(self, start: int, stop: int, dt: float) -> tuple[FailureReport, RangeReport]:
         count, state = self._kinematics.direction_count, self._state
         directions = slice(start * count, stop * count)
+        own = self._rows["stress"].view(start, stop), self._rows["tangent"].view(start, stop)
         response = self.evaluation(
             state.measure[start:stop],
             state.measure_old[start:stop],
             state.statev_old[directions],
             dt,
-            guess=state.statev[directions],
+            # A kernel starts at α_n by itself, with one evaluation less than from a given α.
+            guess=state.statev[directions] if state.has_trial else None,
+            out=own,
         )
         law, strain, strain_old = response.law, response.strain, response.strain_old
         manifest = self._model.manifest
@@ -90,8 +94,10 @@ class PointUpdate:
         if failures.failed:  # a bad value must not become the next first iterate
             np.copyto(state.statev[directions], state.statev_old[directions])
             np.copyto(state.measure[start:stop], state.measure_old[start:stop])
-        self._rows["stress"].set(response.stress, start, stop)
-        self._rows["tangent"].set(response.tangent, start, stop)
+        if own[0] is None:
+            self._rows["stress"].set(response.stress, start, stop)
+        if own[1] is None:
+            self._rows["tangent"].set(response.tangent, start, stop)
         self._rows["energy"].set(response.energy, start, stop)
         self._rows["dissipation"].set(response.dissipation, start, stop)
         self._rows["validity"].set(response.validity, start, stop)

@@ -190,6 +190,10 @@ class Rows:
         else:
             self._array[self._dofs[start:stop]] = rows  # type: ignore[index]
 
+    def view(self, start: int, stop: int) -> FloatArray | None:
+        """The values themselves of points ``start:stop`` where they lie together, to write on."""
+        return None if self._view is None else self._view[start:stop]
+
     def get(self) -> FloatArray:
         """Values of all points, shape ``(points, size)``: a view if possible, else a copy."""
         return self._view if self._view is not None else self._array[self._dofs]

@@ -45,7 +45,8 @@ class PackedLaw:
     @property
     def group_rows(self) -> NDArray[np.int64]:
         """[First component, number of states] of each population."""
-        rows: NDArray[np.int64] = self.sizes[len(self.sizes) - 2 * self.populations :]
+        first = self._population_start + 3 + len(self.rate_widths)
+        rows: NDArray[np.int64] = self.sizes[first : first + 2 * self.populations]
         return rows.reshape(-1, 2)
 
     @property
@@ -260,8 +261,21 @@ class _Packer:
         saturates = self.get("rate_barrier").size > 0
         if saturates:
             self.take("rate_barrier", pairs)
+        intervals = self.table(saturates) if "rate_table" in self.arrays else 0
         rows = [number for row in groups for number in row]
-        return [layers, int(saturates), len(groups), *widths, *rows]
+        kind = 2 if intervals else int(saturates)
+        last = [intervals] if intervals else []
+        return [layers, kind, len(groups), *widths, *rows, *last]
+
+    def table(self, saturates: bool) -> int:
+        """Take a table of rates and return the number of its intervals."""
+        rows = self.get("rate_table").size // 5
+        table = self.take("rate_table", rows, 5)
+        if rows < 2 or table[0, 0] != 0.0 or not np.all(np.diff(table[:, 0]) > 0.0):
+            raise self.fail("the left ends in rate_table must rise from 0, in two rows or more")
+        if not saturates or np.any(self.get("rate_barrier") <= 0.0):
+            raise self.fail("rates with a table need a positive rate_barrier for every pair")
+        return rows
 
     def pack(self) -> PackedLaw:
         n_strain, n = self.count("strain_size", 1), self.count("internal_size", 1)

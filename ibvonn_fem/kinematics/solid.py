@@ -123,7 +123,10 @@ class Solid(Kinematics):
 
     def average(self, values: FloatArray, out: FloatArray) -> None:
         """Density times the weighted mean over the directions."""
-        np.matmul(values.reshape(-1, self.direction_count), self.strain_map.weights, out=out)
+        if self.direction_count == 1:
+            np.multiply(values, self.strain_map.weights[0], out=out)
+        else:
+            np.matmul(values.reshape(-1, self.direction_count), self.strain_map.weights, out=out)
         out *= self.strain_map.density
 
     def energy(self, measure: FloatArray, update: LocalUpdate, out: FloatArray) -> None:

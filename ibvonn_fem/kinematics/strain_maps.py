@@ -61,9 +61,14 @@ class TensorMap:
         self.law_strains = len(law_strains)
         self.weights = np.ones(1)
         self._columns = [law_strains.index(a) for a in setting.strains]
+        # Mostly the strains of the law are those of the setting, and nothing is selected.
+        self._all = self._columns == list(range(self.law_strains))
 
     def strains(self, e: FloatArray, out: FloatArray) -> None:
         """Strains outside the setting are 0."""
+        if self._all:
+            np.copyto(out, e)
+            return
         out[...] = 0.0
         out[:, self._columns] = e
 
@@ -75,6 +80,10 @@ class TensorMap:
         tangent: FloatArray,
     ) -> None:
         """Select the components of the setting."""
+        if self._all:
+            np.copyto(stress, update.stress)
+            np.copyto(tangent, update.tangent.reshape(len(e), -1))
+            return
         stress[...] = update.stress[:, self._columns]
         block = update.tangent[:, self._columns][:, :, self._columns]
         tangent[...] = block.reshape(len(e), -1)

@@ -146,12 +146,26 @@ def watch_time(
     A kernel compares ε⁺ and α⁺ alone. Shorter steps than those of the training only resolve the law
     better, so the range of Δt starts at 0; elastic steps (Δt = 0) have no rate.
     """
+    if np.ndim(dt) == 0 and _all_slow(strain - strain_old, float(dt), manifest):
+        return
     excursion = _time_excursions(strain, strain_old, dt, manifest).max(axis=1)
     beyond = np.where(excursion > _ROUND_OFF, excursion, 0.0)
     np.maximum(update.validity, beyond, out=update.validity)
 
 
 _ROUND_OFF = 1e-9  # half widths: time steps are differences of instants
+
+
+def _all_slow(increment: FloatArray, dt: float, manifest: Manifest) -> bool:
+    """Whether no rate and no Δt is out of range, compared without a division: the usual case."""
+    if not dt > 0.0:
+        return True
+    longest = manifest.envelope.time_step[1]
+    low, high = dt * manifest.envelope.strain_rate.T
+    inside: bool = (longest <= 0.0 or dt <= longest) and bool(  # not so of NaN
+        ((low <= increment) & (increment <= high)).all()
+    )
+    return inside
 
 
 def _time_excursions(

@@ -240,3 +240,17 @@ def _checked(units: Mapping[str, str], manifest: Manifest) -> dict[str, str]:
             f"found {', '.join(unknown)}."
         )
     return dict(units)
+
+
+def unscaled(model: ExportedModel) -> tuple[ExportedModel, dict[str, float]]:
+    """Return the exported law behind a scaled one, and the factors from its numbers to those here.
+
+    The factors are called ``strain``, ``stress`` and ``time``.
+    """
+    scales = {"strain": 1.0, "stress": 1.0, "time": 1.0}
+    while isinstance(model, Scaled):
+        scales["strain"] *= model.strain_scale
+        scales["stress"] *= model.stress_scale
+        scales["time"] *= model.time_scale
+        model = model.original
+    return model, scales

@@ -28,8 +28,7 @@ from ..errors import HistoryError
 from ..files.model_directory import manifest_hash
 from ..kernels.base import FloatArray
 from ..kinematics.evaluation import strains_of_law
-from ..model.exported_model import ExportedModel
-from ..model.scaling import Scaled
+from ..model.scaling import unscaled
 from .history_file import SERIES, PointRows, read_histories, write_histories
 from .point_choice import Choice, LargestPoints, as_choices, candidates, chosen
 
@@ -293,7 +292,7 @@ class Histories:
     def _attributes(self) -> dict[str, Any]:
         law = self._of_law()
         manifest = law.model.manifest
-        original, scales = _unscaled(law.model)
+        original, scales = unscaled(law.model)
         raw = original.manifest.raw
         return {
             "model": original.manifest.name,
@@ -324,14 +323,3 @@ class Histories:
         parts = law.comm.allgather((self._numbers, own))
         order = np.argsort(np.concatenate([numbers for numbers, _ in parts]))
         return self._all, {n: np.concatenate([s[n] for _, s in parts])[order] for n in own}
-
-
-def _unscaled(model: ExportedModel) -> tuple[ExportedModel, dict[str, float]]:
-    """The exported law behind a scaled one, and the factors from its numbers to the recorded."""
-    scales = {"strain": 1.0, "stress": 1.0, "time": 1.0}
-    while isinstance(model, Scaled):
-        scales["strain"] *= model.strain_scale
-        scales["stress"] *= model.stress_scale
-        scales["time"] *= model.time_scale
-        model = model.original
-    return model, scales

@@ -59,7 +59,12 @@ class RandomPoints:
         _require_count("RandomPoints", self.count)
 
 
-Choice = int | LargestPoints | RandomPoints
+@dataclass(frozen=True)
+class EveryPoint:
+    """All points of the law: what ``ibvonn error-field`` estimates errors of."""
+
+
+Choice = int | LargestPoints | RandomPoints | EveryPoint
 
 
 def as_choices(points: object) -> tuple[Choice, ...]:
@@ -69,23 +74,26 @@ def as_choices(points: object) -> tuple[Choice, ...]:
         TypeError: If an entry is neither a number nor a choice.
         ValueError: If there is none.
     """
-    if isinstance(points, LargestPoints | RandomPoints) or hasattr(points, "__index__"):
+    if isinstance(points, LargestPoints | RandomPoints | EveryPoint) or hasattr(
+        points, "__index__"
+    ):
         points = (points,)
     if isinstance(points, str) or not isinstance(points, Sequence | np.ndarray):
         raise TypeError(
-            "Histories: points must be numbers of points, LargestPoints or RandomPoints; found "
+            "Histories: points must be numbers of points, LargestPoints, RandomPoints or "
+            "EveryPoint; found "
             f"{points!r}."
         )
     choices: list[Choice] = []
     for entry in points:
-        if isinstance(entry, LargestPoints | RandomPoints):
+        if isinstance(entry, LargestPoints | RandomPoints | EveryPoint):
             choices.append(entry)
         elif hasattr(entry, "__index__") and not isinstance(entry, bool):
             choices.append(int(entry))
         else:
             raise TypeError(
-                "Histories: points must be numbers of points, LargestPoints or RandomPoints; "
-                f"found {entry!r} among them."
+                "Histories: points must be numbers of points, LargestPoints, RandomPoints or "
+                f"EveryPoint; found {entry!r} among them."
             )
     if not choices:
         raise ValueError("Histories: points must name at least one point; found none.")
@@ -109,7 +117,7 @@ def candidates(choices: Sequence[Choice], numbers: NDArray[np.int64]) -> NDArray
                     f"Histories: points must be among the {len(numbers)} points of the law; "
                     f"found {choice}."
                 )
-        elif choice.count > len(numbers):
+        elif not isinstance(choice, EveryPoint) and choice.count > len(numbers):
             raise ValueError(
                 f"Histories: the law has {len(numbers)} points; {choice} asks for more."
             )
@@ -132,6 +140,8 @@ def chosen(
     for choice in choices:
         if isinstance(choice, int):
             found, why = [choice], "by number"
+        elif isinstance(choice, EveryPoint):
+            found, why = numbers.tolist(), "every point"
         elif isinstance(choice, RandomPoints):
             drawn = np.random.default_rng(choice.seed).choice(
                 len(numbers), choice.count, replace=False

@@ -87,6 +87,13 @@ def lacks_noise(evidence: Evidence) -> str | None:
     return "needs thermal noise; k_BT of these data is 0"
 
 
+def lacks_time_step(evidence: Evidence) -> str | None:
+    """Return why noise cannot be counted step by step, None where it can."""
+    if "time_step" not in evidence.data.not_recorded:
+        return None
+    return "needs the integrator's time step, which these data do not record"
+
+
 def lacks_samples(evidence: Evidence) -> str | None:
     """Return why single elements cannot be looked at, None where they can."""
     if evidence.data.microstate is not None:

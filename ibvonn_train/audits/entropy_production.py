@@ -7,7 +7,13 @@ import numpy as np
 from ..evaluation.interface import Law
 from . import acceptance_ranges
 from .audit import Audit
-from .audit_data import Evidence, lacks_flow_energy, lacks_noise, lacks_samples
+from .audit_data import (
+    Evidence,
+    lacks_flow_energy,
+    lacks_noise,
+    lacks_samples,
+    lacks_time_step,
+)
 from .bounds import bounds_of
 from .cell_states import of_cell, single_element_energy
 from .closed_forms import closed_form_at_states
@@ -150,7 +156,7 @@ def fluctuation_dissipation(law: Law, evidence: Evidence, states: int = 500) -> 
         )
     if not law.has_potentials or law.physics is None:
         return Audit.not_available(name, acceptable, "needs φ")
-    lacking = lacks_noise(evidence) or lacks_samples(evidence)
+    lacking = lacks_noise(evidence) or lacks_samples(evidence) or lacks_time_step(evidence)
     if lacking:
         return Audit.not_available(name, acceptable, lacking)
     rng = np.random.default_rng(4)

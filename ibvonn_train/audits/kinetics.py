@@ -8,7 +8,7 @@ import numpy.typing as npt
 from ..evaluation.interface import FloatArray, Law
 from . import acceptance_ranges
 from .audit import Audit
-from .audit_data import Evidence, lacks_noise
+from .audit_data import Evidence, lacks_noise, lacks_time_step
 from .one_step import over_intervals
 
 WINDOW = 10
@@ -118,7 +118,7 @@ def momentum(law: Law, evidence: Evidence) -> Audit | None:
         "momentum residual",
         acceptance_ranges.MOMENTUM if data.stride == 1 else acceptance_ranges.COARSE_MOMENTUM,
     )
-    lacking = lacks_noise(evidence)
+    lacking = lacks_noise(evidence) or lacks_time_step(evidence)
     if lacking:
         return Audit.not_available(name, acceptable, lacking)
     length, friction = law.physics.reference_length, law.physics.friction

@@ -22,7 +22,7 @@ a first run, in an empty folder:
   ibvonn verify trap_law               compare ONNX, TorchScript and C with torch
   ibvonn card trap_law                 write its README.md again
 
-One TOML holds the whole study: [simulation] and [training].
+One TOML holds the whole study: [simulation] or [import], and [training].
 exit codes: 0 all well; 1 the command failed (or the law did, with --strict);
 2 wrong arguments; 130 interrupted.
 """
@@ -34,6 +34,19 @@ that is RUN: read it before you simulate from a TOML that you have not written.
 
 example:
   ibvonn simulate trap.toml --set test
+"""
+
+IMPORT = """\
+Turn the trajectories of another simulator into one data file. Their formats are found by their
+names: text dumps of LAMMPS, H5MD (.h5), GSD, DCD, XTC, TRR, NetCDF, and plain CSV and NPZ; tables
+of fix ave/time or of OpenMM's StateDataReporter stand beside them. The [import] table of STUDY says
+what trajectories lack: replicas, microstates, strain, stress or energy, friction, temperature,
+units (docs/how-to/own_trajectories.md). What was understood is printed. Files that contradict
+themselves or the description are refused. Files may be larger than the memory.
+
+examples:
+  ibvonn import fast_*.dump --describe study.toml --out data/fast.h5
+  ibvonn import run.gsd --describe study.toml --out data/run.h5
 """
 
 TRAIN = """\
@@ -135,6 +148,39 @@ example:
   ibvonn spot-check plate.h5 --model exported_models/lattice --replicas 64 --figure plate.png
 """
 
+MICROSTATES = """\
+Draw the microscopic configuration at a quadrature point and an instant of a recorded analysis
+(TimeStepping(record=Histories(...))): a cell of the lattice with its open bonds, the springs of a
+ring, particles in their trap. One picture is sampled from the decoder of the law, given the strain
+and the internal variables that the analysis had there; the one beside it is the microscopic system,
+simulated along the strain that the point has seen until then.
+
+example:
+  ibvonn microstates plate.h5 --model exported_models/lattice --point 17 --time 300 --out cell.png
+"""
+
+ERROR_FIELD = """\
+Estimate the stress error of a law at every state of a recorded analysis. Points that fill its
+strains and internal variables are simulated again; a Gaussian process over strain, internal
+variables and strain rate takes their errors everywhere, with a standard deviation of its own that
+is calibrated on points left out. OUT is what StressErrors and FieldWriter of ibvonn_fem read.
+HISTORIES should hold every point: TimeStepping(record=Histories(FILE, EveryPoint())).
+
+example:
+  ibvonn error-field plate.h5 --model exported_models/lattice --points 24 --out plate_errors.npz
+"""
+
+LEARN_ON_DEMAND = """\
+Run an analysis, simulate the microscopic system along the strain of chosen points, and where the
+law is off, or was asked beyond its training range, learn from the paths of the analysis itself;
+repeat until the check passes or the budget of [on_demand] is spent. The command of the analysis
+that STUDY names is RUN: read it before you run a STUDY that you have not written. Every round keeps
+its law, data and verdict in OUT; an interrupted run goes on where it was.
+
+example:
+  ibvonn learn-on-demand plate.toml --out plate_rounds
+"""
+
 INIT = """\
 Write the files of a study to start from:
   trap    tethered particle in an optical trap: example 1 of the paper, minutes
@@ -155,6 +201,8 @@ REPRODUCED = (
     "two_degrees",
 )
 """Studies; the module that knows them imports torch, for which `--help` does not wait."""
+VERBS = {"import": "bring"}
+"""Verbs whose name Python keeps for itself, and the functions that do them."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -195,6 +243,19 @@ def build_parser() -> argparse.ArgumentParser:
         default="float32",
         help="precision of the positions (default: float32)",
     )
+
+    bring = verb("import", "turn trajectories of other simulators into data", IMPORT)
+    bring.add_argument(
+        "trajectories",
+        metavar="TRAJECTORY",
+        type=Path,
+        nargs="+",
+        help="those of the first protocol, then those of the second, ...",
+    )
+    bring.add_argument(
+        "--describe", metavar="STUDY", type=Path, required=True, help="TOML with [import]"
+    )
+    bring.add_argument("--out", metavar="FILE", type=Path, required=True, help="HDF5 to write")
 
     train = verb("train", "train a law", TRAIN)
     train.add_argument(
@@ -303,7 +364,6 @@ def build_parser() -> argparse.ArgumentParser:
     check.add_argument("histories", metavar="HISTORIES", type=Path, help="HDF5 of Histories")
     check.add_argument("--model", metavar="DIRECTORY", type=Path, required=True)
     check.add_argument("--replicas", type=int, default=64, help="of each point (default: 64)")
-    check.add_argument("--seed", type=int, default=0, help="of the simulation (default: 0)")
     check.add_argument(
         "--tolerance",
         metavar="PERCENT",
@@ -313,17 +373,39 @@ def build_parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--confidence", type=float, default=0.95, help="of all intervals together (default: 0.95)"
     )
-    check.add_argument(
-        "--time-step", type=float, help="of the integrator at most (default: that of the training)"
-    )
-    check.add_argument(
-        "--system",
-        metavar="FILE.py:CLASS",
-        help="system of one's own, built with the parameters of the manifest; runs the file",
-    )
+    _add_microscopic(check)
     check.add_argument("--json", metavar="OUT", type=Path, help="write the numbers as JSON")
     check.add_argument("--figure", metavar="PNG", type=Path, help="draw them")
     check.add_argument("--strict", action="store_true", help="exit with 1 if a point is off")
+
+    picture = verb("microstates", "draw the microstates at a point of an analysis", MICROSTATES)
+    picture.add_argument("histories", metavar="HISTORIES", type=Path, help="HDF5 of Histories")
+    picture.add_argument("--model", metavar="DIRECTORY", type=Path, required=True)
+    picture.add_argument("--point", type=int, required=True, help="its number in the file")
+    picture.add_argument("--time", type=float, help="instant of the analysis (default: the last)")
+    picture.add_argument("--out", metavar="PNG", type=Path, required=True, help="the picture")
+    picture.add_argument("--replicas", type=int, default=16, help="of the re-run (default: 16)")
+    _add_microscopic(picture)
+    picture.add_argument("--json", metavar="OUT", type=Path, help="write the numbers as JSON")
+
+    field = verb("error-field", "estimate the stress error of a whole analysis", ERROR_FIELD)
+    field.add_argument("histories", metavar="HISTORIES", type=Path, help="HDF5 of Histories")
+    field.add_argument("--model", metavar="DIRECTORY", type=Path, required=True)
+    field.add_argument(
+        "--points", type=int, default=24, help="that are simulated again (default: 24)"
+    )
+    field.add_argument("--replicas", type=int, default=32, help="of each point (default: 32)")
+    _add_microscopic(field)
+    field.add_argument("--out", metavar="NPZ", type=Path, required=True, help="the estimate")
+    field.add_argument("--json", metavar="OUT", type=Path, help="write the numbers as JSON")
+
+    demand = verb("learn-on-demand", "learn what an analysis asks", LEARN_ON_DEMAND)
+    demand.add_argument(
+        "study", metavar="STUDY", type=Path, help="TOML: [simulation], [training], [on_demand]"
+    )
+    demand.add_argument("--out", type=Path, default=Path("rounds"), help="folder (default: rounds)")
+    demand.add_argument("--json", metavar="OUT", type=Path, help="write the verdicts as JSON")
+    demand.add_argument("--strict", action="store_true", help="exit with 1 if the law is off")
 
     repeat = verb("reproduce", "repeat studies with several seeds", REPRODUCE)
     repeat.add_argument("studies", choices=(*REPRODUCED, "all"), nargs="+", metavar="STUDY",
@@ -336,6 +418,19 @@ def build_parser() -> argparse.ArgumentParser:
     )
     repeat.add_argument("--json", metavar="OUT", type=Path, help="write the numbers as JSON")
     return parser
+
+
+def _add_microscopic(parser: argparse.ArgumentParser) -> None:
+    """Add what a simulation along histories takes."""
+    parser.add_argument("--seed", type=int, default=0, help="of the simulation (default: 0)")
+    parser.add_argument(
+        "--time-step", type=float, help="of the integrator at most (default: that of the training)"
+    )
+    parser.add_argument(
+        "--system",
+        metavar="FILE.py:CLASS",
+        help="system of one's own, built with the parameters of the manifest; runs the file",
+    )
 
 
 def _add_data(parser: argparse.ArgumentParser, *, required: bool) -> None:
@@ -369,7 +464,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from . import verbs  # torch and onnxruntime take seconds: `--help` does not wait for them
 
     try:
-        code: int = getattr(verbs, options.verb.replace("-", "_"))(options)
+        code: int = getattr(verbs, VERBS.get(options.verb, options.verb.replace("-", "_")))(options)
     except (ValueError, ArithmeticError, RuntimeError, OSError, ImportError) as error:
         sys.stderr.write(f"ibvonn: {error or type(error).__name__}\n")
         return 1

@@ -7,16 +7,13 @@ import dataclasses
 import logging
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from ..data.point_histories import PointHistories, read_point_histories
 from ..evaluation import ExportedLaw
 from ..files.model_directory import manifest_hash
 from ..files.plain_files import make_folder
-from ..simulation.study import own_system, system_of_record
-from ..simulation.systems.registry import SYSTEMS, recorded_system
-from ..simulation.systems.system import MicroscopicSystem
+from ..studies.followed_histories import system_of_law
 from ..studies.results import write_json
 from ..studies.spot_check import SpotCheck, default_tolerance
 from ..studies.spot_check import spot_check as check_points
@@ -37,7 +34,7 @@ def spot_check(options: argparse.Namespace) -> int:
             "spot-check: the histories are of another law (%r) than %s: the error of the time "
             "steps of the analysis is not known.", histories.model, options.model,
         )  # fmt: skip
-    system = _system(law, options)
+    system = system_of_law(law, options.system)
     began = time.perf_counter()
     check = check_points(
         law,
@@ -61,32 +58,6 @@ def spot_check(options: argparse.Namespace) -> int:
 
         spot_check_figure(options.figure, check)
     return 1 if options.strict and any(each.verdict == "off" for each in check.points) else 0
-
-
-def _system(law: ExportedLaw, options: argparse.Namespace) -> MicroscopicSystem:
-    """Return the microscopic system that the manifest names.
-
-    Raises:
-        ValueError: If it names none, or one that is not known here.
-    """
-    micro = law.manifest["microscopic"]
-    if micro is None:
-        raise ValueError(
-            f"{options.model}: its manifest names no microscopic system, so nothing can be "
-            "simulated. Export the law with one."
-        )
-    name = str(micro["system"])
-    parameters = {"thermal_energy": micro["thermal_energy"], **micro["parameters"]}
-    if options.system is not None:
-        maker = own_system(options.system, Path())
-        return system_of_record(maker, name, parameters, "strain", f"--system {options.system}")
-    system = recorded_system(name, parameters)
-    if system is None:
-        raise ValueError(
-            f"{options.model}: its system must be one of {sorted(SYSTEMS)}; found {name!r}. Give "
-            "its class with --system FILE.py:CLASS."
-        )
-    return system
 
 
 def _report(check: SpotCheck, source: str, seconds: float) -> str:

@@ -26,6 +26,7 @@ from ..export.runtimes import agreement
 from ..files.model_directory import read_document
 from ..files.plain_files import make_folder, remove_part, write_file
 from ..files.toml_tables import has_table
+from ..importers import StudyDescription, import_trajectories
 from ..law.free_energy import MicroscopicEnergy
 from ..simulation.simulation_config import SimulationConfig
 from ..simulation.study import build_system, require_system, run_set
@@ -47,8 +48,11 @@ from ..training import TrainedModel, TrainingConfig
 from ..training import train as train_law
 from ..training.trainer import CHECKPOINT, MODEL, REPORT
 from ..training.validation import ROLLOUTS, conclusion
+from .error_field_verb import error_field as error_field
 from .evaluation_options import audits_of, evaluations, normalisation_of, opened
 from .evaluation_options import ensembles as named_ensembles
+from .microstates_verb import microstates as microstates
+from .on_demand_verb import learn_on_demand as learn_on_demand
 from .spot_check_verb import spot_check as spot_check
 from .training_options import internal_of, training_config, training_sources
 
@@ -106,6 +110,16 @@ def simulate(options: argparse.Namespace) -> int:
         replaced = ", replaced what was there" if path.exists() else ""
         data.save(path)
         _say(options, f"{path}: {data.system}, {data.describe()}{replaced}")
+    return 0
+
+
+def bring(options: argparse.Namespace) -> int:
+    """Import the trajectories of another simulator."""
+    study = StudyDescription.from_toml(options.describe)
+    for line in import_trajectories(options.trajectories, study, options.out):
+        _say(options, line)
+    _say(options, f"wrote {options.out}")
+    _say(options, f"next: ibvonn train {options.out}")
     return 0
 
 

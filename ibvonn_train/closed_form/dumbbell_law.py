@@ -20,26 +20,34 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ..simulation.systems.lattice_geometry import shears
+
 FloatArray = npt.NDArray[np.float64]
 ROOT_2 = np.sqrt(2.0)
+SIZES = {3: 2, 6: 3}
+"""Dimensions d by the number of strains."""
 
 
 def matrix_of(mandel: FloatArray) -> FloatArray:
-    """Return symmetric matrices ``(…, 2, 2)`` of components 11, 22, √2 12, ``(…, 3)``."""
-    first, second, shear = np.moveaxis(mandel, -1, 0)
-    rows = np.stack([first, shear / ROOT_2, shear / ROOT_2, second], -1)
-    return rows.reshape(*mandel.shape[:-1], 2, 2)
+    """Return symmetric matrices of components in Mandel order, ``(…, n_ε)`` → ``(…, d, d)``."""
+    size = SIZES[mandel.shape[-1]]
+    rows, columns = shears(size)
+    matrix = np.zeros((*mandel.shape[:-1], size, size))
+    matrix[..., range(size), range(size)] = mandel[..., :size]
+    matrix[..., rows, columns] = matrix[..., columns, rows] = mandel[..., size:] / ROOT_2
+    return matrix
 
 
 def mandel_of(matrix: FloatArray) -> FloatArray:
-    """Return the components 11, 22, √2 12 of symmetric matrices, ``(…, 2, 2)`` → ``(…, 3)``."""
-    shear = ROOT_2 * 0.5 * (matrix[..., 0, 1] + matrix[..., 1, 0])
-    return np.stack([matrix[..., 0, 0], matrix[..., 1, 1], shear], -1)
+    """Return the components in Mandel order of symmetric matrices, their symmetric part."""
+    rows, columns = shears(matrix.shape[-1])
+    shear = ROOT_2 * 0.5 * (matrix[..., rows, columns] + matrix[..., columns, rows])
+    return np.concatenate([np.diagonal(matrix, axis1=-2, axis2=-1), shear], -1)
 
 
 @dataclass(frozen=True)
 class DumbbellLaw:
-    """f, σ, G, φ and Ȧ of strains ``(…, 3)`` in Mandel order and second moments ``(…, 2, 2)``.
+    """f, σ, G, φ and Ȧ of strains ``(…, n_ε)`` in Mandel order and second moments ``(…, d, d)``.
 
     Attributes:
         stiffness: H.
@@ -54,23 +62,25 @@ class DumbbellLaw:
     @staticmethod
     def metric(strain: FloatArray) -> FloatArray:
         """Return C = I + 2ε."""
-        return np.eye(2) + 2.0 * matrix_of(strain)
+        matrix = matrix_of(strain)
+        metric: FloatArray = np.eye(matrix.shape[-1]) + 2.0 * matrix
+        return metric
 
     def energy(self, strain: FloatArray, moments: FloatArray) -> FloatArray:
         """Return f, shape ``(…)``."""
         stretched = np.einsum("...ij,...ji->...", self.metric(strain), moments)
-        disorder = self.thermal_energy * (
-            0.5 * np.log(np.linalg.det(moments)) + strain[..., 0] + strain[..., 1]
-        )
+        trace = strain[..., : moments.shape[-1]].sum(-1)
+        disorder = self.thermal_energy * (0.5 * np.log(np.linalg.det(moments)) + trace)
         energy: FloatArray = 0.5 * self.stiffness * stretched - disorder
         return energy
 
     def stress(self, moments: FloatArray) -> FloatArray:
-        """Return σ in Mandel order, ``(…, 3)``."""
-        return mandel_of(self.stiffness * moments - self.thermal_energy * np.eye(2))
+        """Return σ in Mandel order, ``(…, n_ε)``."""
+        rest = self.thermal_energy * np.eye(moments.shape[-1])
+        return mandel_of(self.stiffness * moments - rest)
 
     def driving_force(self, strain: FloatArray, moments: FloatArray) -> FloatArray:
-        """Return G, ``(…, 2, 2)``."""
+        """Return G, ``(…, d, d)``."""
         inverse = np.asarray(np.linalg.inv(moments), np.float64)
         return 0.5 * self.thermal_energy * inverse - 0.5 * self.stiffness * self.metric(strain)
 
@@ -82,7 +92,7 @@ class DumbbellLaw:
         return value
 
     def rate(self, strain: FloatArray, moments: FloatArray) -> FloatArray:
-        """Return Ȧ, ``(…, 2, 2)``."""
+        """Return Ȧ, ``(…, d, d)``."""
         half = moments @ self.driving_force(strain, moments)
         rate: FloatArray = 2.0 / self.friction * (half + np.swapaxes(half, -1, -2))
         return rate
@@ -99,12 +109,12 @@ class DumbbellLaw:
 
         Args:
             time: Instants, ``(n_time,)``.
-            strain: ε at the instants, ``(…, n_time, 3)``; straight lines between them.
-            first: A at the first instant, ``(…, 2, 2)``.
+            strain: ε at the instants, ``(…, n_time, n_ε)``; straight lines between them.
+            first: A at the first instant, ``(…, d, d)``.
             substeps: Steps in each interval.
 
         Returns:
-            Shape ``(…, n_time, 2, 2)``.
+            Shape ``(…, n_time, d, d)``.
         """
         states = [first]
         moments = first

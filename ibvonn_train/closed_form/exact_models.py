@@ -9,6 +9,7 @@ import argparse
 import math
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from ..export.write_model import DecoderGraphs, export_law
 from ..simulation.systems.spring_chain import SpringChain, unfolding_chain
 from .kramers import kramers_law
 from .linear_solids import standard_linear_solid, trap_law
+from .small_strain_dumbbells import SecondMoments, small_strain_dumbbells
 
 THERMAL_ENERGY = 1e-2
 DIMENSIONLESS = dict.fromkeys(("length", "force", "time", "energy", "stress"), "1")
@@ -117,6 +119,30 @@ def export_standard_linear_solid(directory: str | Path) -> Path:
         time_step=[1e-3, 1.0],
     )
     return export_law(directory, standard_linear_solid(), about)
+
+
+def export_dumbbells(directory: str | Path, dimension: int) -> Path:
+    """Hookean dumbbells in an affinely deforming medium at small strain, H = η = k_BT = 1."""
+    law = small_strain_dumbbells(dimension)
+    order = {2: ("11", "22", "√2 12"), 3: ("11", "22", "33", "√2 12", "√2 13", "√2 23")}[dimension]
+    about = Description(
+        name=f"dumbbells_{dimension}d",
+        text="Hookean dumbbells in a medium that deforms affinely, in closed form at small strain: "
+        "a Maxwell solid with the modulus 2 k_BT per dumbbell and the relaxation time η/2H.",
+        strain_kind="controlled",
+        strain=order,
+        strain_measure="small strain of the medium, Mandel order",
+        strain_order="mandel",
+        stress=order,
+        stress_measure="conjugate to the strain, per dumbbell",
+        internal=[f"moment_{component}" for component in order],
+        internal_meaning="second moments of the connector over those at rest, k_BT/H, minus one",
+        units=DIMENSIONLESS,
+        strain_rate=[[-10.0, 10.0]] * len(order),
+        time_step=[1e-3, 10.0],
+    )
+    encoder = SecondMoments(dimension, stiffness=1.0, thermal_energy=1.0)
+    return export_law(directory, law, about, encoder=encoder, microstate_size=dimension)
 
 
 class OpenFractionEncoder(nn.Module):
@@ -225,6 +251,8 @@ OF_ONE_SPRING = (
 EXPORTS: dict[str, Callable[[str | Path], Path]] = {
     "trap": export_trap,
     "sls": export_standard_linear_solid,
+    "dumbbells_2d": partial(export_dumbbells, dimension=2),
+    "dumbbells_3d": partial(export_dumbbells, dimension=3),
     "chain": export_kramers_chain,
     "unfolding": export_kramers_unfolding,
 }

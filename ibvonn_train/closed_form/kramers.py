@@ -37,6 +37,7 @@ from torch import Tensor, nn
 
 from ..export.constitutive_law import ConstitutiveLaw
 from ..export.graphs.populations import Populations
+from ..export.graphs.tabulated_rates import TabulatedRates
 from ..export.potential_parameters import FloatArray
 from ..simulation.systems.bistable_spring import TwoWellSpring
 
@@ -165,56 +166,46 @@ class SpringEnergy(nn.Module):
         return value, gradient, rows
 
 
-class KramersRates(nn.Module):
-    """ln √(k₁₂k₂₁) of the reference model: a function of the mean force alone, and so of y.
-
-    With y = (k u_h v − D)/2k_BT, δ = (u_h/2 − u_c + v) √(k/k_BT) is y/z₀, since D follows from u_c.
+class RateOfEscape(nn.Module):
+    """The constant ln(k/γ), what the table of rates is measured in.
 
     Args:
         spring: The spring.
         friction: γ, the drag on one spring's elongation.
-        thermal_energy: k_BT of one spring.
     """
 
-    left: Tensor
-    coefficients: Tensor
-
-    def __init__(self, spring: TwoWellSpring, *, friction: float, thermal_energy: float) -> None:
+    def __init__(self, spring: TwoWellSpring, *, friction: float) -> None:
         super().__init__()
-        self.relaxation = spring.stiffness / friction
-        inverse_width = math.sqrt(spring.stiffness / thermal_energy)
-        self.z0 = 0.5 * spring.well_distance * inverse_width
-        self.last = LAST * self.z0
-        left, coefficients = rate_table(self.z0, self.last)
-        self.register_buffer("left", torch.tensor(left[None, :]))
-        self.register_buffer("coefficients", torch.tensor(coefficients))
+        self.log_relaxation = math.log(spring.stiffness / friction)
 
     def frozen(self, strain: Tensor, internal: Tensor, drive: Tensor) -> Tensor:  # noqa: ARG002
-        """Return ln √(k₁₂k₂₁) less :meth:`implicit`, at the start of a step."""
-        y = 0.5 * drive
-        value = self.tabulated(torch.abs(y) * (1.0 / self.z0))
-        return math.log(self.relaxation) + value - self.implicit(y)[0]
+        """Return it for every pair."""
+        return torch.full_like(drive, self.log_relaxation)
 
     def implicit(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return b − √(y² + b²), b = z₀², and its derivative.
+        """Return zeros."""
+        return torch.zeros_like(y), torch.zeros_like(y)
 
-        The table has kinks, which the stress would inherit. This smooth function follows it: the
-        barrier's −y²/2b where there is one, and −|y| where the faster rate grows no further.
-        """
-        barrier = self.z0 * self.z0
-        root = torch.sqrt(torch.square(y) + barrier * barrier)
-        return barrier - root, -y / root
 
-    def tabulated(self, delta: Tensor) -> Tensor:
-        """Evaluate ln √(k₁₂k₂₁) γ/k at δ ≥ 0, shape ``(n, n_pair)``, from the table."""
-        within = torch.minimum(delta, torch.full_like(delta, self.last))
-        reached = torch.where(within.unsqueeze(2) >= self.left, torch.ones_like(self.left), 0.0)
-        ended = torch.cat([reached[:, :, 1:], torch.zeros_like(reached[:, :, :1])], 2)
-        chosen = reached - ended
-        t = within - torch.sum(chosen * self.left, 2)
-        c0, c1, c2, c3 = (torch.sum(chosen * self.coefficients[i], 2) for i in range(4))
-        slope = c1 + t * (2.0 * c2 + 3.0 * t * c3)
-        return c0 + t * (c1 + t * (c2 + t * c3)) + slope * (delta - within)
+def table_of_drive(spring: TwoWellSpring, thermal_energy: float) -> tuple[FloatArray, float]:
+    """Return ln √(k₁₂k₂₁) γ/k as a table of |y|, and the height b of the barrier at y = 0.
+
+    With y = (k u_h v − D)/2k_BT, δ = (u_h/2 − u_c + v) √(k/k_BT) is y/z₀, since D follows from u_c,
+    and b = z₀². h(y) = b − √(y² + b²) follows the table: the barrier's −y²/2b where there is one,
+    and −|y| where the faster rate grows no further.
+
+    Returns:
+        Rows [left end, coefficients of 1, t, t², t³], ``(n + 1, 5)``, the last a straight line; b.
+    """
+    z0 = 0.5 * spring.well_distance * math.sqrt(spring.stiffness / thermal_energy)
+    largest = LAST * z0
+    left, (c0, c1, c2, c3) = rate_table(z0, largest)
+    t = largest - left[-1]
+    value = c0[-1] + t * (c1[-1] + t * (c2[-1] + t * c3[-1]))
+    slope = c1[-1] + t * (2.0 * c2[-1] + 3.0 * t * c3[-1])
+    rows = np.stack([left, c0, c1, c2, c3], 1)
+    rows = np.concatenate([rows, [[largest, value, slope, 0.0, 0.0]]])
+    return rows * z0 ** np.array([1.0, 0.0, -1.0, -2.0, -3.0]), z0 * z0
 
 
 def equilibrium_fraction(
@@ -270,7 +261,8 @@ def kramers_law(
         open_fraction=p0,
         energy=-float(entropy),
     )
-    rates = KramersRates(spring, friction=friction, thermal_energy=thermal_energy)
+    table, barrier = table_of_drive(spring, thermal_energy)
+    rates = TabulatedRates(table, np.array([barrier]), RateOfEscape(spring, friction=friction))
     return ConstitutiveLaw.with_populations(
         populations,
         energy,

@@ -29,13 +29,12 @@ import numpy as np
 from scipy.optimize import brentq
 
 from ..export.constitutive_law import ConstitutiveLaw
-from ..export.graphs.network_potentials import NetworkEnergy
 from ..export.graphs.populations import Populations
 from ..export.population_parameters import PopulationParameters
 from ..export.potential_parameters import FloatArray
 from ..simulation import PeriodicLattice
 from ..simulation.systems.bistable_spring import TwoWellSpring
-from .kramers import LEAST_FRACTION, KramersRates
+from .kramers import LEAST_FRACTION, table_of_drive
 
 AFFINE = 1.0
 """c of nodes that move affinely."""
@@ -79,8 +78,8 @@ def mean_field_law(
             "mean_field_law: needs bonds in series with a spring and linearised elongations; found "
             f"{kind}."
         )
-    soft, hard, jump = system.stiffness, system.well_stiffness, system.well_distance
-    bond, basis = soft * hard / (soft + hard), system.lattice.strain_basis
+    hard, jump = system.well_stiffness, system.well_distance
+    bond, basis = system.two_state_bond.stiffness_in_series, system.lattice.strain_basis
     directions, size = basis.shape
     volume, held = system.reference_volume, share * bond * hard / (hard - share * bond)
     rest = np.full(directions, _rest(system, bond, share))
@@ -95,7 +94,10 @@ def mean_field_law(
     linear = np.concatenate([np.zeros(size), np.full(directions, each)])
     origin = np.concatenate([np.zeros(size), rest])
     entropy, _ = populations.mixing(populations.rest)
-    smooth = PopulationParameters(
+    spring = TwoWellSpring(hard + held, jump * hard / (hard + held))
+    table, barrier = table_of_drive(spring, system.thermal_energy)
+    relaxation = spring.stiffness / (friction * system.inner_friction)
+    parameters = PopulationParameters(
         strain_size=size,
         internal_size=directions,
         energy_constant=-float(entropy),
@@ -111,22 +113,11 @@ def mean_field_law(
         groups=np.array(populations.groups),
         rest=rest,
         rate_weight=(np.zeros((directions, size + 2 * directions)),),
-        rate_bias=(np.zeros(directions),),
+        rate_bias=(np.full(directions, np.log(relaxation)),),
+        rate_barrier=np.full(directions, barrier),
+        rate_table=table,
     )
-    spring = TwoWellSpring(hard + held, jump * hard / (hard + held))
-    rates = KramersRates(
-        spring,
-        friction=friction * system.inner_friction,
-        thermal_energy=system.thermal_energy,
-    )
-    return ConstitutiveLaw.with_populations(
-        populations,
-        NetworkEnergy(smooth),
-        rates,
-        strain_size=size,
-        internal_scale=smooth.internal_scale,
-        envelope=smooth.envelope,
-    )
+    return ConstitutiveLaw.of(parameters)
 
 
 def _rest(system: PeriodicLattice, bond: float, share: float) -> float:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from . import format_1
-from .drive_records import Instants, Rows
+from .array_shapes import samples, series, steps_and_seed
+from .drive_records import Instants, Rows, StrainDriven
 from .element_classes import ClassSymmetry, default_basis
 from .ensemble_checks import require_record
 from .ensemble_fields import EnsembleFields
+from .h5md_view import add_h5md_view
 from .hdf5 import located, unreadable, write_file
 from .record_fields import FORMAT, open_fields
 
@@ -80,8 +83,86 @@ class TrajectoryEnsemble(EnsembleFields):
         return format_1.digest(_attributes(self), _datasets(self))
 
     def save(self, path: str | Path) -> None:
-        """Write the HDF5 file; an interrupted write leaves an existing file as it was."""
-        write_file(path, _datasets(self), _attributes(self))
+        """Write the HDF5 file, which is H5MD, too.
+
+        An interrupted write leaves an existing file as it was.
+        """
+        view = partial(add_h5md_view, data=self)
+        write_file(path, _datasets(self), _attributes(self), view)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        time: npt.ArrayLike,
+        strain: npt.ArrayLike | None,
+        stress: npt.ArrayLike,
+        microstate: Any,
+        *,
+        system: str,
+        friction: float,
+        thermal_energy: float,
+        strain_kind: str = "controlled",
+        strain_rate: npt.ArrayLike | None = None,
+        time_step: float | None = None,
+        seed: int | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        **fields: Any,
+    ) -> TrajectoryEnsemble:
+        r"""Return the record of a simulation that NumPy arrays hold; axes that are one are added.
+
+        The replicas follow :math:`\eta\,\mathrm{d}x = -\partial e/\partial x\,\mathrm{d}t +
+        \sqrt{2\eta k_BT}\,\mathrm{d}W` under a strain :math:`\varepsilon(t)`. What is not known
+        is left out: without the rate, the time step or the seed the audits that need them are "not
+        available".
+
+        Args:
+            time: Stored instants, ``(n_time,)`` [time].
+            strain: ε, ``(n_protocol, n_time)``, ``(n_protocol, n_time, n_ε)`` or with points; of
+                averaged strain None, as it is the mean of the microstates.
+            stress: σ, the mean of what is conjugate to ε per unit reference volume, same shapes.
+            microstate: Dimensionless, ``(n_protocol, n_time, n_sample)``, with a last axis for the
+                components, or with all axes (CONVENTIONS.md).
+            system: Name of the microscopic system.
+            friction: η, not divided by a mass [energy · time / length²].
+            thermal_energy: k_BT [energy].
+            strain_kind: "controlled" (imposed from outside) or "averaged" (ε = ⟨x⟩).
+            strain_rate: ε̇, shape of ``strain`` [1 / time].
+            time_step: Of the integrator [time].
+            seed: Of the simulation.
+            parameters: Further ones, such as ``reference_length`` or ``stiffness``.
+            fields: Others of :class:`EnsembleFields`, such as ``units`` or ``drive``.
+
+        Raises:
+            ValueError: If axes, values or parameters contradict the conventions.
+        """
+        instants: FloatArray = np.asarray(time, np.float64)
+        states: Any = samples(microstate)
+        if strain is None:
+            if strain_kind != "averaged":
+                raise ValueError(
+                    "strain must be given where it is controlled; found None. Only averaged strain "
+                    "follows from the microstates."
+                )
+            strain = states.mean(axis=3, dtype=np.float64)
+        if strain_rate is not None:
+            if "drive" in fields:
+                raise ValueError("strain_rate belongs to a drive by the strain; found another too.")
+            fields["drive"] = StrainDriven(series("strain_rate", strain_rate))
+        step, number, lacking = steps_and_seed(instants, time_step, seed)
+        constants = {"friction": friction, "thermal_energy": thermal_energy}
+        return cls(
+            time=instants,
+            strain=series("strain", strain),
+            stress=series("stress", stress),
+            microstate=states,
+            system=system,
+            strain_kind=strain_kind,
+            parameters={**(parameters or {}), **constants},
+            time_step=step,
+            seed=number,
+            not_recorded=lacking,
+            **fields,
+        )
 
     @classmethod
     def load(
@@ -136,7 +217,9 @@ def _datasets(data: TrajectoryEnsemble) -> dict[str, npt.NDArray[Any]]:
 
 def _attributes(data: TrajectoryEnsemble) -> dict[str, Any]:
     symmetry = [{"classes": s.classes, "strain": s.strain.tolist()} for s in data.symmetry]
+    lacking = {"not_recorded": json.dumps(data.not_recorded)} if data.not_recorded else {}
     return {
+        **lacking,
         "format": FORMAT,
         "system": data.system,
         "drive": data.drive.kind,

@@ -13,7 +13,7 @@ from ..files.toml_tables import shown
 from .control_rates import SINGLE
 from .drive_records import ChainDriven
 from .element_classes import require_classes
-from .ensemble_fields import EnsembleFields
+from .ensemble_fields import DISPENSABLE, EnsembleFields
 from .hdf5 import READABLE, StoredMicrostate, require_finite
 
 PARAMETER_KEYS = (
@@ -130,6 +130,12 @@ def _check_attributes(data: EnsembleFields) -> None:
         value = getattr(data, name)
         if not (value > 0 and math.isfinite(value)):
             raise ValueError(f"{name} must be positive; found {value}.")
+    unknown = sorted(set(data.not_recorded) - set(DISPENSABLE))
+    if unknown:
+        raise ValueError(
+            f"not_recorded must name some of {DISPENSABLE}, which alone a record may lack; found "
+            f"{shown(unknown)}."
+        )
     _check_parameters(data.parameters)
     recorded = data.parameters.get("reference_volume", data.reference_volume)
     if not math.isclose(recorded, data.reference_volume, rel_tol=1e-9):
@@ -182,7 +188,7 @@ def _check_kind(data: EnsembleFields) -> None:
         )
     for case, at in ((0, 0), (-1, -1)):
         if data.histogram is None:
-            mean = np.asarray(data.samples[case])[at].mean(1, dtype=np.float64)
+            mean = np.asarray(data.samples[case, at]).mean(1, dtype=np.float64)
         else:
             mean = data.histogram.weights[case, at] @ data.histogram.nodes
         gap = float(np.abs(mean - data.strain[case, at]).max())

@@ -14,6 +14,14 @@ from .histogram import Histogram
 
 FloatArray = npt.NDArray[np.float64]
 
+DISPENSABLE = ("seed", "time_step")
+"""What a record may lack; audits that need it are not available then."""
+STEPS_OF_UNKNOWN = 10
+"""Steps that stand for the shortest stored interval where the integrator's own are not known.
+
+A law is then integrated in continuous time, by steps that are stable whatever the interval.
+"""
+
 
 @dataclass(frozen=True, eq=False)
 class EnsembleFields:
@@ -48,6 +56,8 @@ class EnsembleFields:
         symmetry: Group of the material: permutations of the classes with what they do to strain.
         strain_basis: A, ``(n_class, q, n_ε)``: the strain that a class sees is A_a ε.
         reference_volume: Volume, area or length that energies are divided by.
+        not_recorded: Those of "seed" and "time_step" that the source of the record does not say;
+            their values here stand in for them, see :data:`STEPS_OF_UNKNOWN`.
     """
 
     time: FloatArray
@@ -72,6 +82,7 @@ class EnsembleFields:
     symmetry: tuple[ClassSymmetry, ...] = ()
     strain_basis: FloatArray = field(default_factory=lambda: np.empty((0, 0, 0)))
     reference_volume: float = 0.0
+    not_recorded: tuple[str, ...] = ()
 
     @property
     def samples(self) -> npt.NDArray[np.floating[Any]]:

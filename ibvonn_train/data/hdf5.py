@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -55,14 +55,19 @@ class StoredMicrostate:
         return values
 
     def _bytes(self, key: Any) -> int:
-        """Return the size of what an index selects along the first axis; others are not counted."""
-        first = key[0] if isinstance(key, tuple) and key else key
+        """Return the size of what an index selects along protocols and instants."""
+        first, *rest = key if isinstance(key, tuple) and key else (key,)
         rows = 1
         if isinstance(first, slice):
             rows = len(range(*first.indices(len(self))))
         elif first is Ellipsis or first == ():
             rows = len(self)
-        return rows * math.prod(self.shape[1:]) * self.dtype.itemsize
+        instants = self.shape[1] if self.ndim > 1 else 1
+        if rest and isinstance(rest[0], slice):
+            instants = len(range(*rest[0].indices(instants)))
+        elif rest and isinstance(rest[0], int):
+            instants = 1
+        return rows * instants * math.prod(self.shape[2:]) * self.dtype.itemsize
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return np.asarray(self[:], dtype)
@@ -117,7 +122,10 @@ class _Disk(io.FileIO):
 
 
 def write_file(
-    path: str | Path, datasets: Mapping[str, Any], attributes: Mapping[str, Any]
+    path: str | Path,
+    datasets: Mapping[str, Any],
+    attributes: Mapping[str, Any],
+    finish: Callable[[h5py.File], None] | None = None,
 ) -> None:
     """Write a file under a temporary name and rename it; a failure leaves the old file as it was.
 
@@ -125,6 +133,7 @@ def write_file(
         path: Of the file; its folder is made.
         datasets: Name → array; large ones are written protocol by protocol and compressed.
         attributes: Of the file.
+        finish: Adds what is small to the file at last.
     """
     with replacing(path) as stream:
         with _Disk(stream.fileno(), "r+b", closefd=False) as disk, h5py.File(disk, "w") as file:
@@ -135,6 +144,8 @@ def write_file(
                     file.create_dataset(name, data=array)
                 disk.check()
             file.attrs.update(attributes)
+            if finish is not None:
+                finish(file)
 
 
 def _is_large(array: Any) -> bool:
@@ -153,7 +164,12 @@ def _write_compressed(file: h5py.File, name: str, array: Any) -> None:
         compression="lzf",
     )
     for case in range(array.shape[0]):
-        stored[case] = array[case]
+        if not isinstance(array, StoredMicrostate):
+            stored[case] = array[case]
+            continue
+        for at in range(0, array.shape[1], instants):  # one protocol may be larger than memory
+            part = slice(at, at + instants)
+            stored[case, part] = array[case, part]
 
 
 def located(path: str | Path, error: ValueError) -> ValueError:

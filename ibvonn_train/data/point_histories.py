@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from .hdf5 import reading, require_finite
 
 FORMAT = 1
 """Format of the file, in its attribute ``ibvonn_histories``."""
+
+SERIES = ("strain", "stress", "internal", "validity")
+"""What was recorded over time."""
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -48,6 +51,52 @@ class PointHistories:
     validity: FloatArray
     strain_names: tuple[str, ...]
 
+    def select(self, numbers: Sequence[int]) -> PointHistories:
+        """Return the histories of some points, in the order of their numbers here.
+
+        Raises:
+            ValueError: If a point was not recorded.
+        """
+        places = {int(number): place for place, number in enumerate(self.point)}
+        absent = [number for number in numbers if number not in places]
+        if absent:
+            shown = ", ".join(str(number) for number in self.point[:8])
+            raise ValueError(
+                f"histories of {self.model!r}: points must be among the {len(self.point)} that "
+                f"were recorded ({shown}{', …' if len(self.point) > 8 else ''}); found {absent[0]}."
+            )
+        rows = [places[number] for number in numbers]
+        return replace(
+            self,
+            point=self.point[rows],
+            chosen_for=tuple(self.chosen_for[row] for row in rows),
+            **{name: getattr(self, name)[rows] for name in SERIES},
+        )
+
+    def until(self, time: float) -> PointHistories:
+        """Return the histories up to an instant; between two rows, straight lines lead to it.
+
+        Raises:
+            ValueError: If the instant does not lie behind the first and up to the last.
+        """
+        first, last = float(self.time[0]), float(self.time[-1])
+        if not first < time <= last:
+            raise ValueError(
+                f"histories of {self.model!r}: the time must lie behind {first:.6g} and not behind "
+                f"{last:.6g}, which was recorded; found {time:.6g}."
+            )
+        rows = int(np.searchsorted(self.time, time, side="right"))
+        kept = {name: getattr(self, name)[:, :rows] for name in SERIES}
+        instants = self.time[:rows]
+        if instants[-1] < time:
+            part = (time - instants[-1]) / (self.time[rows] - instants[-1])
+            for name, values in kept.items():
+                here, there = values[:, -1], getattr(self, name)[:, rows]
+                end = (here + part * (there - here))[:, None]
+                kept[name] = np.concatenate([values, end], 1)
+            instants = np.append(instants, time)
+        return replace(self, time=instants, **kept)
+
 
 def read_point_histories(path: str | Path) -> PointHistories:
     """Read a file of histories, and undo the scales of a law in physical units.
@@ -67,8 +116,7 @@ def read_point_histories(path: str | Path) -> PointHistories:
                 f"{attributes.get('ibvonn_histories', 'none')}. Record one with "
                 "TimeStepping(record=Histories(…))."
             )
-        names = ("point", "time", "strain", "stress", "internal", "validity")
-        arrays = {name: np.asarray(file[name][()]) for name in names}
+        arrays = {name: np.asarray(file[name][()]) for name in ("point", "time", *SERIES)}
         try:
             texts = {
                 name: json.loads(attributes[name])
@@ -94,14 +142,13 @@ def read_point_histories(path: str | Path) -> PointHistories:
 
 def _require_shapes(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     shape = len(arrays["point"]), len(arrays["time"])
-    series = ("strain", "stress", "internal", "validity")
-    if any(arrays[name].shape[:2] != shape for name in series) or min(shape) < 1 or shape[1] < 2:
+    if any(arrays[name].shape[:2] != shape for name in SERIES) or min(shape) < 1 or shape[1] < 2:
         raise ValueError(
             f"{path}: must hold the same points and instants in every dataset, at least one point "
             f"and two instants; found {shape[0]} points and {shape[1]} instants. Record the "
             "analysis again."
         )
-    for name in ("time", *series):
+    for name in ("time", *SERIES):
         require_finite(f"{path}: {name}", arrays[name])
     if (np.diff(arrays["time"]) < 0.0).any():
         raise ValueError(f"{path}: its instants must not decrease. Record the analysis again.")

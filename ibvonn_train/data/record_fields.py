@@ -128,7 +128,7 @@ def _fields_of_format_2(part: h5py.Group, path: Path, drive: str) -> dict[str, A
             **numbers, replicas=replicas, samples_per_replica=samples
         )
         fields["samples_per_replica"] = 1
-    for name in ("strain_names", "stress_names", "classes"):
+    for name in ("strain_names", "stress_names", "classes", "not_recorded"):
         if name in part.attrs:
             fields[name] = tuple(map(str, _json(part, name, list)))
     if "strain_measure" in part.attrs:

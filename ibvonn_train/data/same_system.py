@@ -48,6 +48,8 @@ def _identity(data: TrajectoryEnsemble) -> dict[str, Any]:
             "classes", "reference_volume",
         )
     }  # fmt: skip
+    if "time_step" in data.not_recorded:  # what stands in for it depends on the stored interval
+        shared["time_step"] = "not recorded"
     shared["drive"] = data.drive.kind
     shared["components of a microstate"] = data.microstate_size
     shared["strain_basis"] = data.strain_basis.tolist()

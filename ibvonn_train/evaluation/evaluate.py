@@ -18,7 +18,7 @@ from .errors import deviation, relative_error
 from .interface import FloatArray, Law
 from .law_rollouts import Trajectories, encoded, roll_out
 from .likelihood import negative_log_likelihood
-from .noise_free import exact_trap_mean, exact_trap_of, repeated_mean
+from .noise_free import exact_trap_mean, exact_trap_of, follows_the_scheme, repeated_mean
 from .order_parameters import Agreement, agreement, decoded_mean, order_parameter
 
 
@@ -173,7 +173,7 @@ def _reference(
             return reference, predicted
         driven = roll_out(law, data, measured, modes=("force",), force=reference.force)
         return reference, {**predicted, **driven}
-    if exact_trap_of(data) is not None:
+    if exact_trap_of(data) is not None and follows_the_scheme(data):
         return exact_trap_mean(law, data, measured), predicted
     return None, predicted
 

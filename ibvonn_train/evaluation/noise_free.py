@@ -25,17 +25,23 @@ def exact_trap_of(data: TrajectoryEnsemble) -> ExactTrap | None:
     return ExactTrap(system.stiffness, system.friction, system.thermal_energy)
 
 
+def follows_the_scheme(data: TrajectoryEnsemble) -> bool:
+    """Return whether a record says what its integrator did between stored instants."""
+    has_rate = data.drive.path(data.strain)[1] is not None
+    return has_rate and "time_step" not in data.not_recorded
+
+
 def exact_trap_moments(data: TrajectoryEnsemble) -> tuple[FloatArray, FloatArray] | None:
     """Return mean and variance of the trap's own time-discrete scheme, given the first ensemble.
 
-    Shape ``(n_protocol, n_time)`` each; None for other systems.
+    Shape ``(n_protocol, n_time)`` each; None for other systems, and for records that lack the
+    rate of the strain or the time step, without which the scheme cannot be followed.
     """
     exact = exact_trap_of(data)
-    if exact is None:
+    if exact is None or not follows_the_scheme(data):
         return None
     control, rate = data.drive.path(data.strain)
-    if rate is None:
-        raise ValueError(f"{data.system}: the exact means need strain_rate; the record has none.")
+    assert rate is not None  # noqa: S101 (looked at above)
     x = data.samples[:, 0, 0, :, 0].astype(np.float64)
     return exact.discrete_moments(
         data.time, control[..., 0], rate[..., 0], data.time_step, x.mean(-1), x.var(-1)
@@ -54,7 +60,10 @@ def exact_trap_mean(law: Law, data: TrajectoryEnsemble, measured: Trajectories) 
     """
     exact, moments = exact_trap_of(data), exact_trap_moments(data)
     if exact is None or moments is None:
-        raise ValueError(f"exact_trap_mean: needs data of the trap; these are of {data.system!r}.")
+        raise ValueError(
+            "exact_trap_mean: needs data of the trap with strain_rate and time step; these are of "
+            f"{data.system!r}. Record them."
+        )
     mean, variance = moments
     _, internal = law.encode(exact.ensemble(mean, variance)[:, :, None])
     force = exact.stress(data.strain[:, :, 0, 0], mean)

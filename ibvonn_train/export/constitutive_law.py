@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import torch
 
@@ -15,6 +16,7 @@ from .graphs.network_potentials import NetworkEnergy, RidgeDissipation
 from .graphs.population_kinetics import LogRates, PopulationKinetics, RateNetwork
 from .graphs.population_update import PopulationUpdate
 from .graphs.populations import Populations
+from .graphs.tabulated_rates import TabulatedRates
 from .graphs.update import ConstitutiveUpdate, ImplicitUpdate
 from .parameters import LawParameters
 from .population_parameters import PopulationParameters, family_of
@@ -61,8 +63,10 @@ class ConstitutiveLaw:
             populations = Populations(
                 parameters.groups.tolist(), parameters.rest, parameters.thermal_energy
             )
-            smooth, rates = NetworkEnergy(parameters), RateNetwork(parameters)
-            return cls.with_populations(populations, smooth, rates, ridges, **common)
+            smooth = NetworkEnergy(parameters)
+            return cls.with_populations(
+                populations, smooth, _log_rates(parameters), ridges, **common
+            )
         assert ridges is not None  # noqa: S101 (every internal variable is a mean)
         return cls(NetworkEnergy(parameters), ridges, **common)
 
@@ -138,3 +142,13 @@ class ConstitutiveLaw:
     @property
     def _sizes(self) -> tuple[int, int]:
         return self.strain_size, self.internal_size
+
+
+def _log_rates(parameters: PopulationParameters) -> LogRates:
+    """Return ln k' of these parameters: a network, or a table beside it."""
+    if not len(parameters.rate_table):
+        return RateNetwork(parameters)
+    network = RateNetwork(
+        replace(parameters, rate_barrier=np.zeros(0), rate_table=np.zeros((0, 5)))
+    )
+    return TabulatedRates(parameters.rate_table, parameters.rate_barrier, network)

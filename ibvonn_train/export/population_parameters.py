@@ -11,7 +11,8 @@ with G = −∂F/∂α, y_ij = (G_i − G_j)/2θ, s the softplus and, in a step,
 
     ln k'_ij = net(ε, α, 2y)_ij − s(y_ij − b_ij) − s(−y_ij − b_ij):
 
-the faster of two rates grows no further once the force has removed the barrier b. f is convex in
+the faster of two rates grows no further once the force has removed the barrier b. Rates of a closed
+form have a table instead (:mod:`.graphs.tabulated_rates`). f is convex in
 α at fixed ε where Q_αα + 2θ (I + 11ᵀ), a lower bound of the entropy's second derivative in each
 population, is positive semidefinite; φ ≥ 0 is convex in g for any weights.
 """
@@ -42,6 +43,8 @@ class PopulationParameters(PotentialParameters):
             the last n_pair rows. Pairs are ordered (0, 1), (0, 2), …, (m−2, m−1), group by group.
         rate_bias: Its biases.
         rate_barrier: b of every pair, ``(n_pair,)``; empty for rates without saturation.
+        rate_table: A row [left end, coefficients of 1, t, t², t³] for each interval of the size
+            of y, of which the last has no end, ``(n, 5)``; empty for rates without a table.
     """
 
     family: ClassVar[str] = "populations"
@@ -58,6 +61,7 @@ class PopulationParameters(PotentialParameters):
     rate_weight: tuple[FloatArray, ...]
     rate_bias: tuple[FloatArray, ...]
     rate_barrier: FloatArray = field(default_factory=lambda: np.zeros(0))
+    rate_table: FloatArray = field(default_factory=lambda: np.zeros((0, 5)))
 
     def __post_init__(self) -> None:
         given = np.asarray(self.groups)
@@ -88,6 +92,7 @@ class PopulationParameters(PotentialParameters):
         self._network("rate", self.size + self.pair_count, self.pair_count)
         if len(self.rate_barrier):
             self._shape("rate_barrier", self.rate_barrier, (self.pair_count,))
+        self._check_table()
 
     @property
     def mean_size(self) -> int:
@@ -151,9 +156,34 @@ class PopulationParameters(PotentialParameters):
         if np.any(self.rest[means] != 0.0):
             raise self._wrong(f"rest must be 0 for means; got {self.rest[means].tolist()}.")
 
+    def _check_table(self) -> None:
+        table = self.rate_table
+        if not len(table):
+            return
+        self._shape("rate_table", table, (len(table), 5))
+        if len(table) < 2 or table[0, 0] != 0.0 or not np.all(np.diff(table[:, 0]) > 0.0):
+            raise self._wrong(
+                "the left ends in rate_table must rise from 0, in two rows or more; found "
+                f"{len(table)} rows that begin with {table[:3, 0].tolist()}."
+            )
+        if not len(self.rate_barrier) or not np.all(self.rate_barrier > 0.0):
+            raise self._wrong(
+                "rates with a table need a positive rate_barrier for every pair; found "
+                f"{self.rate_barrier.tolist()}."
+            )
+
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Return the content of ``parameters.npz``, the name of the family as ASCII codes in it."""
-        return {"family": np.frombuffer(self.family.encode(), dtype=np.uint8), **super().arrays()}
+        """Return the content of ``parameters.npz``, the name of the family as ASCII codes in it.
+
+        Rates without a table are written without one.
+        """
+        content = {
+            "family": np.frombuffer(self.family.encode(), dtype=np.uint8),
+            **super().arrays(),
+        }
+        if not len(self.rate_table):
+            del content["rate_table"]
+        return content
 
     @classmethod
     def of(cls, content: Mapping[str, npt.NDArray[Any]], path: str = "parameters.npz") -> Self:
@@ -165,7 +195,7 @@ class PopulationParameters(PotentialParameters):
         kind = family_of(content)
         if kind != cls.family:
             raise ValueError(f"{path}: must be of family '{cls.family}'; found '{kind}'.")
-        return super().of(content, path)
+        return super().of({"rate_table": np.zeros((0, 5)), **content}, path)
 
 
 def family_of(content: Mapping[str, npt.NDArray[Any]]) -> str:

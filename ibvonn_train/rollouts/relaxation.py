@@ -8,7 +8,7 @@ The eigenvalues of J are those of a relaxation: near the negative real axis. The
 the best rational approximation of degree 8, with errors below 6e-9 and 8e-7: for three variables
 and more, four linear systems in place of a matrix exponential, which costs four to seven times as
 much. States that would grow by more than e³ in a step grow less than they should. Fewer variables
-are exact.
+are exact; compiled code takes two of them as it takes more.
 
 References:
     Cody, Meinardus & Varga (1969), J. Approx. Theory 2, 50; Trefethen, Weideman & Schmelzer (2006),

@@ -115,7 +115,9 @@ def simulate(
         else:
             run_with_torch(plan, recorder, advance)
     samples, histogram = store.result()
-    basis = {} if system.strain_basis is None else {"strain_basis": np.array(system.strain_basis)}
+    basis: dict[str, Any] = {}
+    if system.strain_basis is not None:
+        basis["strain_basis"] = np.array(system.strain_basis)
     return TrajectoryEnsemble(
         time=fine[stored].copy(),
         strain=recorder.strain,

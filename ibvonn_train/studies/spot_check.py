@@ -20,7 +20,7 @@ over one step of the integrator.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -29,12 +29,19 @@ from scipy.stats import t as student
 from ..data.ensemble import TrajectoryEnsemble
 from ..data.point_histories import PointHistories
 from ..evaluation.encoded_records import encode_distributions
-from ..evaluation.interface import Law
 from ..files.model_directory import manifest_hash
-from ..rollouts.converged_path import Updating, converged_path
+from ..rollouts.converged_path import converged_path
 from ..simulation.simulate_ensemble import simulate
-from ..simulation.strain_paths import strain_path
 from ..simulation.systems.system import MicroscopicSystem
+from .followed_histories import (
+    CheckedLaw,
+    SteppedPath,
+    between,
+    protocols_of,
+    require_followable,
+    stepped_path,
+    time_step_or_default,
+)
 
 FloatArray = npt.NDArray[np.float64]
 Verdict = Literal["within", "off", "undecided"]
@@ -46,17 +53,6 @@ DEFAULT_TOLERANCE = 2.0
 
 LAW_STEPS = 2e-4
 """Change of the law's stress by shorter steps that is allowed, over the largest stress."""
-
-AT_REST = 1e-3
-"""Change of α over the whole history, at its first rate and over its scale, of a law at rest."""
-
-
-class CheckedLaw(Law, Updating, Protocol):
-    """An exported law with its manifest."""
-
-    @property
-    def manifest(self) -> dict[str, Any]:
-        """The manifest."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +98,8 @@ class SpotCheck:
         time: Instants, ``(n_time,)``; from the first recorded one on.
         law_stress, stress: Of law and microscopic system, ``(n_point, n_time, n_ε)``.
         standard_error: Of ``stress``, same shape.
+        window_errors: Law minus system, mean of each window, ``(n_point, WINDOWS, n_ε)`` [stress].
+        window_standard_errors: Of these, same shape.
     """
 
     points: tuple[PointCheck, ...]
@@ -114,20 +112,8 @@ class SpotCheck:
     law_stress: FloatArray
     stress: FloatArray
     standard_error: FloatArray
-
-
-class SteppedPath(NamedTuple):
-    """Strictly increasing instants of a history, jumps taking one step each.
-
-    Attributes:
-        knots: Instant of each recorded row, from zero, ``(n_time,)``.
-        time_step: Of the integrator.
-        steps: Steps of the integrator in all.
-    """
-
-    knots: FloatArray
-    time_step: float
-    steps: int
+    window_errors: FloatArray
+    window_standard_errors: FloatArray
 
 
 def default_tolerance(manifest: dict[str, Any]) -> tuple[float, str]:
@@ -140,12 +126,6 @@ def default_tolerance(manifest: dict[str, Any]) -> tuple[float, str]:
     if errors:
         return max(errors), "largest error of the stress in the manifest"
     return DEFAULT_TOLERANCE, "the manifest has no error of the stress"
-
-
-def default_time_step(manifest: dict[str, Any]) -> float:
-    """Return the integrator's step of the training, or the shortest that the law is for."""
-    step = (manifest["microscopic"] or {}).get("time_step")
-    return float(manifest["envelope"]["time_step"][0] if step is None else step)
 
 
 def spot_check(
@@ -169,7 +149,7 @@ def spot_check(
         replicas: Of each point, at least 8; rounded up to equal batches.
         seed: Of the simulation.
         tolerance: In % of the largest stress; by default :func:`default_tolerance`.
-        time_step: Of the integrator at most; by default :func:`default_time_step`.
+        time_step: Of the integrator at most; by default that of the training.
         confidence: Of all intervals together.
         progress: Show a progress bar.
 
@@ -182,12 +162,10 @@ def spot_check(
     limit = default_tolerance(law.manifest)[0] if tolerance is None else tolerance
     if not limit >= 0.0:
         raise ValueError(f"spot-check: tolerance must not be negative; found {limit}.")
-    step = default_time_step(law.manifest) if time_step is None else time_step
-    if not (step > 0.0 and np.isfinite(step)):
-        raise ValueError(f"spot-check: time_step must be positive; found {step}.")
+    step = time_step_or_default("spot-check", law.manifest, time_step)
     parts = _instants_of_window(histories.time)
     count = WINDOWS * parts
-    path = _path(histories.time, step, count)
+    path = stepped_path(histories.time, step, count)
     grid = np.linspace(0.0, path.time_step * path.steps, count + 1)
     instants = np.unique(np.concatenate([grid, path.knots]))
     at_grid, at_knots = np.searchsorted(instants, grid), np.searchsorted(instants, path.knots)
@@ -195,7 +173,7 @@ def spot_check(
     if largest == 0.0:
         raise ValueError("spot-check: the histories have no stress; errors are relative to it.")
 
-    strain = np.stack([_between(path.knots, rows, instants) for rows in histories.strain])
+    strain = np.stack([between(path.knots, rows, instants) for rows in histories.strain])
     rolled = converged_path(law, instants, strain, histories.internal[:, 0], LAW_STEPS * largest)
     batches = min(MOST_BATCHES, replicas // 2)
     of_batch = -(-replicas // batches)
@@ -241,6 +219,8 @@ def spot_check(
         law_stress,
         micro.mean(1),
         micro.std(1, ddof=1) / np.sqrt(batches),
+        windows.mean(1),
+        spread / np.sqrt(batches),
     )
 
 
@@ -255,27 +235,7 @@ def _require(
         raise ValueError(f"spot-check: needs at least 8 replicas; found {replicas}.")
     if not 0.0 < confidence < 1.0:
         raise ValueError(f"spot-check: confidence must lie between 0 and 1; found {confidence}.")
-    if system.drive != "strain":
-        raise ValueError(
-            f"spot-check: the strain of {system.name} is not imposed, its {system.drive} is "
-            "driven, so it cannot follow a history of strain. Check laws of a cell."
-        )
-    names = tuple(law.manifest["strain"]["components"])
-    if names != histories.strain_names or law.internal_size != histories.internal.shape[-1]:
-        raise ValueError(
-            f"spot-check: the histories must be of a law with the strains {list(names)} and "
-            f"{law.internal_size} internal variables; they have {list(histories.strain_names)} and "
-            f"{histories.internal.shape[-1]} (law {histories.model!r}). Give that law's directory."
-        )
-    if not histories.time[-1] > histories.time[0]:
-        raise ValueError("spot-check: the histories must have a duration; they have one instant.")
-    rate = law.rates(histories.strain[:, 0], histories.internal[:, 0]).rate
-    moved = np.abs(rate) * (histories.time[-1] - histories.time[0]) / law.internal_scale
-    if not moved.max() <= AT_REST:
-        raise ValueError(
-            "spot-check: the histories must begin at rest, because the microscopic system does; "
-            f"point {histories.point[int(moved.max(1).argmax())]} does not. Record from the start."
-        )
+    require_followable("spot-check", law, histories, system)
 
 
 def _instants_of_window(time: FloatArray) -> int:
@@ -283,21 +243,6 @@ def _instants_of_window(time: FloatArray) -> int:
     interval = np.diff(time)
     typical = float(np.median(interval[interval > 0.0]))
     return int(np.clip(np.ceil((time[-1] - time[0]) / typical / WINDOWS), 10, 50))
-
-
-def _path(time: FloatArray, longest: float, count: int) -> SteppedPath:
-    """Return the instants of the rows, and steps that fill ``count`` stored intervals."""
-    jumps = np.concatenate([[0], np.cumsum(np.diff(time) == 0.0)])
-    duration = float(time[-1] - time[0])
-    steps = count * int(np.ceil((duration / longest + jumps[-1]) / count))
-    step = duration / (steps - int(jumps[-1]))
-    knots = time - time[0] + step * jumps
-    knots[-1] = step * steps
-    return SteppedPath(knots, step, steps)
-
-
-def _between(knots: FloatArray, rows: FloatArray, instants: FloatArray) -> FloatArray:
-    return np.stack([np.interp(instants, knots, column) for column in rows.T], -1)
 
 
 def _simulated(
@@ -312,14 +257,9 @@ def _simulated(
     progress: bool,
 ) -> TrajectoryEnsemble:
     """Return the record of all points, each in so many batches side by side."""
-    protocols = [
-        strain_path(path.knots.tolist(), (rows + law.strain_reference).tolist(), f"point {number}")
-        for number, rows in zip(histories.point, histories.strain, strict=True)
-        for _ in range(batches)
-    ]
     return simulate(
         system,
-        protocols,
+        protocols_of(law, histories, path, batches),
         duration=path.time_step * path.steps,
         time_step=path.time_step,
         replicas=replicas,

@@ -8,7 +8,7 @@ from torch import Tensor
 from ..data.binned_microstates import EmpiricalMeasure, Measures
 from ..law.learned_law import LearnedLaw
 
-DRAWN = 32
+DRAWN = 24
 """Microstates drawn of each site where they have several dimensions."""
 
 

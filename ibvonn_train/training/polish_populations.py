@@ -1,4 +1,4 @@
-"""*Polish* of populations under an imposed strain: f, φ and f again, on roll-outs of protocols.
+"""*Polish* of populations under an imposed strain: f and φ in turn, on roll-outs of protocols.
 
 Windows, which *identify* has learned from, show rates; whole protocols show where the fractions
 come to rest. Trained together on the few protocols of a study, f and φ learn their noise: the error
@@ -46,6 +46,12 @@ class PolishEnergyAgain(PolishEnergy):
     name = "polish f again"
 
 
+class PolishEnergyLast(PolishEnergy):
+    """f for the third time, after φ for the second time."""
+
+    name = "polish f last"
+
+
 class PolishRates(PolishDrive):
     """φ alone: rates and barriers of the jumps.
 
@@ -70,6 +76,12 @@ class PolishRates(PolishDrive):
         """Return φ."""
         potentials = _potentials(law)
         return [potentials.rate_net, potentials.barrier]
+
+
+class PolishRatesAgain(PolishRates):
+    """φ once more, for an f that no longer makes up for it."""
+
+    name = "polish φ again"
 
 
 def _potentials(law: LearnedLaw) -> PopulationPotentials:

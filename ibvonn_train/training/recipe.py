@@ -11,7 +11,13 @@ from .held_features import holds_features
 from .identify import Identify
 from .polish_drive import PolishDrive, takes_turns
 from .polish_in_turn import PolishInTurn
-from .polish_populations import PolishEnergy, PolishEnergyAgain, PolishRates
+from .polish_populations import (
+    PolishEnergy,
+    PolishEnergyAgain,
+    PolishEnergyLast,
+    PolishRates,
+    PolishRatesAgain,
+)
 from .polish_windows import PolishWindows
 from .stage import Material, Stage
 from .training_config import TrainingConfig
@@ -36,7 +42,9 @@ def polish(law: LearnedLaw, data: TrainingSet) -> Sequence[Make]:
     if longest > WHOLE or not (law.variables.populations or holds_features(law)):
         return [PolishWindows]
     alone = law.variables.populations and not law.variables.means
-    return [PolishEnergy, PolishRates, PolishEnergyAgain] if alone else [PolishDrive]
+    if not alone:
+        return [PolishDrive]
+    return [PolishEnergy, PolishRates, PolishEnergyAgain, PolishRatesAgain, PolishEnergyLast]
 
 
 def recipe(config: TrainingConfig, law: LearnedLaw, data: TrainingSet) -> list[Make]:

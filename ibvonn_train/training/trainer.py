@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import importlib.metadata
 import logging
@@ -53,6 +54,7 @@ def train(
     *,
     validation: Sequence[int] | None = None,
     resume: bool = False,
+    start: TrainedModel | None = None,
     physics: Physics | None = None,
     device: str = "cpu",
     threads: int = 1,
@@ -75,6 +77,8 @@ def train(
             out to evaluate choices: they are not trained on, the training stops by them, and the
             log has their errors. By default every fifth, where there are five or more.
         resume: Continue from `checkpoint.pt` where there is one.
+        start: A trained law from whose weights, scales and internal variables the stages begin, in
+            place of those that *encode* takes from the data; its seed and steps do not count.
         physics: What is known of the system; by default what follows from the record of the data.
         device: Where torch computes: "cpu", "cuda", …
         threads: Threads of torch on the CPU. The arrays are small: one is fastest, and leaves the
@@ -89,7 +93,8 @@ def train(
     Raises:
         KeyboardInterrupt: On Ctrl-C or SIGTERM, after the checkpoint was written.
         CheckpointError: If the checkpoint is of another configuration or other data.
-        ValueError: If threads or checkpoint_every is below 1, or the data cannot be trained on.
+        ValueError: If threads or checkpoint_every is below 1, the data cannot be trained on, or
+            ``start`` is a law of another system or other variables.
     """
     if min(threads, checkpoint_every) < 1:
         raise ValueError(
@@ -113,8 +118,8 @@ def train(
         )
         provenance = {"data_sha256": data_hash(group), "validation": held_out}
         return _train(
-            config, group, data, physics, provenance, out, resume, checkpoint_every, progress,
-            tensorboard,
+            config, group, data, physics, provenance, out, resume, start, checkpoint_every,
+            progress, tensorboard,
         )  # fmt: skip
 
 
@@ -126,12 +131,16 @@ def _train(
     provenance: dict[str, Any],
     out: Path,
     resume: bool,
+    warm: TrainedModel | None,
     checkpoint_every: int,
     progress: bool,
     tensorboard: bool,
 ) -> TrainedModel:
     began = time.process_time()
-    law, choice, features = new_law(config, group, data, physics, provenance["validation"])
+    if warm is None:
+        law, choice, features = new_law(config, group, data, physics, provenance["validation"])
+    else:
+        law, choice, features = law_that_goes_on(config, group, data, warm, provenance)
     logger.info("internal variables: %s", choice.reason)
     physics_record = _physics_record(physics, data)
     start = _Start()
@@ -237,6 +246,35 @@ def new_law(
     iterations = round(FIT_ITERATIONS * config.expert.identify_steps)
     encode(law, data, features, physics, iterations)
     return law, choice, features
+
+
+def law_that_goes_on(
+    config: TrainingConfig,
+    group: Sequence[TrajectoryEnsemble],
+    data: TrainingSet,
+    warm: TrainedModel,
+    provenance: dict[str, Any],
+) -> tuple[LearnedLaw, Choice, SlowFeatures]:
+    """Return a copy of a trained law, its variables, and the slow features of the data.
+
+    Raises:
+        ValueError: If the law is one of another system, or its networks have other sizes.
+    """
+    features = features_of(config, group, provenance["validation"])
+    sizes = warm.law_sizes
+    choice = Choice(sizes.variables, "those of the law from which the training goes on")
+    there, here = sizes.record(), law_sizes(config, group[0], data, choice).record()
+    differing = [key for key in here if here[key] != there.get(key)]
+    if warm.record["system"] != group[0].system:
+        differing = ["system", *differing]
+    if differing:
+        raise ValueError(
+            f"train: the law {warm.config.name!r} to go on from must be one of the system of the "
+            f"data, with networks of the sizes of the configuration; it differs in {differing}. "
+            "Train anew."
+        )
+    law = copy.deepcopy(warm.law).to(data.scales.strain_scale.device)
+    return law.requires_grad_(True), choice, features
 
 
 def features_of(

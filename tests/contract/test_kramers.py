@@ -78,7 +78,7 @@ def test_table_of_rates_is_within_a_millionth():
         math.log(escape_rate(z0 - d)) + min(0.0, math.log((z0 + d) / (2.0 * z0))) - z0 * d
         for d in delta
     ]
-    result = law.kinetics.rates.tabulated(torch.tensor(delta[:, None]))[:, 0]
+    result = law.kinetics.rates.tabulated(torch.tensor(z0 * delta[:, None]))[:, 0]
     assert np.max(np.abs(result.numpy() - exact)) < 1e-6
 
 

@@ -219,5 +219,5 @@ def test_committed_model_is_this_law_with_the_friction_that_it_names():
         np.testing.assert_allclose(getattr(result, name), value, rtol=1e-11, atol=1e-14)
     other = law_of(friction=1.01 * friction).rates()(*state)[3].numpy()
     assert relative_error(result.rate, other) > 0.5
-    assert model.manifest.family == "graph"
+    assert model.manifest.family == "populations"
     np.testing.assert_allclose(opened.bounds, np.stack([-rest_of(law), 1 - rest_of(law)], 1))

@@ -88,6 +88,36 @@ def test_parts_of_a_step_are_timed():
     assert run.returncode == 0, run.stderr
 
 
+BODY = """
+import body_speed
+
+for name, size in (("lattice", 3), ("lattice_fcc", 6)):
+    row = body_speed.iteration(name, 1, 1)
+    assert 0.0 < row["share_percent"] < 100.0 and row["warm_law"] > 0.0, (name, size)
+body_speed.PACKAGE = "no_such_package"
+assert "is not installed" in body_speed.against_operator("exact_sls", 1, 1, 1)["left_out"]
+result = body_speed.scaling(2, 2)
+points = sum(result["two_ranks"]["points_by_rank"])
+assert len(result["two_ranks"]["points_by_rank"]) == 2
+assert [run["points_by_rank"] for run in result["single_runs"]] == [[points], [points]]
+assert set(result["speed_up_cpu"]) == {"law", "assembly", "both"}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.fem
+def test_the_speed_of_a_body_is_measured_and_a_missing_package_is_named():
+    """The least of each part; no time is judged."""
+    run = subprocess.run(
+        [sys.executable, "-c", BODY],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{BENCHMARKS}:{ROOT}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+
+
 PATHS = """
 import numpy as np
 import lattice_paths
@@ -140,3 +170,37 @@ def test_paths_are_nested_and_laws_without_symmetry_have_none(tmp_path):
         check=False,
     )
     assert run.returncode == 0, run.stderr
+
+
+def run_benchmark(name, *options):
+    return subprocess.run(
+        [sys.executable, BENCHMARKS / name, *map(str, options)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.fem
+def test_error_bars_are_judged_on_points_held_back(tmp_path):
+    out = tmp_path / "found.json"
+    run = run_benchmark("error_field.py", "--small", "--folder", tmp_path, "--json", out)
+    assert run.returncode == 0, run.stderr
+    found = json.loads(out.read_text())
+    assert found["intervals"] == 4 * 8 * 3
+    assert 0.5 < found["coverage"] <= 1.0  # four points judge nothing more
+    assert f"{found['coverage']:.4g}" in run.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.fem
+def test_both_arms_of_learning_on_demand_take_the_same_number_of_paths(tmp_path):
+    run = run_benchmark("learning_on_demand.py", "--tiny", "--repeat", 0, "--out", tmp_path)
+    assert run.returncode == 0, run.stdout + run.stderr
+    curves = json.loads((tmp_path / "repeat_0.json").read_text())["curves"]
+    counts = {arm: [row[0] for row in rows] for arm, rows in curves.items()}
+    assert counts == {"on demand": [0, 2], "family": [0, 2]}
+    first = {arm: rows[0][1] for arm, rows in curves.items()}
+    assert first["on demand"] == first["family"]  # both begin with the same law

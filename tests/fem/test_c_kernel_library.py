@@ -32,7 +32,6 @@ def test_reference_models_alone_ship_without_parameters_for_the_kernel():
     assert {path.name for path in SHIPPED} - {path.name for path in MODELS} == {
         "kramers_chain",
         "kramers_unfolding",
-        "lattice_mean_field",
     }
 
 

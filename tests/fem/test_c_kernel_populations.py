@@ -18,6 +18,7 @@ from ibvonn_fem.kernels.packing import pack
 from ibvonn_train.closed_form.random_law import untrained_populations
 from ibvonn_train.export import ConstitutiveLaw
 from ibvonn_train.export.graphs.interfaces import OUTPUTS, RATES_OUTPUTS
+from ibvonn_train.export.population_parameters import PopulationParameters
 
 LAWS = [
     (1, (2,), 0),
@@ -108,6 +109,53 @@ def test_a_weight_that_is_off_by_one_in_a_million_is_noticed(name):
     arrays[name] = np.array(arrays[name])
     arrays[name].reshape(-1)[-1 if name == "rate_barrier" else 0] *= 1.0 + 1e-6
     assert gap(CLibraryKernel(arrays).update(*inputs), expected) > AGREEMENT
+
+
+def tabulated(case, seed=0):
+    """A law with random weights whose rates have a table: jumps at its knots, a straight end."""
+    law = untrained_populations(*case, seed=seed)
+    left = np.array([0.0, 1.0, 2.5, 7.0, 20.0])
+    rows = np.random.default_rng(seed).normal(size=(5, 5)) * [0.0, 1.0, 0.3, 0.03, 0.003]
+    rows[:, 0], rows[-1, 3:] = left, 0.0
+    return replace(law, rate_table=rows)
+
+
+@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("case", [(1, (2,), 0), (3, (2, 2, 2), 0), (3, (4, 3, 2), 2)])
+def test_rates_from_a_table_agree_with_the_law_in_torch(case, build):
+    for seed, reach, decades in ((0, 1.0, (-4.0, 2.0)), (1, 5.0, (-4.0, 6.0))):
+        law = tabulated(case, seed)
+        kernel = kernel_of(law, flags=BUILDS[build])
+        inputs = population_steps(law, 203, reach=reach, decades=decades, seed=seed)
+        update, expected = kernel.update(*inputs), torch_update(law, *inputs)
+        assert np.all(expected.residual <= TOLERANCE)
+        assert np.all(update.residual <= TOLERANCE)
+        assert gap(update, expected) < AGREEMENT
+        with torch.no_grad():
+            right = ConstitutiveLaw.of(law).rates()(*(torch.tensor(inputs[i]) for i in (0, 2)))[3]
+        rate = kernel.rates(inputs[0], inputs[2]).rate
+        assert np.max(np.abs(rate - right.numpy()) / np.abs(right.numpy()).max(0)) < AGREEMENT
+    for place in ((0, 1), (1, 2)):
+        other = law.rate_table.copy()
+        other[place] += 1e-6
+        assert gap(kernel_of(replace(law, rate_table=other)).update(*inputs), expected) > AGREEMENT
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rate_table": np.zeros((1, 5))}, "rise from 0"),
+        ({"rate_table": np.zeros((3, 5))}, "rise from 0"),
+        ({"rate_table": np.zeros((3, 4))}, "must have shape"),
+        ({"rate_barrier": np.zeros(0)}, "positive rate_barrier"),
+    ],
+)
+def test_a_table_of_rates_that_is_none_is_refused(changes, message):
+    arrays = tabulated((1, (2,), 0)).arrays()
+    with pytest.raises(ExportedModelError, match=message):
+        CLibraryKernel(arrays | changes)
+    with pytest.raises(ValueError, match=message):
+        PopulationParameters.of(arrays | changes)
 
 
 @pytest.mark.parametrize("layers", [0, 1, 3])

@@ -1,7 +1,7 @@
 """Laws of three and six strains in other codes: UMAT, MGIS, batches, Fortran, against the kernel.
 
-The plane lattice that is shipped, and laws of six populations with random weights, one of them with
-a population of three states, whose tangent is not symmetric.
+The plane lattices that are shipped, learned and with a table of rates, and laws of six populations
+with random weights, one of them with a population of three states, whose tangent is not symmetric.
 """
 
 from __future__ import annotations
@@ -37,9 +37,11 @@ ELEMENTS = {
         "plane stress": (2, 1, [0, 1, 2]),
         "brick of a plane element": (3, 3, [0, 1, -1, 2, -1, -1]),
     },
+    "lattice_mean_field": {"plane stress": (2, 1, [0, 1, 2])},
     "six": {"space": (3, 3, [0, 1, 2, 3, 4, 5]), "plane strain": (3, 1, [0, 1, 2, 3])},
     "skew": {"space": (3, 3, [0, 1, 2, 3, 4, 5]), "plane strain": (3, 1, [0, 1, 2, 3])},
 }
+SHIPPED = ("lattice", "lattice_mean_field")
 CASES = [(law, element) for law, elements in ELEMENTS.items() for element in elements]
 
 
@@ -48,7 +50,7 @@ class Emitted:
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name, self.folder = name, folder
-        directory = EXPORTED / name if name == "lattice" else random_law(name, folder / "law")
+        directory = EXPORTED / name if name in SHIPPED else random_law(name, folder / "law")
         self.manifest = read_manifest(directory)
         self.sources = emit_c(directory, folder)
         self.kernel = CLibraryKernel(self.manifest.read_arrays("parameters.npz"))
@@ -96,9 +98,7 @@ def random_law(name: str, folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def laws(tmp_path_factory):
-    return {
-        name: Emitted(name, tmp_path_factory.mktemp(name)) for name in ("lattice", "six", "skew")
-    }
+    return {name: Emitted(name, tmp_path_factory.mktemp(name)) for name in ELEMENTS}
 
 
 @pytest.mark.parametrize(("name", "element"), CASES)
@@ -106,7 +106,7 @@ def test_umat_is_the_kernel_in_the_order_of_the_host(laws, name, element):
     """Three steps with all three constants: stress, DDSDDE, states, energies, validity."""
     law = laws[name]
     ndi, nshr, places = ELEMENTS[name][element]
-    density, time, dt = 2.0, 4.0, 40.0 if name == "lattice" else 0.8
+    density, time, dt = 2.0, 4.0, 40.0 if name in SHIPPED else 0.8
     point = Umat(law.hosted, ndi, nshr, law.internals + 1, (density, 0.0, time))
     shear = np.array([0.0] * ndi + [1.0] * nshr) > 0.0
     seen = np.array(places) >= 0
@@ -320,5 +320,5 @@ def test_fortran_calls_a_batch_of_solids(laws, name, tmp_path):
 
 def test_laws_without_weights_in_c_are_refused_in_words(tmp_path):
     with pytest.raises(ExportedModelError, match=r"of family 'graph'. Use its constitutive.onnx"):
-        emit_c(EXPORTED / "lattice_mean_field", tmp_path)
+        emit_c(EXPORTED / "kramers_chain", tmp_path)
     assert not list(tmp_path.iterdir())

@@ -26,6 +26,7 @@ VARIABLES = {
     "three classes of two states": (InternalVariables((2,), classes=3), 3, (SHIFT,)),
     "a population of four states": (InternalVariables((4,)), 2, ()),
     "two populations of a class": (InternalVariables((2, 3), classes=2), 1, ()),
+    "two fractions": (InternalVariables((3,)), 1, ()),
     "six classes": (InternalVariables((2,), classes=6), 6, ()),
 }
 
@@ -40,6 +41,11 @@ def law_of(
     return random_potentials(
         variables, strain_size=strain_size, permutations=permutations, rate_widths=(9, 5)
     ).requires_grad_(True)
+
+
+def variables_of(name: str) -> int:
+    """Return n_α of a case."""
+    return VARIABLES[name][0].size
 
 
 @dataclass(frozen=True)
@@ -91,14 +97,15 @@ def test_states_and_gradients_are_those_of_torch(
     states, gradients = course.states(law, course.start).detach(), course.gradients(law)
     monkeypatch.setattr(material_point, "serves", lambda *_: False)
     expected, by_torch = course.states(law, course.start).detach(), course.gradients(law)
-    torch.testing.assert_close(states, expected, rtol=0.0, atol=1e-12)
+    # Two variables relax exactly by torch, and by a rational function here: see relaxation.py.
+    exact = variables_of(name) == 2
+    torch.testing.assert_close(states, expected, rtol=0.0, atol=3e-6 if exact else 1e-12)
     assert (states[:, -1] - states[:, 0]).abs().max() > 1e-2  # they go somewhere
     for weights, other in by_torch.items():
         size = float(other.abs().max())
         assert size > 0.0 or weights in OF_THE_STRESS, weights
-        torch.testing.assert_close(
-            gradients[weights], other, rtol=0.0, atol=1e-10 * size + 1e-13, msg=weights
-        )
+        error = (1e-4 if exact else 1e-10) * size + 1e-13
+        torch.testing.assert_close(gradients[weights], other, rtol=0.0, atol=error, msg=weights)
 
 
 @pytest.mark.parametrize("name", ["one fraction", "three classes of two states"])
@@ -132,10 +139,7 @@ def test_a_wrong_weight_changes_the_states() -> None:
 
 @pytest.mark.parametrize(
     ("variables", "reason"),
-    [
-        (InternalVariables((2,), means=1), "a mean beside a population"),
-        (InternalVariables((3,)), "two variables, whose exponential is exact"),
-    ],
+    [(InternalVariables((2,), means=1), "a mean beside a population")],
 )
 def test_other_laws_are_rolled_out_by_torch(variables: InternalVariables, reason: str) -> None:
     law = law_of(variables)

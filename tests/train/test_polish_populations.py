@@ -54,7 +54,13 @@ def potentials(material: Material) -> PopulationPotentials:
 
 def test_the_recipe_has_all_parts(material: Material) -> None:
     stages = [stage.__name__ for stage in recipe(CONFIG, material.law, material.data)]
-    polish = ["PolishEnergy", "PolishRates", "PolishEnergyAgain"]
+    polish = [
+        "PolishEnergy",
+        "PolishRates",
+        "PolishEnergyAgain",
+        "PolishRatesAgain",
+        "PolishEnergyLast",
+    ]
     assert stages == ["Identify", *polish, "Density"]
 
 

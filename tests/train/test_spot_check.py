@@ -13,11 +13,11 @@ import pytest
 from ibvonn_train.cli import main
 from ibvonn_train.data.point_histories import PointHistories, read_point_histories
 from ibvonn_train.evaluation import ExportedLaw
-from ibvonn_train.files.model_directory import manifest_hash
 from ibvonn_train.rollouts.converged_path import converged_path
 from ibvonn_train.simulation import PeriodicLattice, TetheredParticle
 from ibvonn_train.simulation.systems.registry import recorded_system
 from ibvonn_train.studies.spot_check import spot_check
+from tests.helpers.recorded_histories import recorded, write
 
 EXPORTED = Path(__file__).parents[2] / "exported_models"
 POINTS = 3
@@ -41,29 +41,6 @@ class WrongLaw:
 @pytest.fixture(scope="module")
 def trap() -> ExportedLaw:
     return ExportedLaw(EXPORTED / "exact_trap")
-
-
-def recorded(law: ExportedLaw, time: Any, strain: Any) -> PointHistories:
-    """Histories as backward Euler with one step for each row gives them."""
-    internal = [np.zeros((len(strain), law.internal_size))]
-    stress = []
-    for row in range(len(time)):
-        old, dt = strain[:, max(row - 1, 0)], time[row] - time[max(row - 1, 0)]
-        sigma, state = law.update(strain[:, row], old, internal[-1], np.full(len(strain), dt))
-        stress.append(sigma)
-        internal.append(state)
-    return PointHistories(
-        model=law.name,
-        manifest_sha256=manifest_hash(law.manifest),
-        point=np.arange(len(strain)) * 7,
-        chosen_for=("by number",) * len(strain),
-        time=np.asarray(time),
-        strain=strain,
-        stress=np.stack(stress, 1),
-        internal=np.stack(internal[1:], 1),
-        validity=np.zeros(strain.shape[:2]),
-        strain_names=tuple(law.manifest["strain"]["components"]),
-    )
 
 
 @pytest.fixture(scope="module")
@@ -172,21 +149,6 @@ def test_a_lattice_law_is_checked_with_its_populations() -> None:
         assert point.verdict in verdict
         np.testing.assert_allclose(point.law_populations, point.populations, atol=0.05)
         assert max(point.populations) > 0.05
-
-
-def write(path: Path, histories: PointHistories, scale: float = 1.0) -> Path:
-    """A file as ibvonn_fem writes it, of a law whose stress was scaled."""
-    with h5py.File(path, "w") as file:
-        file.attrs["ibvonn_histories"] = 1
-        file.attrs["model"] = histories.model
-        file.attrs["manifest_sha256"] = histories.manifest_sha256
-        file.attrs["chosen_for"] = json.dumps(histories.chosen_for)
-        file.attrs["strain_names"] = json.dumps(histories.strain_names)
-        file.attrs["scales"] = json.dumps({"strain": 1.0, "stress": scale, "time": 1.0})
-        for name in ("point", "time", "strain", "internal", "validity"):
-            file[name] = getattr(histories, name)
-        file["stress"] = scale * histories.stress
-    return path
 
 
 def test_the_command_prints_writes_and_fails(

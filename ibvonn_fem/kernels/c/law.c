@@ -190,10 +190,10 @@ static void update_blocks(const law *m, const work *w, const arguments *io, int6
    _bias and (from the second) _hidden, then energy_output, ridge_weight, ridge_bias, then per layer
    context_weight and context_bias, then internal_scale and envelope; matrices row by row.
 
-   Of a law with populations follow the sizes R (layers of the network of rates), 1 where rates saturate or
-   0, the number of populations, the R - 1 hidden widths, and first component and number of states of each
-   population; the weights thermal_energy, rest, then per layer rate_weight and rate_bias, then
-   rate_barrier where rates saturate. M and K are then those of the means, 0 where there are none. */
+   Of a law with populations follow the sizes R (layers of the network of rates), 1 where rates saturate,
+   2 where they have a table, or 0, the number of populations, the R - 1 hidden widths, and first component and number of states of each
+   population, the number of intervals of a table; the weights thermal_energy, rest, then per layer rate_weight and rate_bias, then
+   rate_barrier where rates saturate or have a table, and rate_table. M and K are then those of the means, 0 where there are none. */
 
 /* Number of weights that the sizes ask for, or a negative code. */
 LAW_API int64_t ibvonn_weight_count(const int64_t *sizes, int64_t n_sizes)

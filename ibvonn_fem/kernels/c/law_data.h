@@ -27,7 +27,8 @@ typedef struct {
     int rate_width[LAW_MAX_LAYERS], first[LAW_MAX_STATE], states[LAW_MAX_STATE];
     int mean[LAW_MAX_STATE];
     double thermal_energy;
-    const double *rest, *barrier, *rate_weight[LAW_MAX_LAYERS], *rate_bias[LAW_MAX_LAYERS];
+    int n_table; /* intervals of a table of rates */
+    const double *rest, *barrier, *table, *rate_weight[LAW_MAX_LAYERS], *rate_bias[LAW_MAX_LAYERS];
     double constant;
     const double *linear, *quadratic, *output, *ridge_weight, *ridge_bias, *scale, *envelope;
     const double *skip[LAW_MAX_LAYERS], *bias[LAW_MAX_LAYERS], *hidden[LAW_MAX_LAYERS];
@@ -63,10 +64,13 @@ static int bind_populations(law *m, const int64_t *sizes, int64_t n_sizes, int64
     const int64_t hidden = at + 3;
     if (n_sizes < hidden || sizes[at] < 1 || sizes[at] > LAW_MAX_LAYERS) return LAW_SIZES;
     const int64_t groups = sizes[at + 2], list = hidden + sizes[at] - 1;
-    if (sizes[at + 1] < 0 || sizes[at + 1] > 1 || groups < 1 || groups > m->n_internal)
+    if (sizes[at + 1] < 0 || sizes[at + 1] > 2 || groups < 1 || groups > m->n_internal)
         return LAW_SIZES;
-    if (n_sizes != list + 2 * groups) return LAW_SIZES;
+    const int table = sizes[at + 1] == 2; /* the last size is the number of its intervals */
+    if (n_sizes != list + 2 * groups + table) return LAW_SIZES;
+    if (table && (sizes[n_sizes - 1] < 2 || sizes[n_sizes - 1] > LAW_MAX_WIDTH)) return LAW_SIZES;
     m->n_rate = (int)sizes[at];
+    m->n_table = table ? (int)sizes[n_sizes - 1] : 0;
     m->n_group = (int)groups;
     for (int64_t g = 0; g < groups; g++) {
         const int64_t first = sizes[list + 2 * g], states = sizes[list + 2 * g + 1];
@@ -164,6 +168,7 @@ static int64_t bind(law *m, const int64_t *sizes, int64_t n_sizes, const double 
             columns = m->rate_width[l];
         }
         if (sizes[at + 1]) TAKE(m->barrier, m->n_pair);
+        TAKE(m->table, 5 * m->n_table);
     }
 #undef TAKE
     return count;

@@ -72,13 +72,49 @@ static LAW_NOINLINE void mixing_entropy(const law *m, const vec *p, vec *value)
     *value = m->thermal_energy * sum;
 }
 
+/* Of a table of rates at |y| the cubic of the last interval that begins at or before it, less h(y). */
+static LAW_NOINLINE void from_table(const law *m, vec drive, double b, vec *value)
+{
+    const vec size = magnitude(drive);
+    for (int i = 0; i < LAW_LANES; i++) {
+        const double y = LANE(size, i);
+        int low = 0, high = m->n_table; /* the interval is one of low ... high - 1 */
+        while (high - low > 1) {
+            const int middle = (low + high) / 2;
+            if (m->table[5 * middle] <= y)
+                low = middle;
+            else
+                high = middle;
+        }
+        const double *row = m->table + 5 * low, t = y - row[0];
+        LANE(*value, i) = row[1] + t * (row[2] + t * (row[3] + t * row[4]));
+    }
+    *value -= b - root(size * size + b * b);
+}
+
+/* exp(h + y), exp(h - y) and dh/dy of h(y) = b - sqrt(y^2 + b^2), without cancellation. */
+LAW_INLINE void hyperbola(double b, vec y, vec *up, vec *down, vec *slope)
+{
+    const vec size = magnitude(y), r = root(size * size + b * b);
+    const vec with = exponential(b - b * b / (r + size)), against = exponential(b - (r + size));
+    const mask negative = less(y, splat(0.0));
+    *up = choose(negative, against, with);
+    *down = choose(negative, with, against);
+    *slope = -y / r;
+}
+
 /* Rates of the pair k at y over the step, k' e^y and k' e^-y, and d ln k' / dy. With the sigmoid c,
    k' e^y = k_0 e^b c(y - b) c(y + b) where rates saturate at b, so that no logarithm is needed. */
 LAW_INLINE void pair_rates(const law *m, const work *w, int k, vec y, vec dt, vec *there, vec *back,
                            vec *rise)
 {
     const vec rate = dt * w->pair_rate[k];
-    if (m->barrier) {
+    if (m->n_table) {
+        vec up, down;
+        hyperbola(m->barrier[k], y, &up, &down, rise);
+        *there = rate * up;
+        *back = rate * down;
+    } else if (m->barrier) {
         vec above, below, beyond, before;
         sigmoid(y - m->barrier[k], &above, &below);
         sigmoid(y + m->barrier[k], &beyond, &before);
@@ -225,16 +261,18 @@ static LAW_NOINLINE void freeze(const law *m, const work *w, const vec *slope)
     if (m->n_mean) context(m, w);
     for (int b = 0; b < d; b++) w->context_a[b] = w->old[b];
     vec *drive = w->context_a + d;
-    for (int g = 0; g < m->n_group; g++)
+    for (int g = 0, k = 0; g < m->n_group; g++)
         for (int i = 0; i < m->states[g]; i++)
-            for (int j = i + 1; j < m->states[g]; j++) {
+            for (int j = i + 1; j < m->states[g]; j++, k++) {
                 const vec own = i ? slope[m->first[g] + i - 1] : splat(0.0);
-                *drive++ = (slope[m->first[g] + j - 1] - own) * (1.0 / m->thermal_energy);
+                drive[k] = (slope[m->first[g] + j - 1] - own) * (1.0 / m->thermal_energy);
+                if (m->n_table) from_table(m, 0.5 * drive[k], m->barrier[k], w->pair_rate + k);
             }
     const vec *out = tanh_network(w, m->n_rate, m->rate_width, m->rate_weight, m->rate_bias,
                                   d + m->n_pair);
     for (int k = 0; k < m->n_pair; k++) {
-        const vec power = m->barrier ? out[k] + m->barrier[k] : out[k];
+        const vec power = m->n_table ? out[k] + w->pair_rate[k]
+                          : m->barrier ? out[k] + m->barrier[k] : out[k];
         const mask bounded = at_most(power, splat(LAW_LARGEST_LOG));
         w->pair_rate[k] = choose(bounded, exponential(power), splat(HUGE_VAL));
     }

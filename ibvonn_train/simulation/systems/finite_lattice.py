@@ -24,7 +24,7 @@ from torch import Tensor
 
 from .lattice_body import LatticeBody
 from .lattice_geometry import FloatArray
-from .periodic_lattice import Parts, PeriodicLattice
+from .periodic_lattice import PeriodicLattice
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,5 +96,4 @@ class FiniteLattice:
 
     def energy(self, w: Tensor, z: Tensor, amplitudes: Tensor) -> Tensor:
         """Return E, shape ``(…)``, of w ``(…, n_node, d)``, z ``(…, n_bond)`` and c."""
-        parts = Parts(w, z, self.elongations(w, amplitudes))
-        return self.bond.bond_energy(parts).sum(-1)
+        return self.bond.two_state_bond.energy(self.elongations(w, amplitudes), z).sum(-1)

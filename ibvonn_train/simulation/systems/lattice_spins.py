@@ -27,6 +27,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from .periodic_cell import PeriodicCell
+from .two_state_bond import TwoStateBond
+
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -66,6 +69,22 @@ class LatticeSpins:
     offset: float
     thermal_energy: float
     volume: float
+
+    @classmethod
+    def of_bonds(
+        cls, cell: PeriodicCell, bond: TwoStateBond, thermal_energy: float
+    ) -> LatticeSpins:
+        """Return the spins of a cell whose bonds are in series with a spring."""
+        matrix = cell.projection_matrix().numpy()
+        return cls(
+            projector=np.eye(cell.bonds) - matrix @ cell.inverse_projection.numpy(),
+            strain_basis=cell.lattice.strain_basis,
+            stiffness=bond.stiffness_in_series,
+            jump=bond.well_distance,
+            offset=bond.offset,
+            thermal_energy=thermal_energy,
+            volume=cell.lattice.volume * cell.nodes,
+        )
 
     def relaxed(
         self, strain: FloatArray, *, replicas: int, sweeps: int, seed: int

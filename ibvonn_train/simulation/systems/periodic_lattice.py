@@ -16,6 +16,7 @@ from ...data.element_classes import ClassSymmetry
 from .lattice_geometry import GEOMETRIES, FloatArray, LatticeGeometry
 from .lattice_spins import LatticeSpins
 from .lattice_stretch import stretch_slope, stretch_tensor
+from .periodic_cell import PeriodicCell
 from .system import (
     MicroscopicSystem,
     Preparation,
@@ -24,6 +25,7 @@ from .system import (
     require_thermal_energy,
     stationary_factor,
 )
+from .two_state_bond import TwoStateBond
 
 MANDEL = {2: ("11", "22", "√2 12"), 3: ("11", "22", "33", "√2 12", "√2 13", "√2 23")}
 """Components by the number of dimensions."""
@@ -50,15 +52,10 @@ class Parts(NamedTuple):
 class PeriodicLattice(MicroscopicSystem):
     r"""Nodes x = (I + ε) X + w of a lattice, periodic in w; every bond may be folded or open.
 
-    A bond is a spring in series with a bistable element of the inner coordinate z,
-
-    .. math::
-        E_b = \tfrac k2 (u_b - z_b)^2 + W(z_b), \qquad
-        W = \tfrac K2 z^2 \text{ for } z \le z_c, \quad \tfrac K2 (z - z_h)^2 + D \text{ beyond},
-
-    with the elongation u_b = l n·ε n + n·(w_j − w_i) and the crossing z_c = z_h/2 + D/(K z_h).
-    Drag acts on the motion of the nodes relative to the affine one, and on z with η_z = η K/k. The
-    strain is imposed, in Mandel order. By periodicity the mean elongation of a direction is
+    A bond is a spring in series with a bistable element of the inner coordinate z
+    (:mod:`.two_state_bond`), with the elongation u_b = l n·ε n + n·(w_j − w_i). Drag acts on the
+    motion of the nodes relative to the affine one, and on z with η_z = η K/k. The strain is
+    imposed, in Mandel order. By periodicity the mean elongation of a direction is
     e_a = l_a n_a·ε n_a exactly, and the stress is (1/V) Σ_b k (u_b − z_b) l n⊗n.
 
     The bonds of one direction are one class of like elements; their microstate is (u_b − e_a, z_b).
@@ -135,7 +132,17 @@ class PeriodicLattice(MicroscopicSystem):
     @property
     def nodes(self) -> int:
         """Number of nodes of the cell."""
-        return int(self.cells**self.lattice.dimension)
+        return self.cell.nodes
+
+    @cached_property
+    def cell(self) -> PeriodicCell:
+        """Nodes and bonds."""
+        return PeriodicCell(self.lattice, self.cells)
+
+    @cached_property
+    def two_state_bond(self) -> TwoStateBond:
+        """Energy of one bond."""
+        return TwoStateBond(self.stiffness, self.curvature, self.well_distance, self.offset)
 
     @property
     def reference_volume(self) -> float:
@@ -145,7 +152,7 @@ class PeriodicLattice(MicroscopicSystem):
     @property
     def crossing(self) -> float:
         """z_c."""
-        return 0.5 * self.well_distance + self.offset / (self.curvature * self.well_distance)
+        return self.two_state_bond.crossing
 
     @property
     def curvature(self) -> float:
@@ -162,10 +169,8 @@ class PeriodicLattice(MicroscopicSystem):
         """Drag of the nodes, then of the inner coordinates."""
         if not self.series:
             return None
-        inner = len(self.lattice.bonds) * self.nodes
-        return [self.friction] * (self.lattice.dimension * self.nodes) + [
-            self.inner_friction
-        ] * inner
+        of_nodes = [self.friction] * (self.lattice.dimension * self.nodes)
+        return of_nodes + [self.inner_friction] * self.cell.bonds
 
     @property
     def strain_names(self) -> Sequence[str]:  # type: ignore[override]
@@ -205,19 +210,9 @@ class PeriodicLattice(MicroscopicSystem):
         w = x[:, :count].reshape(len(x), self.nodes, size, replicas)
         inner = x[:, count:].reshape(len(x), -1, self.nodes, replicas) if self.series else None
         if self.true_lengths:
-            return self._true_parts(w, inner, control)
-        directions = torch.from_numpy(self.lattice.directions).to(x)
-        projected = torch.einsum("ad,cndr->canr", directions, w)
-        far = torch.gather(projected, 2, self._far(x).expand(len(x), -1, -1, replicas))
-        return Parts(w, inner, far - projected + self.mean_elongations(control)[..., None, None])
-
-    def _true_parts(self, w: Tensor, inner: Tensor | None, control: Tensor) -> Parts:
-        """Return the parts of bonds with true lengths."""
-        far = self._neighbours.to(w.device)
-        span = w[:, far] - w[:, None] + self.affine_bonds(control).to(w)[:, :, None, :, None]
-        length = span.norm(dim=3)
-        rest = torch.from_numpy(self.lattice.lengths).to(w)
-        return Parts(w, inner, length - rest[:, None, None], span / length[:, :, :, None])
+            return Parts(w, inner, *self.cell.stretched(w, self.affine_bonds(control)))
+        mean = self.mean_elongations(control)[..., None, None]
+        return Parts(w, inner, self.cell.projections(w) + mean)
 
     def affine_bonds(self, control: Tensor) -> Tensor:
         """Return the bond vectors U l n of the affine motion, ``(n_case, n_direction, d)``."""
@@ -228,40 +223,24 @@ class PeriodicLattice(MicroscopicSystem):
         """Return e_a, ``(n_case, n_direction)``: with true lengths those of the affine motion."""
         return control @ torch.from_numpy(self.lattice.strain_basis).to(control).T
 
-    def bond_energy(self, parts: Parts) -> Tensor:
-        """Return E_b, shape of the elongations."""
-        if parts.inner is None:
-            return self._well(parts.elongations)
-        spring = 0.5 * self.stiffness * (parts.elongations - parts.inner) ** 2
-        return spring + self._well(parts.inner)
-
     def tension(self, parts: Parts) -> Tensor:
         """Return ∂E_b/∂u_b, shape of the elongations."""
-        if parts.inner is None:
-            return self._well_force(parts.elongations)
-        return self.stiffness * (parts.elongations - parts.inner)
+        return self.two_state_bond.tension(parts.elongations, parts.inner)
 
     def energy(self, x: Tensor, control: Tensor) -> Tensor:
         """Return the energy of the bonds."""
-        return self.bond_energy(self.parts(x, control)).sum((1, 2))
+        parts = self.parts(x, control)
+        return self.two_state_bond.energy(parts.elongations, parts.inner).sum((1, 2))
 
     def force(self, x: Tensor, control: Tensor) -> Tensor:
         """Return the forces on the nodes, then those on the inner coordinates."""
         parts = self.parts(x, control)
         tension = self.tension(parts)
-        # The bond that ends at a node pulls it back, the one that begins there pulls it on.
-        if parts.directions is None:
-            ending = torch.gather(tension, 2, self._near(x).expand_as(tension))
-            directions = torch.from_numpy(self.lattice.directions).to(x)
-            on_nodes = torch.einsum("ad,canr->cndr", directions, tension - ending)
-        else:
-            pull = tension[:, :, :, None] * parts.directions
-            near = self._near(x)[..., None].expand_as(pull)
-            on_nodes = (pull - torch.gather(pull, 2, near)).sum(1)
+        on_nodes = self.cell.forces(tension, parts.directions)
         flat = on_nodes.reshape(len(x), -1, x.shape[-1])
         if parts.inner is None:
             return flat
-        on_inner = tension - self._well_force(parts.inner)
+        on_inner = tension - self.two_state_bond.well_force(parts.inner)
         return torch.cat([flat, on_inner.reshape(len(x), -1, x.shape[-1])], 1)
 
     def start(self, control: Tensor, n_replica: int, generator: torch.Generator) -> Tensor:
@@ -270,9 +249,8 @@ class PeriodicLattice(MicroscopicSystem):
         x = control.new_zeros(len(control), count, n_replica)
         if not self.series:
             return x
-        inner = len(self.lattice.bonds) * self.nodes
         noise = torch.randn(
-            (len(control), inner, n_replica),
+            (len(control), self.cell.bonds, n_replica),
             generator=generator,
             dtype=control.dtype,
             device=control.device,
@@ -305,7 +283,7 @@ class PeriodicLattice(MicroscopicSystem):
         columns = microstate.shape[-1]
         bonds = microstate.reshape(count, directions, -1, self.nodes, columns).transpose(2, 3)
         flat = bonds[..., 0].reshape(count, directions * self.nodes, -1)
-        w = self._inverse.to(microstate) @ flat
+        w = self.cell.inverse_projection.to(microstate) @ flat
         if columns == 1:
             return w
         return torch.cat([w, bonds[..., 1].reshape(count, directions * self.nodes, -1)], 1)
@@ -369,20 +347,7 @@ class PeriodicLattice(MicroscopicSystem):
                 f"{self.name}: spins need bonds in series with a spring, and linearised "
                 "elongations."
             )
-        size, count = self.lattice.dimension, self.nodes
-        differences = self._differences().numpy()
-        inverse = self._inverse.numpy()
-        bonds = len(self.lattice.bonds) * count
-        soft, hard = self.stiffness, self.well_stiffness
-        return LatticeSpins(
-            projector=np.eye(bonds) - differences.reshape(bonds, size * count) @ inverse,
-            strain_basis=self.lattice.strain_basis,
-            stiffness=soft * hard / (soft + hard),
-            jump=self.well_distance,
-            offset=self.offset,
-            thermal_energy=self.thermal_energy,
-            volume=self.reference_volume * count,
-        )
+        return LatticeSpins.of_bonds(self.cell, self.two_state_bond, self.thermal_energy)
 
     def parameters(self) -> dict[str, Any]:
         """Return what a file records of the system."""
@@ -395,37 +360,3 @@ class PeriodicLattice(MicroscopicSystem):
             "thermal_energy": self.thermal_energy,
             "scheme": self.scheme,
         }
-
-    def _well(self, z: Tensor) -> Tensor:
-        folded = 0.5 * self.curvature * z**2
-        opened = 0.5 * self.curvature * (z - self.well_distance) ** 2 + self.offset
-        return torch.where(z > self.crossing, opened, folded)
-
-    def _well_force(self, z: Tensor) -> Tensor:
-        return self.curvature * torch.where(z > self.crossing, z - self.well_distance, z)
-
-    @cached_property
-    def _neighbours(self) -> Tensor:
-        return torch.from_numpy(self.lattice.neighbours(self.cells))
-
-    def _far(self, x: Tensor) -> Tensor:
-        """Return the node at the far end of each bond, ``(1, n_direction, n_node, 1)``."""
-        return self._neighbours.to(x.device)[None, :, :, None]
-
-    def _near(self, x: Tensor) -> Tensor:
-        """Return where the bond begins that ends at each node, the same shape."""
-        return self._neighbours.argsort(1).to(x.device)[None, :, :, None]
-
-    @cached_property
-    def _inverse(self) -> Tensor:
-        """Pseudo-inverse of w ↦ n·(w_j − w_i), ``(n_node d, n_direction n_node)``."""
-        inverse: Tensor = torch.linalg.pinv(self._differences())
-        return inverse
-
-    def _differences(self) -> Tensor:
-        """Return the matrix of w ↦ n·(w_j − w_i), ``(n_direction n_node, n_node d)``."""
-        size, count = self.lattice.dimension, self.nodes
-        probe = torch.eye(size * count, dtype=torch.float64)[None]
-        plain = PeriodicLattice(geometry=self.geometry, cells=self.cells, series=False)
-        zero = torch.zeros(1, size * (size + 1) // 2, dtype=torch.float64)
-        return plain.parts(probe, zero).elongations.reshape(-1, size * count)

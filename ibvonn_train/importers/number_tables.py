@@ -1,0 +1,152 @@
+"""Tables of one row for each instant: ``fix ave/time``, StateDataReporter, any CSV.
+
+References:
+    https://docs.lammps.org/fix_ave_time.html; OpenMM's class StateDataReporter.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..files.plain_files import read_text
+from .frames import FloatArray
+
+LARGEST = 2**30
+"""Largest table that is read [bytes]; it is held in memory."""
+STEP_NAMES = ("step", "timestep")
+TIME_NAMES = ("time", "t")
+
+
+class NumberTable:
+    """Columns of numbers by names that expressions can use.
+
+    Args:
+        path: Of the file, for messages.
+        columns: Name → values, all of one length.
+        titles: Name → what stands in the file.
+    """
+
+    def __init__(
+        self, path: Path, columns: Mapping[str, FloatArray], titles: Mapping[str, str] | None = None
+    ) -> None:
+        self.path, self.columns = path, dict(columns)
+        self.titles = dict(titles or {})
+        self.steps = self._first(STEP_NAMES)
+        self.times = self._first(TIME_NAMES)
+
+    def _first(self, names: tuple[str, ...]) -> FloatArray | None:
+        return next((self.columns[name] for name in names if name in self.columns), None)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns that are no step and no time."""
+        return tuple(n for n in self.columns if n not in (*STEP_NAMES, *TIME_NAMES))
+
+    def rows_at(self, steps: FloatArray | None, times: FloatArray, interval: float) -> Any:
+        """Return the rows of some instants, by their steps or else by their times.
+
+        Raises:
+            ValueError: If an instant has no row.
+        """
+        by_step = steps is not None and self.steps is not None
+        own = self.steps if by_step else self.times
+        if own is None:
+            if len(next(iter(self.columns.values()))) == len(times):
+                return np.arange(len(times))
+            raise ValueError(
+                f"{self.path}: must have a column of steps or times ({', '.join(STEP_NAMES)}, "
+                f"{', '.join(TIME_NAMES)}); it has {', '.join(self.columns)}, and "
+                f"{len(next(iter(self.columns.values())))} rows for {len(times)} instants."
+            )
+        wanted = steps if by_step else times
+        assert wanted is not None  # noqa: S101 (there is a time of each instant)
+        order = np.argsort(own, kind="stable")
+        at = np.clip(np.searchsorted(own[order], wanted), 1, len(own) - 1) if len(own) > 1 else 0
+        at = np.broadcast_to(at, np.shape(wanted))
+        near = order[np.maximum(at - 1, 0)], order[at]
+        closer = np.abs(own[near[0]] - wanted) <= np.abs(own[near[1]] - wanted)
+        rows = np.where(closer, *near)
+        tolerance = 0.5 if by_step else 1e-3 * interval
+        off = np.abs(own[rows] - wanted) > tolerance
+        if off.any():
+            name = "step" if by_step else "time"
+            raise ValueError(
+                f"{self.path}: must have a row for every stored instant; {int(off.sum())} of "
+                f"{len(wanted)} have none, the first is {name} {wanted[int(np.argmax(off))]:g}. "
+                "Write the table at every instant of the trajectory (fix ave/time N 1 N for dumps "
+                "every N steps)."
+            )
+        return rows
+
+
+def read_table_file(path: Path) -> NumberTable:
+    """Read a table of numbers.
+
+    Columns are named by the last comment above the numbers, or by the first row of a CSV. Units in
+    brackets are left out, capitals become small, and what cannot stand in a name becomes ``_``:
+    ``"Potential Energy (kJ/mole)"`` is ``potential_energy``, ``c_1[2]`` is ``c_1_2``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no table of numbers.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such table. Correct `table` in the description.")
+    lines = [line for line in read_text(path, LARGEST).splitlines() if line.strip()]
+    comments = [line for line in lines if line.lstrip("# \"'") and line.lstrip().startswith("#")]
+    rest = [line for line in lines if not line.lstrip().startswith("#")]
+    separator = "," if rest and "," in rest[-1] else "\t" if rest and "\t" in rest[-1] else None
+    header = comments[-1].lstrip().lstrip("#") if comments else ""
+    if rest and not _is_row(rest[0], separator):
+        header = rest.pop(0)
+    if not header or not rest:
+        raise ValueError(
+            f"{path}: must be a table whose columns have names above the numbers; found "
+            f"{len(rest)} rows and {'no names' if not header else 'names'}. Write a header."
+        )
+    titles = _split(header, separator)
+    rows = [_split(line, separator) for line in rest]
+    short = next((i for i, row in enumerate(rows) if len(row) != len(titles)), None)
+    if short is not None:
+        raise ValueError(
+            f"{path}: every row must have the {len(titles)} columns of its header; row {short + 1} "
+            f"has {len(rows[short])}. Columns are separated by commas, tabs or blanks, all alike."
+        )
+    try:
+        numbers = np.array(rows, dtype=np.float64)
+    except ValueError as error:
+        raise ValueError(f"{path}: all entries must be numbers ({error}).") from error
+    names = [as_name(title) for title in titles]
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"{path}: columns must have different names; found {', '.join(names)}. Rename one."
+        )
+    columns = {name: numbers[:, i] for i, name in enumerate(names)}
+    return NumberTable(path, columns, dict(zip(names, titles, strict=True)))
+
+
+def as_name(title: str) -> str:
+    """Return the name of a column as expressions use it."""
+    text = re.sub(r"\(.*?\)", "", title.strip().strip("\"'#")).strip().lower()
+    text = re.sub(r"\W+", "_", text).strip("_")
+    return f"_{text}" if text[:1].isdigit() or not text else text
+
+
+def _split(line: str, separator: str | None) -> list[str]:
+    if separator is None:
+        return line.split()
+    return next(csv.reader([line.strip()], delimiter=separator, skipinitialspace=True))
+
+
+def _is_row(line: str, separator: str | None) -> bool:
+    try:
+        [float(word) for word in _split(line, separator)]
+    except ValueError:
+        return False
+    return True
