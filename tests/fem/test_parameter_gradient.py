@@ -22,10 +22,10 @@ from ibvonn_fem import (
     Uniaxial,
     UniaxialStress,
     load_model,
-    parameter_gradient,
 )
 from ibvonn_fem.errors import KernelUnavailableError
 from ibvonn_fem.kinematics.volumetric import QuadraticVolumetric
+from ibvonn_fem.sensitivity import parameter_gradient
 
 pytestmark = [
     pytest.mark.fem,

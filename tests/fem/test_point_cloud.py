@@ -11,10 +11,9 @@ from ibvonn_fem import (
     InternalVariableLaw,
     InternalVariableProblem,
     Microcircle,
-    PointCloudWriter,
     TimeStepping,
-    point_cloud,
 )
+from ibvonn_fem.stepping import PointCloudWriter, point_cloud
 
 pytestmark = [pytest.mark.fem, pytest.mark.mpi]
 
