@@ -67,6 +67,13 @@ MUTANTS = (
         (f"{DERIVATIVES}::test_populations_of_any_number_of_states_and_means",),
     ),
     Mutant(
+        "derivative of a step with a table of rates that is constant",
+        "ibvonn_fem/kernels/c/law_derivatives.h",
+        "if (m->n_table) table_slope(m, drive, m->barrier[k], &rise);",
+        "if (m->n_table < 0) table_slope(m, drive, m->barrier[k], &rise);",
+        (f"{DERIVATIVES}::test_derivatives_are_those_of_the_step",),
+    ),
+    Mutant(
         "derivative of a mobility whose diagonal is no exponential",
         "ibvonn_fem/kernels/c/law_derivatives.h",
         "for (int c = 1; c < r; c++) entry[c] *= entry[0];",

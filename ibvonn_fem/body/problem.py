@@ -28,6 +28,7 @@ from ..kernels.base import FloatArray
 from .argument_checks import check_unknown
 from .drag import Drag
 from .energy_balance import EnergyBalance, StepForces, balance_of_step
+from .expressions import constants_of, functions_of
 from .forms import add_vectors, matrix_of
 from .law import InternalVariableLaw
 from .load_checks import check_loads, require_ghosts, require_tagged
@@ -415,6 +416,18 @@ class InternalVariableProblem:
     def loads_follow_u(self) -> bool:
         """Whether the loads depend on u or on the state of a law."""
         return self._form.loads_follow_u
+
+    @property
+    def loads_follow_laws(self) -> bool:
+        """Whether the loads depend on stress, tangent or energy of a law."""
+        return self._form.loads_follow_laws
+
+    def load_data(self) -> list[FloatArray]:
+        """Values of the Constants and Functions in the loads, without u; not copies."""
+        external = self._form.external
+        constants = constants_of("loads", external).values()
+        functions = (f for f in functions_of(external) if f is not self.u)
+        return [*constants, *(function.x.array for function in functions)]
 
     @property
     def stiffness_scale(self) -> float:

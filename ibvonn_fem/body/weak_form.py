@@ -25,6 +25,7 @@ class WeakForm:
         external_forms: The loads, linear forms.
         tangent_forms: Derivative of internal minus external virtual work, bilinear forms.
         loads_follow_u: Whether the loads depend on u or on the state of a law.
+        loads_follow_laws: Whether they depend on stress, tangent or energy of a law.
         across_facets: Whether the derivative of the loads couples the two cells of a facet.
     """
 
@@ -34,6 +35,7 @@ class WeakForm:
     external_forms: list[Any]
     tangent_forms: list[Any]
     loads_follow_u: bool
+    loads_follow_laws: bool
     across_facets: bool
 
 
@@ -62,7 +64,8 @@ def weak_form(laws: Sequence[InternalVariableLaw], u: Any, loads: Any, body_forc
     quadrature_functions = [[law.stress, law.tangent, law.energy] for law in laws]
     for law, functions in zip(laws, quadrature_functions, strict=True):
         law.points.check_form(external, functions)
-    functions_of_u = {u, *itertools.chain(*quadrature_functions)}
+    functions_of_laws = set(itertools.chain(*quadrature_functions))
+    used = functions_of(external)
     follower = ufl.algorithms.expand_derivatives(ufl.derivative(external, u, du))
     kinds = {integral.integral_type() for integral in follower.integrals()}
     return WeakForm(
@@ -71,7 +74,8 @@ def weak_form(laws: Sequence[InternalVariableLaw], u: Any, loads: Any, body_forc
         internal_forms=compiled(internal),
         external_forms=compiled(external),
         tangent_forms=[*compiled(tangent), *compiled(-follower)],
-        loads_follow_u=not functions_of_u.isdisjoint(functions_of(external)),
+        loads_follow_u=not {u, *functions_of_laws}.isdisjoint(used),
+        loads_follow_laws=not functions_of_laws.isdisjoint(used),
         across_facets="interior_facet" in kinds,
     )
 

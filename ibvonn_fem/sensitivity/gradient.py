@@ -61,8 +61,8 @@ def parameter_gradient(
         Name → dJ/dp, the same on all ranks.
 
     Raises:
-        ValueError: If the run has loads that follow u or conditions that changed, the derivatives
-            of J do not fit, or the law has no such parameter.
+        ValueError: If loads depend on a law's stress, conditions changed during the run, the
+            derivatives of J do not fit, or the law has no such parameter.
         KernelUnavailableError: If the kernel of a law has no derivatives.
         StepError: If the adjoint equations of a step cannot be solved.
     """
@@ -87,6 +87,10 @@ def parameter_gradient(
                     before.states[i],
                     record.dt[k],
                 )
+            if problem.loads_follow_u:  # their derivative is that at the end of the step
+                problem.u.x.array[:] = now.u
+                for values, then in zip(problem.load_data(), now.loads, strict=True):
+                    values[...] = then
             multipliers = solver.solve(
                 moves[k], {bc: values[k] for bc, values in forces.items()}, record.dt[k], now.drag
             )
@@ -166,18 +170,19 @@ class _AdjointSolver:
 
 
 class _Kept:
-    """Values of u, of the laws' Functions and of drag, which the adjoint uses for its own."""
+    """Values of u, of the laws' Functions, loads and drag, which the adjoint uses for its own."""
 
     def __init__(self, problem: InternalVariableProblem) -> None:
         functions = [problem.u, *(f for law in problem.laws for f in (law.stress, law.tangent))]
         self._values = [(function.x.array, function.x.array.copy()) for function in functions]
+        self._values += [(values, values.copy()) for values in problem.load_data()]
         if problem.drag is not None:
             diagonal = problem.drag.diagonal
             self._values.append((diagonal, diagonal.copy()))
 
     def restore(self) -> None:
         for array, values in self._values:
-            array[:] = values
+            array[...] = values
 
 
 def _checked(record: StepRecord) -> tuple[InternalVariableProblem, list[StepState]]:
@@ -188,10 +193,10 @@ def _checked(record: StepRecord) -> tuple[InternalVariableProblem, list[StepStat
             "parameter_gradient: the record must hold a run; it has no step. Give it to "
             "TimeStepping(record=…) and run."
         )
-    if problem.loads_follow_u:
+    if problem.loads_follow_laws:
         raise ValueError(
-            "parameter_gradient: loads must not depend on u or on the state of a law; those of "
-            "the problem do. Give loads that are the same for every displacement."
+            "parameter_gradient: loads must not depend on stress, tangent or energy of a law; "
+            "those of the problem do. Give loads that depend on u alone, or not even on u."
         )
     if any(state.conditions != tuple(problem.bcs) for state in record.steps):
         raise ValueError(

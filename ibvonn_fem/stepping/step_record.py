@@ -27,6 +27,7 @@ class StepState:
         states: Internal variables for each law, shape ``(points * directions, n_α)``.
         conditions: The problem's Dirichlet conditions.
         drag: Diagonal of the drag matrix, of the shape of u; None without drag.
+        loads: Values of Constants and Functions in the loads where these follow u.
     """
 
     u: FloatArray
@@ -35,6 +36,7 @@ class StepState:
     states: tuple[FloatArray, ...]
     conditions: tuple[Any, ...]
     drag: FloatArray | None
+    loads: tuple[FloatArray, ...]
 
 
 class StepRecord:
@@ -121,4 +123,5 @@ def _state_of(problem: InternalVariableProblem) -> StepState:
         tuple(law["internal"].copy() for law in laws),
         tuple(problem.bcs),
         None if drag is None else drag.diagonal.copy(),
+        tuple(values.copy() for values in problem.load_data()) if problem.loads_follow_u else (),
     )

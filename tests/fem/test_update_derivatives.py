@@ -21,7 +21,14 @@ pytestmark = [
 
 EXPORTED = Path(__file__).resolve().parents[2] / "exported_models"
 # Convex potentials: quadratic, learned; of several strains. Populations of two states and of more.
-MODELS = ["exact_sls", "trap", "chain_paper", "unfolding_chain_populations", "lattice"]
+MODELS = [
+    "exact_sls",
+    "trap",
+    "chain_paper",
+    "unfolding_chain_populations",
+    "lattice",
+    "lattice_mean_field",
+]
 
 
 def steps(model, count=6, seed=0):

@@ -101,6 +101,21 @@ static void start_inputs(const work *w, const derivatives *t, int d)
 }
 
 #ifdef LAW_HAS_POPULATIONS
+/* Slope by y of what from_table gives: of a cubic of |y|, less that of h(y). */
+static void table_slope(const law *m, const vec *drive, double b, vec *slope)
+{
+    const vec y = 0.5 * *drive;
+    *slope = y / root(y * y + b * b);
+    for (int i = 0; i < LAW_LANES; i++) {
+        const double size = fabs(LANE(y, i));
+        int low = 0;
+        while (low + 1 < m->n_table && m->table[5 * (low + 1)] <= size) low++;
+        const double *row = m->table + 5 * low, t = size - row[0];
+        const double rise = row[2] + t * (2.0 * row[3] + t * 3.0 * row[4]);
+        LANE(*slope, i) += LANE(y, i) < 0.0 ? -rise : rise;
+    }
+}
+
 /* Derivatives of ln k' of every pair by x_n, through F_ax at x_n, too. */
 static void pair_derivatives(const law *m, const work *w, const derivatives *t)
 {
@@ -109,18 +124,21 @@ static void pair_derivatives(const law *m, const work *w, const derivatives *t)
     const vec *slope = w->gradient + m->n_strain;
     start_inputs(w, t, d);
     vec *drive = t->in + d * r;
-    for (int g = 0; g < m->n_group; g++)
+    for (int g = 0, k = 0; g < m->n_group; g++)
         for (int i = 0; i < m->states[g]; i++)
-            for (int j = i + 1; j < m->states[g]; j++, drive += r) {
+            for (int j = i + 1; j < m->states[g]; j++, drive += r, k++) {
                 const int a = m->first[g] + i - 1, b = m->first[g] + j - 1;
                 drive[0] = (slope[b] - (i ? slope[a] : splat(0.0))) * unit;
                 for (int c = 0; c < d; c++)
                     drive[1 + c] = (t->slope[b * d + c] - (i ? t->slope[a * d + c] : splat(0.0))) * unit;
+                vec rise = splat(0.0);
+                if (m->n_table) table_slope(m, drive, m->barrier[k], &rise);
+                for (int c = 0; c < d; c++) t->pair[k * d + c] = 0.5 * rise * drive[1 + c];
             }
     const vec *out = network_derivatives(t, m->n_rate, m->rate_width, m->rate_weight, m->rate_bias,
                                          d + m->n_pair, r);
     for (int k = 0; k < m->n_pair; k++)
-        for (int c = 0; c < d; c++) t->pair[k * d + c] = out[k * r + 1 + c];
+        for (int c = 0; c < d; c++) t->pair[k * d + c] += out[k * r + 1 + c];
 }
 
 /* A_x and A_t of populations, whose fractions p solve p_i + sum_j (a_ji p_i - a_ij p_j) = b_i. */
