@@ -17,7 +17,6 @@ from ibvonn_fem import (
     Microsphere,
     PlaneStress,
     Scaled,
-    StepRecord,
     TimeStepping,
     Uniaxial,
     UniaxialStress,
@@ -26,6 +25,7 @@ from ibvonn_fem import (
 from ibvonn_fem.errors import KernelUnavailableError
 from ibvonn_fem.kinematics.volumetric import QuadraticVolumetric
 from ibvonn_fem.sensitivity import parameter_gradient
+from ibvonn_fem.stepping import StepRecord
 
 pytestmark = [
     pytest.mark.fem,
