@@ -1,6 +1,6 @@
 """A block in FEniCSx by dolfinx-external-operator.
 
-The face x = 0 of a unit cube is clamped; the face x = 1 is moved by 0.1 along x in time 0.5 and
+The face x = 0 of a unit cube is clamped; the face x = 1 is moved by 0.08 along x in time 0.5 and
 held until 2. Prints time and force on that face::
 
     python dolfinx_operator.py exact_sls 8
@@ -41,7 +41,7 @@ def block(model, steps):
     solver.setType("preonly")
     solver.getPC().setType("lu")
     for time in np.linspace(0.0, 2.0, steps + 1)[1:]:
-        moved.value[0] = 0.1 * min(time / 0.5, 1.0)
+        moved.value[0] = 0.08 * min(time / 0.5, 1.0)
         petsc.set_bc(u.x.petsc_vec, bcs)
         for _ in range(20):
             evaluate_external_operators(operators, evaluate_operands(operators))

@@ -1,6 +1,6 @@
 """A block in FEniCSx by the problem class of this package.
 
-The face x = 0 of a unit cube is clamped; the face x = 1 is moved by 0.1 along x in time 0.5 and
+The face x = 0 of a unit cube is clamped; the face x = 1 is moved by 0.08 along x in time 0.5 and
 held until 2. Prints time and force on that face::
 
     python dolfinx_problem.py exact_sls 8
@@ -33,7 +33,7 @@ def block(model, steps):
     problem, history = InternalVariableProblem(law, u, bcs), []
 
     def load(time):
-        moved.value[0] = 0.1 * min(time / 0.5, 1.0)
+        moved.value[0] = 0.08 * min(time / 0.5, 1.0)
 
     def record(step):
         history.append((step.time, problem.reaction(bcs[1])[0]))

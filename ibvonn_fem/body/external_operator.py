@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from importlib import metadata
 from typing import Any
@@ -25,7 +26,8 @@ def external_stress(law: InternalVariableLaw, dt: Any) -> Any:
         sigma = external_stress(law, dt := fem.Constant(domain, 0.1))
         residual = law.virtual_work(v, sigma) - loads
 
-    The rest is that of dolfinx-external-operator: ``replace_external_operators``,
+    Import ``dolfinx_external_operator`` at the top of the program: UFL learns of an operator only
+    before its first form. The rest is that of that package: ``replace_external_operators``,
     ``evaluate_operands`` and ``evaluate_external_operators``. An evaluation of the operators of the
     Jacobian sets the stress, too, so that those of the residual need none. Call ``law.commit()``
     once per step, after its last evaluation.
@@ -39,7 +41,8 @@ def external_stress(law: InternalVariableLaw, dt: Any) -> Any:
 
     Raises:
         ValueError: If the quadrature degree is 0, of which that package drops the operator.
-        ImportError: If dolfinx-external-operator is not installed, or is for another DOLFINx.
+        ImportError: If dolfinx-external-operator is not installed, is for another DOLFINx, or has
+            not been imported before the law was made.
     """
     _require_package()
     if law.stress.function_space.ufl_element().is_cellwise_constant():
@@ -99,4 +102,10 @@ def _require_package() -> None:
         raise ImportError(
             f"external_stress: needs {PACKAGE} of the version of DOLFINx, {own}; found {found}. "
             f"Install it with `pip install --no-deps '{PACKAGE}=={own}.*'`."
+        )
+    if "dolfinx_external_operator" not in sys.modules:
+        raise ImportError(
+            "external_stress: needs dolfinx_external_operator to be imported before the first form "
+            "and the first law, as UFL fixes its kinds of expressions then; it has not been. Write "
+            "`import dolfinx_external_operator` at the top of the program."
         )

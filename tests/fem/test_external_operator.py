@@ -1,5 +1,6 @@
 """A law as an operator of dolfinx-external-operator is the law of the problem class."""
 
+import contextlib
 from importlib import metadata
 
 from mpi4py import MPI
@@ -17,6 +18,9 @@ from ibvonn_fem import (
     load_model,
 )
 from ibvonn_fem.body import external_operator as module
+
+with contextlib.suppress(ImportError):  # before any test makes a form
+    import dolfinx_external_operator  # noqa: F401
 
 pytestmark = pytest.mark.fem
 
@@ -97,4 +101,12 @@ def test_a_package_that_does_not_fit_is_refused_in_words(monkeypatch, version, w
     monkeypatch.setattr(module.metadata, "version", found)
     law, u = law_on("space", degree=1)
     with pytest.raises(ImportError, match=words):
+        external_stress(law, fem.Constant(u.function_space.mesh, 0.1))
+
+
+def test_a_package_that_comes_after_the_first_form_is_refused_in_words(monkeypatch):
+    monkeypatch.setattr(module.metadata, "version", lambda name: module.dolfinx.__version__)
+    monkeypatch.delitem(module.sys.modules, "dolfinx_external_operator", raising=False)
+    law, u = law_on("space", degree=1)
+    with pytest.raises(ImportError, match="at the top of the program"):
         external_stress(law, fem.Constant(u.function_space.mesh, 0.1))
