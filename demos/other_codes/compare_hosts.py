@@ -4,7 +4,7 @@ A sheet that is pulled and sheared, held and moved back, with the learned law of
 and with its mean-field law, which is a graph alone; each code runs ``constitutive.onnx`` (torch-fem
 ``constitutive.pt``) on a mesh of its own, on which DOLFINx solves the same problem. Both components
 of the force agree to 1e-8. Codes that are not installed are named (``pip install scikit-fem felupe
-ngsolve sfepy torch-fem``)::
+ngsolve sfepy torch-fem akantu``)::
 
     python demos/other_codes/compare_hosts.py
 """
@@ -33,6 +33,7 @@ CODES = {
     "NGSolve": ("ngsolve", "ngsolve_lattice"),
     "SfePy": ("sfepy", "sfepy_lattice"),
     "torch-fem": ("torchfem", "torch_fem_lattice"),
+    "Akantu": ("akantu", "akantu_lattice"),
 }
 
 

@@ -18,6 +18,7 @@ HOSTS = {
     "NGSolve": "ngsolve",
     "SfePy": "sfepy",
     "torch-fem": "torchfem",
+    "Akantu": "akantu",
 }
 
 
@@ -122,6 +123,7 @@ def test_calculix_takes_a_law_whose_tangent_is_not_symmetric(tmp_path, monkeypat
         ("ngsolve_lattice.py", 90),
         ("sfepy_lattice.py", 95),
         ("torch_fem_lattice.py", 90),
+        ("akantu_lattice.py", 90),
         ("dolfinx_problem.py", 50),
         ("dolfinx_own_form.py", 65),
         ("dolfinx_operator.py", 70),
