@@ -1,9 +1,10 @@
-"""Compare laws of three strains in scikit-fem, FElupe and NGSolve with DOLFINx.
+"""Compare laws of three strains in other finite-element codes with DOLFINx.
 
 A sheet that is pulled and sheared, held and moved back, with the learned law of the plane lattice
-and with its mean-field law, which is a graph alone; each code runs ``constitutive.onnx`` on a mesh
-of its own, on which DOLFINx solves the same problem. Both components of the force agree to 1e-8.
-Codes that are not installed are named (``pip install scikit-fem felupe ngsolve``)::
+and with its mean-field law, which is a graph alone; each code runs ``constitutive.onnx`` (torch-fem
+``constitutive.pt``) on a mesh of its own, on which DOLFINx solves the same problem. Both components
+of the force agree to 1e-8. Codes that are not installed are named (``pip install scikit-fem felupe
+ngsolve sfepy torch-fem akantu``)::
 
     python demos/other_codes/compare_hosts.py
 """
@@ -30,6 +31,9 @@ CODES = {
     "scikit-fem": ("skfem", "scikit_fem_lattice"),
     "FElupe": ("felupe", "felupe_lattice"),
     "NGSolve": ("ngsolve", "ngsolve_lattice"),
+    "SfePy": ("sfepy", "sfepy_lattice"),
+    "torch-fem": ("torchfem", "torch_fem_lattice"),
+    "Akantu": ("akantu", "akantu_lattice"),
 }
 
 

@@ -63,6 +63,7 @@ class InternalVariableLaw:
         tangent: Consistent tangent dσ/dε, UFL shape of the measure twice.
         energy: Free energy per unit reference volume, f(ε⁺, α⁺).
         dissipation: Dissipation of the current step, g⁺·(α⁺ − α_n) ≥ 0.
+        deformation: The measure of the displacement without eigenstrain, a UFL expression.
         validity: Largest excursion from the envelope of the training data (of strain, internal
             variables, strain rate and time step) in half widths, 0 inside.
         points: The quadrature points and their arrays.
@@ -116,6 +117,7 @@ class InternalVariableLaw:
         if eigenstrain is not None:
             self._eigenstrain = Eigenstrain(eigenstrain, measure, kinematics, self.points)
             measure -= self._eigenstrain.expression
+        self.deformation = measure
         self._measure_of_u = self.points.evaluator(measure)
         self.volumes = self.points.volumes(self._weight)
         self._state = LawState(
@@ -166,13 +168,15 @@ class InternalVariableLaw:
         """Dissipation since the start, of committed steps, shape ``(points,)``."""
         return self._state.dissipated
 
-    def update(self, dt: float) -> None:
+    def update(self, dt: float, measure: FloatArray | None = None) -> None:
         """Evaluate the law at the current ``u`` for a step of length ``dt``; nothing is committed.
 
         Sets ``stress``, ``tangent``, ``energy``, ``dissipation`` and ``validity``. Collective.
 
         Args:
             dt: Time increment Δt [time of the model]; 0 is an instantaneous elastic step.
+            measure: Values of :attr:`deformation` at the points of this rank, shape
+                ``(points, size)``, where another code has evaluated it.
 
         Raises:
             TypeError: If ``dt`` is no number.
@@ -188,10 +192,13 @@ class InternalVariableLaw:
             self._eigenstrain.read()
         self._displacement.read()
         condensed = list(self.kinematics.condensed)
-        measure = self._state.measure
-        last_iterate = measure[:, condensed]  # the condensed components are no functions of u
-        self._measure_of_u(measure)
-        measure[:, condensed] = last_iterate
+        trial = self._state.measure
+        last_iterate = trial[:, condensed]  # the condensed components are no functions of u
+        if measure is None:
+            self._measure_of_u(trial)
+        else:
+            np.copyto(trial, measure)
+        trial[:, condensed] = last_iterate
         self._point_update(dt)
         self._trial = "new"
 
@@ -356,9 +363,16 @@ class InternalVariableLaw:
         """
         return self._microstates.density(point, direction, x)
 
-    def virtual_work(self, v: Any) -> Any:
-        """∫ σ · δε(v) as a UFL form: internal virtual work in direction ``v``."""
-        return ufl.inner(self.stress, self.kinematics.variation(v)) * self._weight * self.dx
+    def virtual_work(self, v: Any, stress: Any = None) -> Any:
+        """∫ σ · δε(v) as a UFL form: internal virtual work in direction ``v``.
+
+        Args:
+            v: Virtual displacement.
+            stress: σ (default: :attr:`stress`), such as that of
+                :func:`~ibvonn_fem.external_stress`.
+        """
+        stress = self.stress if stress is None else stress
+        return ufl.inner(stress, self.kinematics.variation(v)) * self._weight * self.dx
 
     def stiffness(self, du: Any, v: Any) -> Any:
         """∫ (C δε(du)) · δε(v) as a UFL form: derivative of :meth:`virtual_work`."""

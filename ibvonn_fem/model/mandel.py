@@ -1,14 +1,59 @@
-"""Order and kind of strain components: what the manifest declares, and what its names show."""
+"""Order and kind of strain components: what a manifest declares, and how another code has them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from ..files.former_format import MANDEL, axes_of, names_engineering_strain
+from ..kernels.base import FloatArray
 from .manifest import Manifest
 
 ORDERS = MANDEL
 """Components by their number: space, plane strain, the plane."""
+
+ABAQUS = ("xx", "yy", "zz", "xy", "xz", "yz")
+VOIGT = ("xx", "yy", "zz", "yz", "xz", "xy")
+TENSOR = ("xx", "xy", "xz", "yx", "yy", "yz", "zx", "zy", "zz")
+
+
+def mandel_matrix(size: int, host: Sequence[str] = ABAQUS) -> FloatArray:
+    r"""Return the matrix M that turns a law's components into those of another code, and back.
+
+    With Mandel's strain ε, stress σ and tangent C, and the host's strain and stress conjugate,
+
+    .. math:: σ_h = M σ, \qquad ε = M^T ε_h, \qquad C_h = M C M^T,
+
+    as σ·ε = σ_h·ε_h. A component xy that the host lists once is conjugate to the engineering shear
+    γ_xy = 2 ε_xy; listed twice, as xy and yx, it is one of the full tensor, ε_xy. Normal and shear
+    components that the law does not have get no stress; strains that the host does not have are 0.
+
+    Args:
+        size: Strain components of the law: 6 (xx yy zz xy xz yz), 4 (xx yy zz xy), 3 (xx yy xy).
+        host: Components of the other code in its order, as ``("xx", "yy", "zz", "yz", "xz", "xy")``
+            (``VOIGT``; the default is ``ABAQUS``, the nine of a tensor are ``TENSOR``).
+
+    Returns:
+        M, shape ``(len(host), size)``: 1 for normal components, 1/√2 for shear.
+
+    Raises:
+        ValueError: If no law of a solid has this size, or a component is not one of a tensor.
+    """
+    if size not in ORDERS:
+        raise ValueError(f"mandel_matrix: size must be 6, 4 or 3 strain components; found {size}.")
+    unknown = sorted(set(host) - set(TENSOR))
+    if unknown:
+        raise ValueError(
+            f"mandel_matrix: components must be among {', '.join(TENSOR)}; found "
+            f"{', '.join(unknown)}. Name the axes x, y and z."
+        )
+    matrix = np.zeros((len(host), size))
+    for row, axes in enumerate(host):
+        for column, own in enumerate(ORDERS[size]):
+            if sorted(axes) == sorted(own):
+                matrix[row, column] = 1.0 if axes[0] == axes[1] else np.sqrt(0.5)
+    return matrix
 
 
 def not_mandel(manifest: Manifest) -> str:

@@ -12,7 +12,14 @@ import pytest
 pytestmark = [pytest.mark.demo, pytest.mark.fem, pytest.mark.export]
 
 FOLDER = Path(__file__).resolve().parents[2] / "demos" / "other_codes"
-HOSTS = {"scikit-fem": "skfem", "FElupe": "felupe", "NGSolve": "ngsolve"}
+HOSTS = {
+    "scikit-fem": "skfem",
+    "FElupe": "felupe",
+    "NGSolve": "ngsolve",
+    "SfePy": "sfepy",
+    "torch-fem": "torchfem",
+    "Akantu": "akantu",
+}
 
 
 def run(script, *arguments, folder):
@@ -50,6 +57,15 @@ def test_a_law_of_three_strains_in_another_code_agrees_with_dolfinx(tmp_path, co
     printed = run("compare_hosts.py", "--steps", "8", "--codes", code, folder=tmp_path)
     laws = {line.split()[0] for line in printed.splitlines() if f" {code} " in line}
     assert laws == {"lattice", "lattice_mean_field"}
+
+
+@pytest.mark.slow
+def test_three_ways_in_fenicsx_give_one_force(tmp_path):
+    ways = {"dolfinx_problem", "dolfinx_own_form"}
+    if importlib.util.find_spec("dolfinx_external_operator") is not None:
+        ways |= {"dolfinx_operator"}
+    printed = run("compare_dolfinx.py", folder=tmp_path)
+    assert ways <= {line.split()[0] for line in printed.splitlines()}
 
 
 def calculix():
@@ -105,6 +121,12 @@ def test_calculix_takes_a_law_whose_tangent_is_not_symmetric(tmp_path, monkeypat
         ("scikit_fem_lattice.py", 90),
         ("felupe_lattice.py", 90),
         ("ngsolve_lattice.py", 90),
+        ("sfepy_lattice.py", 95),
+        ("torch_fem_lattice.py", 90),
+        ("akantu_lattice.py", 90),
+        ("dolfinx_problem.py", 50),
+        ("dolfinx_own_form.py", 65),
+        ("dolfinx_operator.py", 70),
     ],
 )
 def test_the_programs_are_short(program, most):

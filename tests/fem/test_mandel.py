@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 
 import law_reference as reference
+import numpy as np
 import pytest
 from model_directory import write_model
 
 pytest.importorskip("dolfinx")
 
-from ibvonn_fem import FullStrain, Microsphere, PlaneStrain
+from ibvonn_fem import FullStrain, Microsphere, PlaneStrain, mandel_matrix
 from ibvonn_fem.emit_c.emit import emit_c
-from ibvonn_fem.model.mandel import misplaced
+from ibvonn_fem.model.mandel import ABAQUS, TENSOR, misplaced
+from ibvonn_fem.model.mandel import VOIGT as VOIGT_ORDER
 from ibvonn_fem.model.manifest import read_manifest
 
 MANDEL = [f"strain_{axes}" for axes in ("xx", "yy", "zz", "xy", "xz", "yz")]
@@ -93,3 +95,44 @@ def test_a_c_file_without_umat_is_announced(tmp_path, caplog, names, words):
     assert words in caplog.text
     assert bool(caplog.text) == bool(words)
     assert ("other codes: none; " + words[:20] in text) == bool(words)
+
+
+def symmetric(components):
+    """Mandel's six components as a tensor, written out."""
+    xx, yy, zz, xy, xz, yz = components
+    r = np.sqrt(2.0)
+    return np.array([[xx, xy / r, xz / r], [xy / r, yy, yz / r], [xz / r, yz / r, zz]])
+
+
+def test_components_of_another_code_follow_from_one_matrix():
+    """σ_h = M σ, ε = Mᵀ ε_h, C_h = M C Mᵀ, in three orders, from the tensors themselves."""
+    rng = np.random.default_rng(3)
+    strain, stress = rng.normal(size=(2, 6))
+    tangent = rng.normal(size=(6, 6))
+    E, S = symmetric(strain), symmetric(stress)
+    for host in (ABAQUS, VOIGT_ORDER, TENSOR):
+        matrix = mandel_matrix(6, host)
+        listed_once = len(host) == 6
+        places = [("xyz".index(i), "xyz".index(j)) for i, j in host]
+        own_strain = [E[i, j] * (2.0 if listed_once and i != j else 1.0) for i, j in places]
+        np.testing.assert_allclose(matrix @ stress, [S[i, j] for i, j in places])
+        np.testing.assert_allclose(matrix.T @ own_strain, strain)
+        assert (matrix @ stress) @ own_strain == pytest.approx(np.tensordot(S, E))
+        mapped = matrix @ tangent @ matrix.T @ own_strain
+        np.testing.assert_allclose(mapped, matrix @ (tangent @ strain))
+
+
+def test_strains_that_a_host_does_not_have_are_zero_and_stresses_of_no_law_too():
+    plane = mandel_matrix(6, ("xx", "yy", "xy"))  # a law of space in plane strain
+    np.testing.assert_allclose(plane.T @ [1, 2, 3], [1, 2, 0, 3 / np.sqrt(2), 0, 0])
+    in_space = mandel_matrix(3)  # a law of the plane in a code of six components
+    np.testing.assert_allclose(in_space @ [1, 2, np.sqrt(8)], [1, 2, 0, 2, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("size", "host", "words"),
+    [(2, ABAQUS, "6, 4 or 3 strain components; found 2"), (6, ("11", "xx"), "found 11. Name")],
+)
+def test_orders_that_are_none_are_refused(size, host, words):
+    with pytest.raises(ValueError, match=words):
+        mandel_matrix(size, host)
