@@ -43,14 +43,16 @@ class Law(akantu.Material):
         tangent[:] = (M @ self.tangent @ M.T).transpose(0, 2, 1).reshape(-1, 9)
 
 
+akantu.MaterialFactory.getInstance().registerAllocator("law", lambda _, __, *at: Law(*at))
+with tempfile.NamedTemporaryFile("w", suffix=".dat") as file:  # once: both are of the process
+    file.write("material law [\n name = law\n rho = 1.\n]\n")
+    file.flush()
+    akantu.parseInput(file.name)
+
+
 def sheet(model, steps):
     """Time and force, ``(steps, 3)``, corners and quadrilaterals of the mesh."""
-    akantu.MaterialFactory.getInstance().registerAllocator("law", lambda _, __, *at: Law(*at))
     Law.session, Law.step = onnxruntime.InferenceSession(f"{model}/constitutive.onnx"), None
-    with tempfile.NamedTemporaryFile("w", suffix=".dat") as file:
-        file.write("material law [\n name = law\n rho = 1.\n]\n")
-        file.flush()
-        akantu.parseInput(file.name)
     kind, grid, line = akantu._quadrangle_4, akantu.Mesh(2), np.linspace(0.0, 1.0, 5)
     corners, i = np.array([(x, y) for x in line for y in line]), np.arange(25).reshape(5, 5)
     cells = np.stack([i[:-1, :-1], i[1:, :-1], i[1:, 1:], i[:-1, 1:]], -1).reshape(-1, 4)
