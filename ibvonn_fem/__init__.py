@@ -38,12 +38,10 @@ from .errors import EnvelopeWarning as EnvelopeWarning
 from .errors import StepError as StepError
 from .model.exported_model import ExportedModel as ExportedModel
 from .model.exported_model import load_model as load_model
-from .model.mandel import mandel_matrix as mandel_matrix
 from .model.scaling import Scaled as Scaled
 
 if TYPE_CHECKING:
     from .body.energy_balance import EnergyBalance as EnergyBalance
-    from .body.external_operator import external_stress as external_stress
     from .body.law import InternalVariableLaw as InternalVariableLaw
     from .body.problem import InternalVariableProblem as InternalVariableProblem
     from .fields import FieldWriter as FieldWriter
@@ -74,7 +72,6 @@ _FINITE_ELEMENT = {
     "TimeStepping": ".stepping.time_stepping",
     "Uniaxial": ".kinematics",
     "UniaxialStress": ".kinematics",
-    "external_stress": ".body.external_operator",
     "read_checkpoint": ".stepping.checkpoint",
     "write_checkpoint": ".stepping.checkpoint",
 }
@@ -98,9 +95,7 @@ __all__ = [
     "TimeStepping",
     "Uniaxial",
     "UniaxialStress",
-    "external_stress",
     "load_model",
-    "mandel_matrix",
     "read_checkpoint",
     "write_checkpoint",
 ]

@@ -27,6 +27,11 @@ if _VERSION < (0, 9):
     )
 
 
+def release() -> str:
+    """Return the two numbers of DOLFINx's release, by which other packages choose theirs."""
+    return ".".join(map(str, _VERSION))
+
+
 def require_real_scalars() -> None:
     """Raise if PETSc is built for complex numbers.
 

@@ -21,7 +21,8 @@ from dolfinx_external_operator import (
     replace_external_operators,
 )
 
-from ibvonn_fem import FullStrain, InternalVariableLaw, external_stress, load_model
+from ibvonn_fem import FullStrain, InternalVariableLaw, load_model
+from ibvonn_fem.body.external_operator import external_stress
 
 
 def block(model, steps):

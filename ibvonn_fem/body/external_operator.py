@@ -7,9 +7,9 @@ from collections.abc import Callable
 from importlib import metadata
 from typing import Any
 
-import dolfinx
 import numpy as np
 
+from .._compat import release
 from ..kernels.base import FloatArray
 from .law import InternalVariableLaw
 
@@ -89,7 +89,7 @@ def external_stress(law: InternalVariableLaw, dt: Any) -> Any:
 
 def _require_package() -> None:
     """Raise :class:`ImportError` unless the package is there for this DOLFINx."""
-    own = ".".join(dolfinx.__version__.split(".")[:2])
+    own = release()
     try:
         found = metadata.version(PACKAGE)
     except metadata.PackageNotFoundError:

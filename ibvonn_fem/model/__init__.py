@@ -2,3 +2,4 @@
 
 from .exported_model import ExportedModel as ExportedModel
 from .exported_model import load_model as load_model
+from .mandel import mandel_matrix as mandel_matrix

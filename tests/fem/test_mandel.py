@@ -11,8 +11,9 @@ from model_directory import write_model
 
 pytest.importorskip("dolfinx")
 
-from ibvonn_fem import FullStrain, Microsphere, PlaneStrain, mandel_matrix
+from ibvonn_fem import FullStrain, Microsphere, PlaneStrain
 from ibvonn_fem.emit_c.emit import emit_c
+from ibvonn_fem.model import mandel_matrix
 from ibvonn_fem.model.mandel import ABAQUS, TENSOR, misplaced
 from ibvonn_fem.model.mandel import VOIGT as VOIGT_ORDER
 from ibvonn_fem.model.manifest import read_manifest
