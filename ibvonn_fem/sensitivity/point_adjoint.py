@@ -78,7 +78,8 @@ class PointAdjoint:
         update = kernel.update(strain, strain_old, statev_old, dt, guess=statev)
         if kinematics.stress_free:
             update.stress[...] -= offset.stress
-        self._strains = bare.reshape(n, k, -1), bare_old.reshape(n, k, -1)
+        shape = n, k, law.model.strain_size  # a rank may have no points
+        self._strains = bare.reshape(shape), bare_old.reshape(shape)
         self._dt, self._update = dt, update
         self._map, self._map_old = self._maps(measure), self._maps(measure_old)
         self._derivatives = kernel.derivatives(strain, strain_old, statev_old, statev, dt)
@@ -98,7 +99,7 @@ class PointAdjoint:
             pull[:, c] = 0.0
             tangent = tangent - tangent[:, :, c] @ np.linalg.solve(block, tangent[:, c])
         law.points.rows(law.stress).set(pull)
-        law.points.rows(law.tangent).set(tangent.reshape(n, -1))
+        law.points.rows(law.tangent).set(tangent.reshape(n, self._size**2))
 
     def go_back(self, multiplier: FloatArray) -> None:
         """Go to the step before, and add to the gradient.
