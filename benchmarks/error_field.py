@@ -48,6 +48,8 @@ class Size:
     duration: float = 300.0
 
 
+AT_ONCE = 10
+"""Points that are held back, in one check."""
 SMALL = Size(cells=2, points=4, held_back=4, replicas=8, duration=60.0)
 
 
@@ -72,9 +74,19 @@ def judge(size: Size, folder: Path, loading: str, seed: int = 1) -> dict[str, ob
     others = histories.point[~np.isin(histories.point // POINTS_IN_CELL, seen)]
     drawn = np.random.default_rng(seed).choice(others, size.held_back, replace=False)
     held = histories.select(sorted(drawn.tolist()))
-    check = spot_check(law, held, system, replicas=size.replicas, seed=seed + 1, progress=False)
+    # A few at a time: a hundred records of a lattice do not fit into memory.
+    checks = [
+        spot_check(
+            law, histories.select(some.tolist()), system, replicas=size.replicas,
+            seed=seed + 1 + number, progress=False,
+        )
+        for number, some in enumerate(
+            np.array_split(np.sort(drawn), max(1, size.held_back // AT_ONCE))
+        )
+    ]  # fmt: skip
     # Errors of both checks are stresses; those of the held points know nothing of the first ones.
-    found, noise = check.window_errors, check.window_standard_errors
+    found = np.concatenate([check.window_errors for check in checks])
+    noise = np.concatenate([check.window_standard_errors for check in checks])
     mean, deviation = estimated(field.estimate, held)
     low, high = intervals(mean, deviation, noise)
     first, first_noise = field.check.window_errors, field.check.window_standard_errors
