@@ -71,8 +71,8 @@ while read -r instruction rest <&3; do
     esac
 done 3< <(instructions)
 
-"$project_folder/.venv/bin/python" "$project_folder/distribution/readme_example.py" >"$root/work/bar.py"
-expected=$(sed -n 's/^# prints: //p' "$root/work/bar.py")
+"$project_folder/.venv/bin/python" "$project_folder/distribution/readme_example.py" >"$root$folder/bar.py"
+expected=$(sed -n 's/^# prints: //p' "$root$folder/bar.py")
 printed=$(as_user 'python3 bar.py' 2>&1) || true
 [ "$printed" = "$expected" ] || fail "README's example must print '$expected'; it printed '$printed'." \
     "enter the root: chroot $root"

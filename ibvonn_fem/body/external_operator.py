@@ -72,7 +72,7 @@ def external_stress(law: InternalVariableLaw, dt: Any) -> Any:
 
     def response(derivatives: tuple[int, ...]) -> Callable[[Any], Any]:
         if sum(derivatives) > 1:
-            raise NotImplementedError(
+            raise ValueError(
                 f"external_stress: {law.name} has first derivatives, its tangent; found a form "
                 "with the second. Derive the residual once."
             )
