@@ -25,6 +25,7 @@ import numpy as np
 import ufl
 from numpy.typing import NDArray
 
+from ..body.frame_instants import frame_instant
 from ..body.law import InternalVariableLaw
 from ..body.rank_agreement import require_same
 from ..kernels.base import FloatArray
@@ -179,18 +180,7 @@ class PointCloudWriter:
                 writer is closed.
             OSError: On all ranks, if the frame cannot be written.
         """
-        if self._closed:
-            raise ValueError(
-                f"{self._path}: no frame can be added after close(). Keep the writer open, or "
-                "write into a new file."
-            )
-        if not (math.isfinite(time) and time >= self._last):
-            last = f" after {self._last:.6g}" if math.isfinite(self._last) else ""
-            raise ValueError(
-                f"{self._path}: the instants of frames must be finite and not decrease; found "
-                f"{time:.6g}{last}. Write another history into a new file."
-            )
-        instant = math.nextafter(time, math.inf) if time == self._last else float(time)
+        instant = frame_instant(self._path, time, self._last, closed=self._closed)
         self._do(
             "r+",
             lambda file, cloud: _append(file, cloud, instant),
