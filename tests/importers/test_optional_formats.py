@@ -89,6 +89,17 @@ def test_xtc_whose_digits_resolve_the_spread_is_read(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_an_xtc_that_ends_within_a_frame_is_refused(tmp_path):
+    """MDAnalysis alone would end the series before it, without a word."""
+    files = [write_by_mdanalysis(tmp_path / f"{i}.xtc", 100 * x) for i, x in enumerate(X)]
+    files[1].write_bytes(files[1].read_bytes()[:-100])
+    study = description(tmp_path, microstate=f'coordinates = ["(x - {ORIGIN})/100"]')
+    frames = len(X[1])
+    with pytest.raises(ValueError, match=rf"must be whole; {frames - 1} of {frames} are"):
+        import_trajectories(files, StudyDescription.from_toml(study), tmp_path / "data.h5")
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_dcd_has_no_real_time_and_needs_it_from_the_description(tmp_path):
     files = [write_by_mdanalysis(tmp_path / f"{i}.dcd", x) for i, x in enumerate(X)]
     with pytest.raises(ValueError, match="every and time_step must be given"):

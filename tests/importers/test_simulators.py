@@ -8,8 +8,10 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import table_of_sources as table
+from other_simulators import EVERY, INSTANTS, TIME_STEP
 
 from ibvonn_train.data import TrajectoryEnsemble
 
@@ -37,6 +39,9 @@ def test_the_mean_is_exact_and_the_shipped_law_is_within_its_floor(name, tmp_pat
     require(name)
     _, wrong = table.row_of(SOURCES[name], tmp_path, train=False)
     assert wrong == []
+    data = TrajectoryEnsemble.load(tmp_path / f"{name}_unseen.h5")
+    instants = np.arange(INSTANTS)[:: 2 if name == "langevin" else 1]
+    np.testing.assert_allclose(data.time, EVERY * TIME_STEP * instants, atol=1e-6)
 
 
 @pytest.mark.parametrize(
