@@ -2,12 +2,15 @@
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from ibvonn_fem import load_model
 
 pytestmark = [pytest.mark.demo, pytest.mark.fem, pytest.mark.export]
 
@@ -131,3 +134,31 @@ def test_calculix_takes_a_law_whose_tangent_is_not_symmetric(tmp_path, monkeypat
 )
 def test_the_programs_are_short(program, most):
     assert len((FOLDER / program).read_text().splitlines()) <= most
+
+
+@pytest.mark.slow
+def test_the_program_of_the_page_gives_the_numbers_of_the_kernel(tmp_path):
+    """docs/how-to/one_step.cpp with the library of the wheel; its headers are in Debian 13."""
+    folders = [os.environ.get("ONNXRUNTIME_INCLUDE"), "/usr/include/onnxruntime"]
+    header = [Path(f) for f in folders if f and (Path(f) / "onnxruntime_cxx_api.h").is_file()]
+    if not header or shutil.which("g++") is None:
+        pytest.skip("needs g++ and the headers of ONNX Runtime (Debian 13: libonnxruntime-dev)")
+    ort = pytest.importorskip("onnxruntime")
+    (library,) = (Path(ort.__file__).parent / "capi").glob("libonnxruntime.so.*")
+    (tmp_path / "libonnxruntime.so.1").symlink_to(library)
+    root = FOLDER.parents[1]
+    compile_it = ["g++", "-std=c++17", "-I", header[0], root / "docs/how-to/one_step.cpp"]
+    subprocess.run([*compile_it, "libonnxruntime.so.1", "-o", "one_step"], cwd=tmp_path, check=True)
+    model = root / "exported_models" / "trap"
+    done = subprocess.run(
+        [tmp_path / "one_step", model / "constitutive.onnx"],
+        env={**os.environ, "LD_LIBRARY_PATH": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    printed = np.array([line.split() for line in done.stdout.splitlines()], float)
+    strain = np.array([[0.1], [0.2], [0.3]])
+    step = load_model(model, kernel="c").update(strain, 0 * strain, 0 * strain, 0.05)
+    expected = np.hstack([step.stress, step.statev_new, step.tangent[:, :, 0]])
+    np.testing.assert_allclose(printed, expected, rtol=1e-12)
