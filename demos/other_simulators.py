@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 STIFFNESS, FRICTION, THERMAL_ENERGY = 1.0, 1.0, 0.01
-TIME_STEP, EVERY, INSTANTS = 0.01, 2, 151
+TIME_STEP, STEPS, EVERY = 0.01, 300, 2
 Values = dict[str, list[float]]
 TRAINING: Values = {
     "a": [0.6, -1.0, 1.4, -0.4, 1.0, -1.5, 0.8, -0.8],
@@ -165,6 +165,7 @@ def lammps_trap(
     *,
     replicas: int,
     seed: int,
+    every: int = EVERY,
     dump: str = "custom",
     mass: float = 0.0,
 ) -> list[Path]:
@@ -178,6 +179,7 @@ def lammps_trap(
         values: Amplitudes and frequencies, one run for each.
         replicas: Particles of a run.
         seed: Of the first run.
+        every: Steps between frames.
         dump: "custom" (text), "dcd" or "xtc".
         mass: Of particles with momenta.
     """
@@ -190,7 +192,7 @@ def lammps_trap(
         write_data(start, trap_start(replicas, seed + number), bounds, np.empty((0, 2)))
         # Momenta relax within m/η, of which a step is a tenth.
         finer = max(1, round(10 * TIME_STEP * FRICTION / mass)) if mass else 1
-        every, heat = EVERY * finer, f"{THERMAL_ENERGY} {THERMAL_ENERGY}"
+        stride, heat = every * finer, f"{THERMAL_ENERGY} {THERMAL_ENERGY}"
         lines = [
             "units lj",
             "boundary p p p",
@@ -217,20 +219,22 @@ def lammps_trap(
             seeded = f"{THERMAL_ENERGY} {seed + number} gamma_t {FRICTION} rng gaussian"
             lines.append(f"fix move all brownian {seeded}")
         table = folder / f"{stem}.ave"
-        lines.append(f"fix table all ave/time {every} 1 {every} v_lam v_force file {table}")
+        lines.append(f"fix table all ave/time {stride} 1 {stride} v_lam v_force file {table}")
         if dump == "custom":
-            lines.append(f"dump out all custom {every} {path} id x{' vx' if mass else ''}")
+            lines.append(f"dump out all custom {stride} {path} id x{' vx' if mass else ''}")
             lines.append('dump_modify out format float "%.10g"')
         else:
-            lines += [f"dump out all {dump} {every} {path}", "dump_modify out sort id"]
+            lines += [f"dump out all {dump} {stride} {path}", "dump_modify out sort id"]
         if dump == "xtc":
             lines.append("dump_modify out precision 1000000 sfactor 1.0 tfactor 1.0")
-        run_lammps([*lines, f"run {every * (INSTANTS - 1)}"])
+        run_lammps([*lines, f"run {STEPS * finer}"])
         files.append(path)
     return files
 
 
-def openmm_trap(folder: Path, name: str, values: Values, *, replicas: int, seed: int) -> list[Path]:
+def openmm_trap(
+    folder: Path, name: str, values: Values, *, replicas: int, seed: int, every: int = EVERY
+) -> list[Path]:
     """Simulate the trap by OpenMM's BrownianIntegrator: DCD and StateDataReporter's CSV."""
     import openmm
     from openmm import app, unit
@@ -255,11 +259,11 @@ def openmm_trap(folder: Path, name: str, values: Values, *, replicas: int, seed:
         simulation.context.setPositions(trap_start(replicas, seed + number))
         path = folder / f"{name}_{number}.dcd"
         reporters = [
-            app.DCDReporter(str(path), EVERY),
-            app.StateDataReporter(str(path.with_suffix(".csv")), EVERY, step=True, time=True),
+            app.DCDReporter(str(path), every),
+            app.StateDataReporter(str(path.with_suffix(".csv")), every, step=True, time=True),
         ]
-        for step in range(EVERY * (INSTANTS - 1) + 1):
-            if step % EVERY == 0:  # reporters of a simulation leave the first instant out
+        for step in range(STEPS + 1):
+            if step % every == 0:  # reporters of a simulation leave the first instant out
                 state = simulation.context.getState(getPositions=True)
                 for reporter in reporters:
                     reporter.report(simulation, state)
