@@ -67,6 +67,15 @@ MUTANTS = (
         (f"{DERIVATIVES}::test_populations_of_any_number_of_states_and_means",),
     ),
     Mutant(
+        "derivatives in graphs without the implicit part",
+        "ibvonn_train/export/step_derivatives.py",
+        "implicit = torch.eye(n, dtype=torch.float64) - state[:, :, count:]",
+        "implicit = torch.eye(n, dtype=torch.float64) + 0.0 * state[:, :, count:]",
+        (
+            "tests/contract/test_step_derivatives.py::test_graphs_give_the_derivatives_of_the_kernel",
+        ),
+    ),
+    Mutant(
         "derivative of a step with a table of rates that is constant",
         "ibvonn_fem/kernels/c/law_derivatives.h",
         "if (m->n_table) table_slope(m, drive, m->barrier[k], &rise);",

@@ -316,6 +316,11 @@ def build_parser() -> argparse.ArgumentParser:
         help="strain of the data that the exported law calls zero (default: 0)",
     )
     export.add_argument(
+        "--derivatives",
+        action="store_true",
+        help="write the derivatives of a step by all that it takes as graphs, too",
+    )
+    export.add_argument(
         "--verify",
         action="store_true",
         help="as `ibvonn verify` does, after the export",

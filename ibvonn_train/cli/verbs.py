@@ -242,6 +242,7 @@ def export(options: argparse.Namespace) -> int:
     model = TrainedModel.load(options.run)
     about: dict[str, Any] = {"name": options.name, "text": options.text}
     about["initial_strain"] = options.initial_strain
+    about["derivatives"] = options.derivatives
     if options.ensemble is not None:
         data = named_ensembles(options.ensemble)
         law = opened(options.run, options, data)

@@ -41,6 +41,7 @@ def export_trained(
     internal_meaning: str = "ensemble means of learned features of the microstate",
     certificate: list[dict[str, Any]] | None = None,
     errors: list[dict[str, Any]] | None = None,
+    derivatives: bool = False,
 ) -> Path:
     """Write an exported model whose zero state is the law's equilibrium at the initial strain.
 
@@ -53,6 +54,7 @@ def export_trained(
         internal_meaning: What the internal variables are, in words.
         certificate: Audits for the manifest.
         errors: Errors of roll-outs for the manifest.
+        derivatives: Whether to write the graphs of a step's derivatives, too.
 
     Returns:
         The directory.
@@ -135,6 +137,7 @@ def export_trained(
         encoder=EncoderGraph(model.law.encoder, **origin),
         decoder=_decoder_graphs(model.law.decoder, origin_and_features),
         microstate_size=model.law_sizes.microstate_size,
+        derivatives=derivatives,
     )
 
 

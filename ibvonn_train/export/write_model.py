@@ -21,10 +21,20 @@ from .manifest import Description
 from .potential_parameters import FloatArray, PotentialParameters
 from .reference_points import Arrays, evaluate, graph_arrays, law_reference, relative_difference
 from .runtimes import torchscript
-from .runtimes.onnx_files import Shape, constitutive_model, module_model, rates_model
+from .runtimes.onnx_files import (
+    Shape,
+    constitutive_model,
+    derivatives_model,
+    module_model,
+    rates_model,
+)
 from .runtimes.onnx_session import run_onnx
+from .step_derivatives import DERIVATIVE_OUTPUTS, StepDerivatives
 
 logger = logging.getLogger(__name__)
+
+DERIVATIVES = "constitutive_derivatives"
+"""Name of the graph of a step's derivatives."""
 
 REST_TOLERANCE = 1e-8
 """Allowed driving force at the initial state, in units of the largest at the reference states."""
@@ -60,6 +70,7 @@ def export_law(
     encoder: nn.Module | None = None,
     decoder: DecoderGraphs | None = None,
     microstate_size: int = 1,
+    derivatives: bool = False,
 ) -> Path:
     """Write an exported model, format 2, whole or not at all.
 
@@ -71,6 +82,7 @@ def export_law(
             strain; ``(n_state, n_class, n_replica, n_x)`` where there are several classes.
         decoder: The distribution of microstates, whose shapes have the axis of classes likewise.
         microstate_size: n_x of encoder and decoder.
+        derivatives: Whether to write ``constitutive_derivatives.onnx`` and ``.pt``, too.
 
     Returns:
         The directory.
@@ -90,6 +102,10 @@ def export_law(
         "constitutive": constitutive_model(law.update(), metadata),
         "rates": rates_model(law.rates(), law.internal_size, metadata),
     }
+    by_all = StepDerivatives(law) if derivatives else None
+    if by_all is not None:
+        models[DERIVATIVES] = derivatives_model(by_all, metadata)
+        reference |= evaluate(DERIVATIVES, by_all, _converged(law, reference), DERIVATIVE_OUTPUTS)
     averaged = about.strain_kind == "averaged"
     classes = [] if len(about.classes) == 1 else [len(about.classes)]
     size = (*classes, microstate_size)
@@ -101,7 +117,10 @@ def export_law(
         for name, model in models.items():
             onnx.save(model, str(folder / f"{name}.onnx"))
             _require_agreement(name, folder / f"{name}.onnx", reference, law)
-        torchscript.save(law.update(), folder / "constitutive.pt", metadata)
+        compiled = torchscript.script(law.update())
+        torchscript.save(compiled, folder / "constitutive.pt", metadata)
+        if by_all is not None:
+            torchscript.save(torchscript.traced(by_all), folder / f"{DERIVATIVES}.pt", metadata)
         if law.parameters is not None:
             law.parameters.save(folder / "parameters.npz")
         with (folder / "reference.npz").open("wb") as stream:
@@ -109,6 +128,13 @@ def export_law(
         manifests.write(document, folder, [path.name for path in folder.iterdir()])
     logger.info("wrote %s (%s)", directory, ", ".join(f"{name}.onnx" for name in models))
     return Path(directory)
+
+
+def _converged(law: ConstitutiveLaw, reference: Arrays) -> Arrays:
+    """Return the steps of the reference that have converged, with what they have found."""
+    steps, ends = (graph_arrays(reference, "constitutive", side) for side in ("in", "out"))
+    solved = ends["residual"][:, 0] <= law.residual_tolerance
+    return {key: x[solved] for key, x in (steps | {"statev_new": ends["statev_new"]}).items()}
 
 
 def _microscopic_graphs(

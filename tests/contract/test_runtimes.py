@@ -70,7 +70,9 @@ def holds_a_path_of_this_machine(path):
 
 def test_torchscript_runs_in_a_process_without_our_packages(tmp_path):
     law = ConstitutiveLaw.of(untrained_law(6, 2))
-    torchscript.save(law.update(), tmp_path / "constitutive.pt", {"ibvonn_manifest": "{}"})
+    torchscript.save(
+        torchscript.script(law.update()), tmp_path / "constitutive.pt", {"ibvonn_manifest": "{}"}
+    )
     assert not holds_a_path_of_this_machine(tmp_path / "constitutive.pt")
     run_without_our_packages(tmp_path, tmp_path / "constitutive.pt", law)
 

@@ -10,6 +10,7 @@ from torch import nn
 from ..graphs.interfaces import INPUTS, OUTPUTS, RATES_OUTPUTS, RatesGraph
 from ..graphs.newton import MAX_PASSES
 from ..graphs.update import ImplicitUpdate
+from ..step_derivatives import DERIVATIVE_INPUTS, DERIVATIVE_OUTPUTS, StepDerivatives
 from .onnx_writer import OnnxWriter
 
 Shape = Sequence[int | str]
@@ -66,6 +67,22 @@ def rates_model(
         "rates",
         {"strain": ["npoints", m], "statev": ["npoints", n]},
         {name: ["npoints", width] for name, width in widths.items()},
+        metadata,
+    )
+
+
+def derivatives_model(
+    derivatives: StepDerivatives, metadata: dict[str, str] | None = None
+) -> onnx.ModelProto:
+    """``constitutive_derivatives.onnx``: derivatives of a step at the state that it has found."""
+    columns, (m, *_, n) = derivatives.columns, derivatives.sizes
+    inputs = zip(DERIVATIVE_INPUTS, derivatives.sizes, strict=True)
+    outputs = zip(DERIVATIVE_OUTPUTS, (m, n), strict=True)
+    return module_model(
+        derivatives,
+        "constitutive_derivatives",
+        {name: ["npoints", width] for name, width in inputs},
+        {name: ["npoints", rows, columns] for name, rows in outputs},
         metadata,
     )
 

@@ -18,6 +18,7 @@ from ...files.plain_files import replacing
 from ..graphs.newton import MAX_PASSES
 from ..graphs.population_update import PopulationUpdate
 from ..graphs.update import ImplicitUpdate
+from ..step_derivatives import StepDerivatives
 
 DEPRECATION = r"`torch\.jit\."
 """How torch's warnings begin: DeprecationWarning up to 2.13, FutureWarning from 2.14 on."""
@@ -98,11 +99,24 @@ def script(update: ImplicitUpdate) -> torch.jit.ScriptModule:
     return compiled
 
 
-def save(update: ImplicitUpdate, path: Path, metadata: dict[str, str] | None = None) -> None:
-    """Write ``constitutive.pt``; the metadata become extra files of the archive."""
+def traced(derivatives: StepDerivatives) -> torch.jit.ScriptModule:
+    """Compile the derivatives of a step, which have no loop."""
+    inputs = tuple(torch.zeros((2, size), dtype=torch.float64) for size in derivatives.sizes)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", DEPRECATION)
+        compiled: torch.jit.ScriptModule = torch.jit.trace(  # type: ignore[no-untyped-call]
+            derivatives.eval(), inputs, check_trace=False
+        )
+    return compiled
+
+
+def save(
+    module: torch.jit.ScriptModule, path: Path, metadata: dict[str, str] | None = None
+) -> None:
+    """Write a ``.pt`` file; the metadata become extra files of the archive."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", DEPRECATION)
-        torch.jit.save(script(update), str(path), _extra_files=dict(metadata or {}))
+        torch.jit.save(module, str(path), _extra_files=dict(metadata or {}))
     _forget_source(path)
 
 

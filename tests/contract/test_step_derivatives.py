@@ -1,0 +1,147 @@
+"""Derivatives of a step as ONNX and TorchScript: against differences, and against the kernel."""
+
+import numpy as np
+import pytest
+import torch
+from derivatives import central_difference
+from torch import nn
+from untrained_description import untrained_description
+
+from ibvonn_fem import load_model
+from ibvonn_fem.cli import main
+from ibvonn_train.closed_form.random_law import untrained_law, untrained_populations
+from ibvonn_train.export import export_law
+from ibvonn_train.export.folding import with_zero_energy
+from ibvonn_train.export.graphs.forward_mode import Dual, ForwardMode
+from ibvonn_train.export.runtimes import torchscript
+from ibvonn_train.export.runtimes.onnx_session import session
+from ibvonn_train.export.step_derivatives import DERIVATIVE_INPUTS, DERIVATIVE_OUTPUTS
+
+pytestmark = [
+    pytest.mark.export,
+    pytest.mark.filterwarnings("ignore::ibvonn_fem.EnvelopeWarning"),
+]
+
+# Convex potentials; populations of two states; of more states, with means, of which the tangent is
+# not symmetric.
+LAWS = {
+    "convex": lambda: untrained_law(2, 2),
+    "two_states": lambda: untrained_populations(1, (2,), 1),
+    "states_and_means": lambda: untrained_populations(3, (4, 3, 2), 2),
+}
+NAME = "constitutive_derivatives"
+
+
+@pytest.fixture(scope="module", params=LAWS)
+def exported(request, tmp_path_factory):
+    law = with_zero_energy(LAWS[request.param]())
+    about = untrained_description(law.strain_size, law.internal_size)
+    folder = tmp_path_factory.mktemp("derivatives") / request.param
+    return export_law(folder, law, about, derivatives=True), law
+
+
+def steps(law, count=5, seed=0):
+    """Steps from states within their bounds, Δt of two decades."""
+    rng = np.random.default_rng(seed)
+    statev = 0.3 * rng.uniform(-1.0, 1.0, (count, law.internal_size))
+    if hasattr(law, "groups"):
+        drawn = [rng.dirichlet(np.full(m, 4.0), count)[:, 1:] for _, m in law.groups]
+        means = rng.uniform(-1.0, 1.0, (count, law.mean_size))
+        statev = np.concatenate([*drawn, means], 1) - law.rest
+    strain, old = 0.5 * rng.uniform(-1.0, 1.0, (2, count, law.strain_size))
+    return strain, old, statev, 10.0 ** rng.uniform(-1.5, 0.5, (count, 1))
+
+
+def both_runtimes(directory, points):
+    """What ONNX Runtime and TorchScript give: two lists of derivatives of stress and state."""
+    feed = dict(zip(DERIVATIVE_INPUTS, points, strict=True))
+    yield session(directory / f"{NAME}.onnx").run(list(DERIVATIVE_OUTPUTS), feed)
+    module = torchscript.load((directory / f"{NAME}.pt").read_bytes())
+    yield [value.numpy() for value in module(*map(torch.tensor, points))]
+
+
+def test_graphs_give_the_derivatives_of_the_kernel(exported):
+    directory, law = exported
+    model = load_model(directory, kernel="c")
+    points = steps(law)
+    new = model.update(*points[:3], points[3][:, 0]).statev_new
+    expected = model.derivatives(*points[:3], points[3][:, 0])
+    for stress, state in both_runtimes(directory, (*points, new)):
+        size = np.abs(expected.stress).max(), np.abs(expected.statev_new).max()
+        np.testing.assert_allclose(stress, expected.stress, rtol=0, atol=1e-11 * size[0])
+        np.testing.assert_allclose(state, expected.statev_new, rtol=0, atol=1e-11 * size[1])
+
+
+def test_graphs_give_the_differences_of_the_step(exported):
+    directory, law = exported
+    opened, outputs = session(directory / "constitutive.onnx"), ["stress", "statev_new"]
+    points = steps(law, 3, seed=1)
+    widths = np.cumsum([point.shape[1] for point in points])[:-1]
+
+    def response(x):
+        parts = dict(zip(DERIVATIVE_INPUTS, np.split(x[None], widths, axis=1), strict=False))
+        return np.concatenate(opened.run(outputs, parts), 1)[0]
+
+    new = opened.run(["statev_new"], dict(zip(DERIVATIVE_INPUTS, points, strict=False)))[0]
+    for stress, state in both_runtimes(directory, (*points, new)):
+        for k, x in enumerate(np.concatenate(points, 1)):
+            expected, _ = central_difference(response, x)
+            derivative = np.concatenate([stress[k], state[k]])
+            assert np.abs(derivative - expected).max() < 1e-6 * np.abs(expected).max()
+            spoilt = derivative.copy()
+            spoilt[0, -1] += 1e-5 * np.abs(expected).max()  # control
+            assert np.abs(spoilt - expected).max() > 1e-6 * np.abs(expected).max()
+
+
+def test_bad_input_gives_nan_at_its_point_alone(exported):
+    directory, law = exported
+    points = [*steps(law), steps(law)[2]]
+    points[0][1, 0], points[3][2, 0] = np.nan, -1.0
+    for derivatives in both_runtimes(directory, points):
+        for values in derivatives:
+            assert np.isnan(values[[1, 2]]).all()
+            assert np.isfinite(values[[0, 3, 4]]).all()
+
+
+def test_an_export_without_the_request_has_no_such_files(exported, tmp_path):
+    directory, law = exported
+    assert main(["check", str(directory)]) == 0  # guards the next line: with them it is a model
+    about = untrained_description(law.strain_size, law.internal_size)
+    plain = export_law(tmp_path / "plain", law, about)
+    assert {path.name for path in directory.iterdir()} - {
+        path.name for path in plain.iterdir()
+    } == {
+        f"{NAME}.onnx",
+        f"{NAME}.pt",
+    }
+
+
+class Elementary(nn.Module):
+    """Operations that laws use, in one function of x, ``(n, 2)``."""
+
+    def forward(self, x):
+        a, b = x[:, :1], x[:, 1:]
+        c = torch.where(a > 0.2, torch.abs(a - b), torch.relu(b)) / (2.0 + torch.square(b))
+        d = torch.maximum(a, b) * torch.exp(-c) - torch.minimum(torch.tanh(a), torch.sqrt(2.0 + b))
+        return torch.cat([c, torch.log(3.0 + d), torch.sum(x, 1, keepdim=True) - 1.0], 1)
+
+
+def test_forward_mode_is_that_of_torch():
+    x = torch.tensor(np.random.default_rng(0).uniform(-1.0, 1.0, (50, 2)), requires_grad=True)
+    values = Elementary()(x)
+    rows = [torch.autograd.grad(y.sum(), x, retain_graph=True)[0] for y in values.unbind(1)]
+    for direction in torch.eye(2, dtype=torch.float64):
+        along = direction.expand_as(x)
+        expected = torch.stack([row @ direction for row in rows], 1)
+        result = ForwardMode(Elementary()).run(Dual(x, along))
+        assert torch.allclose(result.slope, expected, rtol=1e-14, atol=1e-14)
+
+
+def test_an_operation_without_a_derivative_is_named():
+    class Sine(nn.Module):
+        def forward(self, x):
+            return torch.sin(x)
+
+    x = torch.zeros(1, 1, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"uses sin, whose derivative is not known"):
+        ForwardMode(Sine()).run(Dual(x, x))
