@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from mpi4py import MPI
@@ -69,8 +70,9 @@ def analyse(
     duration: float = 300.0,
     steps: int = 60,
     cells: int = 6,
+    choice: Sequence[object] = (EveryPoint(),),
 ) -> np.ndarray:
-    """Force on the upper edge at every instant, ``(steps + 1, 2)``; writes the histories."""
+    """Force on the upper edge at every instant, ``(steps + 1, 2)``; writes histories of points."""
     domain = plate(cells)
     space = fem.functionspace(domain, ("Lagrange", 1, (2,)))
     u, moved = fem.Function(space), fem.Constant(domain, np.zeros(2))
@@ -102,7 +104,7 @@ def analyse(
         felt.append([domain.comm.allreduce(fem.assemble_scalar(form)) for form in forms])
 
     felt: list[list[float]] = [[0.0, 0.0]]
-    record = Histories(histories, EveryPoint())
+    record = Histories(histories, choice)
     stepping = ibvonn_fem.TimeStepping(problem, load, record=record)
     stepping.run(np.linspace(0.0, duration, steps + 1).tolist(), callback=force)
     return np.array(felt)

@@ -196,6 +196,19 @@ def test_error_bars_are_judged_on_points_held_back(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.fem
+def test_spot_checks_show_law_and_twin_side_by_side(tmp_path):
+    out = tmp_path / "checks.json"
+    run = run_benchmark("spot_checks.py", "bar", "--small", "--folder", tmp_path, "--json", out)
+    assert run.returncode == 0, run.stderr
+    bar = json.loads(out.read_text())["bar"]
+    law, twin = bar["unfolding_cell"], bar["kramers_unfolding"]
+    assert [point["point"] for point in law] == [point["point"] for point in twin]
+    assert all(point["time_error"] is not None for point in law)
+    assert f"{law[0]['error']:.2f} (" in run.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.fem
 def test_both_arms_of_learning_on_demand_take_the_same_number_of_paths(tmp_path):
     run = run_benchmark("learning_on_demand.py", "--tiny", "--repeat", 0, "--out", tmp_path)
     assert run.returncode == 0, run.stdout + run.stderr

@@ -83,6 +83,25 @@ def test_the_open_bonds_of_a_lattice_are_those_of_the_law() -> None:
         assert fractions.max() - fractions.min() > 0.06
 
 
+def test_the_springs_of_a_chain_are_drawn_beside_those_of_a_cell() -> None:
+    law = ExportedLaw(EXPORTED / "unfolding_chain_populations")
+    system = system_of_law(law)
+    time = np.linspace(0.0, 60.0, 61)
+    histories = recorded(law, time, np.linspace(0.0, 0.3, 61)[None, :, None])
+    states = microstates(law, histories, system, point=0, replicas=20, progress=False)
+    assert states.simulated.shape == states.decoded.shape == (1, 2000, 1)
+    # Both have the strain of the point, and a quarter of the springs are open, one in ten more.
+    mean = float(states.control[0])
+    assert states.simulated.mean() == pytest.approx(mean, abs=1e-6)
+    assert states.decoded.mean() == pytest.approx(mean, abs=0.02)
+    crossing = system.parameters()["crossing"]
+    decoded, simulated = (
+        float((each > crossing).mean()) for each in (states.decoded, states.simulated)
+    )
+    assert decoded == pytest.approx(simulated, abs=0.1)
+    assert simulated > 0.15
+
+
 def test_the_bonds_that_are_drawn_have_the_lengths_of_the_microstates() -> None:
     system = PeriodicLattice(cells=4)
     rng = np.random.default_rng(3)
@@ -141,7 +160,7 @@ def test_what_cannot_be_drawn_is_refused_in_words(
         (trap, ["--point", "3"], "must be among the 2 that were recorded (0, 7); found 3"),
         (trap, ["--point", "7", "--time", "9"], "not behind 2, which was recorded; found 9"),
         (trap, ["--point", "7", "--replicas", "1"], "at least 2 replicas"),
-        (str(EXPORTED / "chain_paper"), ["--point", "7"], "strain of double_well_chain is not"),
+        (str(EXPORTED / "chain_paper"), ["--point", "7"], "and 2 internal variables; they have"),
     ]
     for model, options, words in cases:
         out = ["--out", str(tmp_path / "no.png")]
