@@ -23,6 +23,7 @@ Every repeat is resumable, and keeps its laws, data and verdicts in --out.
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -155,12 +156,24 @@ def shipped(out: Path, reference: np.ndarray, *, tiny: bool) -> float:
     return error_of(folder, reference)
 
 
+def begin_alike(first: Path, second: Path) -> None:
+    """Copy the first law, its analysis and its check from one arm to the other."""
+    part = second.with_suffix(".part")
+    shutil.rmtree(part, ignore_errors=True)
+    (part / "data").mkdir(parents=True)
+    shutil.copytree(first / "round_0", part / "round_0", ignore=lambda *_: ["paths.json"])
+    shutil.copy(first / "data" / "start_small.h5", part / "data")
+    part.rename(second)
+
+
 def run(repeat: int, out: Path, *, tiny: bool = False) -> None:
     """Run both arms of a repeat to the end of their budget."""
     reference = lattice(out, tiny=tiny)
     curves: dict[str, list[list[float]]] = {}
     for arm, kind in ARMS.items():
         place = out / f"repeat_{repeat}" / arm.replace(" ", "_")
+        if curves and not place.is_dir():
+            begin_alike(place.with_name("on_demand"), place)
         rounds = kind(study(repeat, tiny=tiny), place, progress=False)
         rounds.check()
         while paths := rounds.choose():

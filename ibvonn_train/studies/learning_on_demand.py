@@ -51,6 +51,10 @@ from .what_to_learn import what_to_learn
 
 logger = logging.getLogger(__name__)
 
+ENOUGH_TO_HOLD_OUT = 20
+"""Paths from which on a fifth is held out of a training, to decide when it ends. One or two of few
+paths are not like the others, and end it too soon; the check of the round judges the law anyway."""
+
 
 @dataclass(frozen=True)
 class RoundVerdict:
@@ -294,12 +298,14 @@ class LearningOnDemand:
         with ExitStack() as files:
             group = [files.enter_context(open_ensemble(path)) for path in self._files(number)]
             warm = None if number == 0 else self._warm_start(number - 1, group)
+            few = sum(data.protocols for data in group) < ENOUGH_TO_HOLD_OUT
             train(
                 self.study.training if warm is None else self.study.warm_training(),
                 group,
                 run,
                 resume=True,
                 start=warm,
+                validation=() if few else None,
                 progress=self.progress,
                 tensorboard=False,
             )
