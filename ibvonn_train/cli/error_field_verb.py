@@ -3,44 +3,31 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
 import numpy as np
 
-from ..data.point_histories import PointHistories, read_point_histories
-from ..evaluation import ExportedLaw
-from ..files.plain_files import make_folder
+from ..data.point_histories import PointHistories
 from ..studies.error_field import ErrorField, estimated, intervals
 from ..studies.error_field import error_field as estimate_errors
-from ..studies.followed_histories import system_of_law
 from ..studies.interval_scores import coverage
 from ..studies.results import write_json
+from .histories_options import recorded_analysis, settings_of_runs
+from .standard_output import require_places, say
 
 
 def error_field(options: argparse.Namespace) -> int:
     """Estimate the stress error of a law at every state of an analysis."""
-    for place in (options.out, options.json):
-        if place is not None:
-            make_folder(place.parent)
-    histories = read_point_histories(options.histories)
-    law = ExportedLaw(options.model)
+    require_places(options.out, options.json)
+    histories, law, system = recorded_analysis(options)
     field = estimate_errors(
-        law,
-        histories,
-        system_of_law(law, options.system),
-        points=options.points,
-        replicas=options.replicas,
-        seed=options.seed,
-        time_step=options.time_step,
-        progress=not options.quiet,
+        law, histories, system, points=options.points, **settings_of_runs(options)
     )
     field.estimate.save(options.out)
     record = _record(field, histories)
     if options.json is not None:
         write_json(options.json, {"model": law.name, **record})
-    if not options.quiet:
-        sys.stdout.write(_report(record) + f"\nwrote {options.out}\n")
+    say(options, f"{_report(record)}\nwrote {options.out}")
     return 0
 
 
