@@ -439,7 +439,7 @@ MUTANTS = (
     ),
     Mutant(
         "residual: external force added",
-        "ibvonn_fem/body/problem.py",
+        "ibvonn_fem/body/force_balance.py",
         "b.axpy(-1.0, self.external_force.x.petsc_vec)",
         "b.axpy(1.0, self.external_force.x.petsc_vec)",
         ("tests/fem/test_patch.py", "tests/fem/test_zener_bar.py"),
