@@ -207,9 +207,9 @@ def _difference(attributes: dict[str, Any], problem: InternalVariableProblem) ->
 
 
 def _require_contents(
-    required: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]
+    required: Mapping[str, tuple[int, ...]], contents: Mapping[str, tuple[int, ...]]
 ) -> None:
-    _require_none(sorted({name for name, _ in required.items() ^ found.items()}))
+    _require_none(sorted({name for name, _ in required.items() ^ contents.items()}))
 
 
 def _require_scalars(scalars: Mapping[str, float], stepping: TimeStepping) -> None:

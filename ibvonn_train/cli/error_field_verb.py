@@ -37,8 +37,8 @@ def _record(field: ErrorField, histories: PointHistories) -> dict[str, Any]:
     mean, deviation = estimated(field.estimate, histories)
     size = np.linalg.norm(mean, axis=-1).max(1)
     worst = int(size.argmax())
-    found, expected, spread = field.fitted.left_out
-    noise = field.check.window_standard_errors.reshape(found.shape)
+    errors, expected, spread = field.fitted.left_out
+    noise = field.check.window_standard_errors.reshape(errors.shape)
     low, high = intervals(expected, field.fitted.calibration * spread, noise)
     return {
         "points": list(field.points),
@@ -47,7 +47,7 @@ def _record(field: ErrorField, histories: PointHistories) -> dict[str, Any]:
         "lengths": field.fitted.lengths.tolist(),
         "amplitudes_percent": (percent * field.fitted.amplitudes).tolist(),
         "calibration": field.fitted.calibration,
-        "coverage_of_points_left_out": coverage(low, high, found),
+        "coverage_of_points_left_out": coverage(low, high, errors),
         "states": int(mean.shape[0] * mean.shape[1]),
         "largest_expected_error_percent": float(percent * size[worst]),
         "point_of_largest": int(histories.point[worst]),

@@ -74,10 +74,10 @@ class GsdTrajectory:
 def _column(particles: Any, name: str, lengths: FloatArray) -> FloatArray:
     for element, letters in _VECTORS.items():
         if name in letters:
-            found: FloatArray = np.asarray(
+            column: FloatArray = np.asarray(
                 getattr(particles, element)[:, list(letters).index(name)], np.float64
             )
-            return found
+            return column
     if name in ("mass", "type"):
         stored = particles.mass if name == "mass" else particles.typeid
         return np.asarray(stored, np.float64)

@@ -74,11 +74,14 @@ class H5mdTrajectory:
             if "image" in part and "box" in part:
                 names += [f"{letter}u" for letter in "xyz" if letter in names]
             self.columns = tuple(names)
-            found = file.get("observables", {})
+            observables = file.get("observables", {})
             self._observed = {
-                name: (_steps(found[name]), np.asarray(found[name]["value"], np.float64))
-                for name in found
-                if _is_moving(found[name]) and found[name]["value"].ndim == 1
+                name: (
+                    _steps(observables[name]),
+                    np.asarray(observables[name]["value"], np.float64),
+                )
+                for name in observables
+                if _is_moving(observables[name]) and observables[name]["value"].ndim == 1
             }
             self.observables = tuple(self._observed)
             width = part["position"]["value"].dtype.itemsize
@@ -127,10 +130,10 @@ class H5mdTrajectory:
                         f"{self.path}: {element} must be stored at the instants of position; found "
                         f"{stored['value'].shape[0]} and {part['position']['value'].shape[0]}."
                     )
-                found: FloatArray = np.asarray(
+                values: FloatArray = np.asarray(
                     stored["value"][rows, :, letters.index(name)], np.float64
                 )
-                return found
+                return values
         for element, own in _SCALARS.items():
             if name == own:
                 return _element(part[element], rows, shape)
@@ -147,12 +150,12 @@ class H5mdTrajectory:
         return self._column(part, letter, rows, particles) + images
 
     def _beside(self, step: int) -> dict[str, float]:
-        found = {}
+        numbers = {}
         for name, (steps, values) in self._observed.items():
             at = int(np.searchsorted(steps, step))
             if at < len(steps) and steps[at] == step:
-                found[name] = float(values[at])
-        return found
+                numbers[name] = float(values[at])
+        return numbers
 
 
 def _is_moving(element: Any) -> bool:

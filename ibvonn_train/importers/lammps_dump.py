@@ -103,13 +103,13 @@ class LammpsDump:
     def _column(self, name: str, rows: FloatArray, header: _Header, place: str) -> FloatArray:
         stored = self._stored
         if name in stored:
-            found: FloatArray = rows[:, stored.index(name)]
-            if np.isnan(found).any():
+            values: FloatArray = rows[:, stored.index(name)]
+            if np.isnan(values).any():
                 raise ValueError(
                     f"{self.path}: {name} must be numbers; at {place} it is not. Take another "
                     "column, or repeat the simulation if it has gone to infinity."
                 )
-            return found
+            return values
         if header.box is None or header.triclinic:
             raise ValueError(
                 f"{self.path}: {name} must be dumped itself in a box that is not upright; it is "

@@ -242,11 +242,11 @@ class MicrostateReader:
 
 def _bond_columns(trajectory: Trajectory) -> tuple[str, ...]:
     """Return the coordinates that bonds are measured with: unwrapped ones where they are there."""
-    found = [
+    candidates = [
         next((name for name in (f"{letter}u", letter) if name in trajectory.columns), None)
         for letter in "xyz"
     ]
-    names = tuple(name for name in found if name is not None)
+    names = tuple(name for name in candidates if name is not None)
     if not names:
         raise ConfigError(
             f"{trajectory.path}: must have coordinates x, y, z for bonds; it has "

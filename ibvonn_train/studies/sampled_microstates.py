@@ -160,24 +160,24 @@ def opened(
     return None
 
 
-def record_of(system: MicroscopicSystem, found: Microstates) -> dict[str, Any]:
+def record_of(system: MicroscopicSystem, sample: Microstates) -> dict[str, Any]:
     """Return the numbers behind the picture, as plain values."""
-    both = {"decoder": found.decoded, "simulation": found.simulated}
+    both = {"decoder": sample.decoded, "simulation": sample.simulated}
     record: dict[str, Any] = {
-        "point": found.point,
-        "time": found.time,
+        "point": sample.point,
+        "time": sample.time,
         "system": system.name,
-        "replicas": found.replicas,
-        "validity": found.validity,
-        "strain": found.strain.tolist(),
-        "stress": found.stress.tolist(),
-        "stress_of_simulation": found.simulated_stress.tolist(),
-        "internal": found.internal.tolist(),
+        "replicas": sample.replicas,
+        "validity": sample.validity,
+        "strain": sample.strain.tolist(),
+        "stress": sample.stress.tolist(),
+        "stress_of_simulation": sample.simulated_stress.tolist(),
+        "internal": sample.internal.tolist(),
     }
-    if found.stress_error is not None:
-        record["stress_error_of_simulation"] = found.stress_error.tolist()
+    if sample.stress_error is not None:
+        record["stress_error_of_simulation"] = sample.stress_error.tolist()
     for name, states in both.items():
-        open_ones = opened(system, states, found.control)
+        open_ones = opened(system, states, sample.control)
         record[name] = {
             "mean": states.mean(1).tolist(),
             "standard_deviation": states.std(1).tolist(),

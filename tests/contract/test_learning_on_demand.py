@@ -36,11 +36,11 @@ strain = np.array([0.1, 0.2, 0.4, 0.8, 0.81, -0.8])[:, None, None] * time[:, Non
 state, rows = np.zeros((6, 1)), {"stress": [], "internal": [], "validity": []}
 for row in range(21):
     old, dt = strain[:, max(row - 1, 0)], 0.05 if row else 0.0
-    found = model.kernel.update(strain[:, row].copy(), old.copy(), state, dt)
-    state = found.statev_new.copy()
-    rows["stress"].append(found.stress.copy())
+    update = model.kernel.update(strain[:, row].copy(), old.copy(), state, dt)
+    state = update.statev_new.copy()
+    rows["stress"].append(update.stress.copy())
     rows["internal"].append(state)
-    rows["validity"].append(found.validity.reshape(-1).copy())
+    rows["validity"].append(update.validity.reshape(-1).copy())
 with h5py.File(sys.argv[2], "w") as file:
     file.attrs["ibvonn_histories"] = 1
     file.attrs["model"] = model.manifest.name
