@@ -61,15 +61,15 @@ def judge(size: Size, folder: Path, loading: str, seed: int = 1) -> dict[str, ob
     )
     law, histories = ExportedLaw(MODEL), read_point_histories(file)
     system = system_of_law(law)
-    began = time.process_time()
+    start_time = time.process_time()
     field = error_field(
         law, histories, system, points=size.points, replicas=size.replicas, seed=seed,
         progress=False,
     )  # fmt: skip
-    seconds = time.process_time() - began
+    seconds = time.process_time() - start_time
     field.estimate.save(folder / "errors.npz")
-    seen = np.array(field.points) // POINTS_IN_CELL
-    others = histories.point[~np.isin(histories.point // POINTS_IN_CELL, seen)]
+    cells = np.array(field.points) // POINTS_IN_CELL
+    others = histories.point[~np.isin(histories.point // POINTS_IN_CELL, cells)]
     drawn = np.random.default_rng(seed).choice(others, size.held_back, replace=False)
     held = histories.select(sorted(drawn.tolist()))
     check = spot_check(

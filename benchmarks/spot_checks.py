@@ -145,10 +145,10 @@ def main() -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     record = {}
     for name in options.bodies or BODIES:
-        began = time.process_time()
+        start_time = time.process_time()
         both = checks(name, options.folder, small=options.small)
         points = sum(len(each.points) for each in both.values())
-        print_table(name, both, (time.process_time() - began) / points)
+        print_table(name, both, (time.process_time() - start_time) / points)
         record[name] = {
             model: [asdict(point) for point in check.points] for model, check in both.items()
         }

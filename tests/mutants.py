@@ -862,7 +862,7 @@ MUTANTS = (
     Mutant(
         "import: microstates may move while momenta are remembered",
         "ibvonn_train/importers/momenta.py",
-        "        if kept < REMEMBERED:",
+        "        if correlation < REMEMBERED:",
         "        if kept < 0.0:",
         ("tests/importers/test_momenta.py::test_dynamics_that_are_not_overdamped_are_refused",),
     ),
@@ -974,9 +974,9 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
             copy = Path(folder)
             copied(copy)
-            began = time.perf_counter()
+            start_time = time.perf_counter()
             test = killer(mutant, copy)
-            took = time.perf_counter() - began
+            took = time.perf_counter() - start_time
         survivors += test is None
         verdict = "**survives**" if test is None else f"`{test.removeprefix('tests/')}`"
         print(f"| {mutant.name} | `{mutant.file}` | {verdict} | {took:.0f} |", flush=True)

@@ -200,9 +200,9 @@ def _arrays(
 def _difference(attributes: dict[str, Any], problem: InternalVariableProblem) -> str:
     """What the part of a rank was written with, where this problem differs; empty if nothing."""
     attributes.pop("values", None)
-    for what, checksum in _fingerprints(problem).items():
-        if attributes.pop(what, None) != checksum:
-            return f"another {what}"
+    for part, checksum in _fingerprints(problem).items():
+        if attributes.pop(part, None) != checksum:
+            return f"another {part}"
     return f"{', '.join(attributes)} too" if attributes else ""
 
 

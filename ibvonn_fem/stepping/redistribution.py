@@ -156,9 +156,9 @@ class Redistribution:
         return int(self._problem.comm.allreduce(count, op=MPI.SUM))
 
     def _check_setup(self, written: dict[str, str]) -> None:
-        for what, checksum in setup(self._problem).items():
-            if written.pop(what, None) != checksum:
-                raise CheckpointError(f"was written with another {what}. {_REMEDY}")
+        for part, checksum in setup(self._problem).items():
+            if written.pop(part, None) != checksum:
+                raise CheckpointError(f"was written with another {part}. {_REMEDY}")
         if written:
             raise CheckpointError(f"was written with {', '.join(written)} too. {_REMEDY}")
 

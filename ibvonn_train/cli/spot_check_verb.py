@@ -30,7 +30,7 @@ def spot_check(options: argparse.Namespace) -> int:
             "spot-check: the histories are of another law (%r) than %s: the error of the time "
             "steps of the analysis is not known.", histories.model, options.model,
         )  # fmt: skip
-    began = time.perf_counter()
+    start_time = time.perf_counter()
     check = check_points(
         law,
         histories,
@@ -39,7 +39,7 @@ def spot_check(options: argparse.Namespace) -> int:
         confidence=options.confidence,
         **settings_of_runs(options),
     )
-    seconds = (time.perf_counter() - began) / len(check.points)
+    seconds = (time.perf_counter() - start_time) / len(check.points)
     source = default_tolerance(law.manifest)[1] if options.tolerance is None else "--tolerance"
     say(options, _report(check, source, seconds))
     if options.json is not None:

@@ -158,8 +158,8 @@ def evaluate(options: argparse.Namespace) -> int:
     data = named_ensembles(options.ensemble)
     law = opened(options.model, options, data)
     hashes = {name: ensemble.sha256() for name, ensemble in data.items()}
-    seen = law.manifest["provenance"]["data_sha256"]
-    for name in (name for name, sha256 in hashes.items() if sha256 == seen):
+    training_hash = law.manifest["provenance"]["data_sha256"]
+    for name in (name for name, sha256 in hashes.items() if sha256 == training_hash):
         logger.warning("evaluate: %s is what the law was trained on: not unseen data.", name)
     normalisation = normalisation_of(law, options.training)
     results = evaluations(law, data, normalisation, options)
@@ -171,7 +171,7 @@ def evaluate(options: argparse.Namespace) -> int:
         "model": str(options.model),
         "name": law.name,
         "seed": law.manifest["provenance"]["seed"],
-        "training_data_sha256": seen,
+        "training_data_sha256": training_hash,
         "normalisation_of_internal_variables": (
             "training set" if normalisation else "the ensemble itself"
         ),
@@ -293,9 +293,11 @@ def _opened(paths: Sequence[Path], stack: ExitStack) -> list[TrajectoryEnsemble]
         ValueError: If one is named twice, or they do not belong together.
     """
     for number, path in enumerate(paths):
-        twice = [former for former in paths[:number] if path.exists() and path.samefile(former)]
-        if twice:
-            raise ValueError(f"{path}: must be named once; it is the file {twice[0]} too.")
+        duplicates = [
+            former for former in paths[:number] if path.exists() and path.samefile(former)
+        ]
+        if duplicates:
+            raise ValueError(f"{path}: must be named once; it is the file {duplicates[0]} too.")
     ensembles = [stack.enter_context(open_ensemble(path)) for path in paths]
     require_alike(ensembles, [str(path) for path in paths])
     return ensembles

@@ -87,9 +87,9 @@ class H5mdTrajectory:
             width = part["position"]["value"].dtype.itemsize
             self.precision = "float32" if width < 8 else "float64"
 
-    def frames(self, wanted: Sequence[str]) -> Iterator[Frame]:
+    def frames(self, names: Sequence[str]) -> Iterator[Frame]:
         """Yield the instants one after the other, see :class:`.frames.Trajectory`."""
-        require_columns(self.path, wanted, self.columns)
+        require_columns(self.path, names, self.columns)
         with reading(self.path), h5py.File(self.path, "r") as file:
             part = file["particles"][self._group]
             position = part["position"]
@@ -99,10 +99,10 @@ class H5mdTrajectory:
             block = max(1, BLOCK_BYTES // (24 * particles))
             for start in range(0, count, block):
                 rows = slice(start, min(start + block, count))
-                columns = {name: self._column(part, name, rows, particles) for name in wanted}
+                columns = {name: self._column(part, name, rows, particles) for name in names}
                 ids = self._ids(part, rows, particles)
                 for at in range(rows.start, rows.stop):
-                    values = np.stack([columns[name][at - start] for name in wanted], 1)
+                    values = np.stack([columns[name][at - start] for name in names], 1)
                     here = ids[at - start]
                     kept = here >= 0  # the specification fills up with −1
                     place = f"step {steps[at]}"

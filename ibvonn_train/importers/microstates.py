@@ -70,10 +70,10 @@ class MicrostateReader:
                 )
             self.coordinates = tuple(n for n in trajectory.columns if n in used)
         self.velocities = _velocities(self.coordinates, trajectory.columns)
-        wanted = [*self.coordinates, *self.velocities]
+        names = [*self.coordinates, *self.velocities]
         if study.layout.types:
-            wanted.append("type")
-        self.columns = tuple(dict.fromkeys(wanted))
+            names.append("type")
+        self.columns = tuple(dict.fromkeys(names))
         self._taken: npt.NDArray[np.bool_] | None = None
         length = study.parameters.get("reference_length", 1.0)
         self.length = float(length) if isinstance(length, int | float) else 1.0

@@ -77,8 +77,8 @@ def _draw_lattice(
         begins, ends = begins @ OBLIQUE.T, ends @ OBLIQUE.T
     open_ones = opened(system, states, sample.control)
     assert open_ones is not None  # noqa: S101 (bonds of a lattice have two states)
-    for which, colour, width in ((~open_ones, FOLDED, 1.2), (open_ones, OPEN, 2.4)):
-        lines = np.stack([begins[which], ends[which]], 1)
+    for mask, colour, width in ((~open_ones, FOLDED, 1.2), (open_ones, OPEN, 2.4)):
+        lines = np.stack([begins[mask], ends[mask]], 1)
         ax.add_collection(LineCollection(list(lines), colors=colour, linewidths=width))
     nodes = begins[0]
     ax.plot(nodes[:, 0], nodes[:, 1], "o", ms=2.0, color="0.25")

@@ -275,8 +275,11 @@ def _populations(
     if not fractions.any():
         return [((), ())] * len(internal)
     return [
-        (tuple((own + shift)[fractions].tolist()), tuple((seen + shift)[fractions].tolist()))
-        for own, seen in zip(internal, encoded, strict=True)
+        (
+            tuple((of_law + shift)[fractions].tolist()),
+            tuple((of_system + shift)[fractions].tolist()),
+        )
+        for of_law, of_system in zip(internal, encoded, strict=True)
     ]
 
 

@@ -124,8 +124,8 @@ class Identify(Stage):
         return torch.cat([b.flat(self.material.internal(b)) for b in blocks]).std(0)
 
     def _annealing(self) -> float:
-        passed = min(1.0, self.step / (ANNEALED * self.total))
-        return float(FIRST_TOLERANCE ** (1.0 - passed))
+        progress = min(1.0, self.step / (ANNEALED * self.total))
+        return float(FIRST_TOLERANCE ** (1.0 - progress))
 
     def _likelihood(self, windows: Windows, internal: Tensor) -> Tensor:
         law, every = self.material.law, windows.sites

@@ -77,7 +77,7 @@ def run_state(
     run: dict[str, Any],
     total: int,
     rows: int,
-    began: float,
+    start_time: float,
 ) -> dict[str, Any]:
     """Return what a checkpoint holds, but for the weights with which its stage began.
 
@@ -90,7 +90,7 @@ def run_state(
         run: State of the stage, empty where it has not begun.
         total: Steps that were taken in all stages.
         rows: Rows of the log.
-        began: CPU time at which the run began, less what earlier runs spent [s].
+        start_time: CPU time at which the run began, less what earlier runs spent [s].
     """
     return {
         "kind": "checkpoint",
@@ -103,7 +103,7 @@ def run_state(
         "run": run,
         "total": total,
         "rows": rows,
-        "seconds": time.process_time() - began,
+        "seconds": time.process_time() - start_time,
     }
 
 

@@ -134,7 +134,7 @@ def _train(
     progress: bool,
     tensorboard: bool,
 ) -> TrainedModel:
-    began = time.process_time()
+    start_time = time.process_time()
     if warm is None:
         law, choice, features = new_law(config, group, data, physics, provenance["validation"])
     else:
@@ -147,7 +147,7 @@ def _train(
         logger.info("resume at stage %d, step %d", start.stage, start.run.get("step", 0))
     write_json(out / "config.json", {"training": config.resolved()})
 
-    began -= start.seconds
+    start_time -= start.seconds
     total = start.total
     stages = recipe(config, law, data)
     material = Material.of(law, data, physics, config.expert, features.slowest)
@@ -159,7 +159,7 @@ def _train(
         def store(index: int, run: dict[str, Any], before: dict[str, Tensor]) -> None:
             log.flush()
             content = run_state(
-                config, provenance, known_physics, law, index, run, total, log.rows, began
+                config, provenance, known_physics, law, index, run, total, log.rows, start_time
             )
             checkpoint.save(out / CHECKPOINT, {**content, "before": before})
 
@@ -200,7 +200,7 @@ def _train(
             record = validation_record(law, data)
             log.write(stage.name, stage.step, total, record)
             words = ", ".join(f"{k} {v:.4g}" for k, v in record.items())
-            logger.info("%s (%.0f s): %s", stage.name, time.process_time() - began, words)
+            logger.info("%s (%.0f s): %s", stage.name, time.process_time() - start_time, words)
             store(index + 1, {}, {})
 
     verdict = rollout_verdict(law, data)
@@ -217,7 +217,7 @@ def _train(
         provenance={
             **provenance,
             "versions": versions(),
-            "cpu_seconds": time.process_time() - began,
+            "cpu_seconds": time.process_time() - start_time,
             "internal_variables": choice.reason,
         },
         verdict=verdict,

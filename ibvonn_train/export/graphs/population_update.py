@@ -218,9 +218,9 @@ class PopulationPass(PopulationLoop):
         """Force at which fractions lie between those of two forces; means move along a line."""
         populations = self.kinetics.populations
         share = _share(-s, t_s - s)
-        wanted = populations.fractions(internal + share * (t_internal - internal))
+        target = populations.fractions(internal + share * (t_internal - internal))
         span = t_logits - logits
-        way = _share(populations.logits(torch.relu(wanted)) - logits, span)
+        way = _share(populations.logits(torch.relu(target)) - logits, span)
         # ln(p_s/p_0) changes by γ/2θ or faster where the fractions move at all: where it changes
         # less in all, it does so at the force at which more of the elements have moved.
         moving = 2.0 * populations.thermal_energy * _length(span)
