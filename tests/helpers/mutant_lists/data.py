@@ -72,7 +72,7 @@ MUTANTS = (
         "ibvonn_train/data/format_1.py",
         'for name in ("control", "control_rate", "force")',
         'for name in ("force", "control_rate", "control")',
-        ("tests/train/test_data.py",),
+        ("tests/train/test_format_1.py",),
     ),
     Mutant(
         "noise amplitude without the 2 (compiled)",
