@@ -45,3 +45,11 @@ def c_compiler() -> None:
         library()
     except CompilerError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder in another one, to which nothing may be written."""
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    return inside

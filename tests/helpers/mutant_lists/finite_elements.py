@@ -129,7 +129,7 @@ MUTANTS = (
         "ibvonn_fem/directions.py",
         "half = (z > 0.0) |",
         "half = (z >= 0.0) |",
-        ("tests/fem/test_microsphere.py",),
+        ("tests/fem/test_direction_rules.py",),
     ),
     Mutant(
         "microsphere: stiffness of a direction with the stress added",
