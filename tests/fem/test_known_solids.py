@@ -1,5 +1,7 @@
 """Cylinder, cantilever and bar in torsion have the known solutions."""
 
+from mpi4py import MPI  # noqa: F401 - loads MPI, which dolfinx needs
+
 import numpy as np
 import pytest
 import ufl
