@@ -232,6 +232,7 @@ def figure(results: list[dict[str, Any]], path: Path) -> None:
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib import ticker
 
     columns = {1: "error of the reaction", 2: "largest error at checked points"}
     bounds = {1: (1.5 * results[0]["shipped"], "1.5 × the shipped law"),
@@ -251,7 +252,10 @@ def figure(results: list[dict[str, Any]], path: Path) -> None:
             axis.axhline(bound, color="0.4", ls="--", lw=0.8)
             axis.text(0.02, bound, f" {name}", va="bottom", fontsize=8, color="0.3",
                       transform=axis.get_yaxis_transform())  # fmt: skip
-            axis.set(xlabel="new microsimulations", ylabel=f"{title} in %")
+            axis.set(xlabel="new microsimulations", ylabel=f"{title} in %", xticks=range(0, 21, 5))
+            axis.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+            axis.yaxis.set_minor_formatter(ticker.NullFormatter())
+            axis.set_yticks([1, 2, 5, 10, 20])
         axes[0].legend(frameon=False)
         path.parent.mkdir(parents=True, exist_ok=True)
         drawing.savefig(path, dpi=110, metadata={"Software": None})
