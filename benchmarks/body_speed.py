@@ -78,8 +78,8 @@ def against_operator(name: str, cells: int, repeats: int, rounds: int) -> dict[s
     times = []
     for number in range(rounds):
         order = list(sides) if number % 2 else list(sides)[::-1]
-        taken = {side: sides[side](model, u, repeats) for side in order}
-        timed = [taken[side] for side in sides]
+        times_of_sides = {side: sides[side](model, u, repeats) for side in order}
+        timed = [times_of_sides[side] for side in sides]
         require_equal([forms for forms, _ in timed])
         times.append([parts for _, parts in timed])
     points = 4 * u.function_space.mesh.topology.index_map(3).size_local
@@ -126,9 +126,9 @@ def law_and_assembly(cells: int, rounds: int) -> dict[str, Any]:
             comm.barrier()
             wall, cpu = time.perf_counter(), time.process_time()
             work()
-            spent = np.array([time.perf_counter() - wall, time.process_time() - cpu])
-            comm.Allreduce(MPI.IN_PLACE, spent, MPI.MAX)
-            for clock, value in zip(("wall", "cpu"), spent.tolist(), strict=True):
+            duration = np.array([time.perf_counter() - wall, time.process_time() - cpu])
+            comm.Allreduce(MPI.IN_PLACE, duration, MPI.MAX)
+            for clock, value in zip(("wall", "cpu"), duration.tolist(), strict=True):
                 seconds.setdefault(f"{name}_{clock}", []).append(value)
     points = comm.allgather(law.points.size)
     return {key: min(values) for key, values in seconds.items()} | {"points_by_rank": points}

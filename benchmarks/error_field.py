@@ -48,8 +48,6 @@ class Size:
     duration: float = 300.0
 
 
-AT_ONCE = 10
-"""Points that are held back, in one check."""
 SMALL = Size(cells=2, points=4, held_back=4, replicas=8, duration=60.0)
 
 
@@ -63,30 +61,21 @@ def judge(size: Size, folder: Path, loading: str, seed: int = 1) -> dict[str, ob
     )
     law, histories = ExportedLaw(MODEL), read_point_histories(file)
     system = system_of_law(law)
-    began = time.process_time()
+    start_time = time.process_time()
     field = error_field(
         law, histories, system, points=size.points, replicas=size.replicas, seed=seed,
         progress=False,
     )  # fmt: skip
-    seconds = time.process_time() - began
+    seconds = time.process_time() - start_time
     field.estimate.save(folder / "errors.npz")
-    seen = np.array(field.points) // POINTS_IN_CELL
-    others = histories.point[~np.isin(histories.point // POINTS_IN_CELL, seen)]
+    cells = np.array(field.points) // POINTS_IN_CELL
+    others = histories.point[~np.isin(histories.point // POINTS_IN_CELL, cells)]
     drawn = np.random.default_rng(seed).choice(others, size.held_back, replace=False)
     held = histories.select(sorted(drawn.tolist()))
-    # A few at a time: a hundred records of a lattice do not fit into memory.
-    checks = [
-        spot_check(
-            law, histories.select(some.tolist()), system, replicas=size.replicas,
-            seed=seed + 1 + number, progress=False,
-        )
-        for number, some in enumerate(
-            np.array_split(np.sort(drawn), max(1, size.held_back // AT_ONCE))
-        )
-    ]  # fmt: skip
-    # Errors of both checks are stresses; those of the held points know nothing of the first ones.
-    found = np.concatenate([check.window_errors for check in checks])
-    noise = np.concatenate([check.window_standard_errors for check in checks])
+    check = spot_check(
+        law, held, system, replicas=size.replicas, seed=seed + 1, progress=False
+    )  # fmt: skip
+    errors, noise = check.window_errors, check.window_standard_errors
     mean, deviation = estimated(field.estimate, held)
     low, high = intervals(mean, deviation, noise)
     first, first_noise = field.check.window_errors, field.check.window_standard_errors
@@ -97,14 +86,14 @@ def judge(size: Size, folder: Path, loading: str, seed: int = 1) -> dict[str, ob
     return {
         "points": size.points,
         "held_back": size.held_back,
-        "intervals": int(found.size),
+        "intervals": int(errors.size),
         "replicas": size.replicas,
         "loading": loading,
-        "coverage": coverage(low, high, found),
-        "coverage_constant": coverage(centre - half, centre + half, found),
-        "score_percent": percent * interval_score(low, high, found),
-        "score_constant_percent": percent * interval_score(centre - half, centre + half, found),
-        "error_percent": float(percent * np.sqrt((found**2).mean())),
+        "coverage": coverage(low, high, errors),
+        "coverage_constant": coverage(centre - half, centre + half, errors),
+        "score_percent": percent * interval_score(low, high, errors),
+        "score_constant_percent": percent * interval_score(centre - half, centre + half, errors),
+        "error_percent": float(percent * np.sqrt((errors**2).mean())),
         "noise_percent": float(percent * np.sqrt((noise**2).mean())),
         "deviation_percent": float(percent * np.sqrt((deviation**2).mean())),
         "calibration": field.fitted.calibration,
@@ -125,13 +114,14 @@ def main() -> None:
     size = SMALL if options.small else Size()
     names = [each.name for each in fields(Size)]
     changed = {name: v for name in names if (v := getattr(options, name)) is not None}
-    found = judge(replace(size, **changed), options.folder, options.loading)
-    for name, value in found.items():
+    judgement = judge(replace(size, **changed), options.folder, options.loading)
+    for name, value in judgement.items():
         print(f"{name:24} {value:.4g}" if isinstance(value, float) else f"{name:24} {value}")
-    better = float(str(found["score_percent"])) < float(str(found["score_constant_percent"]))
-    print(f"the intervals are {'better' if better else 'no better'} than one constant interval")
+    own, constant = (float(str(judgement[f"score{of}_percent"])) for of in ("", "_constant"))
+    verdict = "better" if own < constant else "no better"
+    print(f"the intervals are {verdict} than one constant interval")
     if options.json is not None:
-        records.write(options.json, found)
+        records.write(options.json, judgement)
 
 
 if __name__ == "__main__":

@@ -30,9 +30,9 @@ ON_MESHES = 25
 """Directions of the runs on several meshes."""
 
 
-def exponent(count: list[float], spent: list[float]) -> float:
+def exponent(count: list[float], seconds: list[float]) -> float:
     """Slope of ln(spent) over ln(count)."""
-    return float(np.polyfit(np.log(count), np.log(spent), 1)[0])
+    return float(np.polyfit(np.log(count), np.log(seconds), 1)[0])
 
 
 def main() -> None:

@@ -148,9 +148,9 @@ def held_bytes(make: Callable[[], InternalVariableLaw]) -> tuple[float, float]:
     tracemalloc.start()
     law = make()
     law.update(DT)
-    held, peak = tracemalloc.get_traced_memory()
+    bytes_held, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    return held / law.points.size, peak / law.points.size
+    return bytes_held / law.points.size, peak / law.points.size
 
 
 def newton_iteration(
@@ -249,7 +249,7 @@ def twisted_block(model: ExportedModel, cells: int, steps: int) -> dict[str, Any
     tracemalloc.start()
     law = InternalVariableLaw(model, Microsphere(55), u, 2)
     law.update(0.0)
-    held, peak = tracemalloc.get_traced_memory()
+    bytes_held, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     bcs = [fem.dirichletbc(np.zeros(3), ends[0], V), fem.dirichletbc(moved, ends[1])]
     options = {"ksp_type": "cg", "pc_type": "bjacobi", "ksp_rtol": 1e-6, "snes_rtol": 1e-6}
@@ -288,7 +288,7 @@ def twisted_block(model: ExportedModel, cells: int, steps: int) -> dict[str, Any
         "newton_iterations": iterations,
         "law_calls": calls,
         "law_cpu_seconds_by_rank": comm.allgather(cpu),
-        "held_bytes_per_point": comm.allreduce(held) / comm.allreduce(law.points.size),
+        "held_bytes_per_point": comm.allreduce(bytes_held) / comm.allreduce(law.points.size),
         "peak_bytes_per_point": comm.allreduce(peak) / comm.allreduce(law.points.size),
         "resident_megabytes_by_rank": comm.allgather(
             resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
@@ -360,11 +360,14 @@ def main() -> None:
     memory = {}
     large = body(6 if arguments.quick else 12)
     for name, chosen in (("one", model), ("two", smooth_law(2))):
-        held, peak = held_bytes(
+        bytes_held, peak = held_bytes(
             lambda chosen=chosen: InternalVariableLaw(chosen, Microsphere(55), large, 2)  # type: ignore[misc]
         )
-        say(f"microsphere 55, {name} internal variable(s): {held:.0f} B/point, peak {peak:.0f}")
-        memory[name] = {"held_bytes_per_point": held, "peak_bytes_per_point": peak}
+        say(
+            f"microsphere 55, {name} internal variable(s): {bytes_held:.0f} B/point, "
+            f"peak {peak:.0f}"
+        )
+        memory[name] = {"held_bytes_per_point": bytes_held, "peak_bytes_per_point": peak}
     sizes = [2, 4] if arguments.quick else [3, 6, 9]
     grown = growth(model, sizes, arguments.repeats)
     size = 8 if arguments.quick else 24

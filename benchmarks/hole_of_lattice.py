@@ -44,7 +44,7 @@ class Case:
 
     columns: int = 24
     radius: float = 4.0
-    duration: float = 600.0
+    duration: float = 3000.0
     instants: int = 100
 
     @property

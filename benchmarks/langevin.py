@@ -115,12 +115,12 @@ def cases(engine: str, paper_only: bool = False) -> list[Case]:
 
 
 def cpu_seconds(run: Callable[[], object], repeats: int) -> list[float]:
-    taken = []
+    seconds = []
     for _ in range(repeats):
         start = time.process_time()
         run()
-        taken.append(time.process_time() - start)
-    return taken
+        seconds.append(time.process_time() - start)
+    return seconds
 
 
 PREPARATIONS = {
@@ -204,10 +204,10 @@ def check_force(engine: str, case: str, force: np.ndarray, ours: np.ndarray) -> 
         )
 
 
-def result(case: str, engine: str, taken: list[float], limit: float | None) -> dict[str, object]:
+def result(case: str, engine: str, seconds: list[float], limit: float | None) -> dict[str, object]:
     """One row, printed."""
-    median = statistics.median(taken)
-    row: dict[str, object] = {"case": case, "engine": engine, "cpu_s": taken, "limit_s": limit}
+    median = statistics.median(seconds)
+    row: dict[str, object] = {"case": case, "engine": engine, "cpu_s": seconds, "limit_s": limit}
     speed = ""
     if case in REPLICA_STEPS:
         row["replica_steps_per_s"] = REPLICA_STEPS[case] / median
@@ -244,8 +244,8 @@ def run_baseline(
         # JAX compiles in its first call; for the others that is a repeat like any other.
         extra = repeats if engine == "jax" else repeats - 1
         again = cpu_seconds(run, extra)
-        taken = again if engine == "jax" else [first, *again]
-        rows.append(result(case, engine, taken, None) | {"first_cpu_s": first})
+        seconds = again if engine == "jax" else [first, *again]
+        rows.append(result(case, engine, seconds, None) | {"first_cpu_s": first})
     return rows
 
 

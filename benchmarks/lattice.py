@@ -45,9 +45,9 @@ def compiled_rate(system: PeriodicLattice, updates: float) -> float:
     steps = max(1, round(updates / (REPLICAS * system.nodes)))
     times = []
     for _ in range(REPETITIONS):
-        began = time.process_time()
+        start_time = time.process_time()
         engine.advance(np.zeros((1, 3)), steps, TIME_STEP, 1.0)
-        times.append(time.process_time() - began)
+        times.append(time.process_time() - start_time)
     return steps * REPLICAS * system.nodes / min(times)
 
 
@@ -59,10 +59,10 @@ def torch_rate(system: PeriodicLattice, updates: float) -> float:
     steps = max(1, round(updates / (REPLICAS * system.nodes)))
     times = []
     for _ in range(REPETITIONS):
-        began = time.process_time()
+        start_time = time.process_time()
         for _ in range(steps):
             integrator.step(control, TIME_STEP)
-        times.append(time.process_time() - began)
+        times.append(time.process_time() - start_time)
     return steps * REPLICAS * system.nodes / min(times)
 
 

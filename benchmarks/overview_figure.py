@@ -87,10 +87,10 @@ def training(ax: Any, record: dict[str, Any]) -> None:
     ax.axhline(bound, color="k", ls="--", lw=1, label=f"published {bound} % ({hours:.0f} h)")
     least = record["sampling_error_percent"]
     ax.axhline(least, color=GREY, ls=":", label=f"sampling error {least:.3f} %")
-    passed = record["passes_published"]["lasting_cpu_s"]
-    if passed is not None:
-        ax.axvline(passed, color="k", lw=0.8, alpha=0.5)
-        ax.text(passed, 0.6, f" {passed:.0f} s", transform=ax.get_xaxis_transform())
+    seconds = record["passes_published"]["lasting_cpu_s"]
+    if seconds is not None:
+        ax.axvline(seconds, color="k", lw=0.8, alpha=0.5)
+        ax.text(seconds, 0.6, f" {seconds:.0f} s", transform=ax.get_xaxis_transform())
     ax.set(
         xlabel="CPU seconds of training, one core", ylabel="error of F_ex, test [%]",
         title="trap: training time to the published error",

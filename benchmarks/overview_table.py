@@ -52,13 +52,13 @@ def langevin(record: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def training(record: dict[str, Any]) -> list[tuple[str, str]]:
-    passed = record["passes_published"]["lasting_cpu_s"]
+    seconds = record["passes_published"]["lasting_cpu_s"]
     last = record["history"][-1]["error_percent"]
     kind = "whole" if record["finished"] else "interrupted"
     return [
         (
             f"trap: error stays below the published {record['published_percent']} % after",
-            "never" if passed is None else f"{passed:.1f} CPU s",
+            "never" if seconds is None else f"{seconds:.1f} CPU s",
         ),
         (
             "trap: published training (another machine)",

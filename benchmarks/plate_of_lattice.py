@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from mpi4py import MPI
@@ -69,8 +70,9 @@ def analyse(
     duration: float = 300.0,
     steps: int = 60,
     cells: int = 6,
+    choice: Sequence[object] = (EveryPoint(),),
 ) -> np.ndarray:
-    """Force on the upper edge at every instant, ``(steps + 1, 2)``; writes the histories."""
+    """Force on the upper edge at every instant, ``(steps + 1, 2)``; writes histories of points."""
     domain = plate(cells)
     space = fem.functionspace(domain, ("Lagrange", 1, (2,)))
     u, moved = fem.Function(space), fem.Constant(domain, np.zeros(2))
@@ -78,12 +80,12 @@ def analyse(
         fem.locate_dofs_geometrical(space, lambda x, at=at: np.isclose(x[1], at))
         for at in (-1.0, 1.0)
     )
-    held = fem.dirichletbc(np.zeros(2), lower, space)
+    clamp = fem.dirichletbc(np.zeros(2), lower, space)
     grip = fem.dirichletbc(moved, upper, space)
     law = ibvonn_fem.InternalVariableLaw(
         ibvonn_fem.load_model(model), ibvonn_fem.FullStrain(3), u, 2
     )
-    problem = ibvonn_fem.InternalVariableProblem(law, u, [held, grip])
+    problem = ibvonn_fem.InternalVariableProblem(law, u, [clamp, grip])
     knots, stretches, shears = KNOTS[loading]
 
     def load(time: float) -> None:
@@ -99,13 +101,13 @@ def analyse(
         forms.append(fem.form(law.virtual_work(unit)))
 
     def force(_: Step) -> None:
-        felt.append([domain.comm.allreduce(fem.assemble_scalar(form)) for form in forms])
+        forces.append([domain.comm.allreduce(fem.assemble_scalar(form)) for form in forms])
 
-    felt: list[list[float]] = [[0.0, 0.0]]
-    record = Histories(histories, EveryPoint())
+    forces: list[list[float]] = [[0.0, 0.0]]
+    record = Histories(histories, choice)
     stepping = ibvonn_fem.TimeStepping(problem, load, record=record)
     stepping.run(np.linspace(0.0, duration, steps + 1).tolist(), callback=force)
-    return np.array(felt)
+    return np.array(forces)
 
 
 def main() -> None:
@@ -120,9 +122,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = vars(parser.parse_args())
     out = options.pop("json")
-    felt = analyse(**options)
+    forces = analyse(**options)
     if out is not None and MPI.COMM_WORLD.rank == 0:
-        records.write(out, {"force": felt.tolist()})
+        records.write(out, {"force": forces.tolist()})
 
 
 if __name__ == "__main__":

@@ -82,13 +82,13 @@ def missed_targets(result: dict) -> int:
         if name in times
     ]
     rows.append(("share of the FMA peak", result["share_of_fma_peak"], "at least", SHARE))
-    missed = 0
+    misses = 0
     print(f"\ntargets, {result['law']}")
     for name, value, relation, bound in rows:
         met = value <= bound if relation == "at most" else value >= bound
-        missed += not met
+        misses += not met
         print(f"{name:<26}{value:>8.2f}  {relation:<8} {bound:<5g} {'yes' if met else 'NO'}")
-    return missed
+    return misses
 
 
 def main() -> int:
@@ -110,10 +110,10 @@ def main() -> int:
         document["results"].append(result)
         print_result(result)
         sys.stdout.flush()
-    missed = sum(missed_targets(result) for result in document["results"])
+    misses = sum(missed_targets(result) for result in document["results"])
     if arguments.json:
         write(arguments.json, document)
-    return 1 if missed else 0
+    return 1 if misses else 0
 
 
 if __name__ == "__main__":

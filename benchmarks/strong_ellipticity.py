@@ -179,9 +179,9 @@ def along_rays(lattice: Lattice) -> list[dict[str, Any]]:
     return rows
 
 
-def shown(found: tuple[float, float] | None) -> str:
+def shown(place: tuple[float, float] | None) -> str:
     """A stretch with its excursion."""
-    return "never" if found is None else f"{found[0]:.3f} ({found[1]:.2f})"
+    return "never" if place is None else f"{place[0]:.3f} ({place[1]:.2f})"
 
 
 def main() -> None:
@@ -211,17 +211,17 @@ def main() -> None:
         for row in boxes
     ]
     print(tabulate(table, [*header, "not elliptic %", "principal stretches of the smallest"]))
-    found = along_rays(lattice)
-    keys = [key for key in found[0] if ", " in key]
+    losses = along_rays(lattice)
+    keys = [key for key in losses[0] if ", " in key]
     table = [
         [row["deformation"], f"{row['angle']:g}°", *(shown(row[key]) for key in keys)]
-        for row in found
+        for row in losses
     ]
     print("\nstretch at which it is lost (excursion from the envelope in half widths)")
     print(tabulate(table, ["deformation", "pull at", *keys]))
     if arguments.json:
         document = {"machine": describe_machine(), "rest": lattice.rest}
-        write(arguments.json, {**document, "boxes": boxes, "rays": found})
+        write(arguments.json, {**document, "boxes": boxes, "rays": losses})
 
 
 if __name__ == "__main__":

@@ -90,9 +90,9 @@ def equilibrium_difference(data):
     boltzmann = Boltzmann(physics, physics.energy, -3.0, 5.0)
     strain = np.linspace(0.1, 1.9, 19)
     springs = int(data.microstate.shape[2])
-    held, single = (boltzmann.chain_force(strain, n) for n in (springs, None))
+    exact_force, single = (boltzmann.chain_force(strain, n) for n in (springs, None))
     scale = data.parameters["stiffness"] * data.parameters["crossing"]
-    return float(100 * np.abs(held - single).max() / scale)
+    return float(100 * np.abs(exact_force - single).max() / scale)
 
 
 def main():

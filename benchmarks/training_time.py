@@ -82,21 +82,21 @@ def follow(folder: Path, quick: bool) -> list[Path]:
     command = [sys.executable, __file__, "--train", str(folder), *(["--quick"] if quick else [])]
     training = subprocess.Popen(command)
     folder.mkdir(parents=True, exist_ok=True)
-    kept: list[Path] = []
+    copies: list[Path] = []
     last = 0
     while True:
         ended = training.poll() is not None
         path = folder / CHECKPOINT
         if path.is_file() and path.stat().st_mtime_ns != last:
             last = path.stat().st_mtime_ns
-            kept.append(folder / f"{len(kept):04d}.pt")
-            shutil.copy(path, kept[-1])  # an open file stays whole while another takes its name
+            copies.append(folder / f"{len(copies):04d}.pt")
+            shutil.copy(path, copies[-1])  # an open file stays whole while another takes its name
         if ended:
             break
         time.sleep(0.05)
     if training.returncode:
         raise subprocess.CalledProcessError(training.returncode, command)
-    return kept
+    return copies
 
 
 def thinned(paths: list[Path]) -> list[Path]:
@@ -191,8 +191,8 @@ def main() -> None:
     machine = describe_machine()
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.folder or Path(temporary)
-        kept = sorted(folder.glob("[0-9]*.pt")) or follow(folder, arguments.quick)
-        history = evaluate_all(thinned(kept), config, training, test)
+        copies = sorted(folder.glob("[0-9]*.pt")) or follow(folder, arguments.quick)
+        history = evaluate_all(thinned(copies), config, training, test)
         finished = (folder / MODEL).is_file()
     published = TRAP["force/test"]
     document = {

@@ -266,8 +266,8 @@ def judged(
         name: {key: float(values[number]) for key, values in columns.items()}
         for number, name in enumerate(names)
     }
-    seen = {"gradient": gradient, "measured": own, "law": law}
-    return rows, {key: dict(zip(names, v, strict=True)) for key, v in seen.items()}
+    series = {"gradient": gradient, "measured": own, "law": law}
+    return rows, {key: dict(zip(names, v, strict=True)) for key, v in series.items()}
 
 
 def draw(results: dict[float, dict[str, dict[str, FloatArray]]], path: Path) -> None:
@@ -281,13 +281,13 @@ def draw(results: dict[float, dict[str, dict[str, FloatArray]]], path: Path) -> 
     ]
     fig, axes = plt.subplots(1, 3, figsize=(12, 3.8), layout="constrained")
     for axis, (name, i, j) in zip(axes, panels, strict=True):
-        for number, (duration, seen) in enumerate(results.items()):
-            x = seen["gradient"][name][:, i, j] + float(i == j)
+        for number, (duration, series) in enumerate(results.items()):
+            x = series["gradient"][name][:, i, j] + float(i == j)
             axis.plot(
-                x, seen["measured"][name][:, i, j], ".", ms=3, color=f"C{number}",
+                x, series["measured"][name][:, i, j], ".", ms=3, color=f"C{number}",
                 label=f"T = {duration:g}, simulated",
             )  # fmt: skip
-            axis.plot(x, seen["law"][name][:, i, j], lw=1, color=f"C{number}", label="law")
+            axis.plot(x, series["law"][name][:, i, j], lw=1, color=f"C{number}", label="law")
         axis.set(
             title=name,
             xlabel="shear [–]" if i != j else "stretch [–]",
@@ -312,9 +312,9 @@ def main() -> None:
     model = ibvonn_fem.load_model(ROOT / "exported_models" / "lattice")
     learned = trained(arguments.learned) if arguments.learned else None
     document: dict[str, Any] = {"machine": describe_machine(), "replicas": arguments.replicas}
-    seen = {}
+    series = {}
     for duration in arguments.durations:
-        rows, seen[duration] = judged(model, learned, duration, arguments.replicas, arguments.far)
+        rows, series[duration] = judged(model, learned, duration, arguments.replicas, arguments.far)
         document[f"T = {duration:g}"] = rows
         keys = list(next(iter(rows.values())))
         table = [[name, *(f"{row[key]:.2f}" for key in keys)] for name, row in rows.items()]
@@ -325,7 +325,7 @@ def main() -> None:
     if arguments.json:
         write(arguments.json, document)
     if arguments.figure and not arguments.far:
-        draw(seen, arguments.figure)
+        draw(series, arguments.figure)
 
 
 if __name__ == "__main__":

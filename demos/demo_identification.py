@@ -120,7 +120,7 @@ def differences(
     model: ibvonn_fem.ExportedModel, scales: np.ndarray, time: np.ndarray
 ) -> np.ndarray:
     """The gradient by central differences of two lengths, extrapolated."""
-    found = []
+    gradient = []
     for i in range(len(scales)):
         slopes = []
         for h in (1e-3, 2e-3):
@@ -129,8 +129,8 @@ def differences(
             above = misfit(model, scales + step, time).value
             below = misfit(model, scales - step, time).value
             slopes.append((above - below) / (2.0 * step[i]))
-        found.append(slopes[0] + (slopes[0] - slopes[1]) / 3.0)
-    return np.array(found)
+        gradient.append(slopes[0] + (slopes[0] - slopes[1]) / 3.0)
+    return np.array(gradient)
 
 
 def identify(model: ibvonn_fem.ExportedModel, time: np.ndarray) -> tuple[np.ndarray, int]:
@@ -146,7 +146,7 @@ def identify(model: ibvonn_fem.ExportedModel, time: np.ndarray) -> tuple[np.ndar
 
 
 def draw(
-    time: np.ndarray, start: np.ndarray, found: np.ndarray, expected: np.ndarray, path: Path
+    time: np.ndarray, start: np.ndarray, end: np.ndarray, expected: np.ndarray, path: Path
 ) -> None:
     """Forces at the start and at the end of the search."""
     import matplotlib.pyplot as plt
@@ -154,7 +154,7 @@ def draw(
     fig, ax = plt.subplots(figsize=(6.0, 3.5), layout="constrained")
     ax.plot(time, expected, "k-", lw=1, label="measured")
     ax.plot(time, start, "--", label="first guess")
-    ax.plot(time, found, "o", ms=3, label="identified")
+    ax.plot(time, end, "o", ms=3, label="identified")
     ax.set(xlabel="time t", ylabel="force F")
     ax.legend()
     fig.savefig(path, dpi=150)

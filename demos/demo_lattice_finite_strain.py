@@ -57,19 +57,17 @@ benchmark `benchmarks/true_lengths.py` holds it against a lattice whose bonds ha
 
 from __future__ import annotations
 
-import argparse
 import json
 import warnings
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from mpi4py import MPI
 
 import numpy as np
 import pictures
-from demo_plate_with_hole import LENGTH, WIDTH, quarter_plate
-from dolfinx import fem, mesh
+from dolfinx import fem
+from quarter_plate import LENGTH, WIDTH, QuarterPlate, demo_arguments
 from tabulate import tabulate
 
 import ibvonn_fem
@@ -101,31 +99,15 @@ SHORT = Size(cells=3, points=16, tolerance=1e-3)
 
 # ### The plate
 #
-# The two kinematics differ in one line. The mesh is that of the plate of `demo_plate_with_hole`.
+# The two kinematics differ in one line. Mesh, supports and grip are in `quarter_plate.py`.
 
 
-class Plate:
-    """A quarter of the plate with its law, supports and grip."""
+class Plate(QuarterPlate):
+    """A quarter of the plate that is a lattice."""
 
     def __init__(self, model: ibvonn_fem.ExportedModel, size: Size, *, finite: bool) -> None:
-        self.domain = quarter_plate(size.cells)
-        V = fem.functionspace(self.domain, ("Lagrange", 1, (2,)))
-        self.u = fem.Function(V, name="displacement")
         solid = DirectionStretch(model) if finite else ibvonn_fem.FullStrain(3)
-        self.law = ibvonn_fem.InternalVariableLaw(model, solid, self.u, quadrature_degree=2)
-        self.pull = fem.Constant(self.domain, 0.0)
-
-        def condition(axis: int, coordinate: int, at: float, value: fem.Constant) -> Any:
-            part = V.sub(axis)
-            facets = mesh.locate_entities_boundary(
-                self.domain, 1, lambda x: np.isclose(x[coordinate], at)
-            )
-            return fem.dirichletbc(value, fem.locate_dofs_topological(part, 1, facets), part)
-
-        zero = fem.Constant(self.domain, 0.0)
-        self.grip = condition(0, 0, LENGTH, self.pull)
-        supports = [condition(0, 0, 0.0, zero), condition(1, 1, 0.0, zero)]
-        self.problem = ibvonn_fem.InternalVariableProblem(self.law, self.u, [*supports, self.grip])
+        super().__init__(model, solid, size.cells)
 
     def open_fraction(self) -> np.ndarray:
         """Fraction of open bonds along the pull, at the points of this rank."""
@@ -134,7 +116,7 @@ class Plate:
 
     def largest(self, values: np.ndarray) -> float:
         """Largest of values at points over all ranks."""
-        return float(self.domain.comm.allreduce(values.max(initial=-np.inf), op=MPI.MAX))
+        return self.over_ranks(values.max(initial=-np.inf), MPI.MAX)
 
     def turn(self, angle: float) -> None:
         """Turn the deformed plate as a whole about the origin."""
@@ -195,12 +177,9 @@ def run_cycle(
     if finite:
         rest = strong_ellipticity(model, law.kinematics, np.zeros((1, 2, 2))).smallest[0]
 
-    def set_load(t: float) -> None:
-        plate.pull.value = LENGTH * STRETCH * (1.0 - abs(2.0 * t / duration - 1.0))
-
     stepping = ibvonn_fem.TimeStepping(
         problem,
-        set_load,
+        plate.cycle(STRETCH, duration),
         audit_tolerance=size.tolerance,
         energy_scale=0.5 * STRETCH**2 * LENGTH * WIDTH,
     )
@@ -234,16 +213,15 @@ def run_cycle(
                 )
                 measure = law.measure.reshape(-1, 2, 2)
                 if number % 4 == 0:
-                    found = strong_ellipticity(
+                    ellipticity = strong_ellipticity(
                         model, law.kinematics, measure, statev=law.internal[:, 0]
                     )
-                    smallest = -plate.largest(-found.smallest) / rest
+                    smallest = -plate.largest(-ellipticity.smallest) / rest
                     cycle.smallest_eigenvalue = min(cycle.smallest_eigenvalue, smallest)
             if number == size.points // 2:
                 inside = law.volumes @ (law.points.rows(law.validity).get()[:, 0] > 0.0)
-                comm = plate.domain.comm
-                area = comm.allreduce(law.volumes.sum())
-                cycle.outside = float(comm.allreduce(inside) / area)
+                area = plate.over_ranks(law.volumes.sum(), MPI.SUM)
+                cycle.outside = plate.over_ranks(inside, MPI.SUM) / area
             if title := shown.get(number):
                 title = f"T = {duration:g}, {kind}: {title}"
                 shapes.append(pictures.deformed_shape(title, law, plate.u, plate.open_fraction()))
@@ -305,15 +283,9 @@ def check(cycles: list[Cycle], turned: dict[bool, float]) -> None:
 
 def main() -> None:
     """Run four cycles, print the figures, draw the loops and fields, check the claims."""
-    root = Path(__file__).resolve().parents[1]
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--model", type=Path, default=root / "exported_models/lattice")
-    parser.add_argument("--durations", type=float, nargs=2, default=(600.0, 6000.0), metavar="T")
-    parser.add_argument("--cells", type=int, default=12, help="cells from the hole to the side")
-    parser.add_argument("--output", type=Path, default=Path("lattice_finite_strain"))
-    parser.add_argument("--figure", type=Path, help="where to write the picture as PNG")
-    parser.add_argument("--short", action="store_true", help="a coarse mesh, for a quick look")
-    arguments = parser.parse_args()
+    arguments = demo_arguments(
+        __doc__, model="lattice", durations=(600.0, 6000.0), output="lattice_finite_strain"
+    )
     size = SHORT if arguments.short else Size(cells=arguments.cells)
 
     arguments.output.mkdir(parents=True, exist_ok=True)

@@ -92,9 +92,9 @@ def large_body(
     grid = meshes.gmsh_grid(experiment, length)
     body = Elements(model, experiment, grid)
     instants = np.linspace(0.0, duration, size.instants + 1)[[0, 1, 2]]
-    began = time.process_time()
+    start_time = time.process_time()
     run_elements(body, amplitude_of(experiment, duration), instants, 1, 1)
-    seconds = MPI.COMM_WORLD.allreduce(time.process_time() - began)
+    seconds = MPI.COMM_WORLD.allreduce(time.process_time() - start_time)
     return LargeBody(len(grid.cells), 2, seconds)
 
 

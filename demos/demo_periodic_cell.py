@@ -145,13 +145,13 @@ class Cell:
         """
         size = self.map.shape[1]
         z = np.zeros(size)
-        found = np.array([*range(size - 3), *(size - 3 + c for c in stress_free)])
+        unknowns = np.array([*range(size - 3), *(size - 3 + c for c in stress_free)])
         for component, value in strain.items():
             z[size - 3 + component] = value
         strains, stresses, gap, largest = [], [], 0.0, 0.0
         for dt in [0.0, *np.diff(time)]:
             before = [law.measure.copy() for law in self.laws]
-            force = self._solve(z, found, dt)
+            force = self._solve(z, unknowns, dt)
             macroscopic = z[-3:] if not strains else z[-3:] - strains[-1]
             work = sum(
                 float(
@@ -170,19 +170,19 @@ class Cell:
             stresses.append(force[-3:].copy())  # the area of the cell is 1
         return History(time, np.array(strains), np.array(stresses), gap / largest)
 
-    def _solve(self, z: np.ndarray, found: np.ndarray, dt: float) -> np.ndarray:
+    def _solve(self, z: np.ndarray, unknowns: np.ndarray, dt: float) -> np.ndarray:
         """Newton's method for z; returns Zᵀ R."""
         for _ in range(20):
             self.u.x.array[:] = self.map @ z
             for law in self.laws:
                 law.update(dt)
             force = self.map.T @ fem.assemble_vector(self.residual).array
-            if np.abs(force[found]).max() <= 1e-13 * max(np.abs(force).max(), 1e-30):
+            if np.abs(force[unknowns]).max() <= 1e-13 * max(np.abs(force).max(), 1e-30):
                 return force
             tangent = fem.assemble_matrix(self.jacobian).to_scipy().tocsr()
-            reduced = (self.map.T @ tangent @ self.map).tocsc()[found][:, found]
-            step = spsolve(reduced, -force[found])
-            z[found] += step
+            reduced = (self.map.T @ tangent @ self.map).tocsc()[unknowns][:, unknowns]
+            step = spsolve(reduced, -force[unknowns])
+            z[unknowns] += step
             if np.abs(step).max() <= 1e-15 * np.abs(z).max():
                 return force
         raise ArithmeticError("the cell did not converge in 20 iterations")

@@ -54,26 +54,21 @@ the elastic energy of the plate.
 
 from __future__ import annotations
 
-import argparse
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from mpi4py import MPI
 
-import basix.ufl
 import numpy as np
 import pictures
-import ufl
-from dolfinx import fem, mesh
+from quarter_plate import LENGTH, RADIUS, WIDTH, QuarterPlate, demo_arguments
 from tabulate import tabulate
 
 import ibvonn_fem
 from ibvonn_fem.kinematics import equispaced
 from ibvonn_fem.stepping.time_stepping import Step
 
-LENGTH, WIDTH, RADIUS = 1.5, 1.0, 0.25
 STRETCH, YOUNG = 0.16, 1.0
 
 
@@ -97,73 +92,20 @@ class Size:
 SHORT = Size(cells=3, directions=8, points=16, tolerance=3e-4)
 
 
-# ### The mesh
-#
-# Rays from the hole to the sides of a square, with shorter cells at the hole, and rows of cells
-# from there to the end. One rank makes it; DOLFINx distributes it.
-
-
-def quarter_plate(cells: int) -> mesh.Mesh:
-    """Quadrilaterals: ``cells`` along the rays, as many on each of the two sides of the square."""
-    rays, along, beyond = 2 * cells, cells, max(1, cells // 2)
-    share = np.linspace(0.0, 1.0, along + 1)
-    share = share * (0.4 + 0.6 * share)
-    angle = np.linspace(0.0, 0.5 * np.pi, rays + 1)
-    hole = RADIUS * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
-    side = WIDTH * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
-    side /= np.maximum(np.cos(angle), np.sin(angle))[:, None]
-    square = hole + share[:, None, None] * (side - hole)
-    end = np.linspace(WIDTH, LENGTH, beyond + 1)[1:]
-    strip = np.stack(
-        np.broadcast_arrays(end[:, None], side[None, : cells + 1, 1]), axis=-1
-    )  # (beyond, cells + 1, 2)
-    points = np.concatenate([square.reshape(-1, 2), strip.reshape(-1, 2)])
-
-    number = np.arange((along + 1) * (rays + 1)).reshape(along + 1, rays + 1)
-    rest = number.size + np.arange(beyond * (cells + 1)).reshape(beyond, cells + 1)
-    tail = np.concatenate([number[-1:, : cells + 1], rest])
-    quads = [
-        np.stack([n[:-1, :-1], n[1:, :-1], n[:-1, 1:], n[1:, 1:]], axis=-1).reshape(-1, 4)
-        for n in (number, tail)
-    ]
-    connectivity = np.concatenate(quads).astype(np.int64)
-    if MPI.COMM_WORLD.rank > 0:
-        connectivity, points = connectivity[:0], points[:0]
-    element = basix.ufl.element("Lagrange", "quadrilateral", 1, shape=(2,))
-    return mesh.create_mesh(MPI.COMM_WORLD, connectivity, x=points, e=ufl.Mesh(element))
-
-
 # ### The plate
 #
 # One line defines the solid: the network is calibrated so that the instantaneous Young's modulus
-# is 1.
+# is 1. Mesh, supports and grip are in `quarter_plate.py`.
 
 
-class Plate:
-    """A quarter of the plate with its law, supports and grip."""
+class Plate(QuarterPlate):
+    """A quarter of the plate that is a network of chains."""
 
     def __init__(self, model: ibvonn_fem.ExportedModel, size: Size) -> None:
-        domain = quarter_plate(size.cells)
-        self.domain = domain
-        V = fem.functionspace(domain, ("Lagrange", 1, (2,)))
-        self.u = fem.Function(V, name="displacement")
         network = ibvonn_fem.Microcircle.from_modulus(
             model, YOUNG, directions=equispaced(size.directions), finite=True
         )
-        self.law = ibvonn_fem.InternalVariableLaw(model, network, self.u, quadrature_degree=2)
-        self.pull = fem.Constant(domain, 0.0)
-
-        def condition(axis: int, coordinate: int, at: float, value: fem.Constant) -> Any:
-            part = V.sub(axis)
-            facets = mesh.locate_entities_boundary(
-                domain, 1, lambda x: np.isclose(x[coordinate], at)
-            )
-            return fem.dirichletbc(value, fem.locate_dofs_topological(part, 1, facets), part)
-
-        zero = fem.Constant(domain, 0.0)
-        self.grip = condition(0, 0, LENGTH, self.pull)
-        supports = [condition(0, 0, 0.0, zero), condition(1, 1, 0.0, zero)]
-        self.problem = ibvonn_fem.InternalVariableProblem(self.law, self.u, [*supports, self.grip])
+        super().__init__(model, network, size.cells)
 
     def stress(self) -> np.ndarray:
         """P_xx at the quadrature points of this rank."""
@@ -172,10 +114,6 @@ class Plate:
     def along_pull(self) -> np.ndarray:
         """First internal variable of the direction of the pull, on this rank."""
         return self.law.internal[:, 0, 0]
-
-    def over_ranks(self, value: float, how: MPI.Op) -> float:
-        """Sum or extreme of a number over all ranks."""
-        return float(self.domain.comm.allreduce(float(value), op=how))
 
 
 def concentration(model: ibvonn_fem.ExportedModel, size: Size) -> float:
@@ -225,12 +163,9 @@ def run_cycle(
     plate, points = Plate(model, size), size.points
     law, problem = plate.law, plate.problem
 
-    def set_load(t: float) -> None:
-        plate.pull.value = LENGTH * STRETCH * (1.0 - abs(2.0 * t / duration - 1.0))
-
     stepping = ibvonn_fem.TimeStepping(
         problem,
-        set_load,
+        plate.cycle(STRETCH, duration),
         audit_tolerance=size.tolerance,
         energy_scale=0.5 * YOUNG * STRETCH**2 * LENGTH * WIDTH,
     )
@@ -328,15 +263,9 @@ def check(cycles: list[Cycle], factor: float, expected: float) -> None:
 
 def main() -> None:
     """Run two cycles, print the figures, draw the loops and fields, check the claims."""
-    root = Path(__file__).resolve().parents[1]
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--model", type=Path, default=root / "exported_models/unfolding_chain")
-    parser.add_argument("--durations", type=float, nargs=2, default=(20.0, 1000.0), metavar="T")
-    parser.add_argument("--cells", type=int, default=12, help="cells from the hole to the side")
-    parser.add_argument("--output", type=Path, default=Path("plate_with_hole"))
-    parser.add_argument("--figure", type=Path, help="where to write the picture as PNG")
-    parser.add_argument("--short", action="store_true", help="a coarse mesh, for a quick look")
-    arguments = parser.parse_args()
+    arguments = demo_arguments(
+        __doc__, model="unfolding_chain", durations=(20.0, 1000.0), output="plate_with_hole"
+    )
     size = SHORT if arguments.short else Size(cells=arguments.cells)
 
     comm = MPI.COMM_WORLD

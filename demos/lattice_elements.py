@@ -219,7 +219,7 @@ def run_elements(
 
     Collective.
     """
-    began = time.process_time()
+    start_time = time.process_time()
     fine = np.unique(
         np.concatenate([np.linspace(a, b, parts + 1) for a, b in itertools.pairwise(instants)])
     )
@@ -238,7 +238,7 @@ def run_elements(
 
     stepping = ibvonn_fem.TimeStepping(body.problem, lambda t: body.load(amplitude(t)))
     steps = stepping.run(fine, record)
-    seconds = body.domain.comm.allreduce(time.process_time() - began)
+    seconds = body.domain.comm.allreduce(time.process_time() - start_time)
     return Response(np.array(felt), *seen[0], seconds, len(steps), max(validity))
 
 

@@ -111,7 +111,7 @@ def main() -> None:
     torch.set_num_threads(1)
     out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
-    began = time.perf_counter()
+    start_time = time.perf_counter()
 
     print("1/6  simulating ensembles of the tethered particle")
     split = trap_of_paper()
@@ -178,7 +178,7 @@ def main() -> None:
         "rows": [vars(row) for row in rows],
         "orders_in_time_step": {test.test: test.order for test in comparisons},
         "certificate": [audit.record() for audit in certificate],
-        "seconds": time.perf_counter() - began,
+        "seconds": time.perf_counter() - start_time,
         "training_cpu_seconds": model.record["provenance"]["cpu_seconds"],
         "provenance": model.record["provenance"],
         "seeds": {**SEEDS, "run": arguments.seed},

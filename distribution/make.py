@@ -143,12 +143,12 @@ def one_version() -> str:
     """CITATION.cff and the newest heading of the changelog name the version of pyproject.toml."""
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    found = {
+    versions = {
         "CITATION.cff": re.findall(r"^version: (.*)$", citation, re.MULTILINE)[0],
         "CHANGELOG.md": re.findall(r"^## (\S+)", changes, re.MULTILINE)[0],
     }
-    if set(found.values()) != {VERSION}:
-        raise CheckError(f"pyproject.toml has {VERSION}, {found}.")
+    if set(versions.values()) != {VERSION}:
+        raise CheckError(f"pyproject.toml has {VERSION}, {versions}.")
     return VERSION
 
 

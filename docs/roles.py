@@ -17,5 +17,5 @@ class Roles(griffe.Extension):
     def on_instance(self, *, obj: griffe.Object, **kwargs: Any) -> None:  # noqa: ARG002
         """Called once for each object that was read."""
         if obj.docstring is not None:
-            text = MATH.sub(lambda found: f"${' '.join(found[1].split())}$", obj.docstring.value)
-            obj.docstring.value = ROLE.sub(lambda found: f"`{found[1]}`", text)
+            text = MATH.sub(lambda match: f"${' '.join(match[1].split())}$", obj.docstring.value)
+            obj.docstring.value = ROLE.sub(lambda match: f"`{match[1]}`", text)

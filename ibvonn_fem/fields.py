@@ -6,12 +6,10 @@ projection, which is the volume average over the cell).
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from mpi4py import MPI  # noqa: F401 - loads MPI, which the next imports need
@@ -20,13 +18,13 @@ import numpy as np
 from dolfinx import fem, io
 
 from . import _compat
-from .body.frame_instants import frame_instant
+from .body.frame_file import FrameFile
 from .body.law import InternalVariableLaw
 from .body.stress_errors import StressErrors
 from .kernels.base import FloatArray
 
 
-class FieldWriter:
+class FieldWriter(FrameFile):
     """Write the committed fields of a simulation, one frame per call of :meth:`write`.
 
     Fields: ``displacement`` and, for each law, ``NAME_stress``, ``NAME_energy``,
@@ -63,12 +61,12 @@ class FieldWriter:
         *,
         errors: StressErrors | Sequence[StressErrors] = (),
     ) -> None:
-        path = self._path = Path(path)
+        super().__init__(Path(path))
         self._laws = (law,) if isinstance(law, InternalVariableLaw) else tuple(law)
         self._errors = (errors,) if isinstance(errors, StressErrors) else tuple(errors)
         self._u = u
         self._mesh = mesh = u.function_space.mesh
-        self._with_mesh = path.suffix == ".xdmf"
+        self._with_mesh = self._path.suffix == ".xdmf"
         self._check()
         shape, order = u.function_space.value_shape, _compat.geometry_order(mesh.geometry)
         # Both formats take values at the nodes of the geometry, XDMF no others.
@@ -76,8 +74,6 @@ class FieldWriter:
         self._nodal.name = "displacement"
         self._constants = fem.functionspace(mesh, ("DG", 0))
         self._cells: dict[str, Any] = {}
-        self._last = -math.inf
-        self._closed = False
         self._file: Any = None  # of VTK; that of XDMF is opened for each frame
         self._do(self._begin, "it cannot be begun")
 
@@ -113,55 +109,27 @@ class FieldWriter:
                     "another one. Write it with a FieldWriter of its own."
                 )
 
-    def __enter__(self) -> FieldWriter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
         """Finish the file; it takes no more frames."""
         if self._file is not None and not self._closed:
             self._file.close()
-        self._closed = True
+        super().close()
 
-    def write(self, time: float) -> None:
-        """Append the current fields as the frame of instant ``time``. Collective.
-
-        Args:
-            time: Not before that of the last frame. A second frame of one instant, as after a
-                jump of the loads, gets the next greater number: programs order frames by time.
-
-        Raises:
-            ValueError: If the instant is not finite or before that of the last frame, or the
-                writer is closed.
-            OSError: On all ranks, if the frame cannot be written.
-        """
-        instant = frame_instant(self._path, time, self._last, closed=self._closed)
+    def _write_frame(self, time: float, instant: float, failure: str) -> None:
         self._nodal.interpolate(self._u)
         for law in self._laws:
             self._average(law, time)
-        self._do(lambda: self._append(instant), f"the frame of time {time:.6g} cannot be written")
-        self._last = instant
+        self._do(lambda: self._append(instant), failure)
 
-    def _do(self, action: Callable[[], None], what: str) -> None:
+    def _do(self, action: Callable[[], None], failure: str) -> None:
         """Run an action on the file; an error on any rank is raised on all."""
         reason = ""
         try:
             action()
         except RuntimeError as error:
             reason = str(error) or "no reason given"
-        reasons = [text for text in self._mesh.comm.allgather(reason) if text]
-        if reasons:
-            raise OSError(
-                f"{self._path}: {what} ({reasons[0]}). Check that its folder exists, is writable "
-                "and has space, and write into a new file."
-            )
+        reasons = self._mesh.comm.allgather(reason)
+        self._refuse(failure, next((text for text in reasons if text), ""))
 
     def _begin(self) -> None:
         comm = self._mesh.comm

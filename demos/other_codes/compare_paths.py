@@ -94,8 +94,8 @@ def main() -> None:
                 run = subprocess.run(
                     [program], input=text + "\n", check=True, capture_output=True, text=True
                 )
-                found = np.array([line.split() for line in run.stdout.splitlines()], dtype=float)
-                gap = np.abs(found - right).max() / np.abs(right).max()
+                response = np.array([line.split() for line in run.stdout.splitlines()], dtype=float)
+                gap = np.abs(response - right).max() / np.abs(right).max()
                 rows.append([law, code, right.shape[1] - 1, right[-1, 0], gap])
                 assert gap < AGREEMENT, f"{law} in {code}: differs from the kernel by {gap:.1e}"
     header = ["law", "code", "strains", "final stress 11", "difference from the kernel"]

@@ -91,16 +91,16 @@ def _require_package() -> None:
     """Raise :class:`ImportError` unless the package is there for this DOLFINx."""
     own = release()
     try:
-        found = metadata.version(PACKAGE)
+        version = metadata.version(PACKAGE)
     except metadata.PackageNotFoundError:
         raise ImportError(
             f"external_stress: needs {PACKAGE} for DOLFINx {own}, which is not installed. "
             f"Install it with `pip install --no-deps '{PACKAGE}=={own}.*'`, or use "
             "InternalVariableProblem, which needs no other package."
         ) from None
-    if found.split(".")[:2] != own.split("."):
+    if version.split(".")[:2] != own.split("."):
         raise ImportError(
-            f"external_stress: needs {PACKAGE} of the version of DOLFINx, {own}; found {found}. "
+            f"external_stress: needs {PACKAGE} of the version of DOLFINx, {own}; found {version}. "
             f"Install it with `pip install --no-deps '{PACKAGE}=={own}.*'`."
         )
     if "dolfinx_external_operator" not in sys.modules:

@@ -21,16 +21,14 @@ from .. import _compat
 from ..errors import StepError
 from ..kernels.base import FloatArray
 from ..kinematics import Kinematics
-from ..kinematics.evaluation import strains_of_law
 from ..model.exported_model import ExportedModel
-from ..model.microstates import equilibrium_state
 from ..model.point_reports import RangeReport, check_states
 from .argument_checks import check_law, mesh_of, require_one_model, time_step
 from .eigenstrain import Eigenstrain
 from .element_rank import warn_of_poor_rule
 from .expressions import constants_of, functions_of
 from .law_microstates import LawMicrostates
-from .law_start import checked_statev, relax
+from .law_start import checked_statev, equilibrium_of
 from .law_state import DisplacementState, LawState
 from .point_update import PointUpdate
 from .quadrature import QuadraturePoints
@@ -311,15 +309,7 @@ class InternalVariableLaw:
         Raises:
             ArithmeticError: If a point has no equilibrium.
         """
-        if self.kinematics.condensed:
-            relax(self)
-            self.start_from(self.internal.copy())
-            return
-        self._measure_of_u(self._state.measure)
-        strain = strains_of_law(self.model, self.kinematics, self._state.measure)
-        with on_all_ranks(self.comm):
-            statev = equilibrium_state(self.model, strain)
-        self.start_from(statev.reshape(self._state.shape))
+        self.start_from(equilibrium_of(self))
 
     def microstates(
         self,

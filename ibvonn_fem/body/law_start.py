@@ -9,7 +9,11 @@ from mpi4py import MPI
 import numpy as np
 
 from ..kernels.base import FloatArray
+from ..kinematics import Kinematics
+from ..kinematics.evaluation import strains_of_law
 from ..model.exported_model import ExportedModel
+from ..model.microstates import equilibrium_state
+from .rank_agreement import on_all_ranks
 
 MOST_STEPS = 40
 """Steps towards equilibrium, each tenfold the one before up to :data:`LONGEST_STEP`."""
@@ -22,6 +26,7 @@ class Relaxing(Protocol):
 
     name: str
     model: ExportedModel
+    kinematics: Kinematics
 
     @property
     def comm(self) -> MPI.Intracomm:
@@ -31,6 +36,10 @@ class Relaxing(Protocol):
     @property
     def internal(self) -> FloatArray:
         """Committed internal variables."""
+        ...
+
+    def measure_of_u(self) -> FloatArray:
+        """Measure of deformation at u."""
         ...
 
     def update(self, dt: float) -> None:
@@ -68,6 +77,27 @@ def checked_statev(name: str, statev: object, shape: tuple[int, ...]) -> FloatAr
             f"shape {values.shape}."
         )
     return values.astype(np.float64)
+
+
+def equilibrium_of(law: Relaxing) -> FloatArray:
+    """Internal variables at which every point of a law is in equilibrium at its u. Collective.
+
+    Args:
+        law: The law; it takes steps where its kinematics finds strains from zero stress.
+
+    Returns:
+        α, shape ``(points, directions, n_α)``.
+
+    Raises:
+        ArithmeticError: If a point has no equilibrium.
+    """
+    if law.kinematics.condensed:
+        relax(law)
+        return law.internal.copy()
+    strain = strains_of_law(law.model, law.kinematics, law.measure_of_u())
+    with on_all_ranks(law.comm):
+        statev = equilibrium_state(law.model, strain)
+    return statev.reshape(law.internal.shape)
 
 
 def relax(law: Relaxing) -> None:

@@ -16,34 +16,24 @@ from dataclasses import replace
 from typing import Any
 
 from mpi4py import MPI
-from petsc4py import PETSc
 
 import numpy as np
-from dolfinx import fem
-from dolfinx.fem import petsc as fem_petsc
 
-from .. import _compat
-from ..errors import LocalSolveError
 from ..kernels.base import FloatArray
 from .argument_checks import check_unknown
 from .drag import Drag
 from .energy_balance import EnergyBalance, StepForces, balance_of_step
 from .expressions import constants_of, functions_of
-from .forms import add_vectors, matrix_of
+from .force_balance import ForceBalance
+from .forms import add_vectors
 from .law import InternalVariableLaw
 from .load_checks import check_loads, require_ghosts, require_tagged
-from .newton import NewtonSolver, SolveReport, mean_diagonal
+from .newton import NewtonSolver, SolveReport
 from .prescribed import Prescribed
 from .problem_state import ProblemState
 from .rank_agreement import on_all_ranks
-from .round_off import range_norm
 from .solution_record import SolutionRecord
-from .solve_checks import (
-    common_displacement,
-    read_step_data,
-    require_finite_functions,
-    require_resistance,
-)
+from .solve_checks import common_displacement, read_step_data, require_finite_functions
 from .statistics import Statistics
 from .weak_form import weak_form
 
@@ -108,25 +98,23 @@ class InternalVariableProblem:
         require_ghosts(space.mesh, loads)
         self._prescribed = Prescribed(bcs, space)
         self._form = weak_form(self.laws, u, loads, body_force)
-        self.internal_force = fem.Function(space, name="internal_force")
-        self.external_force = fem.Function(space, name="external_force")
         self.drag: Drag | None = None
         if drag is not None:
             self.drag = Drag(drag, self.laws, u, self._form.virtual, self._prescribed, medium)
         elif medium is not None:
             raise ValueError("medium: acts through drag; give a drag coefficient, or no medium.")
         self._owned = space.dofmap.index_map.size_local * space.dofmap.index_map_bs
-        self._dt = 0.0
         self.statistics = Statistics()
         self._committed = ProblemState(u.x.array.size, medium)
+        self._equations = ForceBalance(
+            self.laws, u, self._form, self._prescribed, self.drag, self._committed, self.statistics
+        )
+        self.internal_force = self._equations.internal_force
+        self.external_force = self._equations.external_force
         self._solution = SolutionRecord(self.comm)
         self._start()
-        self._stiffness_scale = 0.0
-        self._range_norm = range_norm(self.laws, space)
-        self._local_failure: LocalSolveError | None = None
-        self._last_x = np.full(self._owned, np.nan)
-        matrix = matrix_of(space, across_facets=self._form.across_facets)
-        self.solver = NewtonSolver(self, u.x.petsc_vec.duplicate(), matrix, options)
+        x = u.x.petsc_vec.duplicate()
+        self.solver = NewtonSolver(self._equations, x, self._equations.matrix, options)
 
     @property
     def bcs(self) -> Sequence[Any]:
@@ -174,29 +162,29 @@ class InternalVariableProblem:
         """
         self._follow_laws()
         self._solution.clear("the last one was interrupted")
-        self._dt = read_step_data(dt, self.laws, self._form.external, self._prescribed, self.drag)
-        self._local_failure = None
-        self._last_x[:] = np.nan
-        self._assemble(self.external_force, self._form.external_forms)
+        equations = self._equations
+        equations.begin(
+            read_step_data(dt, self.laws, self._form.external, self._prescribed, self.drag)
+        )
         require_finite_functions(
             self.comm,
             {"the first guess u": self.u, "loads and body_force": self.external_force},
         )
         self.solver.x.array_w[:] = self.u.x.array[: self._owned]
-        if self._stiffness_scale == 0.0 and not self._find_stiffness_scale():
+        if equations.stiffness_scale == 0.0 and not equations.find_stiffness_scale(self.solver.x):
             self.statistics.count(iterations=0, converged=False)
-            self._solution.clear(f"the last one failed ({self._local_failure})")
-            return SolveReport(False, 0, (), str(self._local_failure))
+            self._solution.clear(f"the last one failed ({equations.failure})")
+            return SolveReport(False, 0, (), str(equations.failure))
         with self.statistics.measure("solve"):
             report = self.solver.solve()
-            if report.converged and not self._update_laws(self.solver.x):
+            if report.converged and not equations.update_laws(self.solver.x):
                 report = replace(report, converged=False)
         if report.converged:
             worst = self.comm.allreduce(max(law.worst_residual for law in self.laws), op=MPI.MAX)
             report = replace(report, local_residual=worst)
             self._solution.store(self.laws)
-        elif self._local_failure is not None:
-            report = replace(report, message=f"{report.message}; {self._local_failure}")
+        elif equations.failure is not None:
+            report = replace(report, message=f"{report.message}; {equations.failure}")
         if not report.converged:
             self._solution.clear(f"the last one failed ({report.message})")
         self.statistics.count(report.iterations, report.converged, report.local_residual)
@@ -208,8 +196,7 @@ class InternalVariableProblem:
         Raises:
             StepError: If the state of the laws and u are not those of a solve that converged.
         """
-        same_u = np.array_equal(self.u.x.array[: self._owned], self._last_x)
-        self._solution.require(self.laws, same_u=same_u)
+        self._solution.require(self.laws, same_u=self._equations.at_current_u)
         balance = self.balance()
         for law in self.laws:
             law.commit()
@@ -219,7 +206,7 @@ class InternalVariableProblem:
             self.u.x.array,
             self.internal_force.x.array,
             self.external_force.x.array,
-            self._dt,
+            self._equations.dt,
             self._stored(),
         )
         return balance
@@ -246,7 +233,7 @@ class InternalVariableProblem:
         """Length of the last committed step and the scales of the convergence test."""
         return {
             "last_dt": self._committed.dt,
-            "stiffness_scale": self._stiffness_scale,
+            "stiffness_scale": self._equations.stiffness_scale,
             "force_scale": self.solver.force_scale,
         }
 
@@ -262,7 +249,7 @@ class InternalVariableProblem:
     def set_committed_scalars(self, scalars: Mapping[str, float]) -> None:
         """Replace what :meth:`committed_scalars` gave."""
         self._committed.dt = scalars["last_dt"]
-        self._stiffness_scale = scalars["stiffness_scale"]
+        self._equations.stiffness_scale = scalars["stiffness_scale"]
         self.solver.force_scale = scalars["force_scale"]
         self.restore()
 
@@ -314,73 +301,6 @@ class InternalVariableProblem:
         total, count = self._prescribed.sums(bc, self._committed.velocity())
         return np.asarray(total / np.maximum(count, 1.0))
 
-    def _update_laws(self, x: Any) -> bool:
-        """Evaluate the laws at ``x`` unless they are there already; False if one failed."""
-        same = np.array_equal(self._last_x, x.array_r)
-        if self.comm.allreduce(same, op=MPI.LAND):
-            return True
-        self.u.x.array[: self._owned] = x.array_r
-        self.u.x.scatter_forward()
-        try:
-            with self.statistics.measure("law"):
-                for law in self.laws:
-                    law.update(self._dt)
-        except LocalSolveError as error:  # raised on all ranks or on none
-            self._local_failure = error
-            self._last_x[:] = np.nan
-            return False
-        np.copyto(self._last_x, x.array_r)
-        self._assemble(self.internal_force, self._form.internal_forms)
-        if self.drag is not None:
-            self.drag.update(self._committed.slip(self.u.x.array), self._dt)
-        if self._form.loads_follow_u:
-            self._assemble(self.external_force, self._form.external_forms)
-        return True
-
-    def _assemble(self, force: Any, forms: Sequence[Any]) -> None:
-        if forms:
-            with self.statistics.measure("assembly"):
-                add_vectors(forms, force)
-
-    def _find_stiffness_scale(self) -> bool:
-        """Mean diagonal of the tangent: weighs prescribed displacements as forces."""
-        if not self._update_laws(self.solver.x):
-            return False
-        self._assemble_tangent([])
-        require_resistance(self.comm, self.solver.matrix, self._prescribed, self.drag)
-        self._stiffness_scale = mean_diagonal(self.solver.matrix)
-        return True
-
-    def residual(self, x: Any, b: Any) -> None:
-        """Write the residual at ``x`` into ``b``; NaN if a law fails there. Collective."""
-        if not self._update_laws(x):
-            b.set(np.nan)  # SNES stops here, and the caller cuts the step
-            return
-        with b.localForm() as local:
-            local.set(0.0)
-        bcs = self._prescribed.bcs
-        if bcs and self._prescribed.misses(x, b):
-            with b.localForm() as local:
-                local.set(0.0)
-            forms, u = self._form.tangent_forms, self.u.x.petsc_vec  # x, with ghosts up to date
-            fem_petsc.apply_lifting(
-                b, forms, bcs=[bcs] * len(forms), x0=[u] * len(forms), alpha=-1.0
-            )
-            b.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
-        b.axpy(1.0, self.internal_force.x.petsc_vec)
-        b.axpy(-1.0, self.external_force.x.petsc_vec)
-        if self.drag is not None:
-            slip = self._committed.slip(self.u.x.array)
-            self.drag.add_force(b, slip, self._dt, self._stiffness_scale)
-        fem_petsc.set_bc(b, bcs, x0=x, alpha=-self._stiffness_scale)
-
-    def _assemble_tangent(self, bcs: list[Any]) -> None:
-        matrix = self.solver.matrix
-        matrix.zeroEntries()
-        with self.statistics.measure("assembly"):
-            for form in self._form.tangent_forms:
-                _compat.add_to_matrix(matrix, form, bcs, self._stiffness_scale)
-
     def tangent_matrix(self, *, constrained: bool) -> Any:
         """Assemble the derivative of internal minus external force, at ``law.tangent`` as it is.
 
@@ -390,7 +310,7 @@ class InternalVariableProblem:
         Returns:
             The solver's own matrix, without drag; the next solve overwrites it. Collective.
         """
-        self._assemble_tangent(self._prescribed.bcs if constrained else [])
+        self._equations.assemble_tangent(self._prescribed.bcs if constrained else [])
         return self.solver.matrix
 
     def assemble_internal(self, force: Any) -> None:
@@ -432,23 +352,20 @@ class InternalVariableProblem:
     @property
     def stiffness_scale(self) -> float:
         """Typical stiffness that weighs prescribed displacements as forces."""
-        return self._stiffness_scale
+        return self._equations.stiffness_scale
+
+    def residual(self, x: Any, b: Any) -> None:
+        """Write the residual at ``x`` into ``b``; NaN if a law fails there. Collective."""
+        self._equations.residual(x, b)
 
     def jacobian(self, x: Any) -> None:
         """Assemble the Jacobian at ``x`` into ``solver.matrix``. Collective."""
-        self._update_laws(x)
-        self._assemble_tangent(self._prescribed.bcs)
-        if self.drag is not None:
-            self.drag.add_derivative(self.solver.matrix, self._dt, self._stiffness_scale)
+        self._equations.jacobian(x)
 
     def force_norm(self) -> float:
         """Largest norm of internal, external and drag forces. Collective."""
-        forces = [self.internal_force, self.external_force]
-        if self.drag is not None:
-            forces.append(self.drag.force)
-        return max(float(force.x.petsc_vec.norm()) for force in forces)
+        return self._equations.force_norm()
 
     def round_off(self, x_norm: float) -> float:
         """Rounding error of the residual at a displacement of norm ``x_norm``."""
-        epsilon = float(np.finfo(np.float64).eps)
-        return epsilon * self._stiffness_scale * (2.0 * x_norm + self._range_norm)
+        return self._equations.round_off(x_norm)

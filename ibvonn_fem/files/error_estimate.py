@@ -113,13 +113,13 @@ class ErrorEstimate:
                 f"{path}: must be an estimate of errors ({error}). Write one with `ibvonn "
                 "error-field`."
             ) from error
-        found = arrays.pop("ibvonn_error_estimate", None)
+        stored_format = arrays.pop("ibvonn_error_estimate", None)
         names = [each.name for each in fields(cls)]
-        if found is None or int(found) != FORMAT or set(arrays) != set(names):
+        if stored_format is None or int(stored_format) != FORMAT or set(arrays) != set(names):
             raise ValueError(
                 f"{path}: must be an estimate of errors of format {FORMAT}; found "
-                f"{'none' if found is None else found} with the arrays {sorted(arrays)}. Write one "
-                "with `ibvonn error-field`."
+                f"{'none' if stored_format is None else stored_format} with the arrays "
+                f"{sorted(arrays)}. Write one with `ibvonn error-field`."
             )
         estimate = cls(**arrays)
         rows, inputs = len(estimate.inputs), len(estimate.scales)

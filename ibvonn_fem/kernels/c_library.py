@@ -144,11 +144,11 @@ class CLibraryKernel:
         leading: list[Any] = []
         for array in (self.law.sizes, self.law.weights, workspace):
             leading += [self._library.pointer(array), array.size]
-        passed = [
+        converted = [
             self._library.pointer(argument) if isinstance(argument, np.ndarray) else argument
             for argument in arguments
         ]
-        CLibrary.check(getattr(self._library.functions, function)(*leading, *passed), "c kernel")
+        CLibrary.check(getattr(self._library.functions, function)(*leading, *converted), "c kernel")
 
     def _increment(self, dt: float | FloatArray, n_points: int) -> tuple[FloatArray, int]:
         """Δt as an array, and its stride: 0 for one number, 1 for one number per point."""

@@ -110,8 +110,8 @@ class _Packer:
         self.name = name
         self.pieces: list[FloatArray] = []
 
-    def fail(self, what: str) -> ExportedModelError:
-        return ExportedModelError(f"{self.name}: {what}. Export the model again.")
+    def fail(self, reason: str) -> ExportedModelError:
+        return ExportedModelError(f"{self.name}: {reason}. Export the model again.")
 
     def get(self, key: str) -> FloatArray:
         if key not in self.arrays:

@@ -74,8 +74,8 @@ class DirectionStretch(Solid):
     def check_law(self, manifest: Manifest) -> None:
         """Raise :class:`ValueError` unless the law has the strains and directions of this one."""
         super().check_law(manifest)
-        found = manifest.strain_basis
-        if found is None or not np.array_equal(found[:, 0], self._basis):
+        basis = manifest.strain_basis
+        if basis is None or not np.array_equal(basis[:, 0], self._basis):
             raise ValueError(
                 "DirectionStretch: needs the law it was made with, or one with the same "
                 f"strain_basis; {manifest.name} has another. Make it with this law."

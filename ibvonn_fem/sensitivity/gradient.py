@@ -224,7 +224,7 @@ def _chosen_law(
 def _by_reaction(
     record: StepRecord, problem: InternalVariableProblem, reactions: Mapping[Any, object]
 ) -> dict[Any, FloatArray]:
-    found = {}
+    arrays = {}
     for bc, values in reactions.items():
         if not any(bc is other for other in problem.bcs):
             raise ValueError(
@@ -240,8 +240,8 @@ def _by_reaction(
                 f"shape ({len(record.steps)}, {components}), (steps, components); found shape "
                 f"{array.shape}."
             )
-        found[bc] = array
-    return found
+        arrays[bc] = array
+    return arrays
 
 
 def _by_displacement(

@@ -44,12 +44,12 @@ def parameter_value(law: InternalVariableLaw, name: str) -> float:
         strain_map: Any = getattr(kinematics, "strain_map", None)
         if getattr(strain_map, "directions", None) is not None:
             return float(strain_map.density)
-        found = f"{type(kinematics).__name__}, which is no network of springs"
+        kind = f"{type(kinematics).__name__}, which is no network of springs"
     elif name == "bulk":
         bulk = getattr(getattr(kinematics, "volumetric", None), "bulk", None)
         if bulk:
             return float(bulk)
-        found = f"{type(kinematics).__name__} without a volumetric part of positive modulus"
+        kind = f"{type(kinematics).__name__} without a volumetric part of positive modulus"
     else:
         raise ValueError(
             f"parameter_gradient: a parameter must be one of {', '.join((*SCALES, *MODULI))}; "
@@ -57,5 +57,5 @@ def parameter_value(law: InternalVariableLaw, name: str) -> float:
         )
     raise ValueError(
         f"parameter_gradient: the law {law.name!r} has no parameter {name}: its kinematics is "
-        f"{found}."
+        f"{kind}."
     )

@@ -183,8 +183,8 @@ class _StrainMaps:
         columns = self._strains(np.eye(size)).reshape(size, directions, strains)
         columns = np.ascontiguousarray(columns.transpose(1, 2, 0))
         trial = 0.1 * np.cos(np.arange(1.0, size + 1.0))[np.newaxis]
-        found = self._strains(trial).reshape(directions, strains)
-        error = np.abs(np.einsum("kqi,i->kq", columns, trial[0]) - found).max()
+        values = self._strains(trial).reshape(directions, strains)
+        error = np.abs(np.einsum("kqi,i->kq", columns, trial[0]) - values).max()
         linear = error <= LINEAR * max(np.abs(columns).max(), 1.0)
         self._everywhere = columns if linear else None
 

@@ -200,16 +200,16 @@ def _arrays(
 def _difference(attributes: dict[str, Any], problem: InternalVariableProblem) -> str:
     """What the part of a rank was written with, where this problem differs; empty if nothing."""
     attributes.pop("values", None)
-    for what, checksum in _fingerprints(problem).items():
-        if attributes.pop(what, None) != checksum:
-            return f"another {what}"
+    for part, checksum in _fingerprints(problem).items():
+        if attributes.pop(part, None) != checksum:
+            return f"another {part}"
     return f"{', '.join(attributes)} too" if attributes else ""
 
 
 def _require_contents(
-    required: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]
+    required: Mapping[str, tuple[int, ...]], contents: Mapping[str, tuple[int, ...]]
 ) -> None:
-    _require_none(sorted({name for name, _ in required.items() ^ found.items()}))
+    _require_none(sorted({name for name, _ in required.items() ^ contents.items()}))
 
 
 def _require_scalars(scalars: Mapping[str, float], stepping: TimeStepping) -> None:

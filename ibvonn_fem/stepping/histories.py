@@ -228,9 +228,9 @@ class Histories:
         fits = np.array([self._is_state(k, now) for k in rows], dtype=np.int32)
         law.comm.Allreduce(MPI.IN_PLACE, fits, op=MPI.MIN)
         if not fits.any():
-            found = "their state there is another one" if rows else "they have no such instant"
+            reason = "their state there is another one" if rows else "they have no such instant"
             raise HistoryError(
-                f"{self.path}: the histories must go on from the state of t = {time:.6g}; {found} "
+                f"{self.path}: the histories must go on from the state of t = {time:.6g}; {reason} "
                 f"(they end at t = {self._time[-1]:.6g}). Go on from the checkpoint of an instant "
                 "that was recorded, or record into a new file."
             )

@@ -139,19 +139,19 @@ def chosen(
     reasons: dict[int, list[str]] = {}
     for choice in choices:
         if isinstance(choice, int):
-            found, why = [choice], "by number"
+            points, reason = [choice], "by number"
         elif isinstance(choice, EveryPoint):
-            found, why = numbers.tolist(), "every point"
+            points, reason = numbers.tolist(), "every point"
         elif isinstance(choice, RandomPoints):
             drawn = np.random.default_rng(choice.seed).choice(
                 len(numbers), choice.count, replace=False
             )
-            found, why = numbers[drawn].tolist(), "random"
+            points, reason = numbers[drawn].tolist(), "random"
         else:
-            found = _largest(choice.count, numbers, scores[choice.quantity])
-            why = f"largest {choice.quantity}"
-        for number in found:
-            reasons.setdefault(number, []).append(why)
+            points = _largest(choice.count, numbers, scores[choice.quantity])
+            reason = f"largest {choice.quantity}"
+        for number in points:
+            reasons.setdefault(number, []).append(reason)
     return {number: ", ".join(dict.fromkeys(words)) for number, words in reasons.items()}
 
 
@@ -159,8 +159,8 @@ def _largest(count: int, numbers: NDArray[np.int64], values: FloatArray) -> list
     top = np.abs(values).max(initial=0.0)
     rounded = np.round(values / top, DIGITS) if top > 0.0 else values
     order = np.lexsort((numbers, -rounded))[:count]
-    found: list[int] = numbers[order].tolist()
-    return found
+    points: list[int] = numbers[order].tolist()
+    return points
 
 
 def _require_count(place: str, count: int) -> None:

@@ -10,12 +10,10 @@ VTK 9.3 or newer): an unstructured grid with a vertex for each point, written by
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from mpi4py import MPI  # noqa: F401 - loads MPI, which the next imports need
@@ -25,7 +23,7 @@ import numpy as np
 import ufl
 from numpy.typing import NDArray
 
-from ..body.frame_instants import frame_instant
+from ..body.frame_file import FrameFile
 from ..body.law import InternalVariableLaw
 from ..body.rank_agreement import require_same
 from ..kernels.base import FloatArray
@@ -116,7 +114,7 @@ class _Gatherer:
         return fields
 
 
-class PointCloudWriter:
+class PointCloudWriter(FrameFile):
     """Write the committed values at the quadrature points, one frame per call of :meth:`write`.
 
     The fields are those of :class:`PointCloud`, and ``volume`` and ``point``; vectors of the plane
@@ -140,7 +138,7 @@ class PointCloudWriter:
                 f"PointCloudWriter: law must be one InternalVariableLaw; found "
                 f"{type(law).__name__}. Give each law a writer and a file of its own."
             )
-        self._path = Path(path)
+        super().__init__(Path(path))
         require_same(law.comm, "PointCloudWriter", {"path": str(path)})
         if self._path.suffix != ENDING:
             raise ValueError(
@@ -149,46 +147,12 @@ class PointCloudWriter:
             )
         self._law = law
         self._gatherer = _Gatherer(law)
-        self._last = -math.inf
-        self._closed = False
         self._do("w", lambda file, cloud: _begin(file, cloud, law.name), "it cannot be begun")
 
-    def __enter__(self) -> PointCloudWriter:
-        return self
+    def _write_frame(self, time: float, instant: float, failure: str) -> None:  # noqa: ARG002
+        self._do("r+", lambda file, cloud: _append(file, cloud, instant), failure)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Take no more frames; the file is complete already."""
-        self._closed = True
-
-    def write(self, time: float) -> None:
-        """Append the committed values as the frame of instant ``time``. Collective.
-
-        Args:
-            time: Not before that of the last frame. A second frame of one instant, as after a
-                jump of the loads, gets the next greater number: programs order frames by time.
-
-        Raises:
-            ValueError: If the instant is not finite or before that of the last frame, or the
-                writer is closed.
-            OSError: On all ranks, if the frame cannot be written.
-        """
-        instant = frame_instant(self._path, time, self._last, closed=self._closed)
-        self._do(
-            "r+",
-            lambda file, cloud: _append(file, cloud, instant),
-            f"the frame of time {time:.6g} cannot be written",
-        )
-        self._last = instant
-
-    def _do(self, mode: str, action: Any, what: str) -> None:
+    def _do(self, mode: str, action: Any, failure: str) -> None:
         """Run an action on the open file on rank 0; its error is raised on all ranks."""
         cloud = self._gatherer.gather()
         reason = ""
@@ -198,12 +162,7 @@ class PointCloudWriter:
                     action(file, cloud)
             except (OSError, RuntimeError, KeyError) as error:
                 reason = str(error) or "no reason given"
-        reason = self._law.comm.bcast(reason)
-        if reason:
-            raise OSError(
-                f"{self._path}: {what} ({reason}). Check that its folder exists, is writable and "
-                "has space, and write into a new file."
-            )
+        self._refuse(failure, self._law.comm.bcast(reason))
 
 
 def _begin(file: Any, cloud: PointCloud, law: str) -> None:

@@ -44,7 +44,7 @@ def places(problem: InternalVariableProblem) -> dict[str, NDArray[Any]]:
     if cell is None or x is None:
         return {}
     geometry = space.mesh.geometry
-    found: dict[str, NDArray[Any]] = {
+    arrays: dict[str, NDArray[Any]] = {
         "cell": cell[:owned],
         "corners": geometry.x[_compat.geometry_nodes(geometry)[:owned]],
         "dofs": np.asarray(space.dofmap.list[:owned], dtype=np.int64),
@@ -52,8 +52,8 @@ def places(problem: InternalVariableProblem) -> dict[str, NDArray[Any]]:
         "drag": np.zeros(0) if problem.drag is None else problem.drag.diagonal,
     }
     for i, law in enumerate(problem.laws):
-        found[f"law_{i}"] = cell[law.points.cells]
-    return found
+        arrays[f"law_{i}"] = cell[law.points.cells]
+    return arrays
 
 
 def setup(problem: InternalVariableProblem) -> dict[str, str]:
@@ -114,8 +114,8 @@ class Redistribution:
         dofs = space.dofmap.list
         corners = geometry.x[_compat.geometry_nodes(geometry)]
         out = {name: np.full(values.shape, np.nan) for name, values in self._state.items()}
-        found = np.zeros(len(here["x"]), dtype=bool)
-        placed = [np.zeros(len(law.points.cells), dtype=bool) for law in problem.laws]
+        known_dofs = np.zeros(len(here["x"]), dtype=bool)
+        known_cells = [np.zeros(len(law.points.cells), dtype=bool) for law in problem.laws]
         counted = np.zeros(1 + len(problem.laws), dtype=np.int64)
         for part in parts:
             arrays = read_arrays(file[part])
@@ -126,7 +126,10 @@ class Redistribution:
             }
             self._same_contents(arrays)
             _, mine, theirs = np.intersect1d(cells, there["cell"], return_indices=True)
-            counted += [len(there["cell"]), *(len(there[f"law_{i}"]) for i in range(len(placed)))]
+            counted += [
+                len(there["cell"]),
+                *(len(there[f"law_{i}"]) for i in range(len(known_cells))),
+            ]
             if not _close(corners[mine], there["corners"][theirs], self._tolerance):
                 raise CheckpointError(f"was written with another mesh. {_REMEDY}")
             own = dofs[mine]
@@ -134,16 +137,16 @@ class Redistribution:
                 here["x"][own], there["x"][there["dofs"][theirs]], there["dofs"][theirs]
             )
             self._check_drag(here["drag"], there["drag"], own, other)
-            found[own.reshape(-1)] = True
+            known_dofs[own.reshape(-1)] = True
             _copy_dofs(arrays, out, own.reshape(-1), other.reshape(-1), len(here["x"]))
-            for i in range(len(placed)):
-                placed[i] |= _copy_cells(
+            for i in range(len(known_cells)):
+                known_cells[i] |= _copy_cells(
                     arrays, out, f"law_{i}/", here[f"law_{i}"], there[f"law_{i}"]
                 )
-        if counted[0] != self._cells or not found[: space.dofmap.index_map.size_local].all():
+        if counted[0] != self._cells or not known_dofs[: space.dofmap.index_map.size_local].all():
             raise CheckpointError(f"was written with another mesh. {_REMEDY}")
         for i, law in enumerate(problem.laws):
-            if counted[1 + i] != self._laws[i] or not placed[i].all():
+            if counted[1 + i] != self._laws[i] or not known_cells[i].all():
                 raise CheckpointError(
                     f"was written with other cells of the law {law.name!r}. {_REMEDY}"
                 )
@@ -153,9 +156,9 @@ class Redistribution:
         return int(self._problem.comm.allreduce(count, op=MPI.SUM))
 
     def _check_setup(self, written: dict[str, str]) -> None:
-        for what, checksum in setup(self._problem).items():
-            if written.pop(what, None) != checksum:
-                raise CheckpointError(f"was written with another {what}. {_REMEDY}")
+        for part, checksum in setup(self._problem).items():
+            if written.pop(part, None) != checksum:
+                raise CheckpointError(f"was written with another {part}. {_REMEDY}")
         if written:
             raise CheckpointError(f"was written with {', '.join(written)} too. {_REMEDY}")
 

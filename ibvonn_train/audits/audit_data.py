@@ -47,10 +47,10 @@ class Evidence:
         chosen = self.choice(np.ones(len(strain), dtype=bool))
         return strain[chosen], internal[chosen]
 
-    def choice(self, wanted: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-        """Return the rows of a random choice of the states that are wanted."""
-        order = np.random.default_rng(3).permutation(len(wanted))
-        chosen: npt.NDArray[np.int64] = order[wanted[order]][: self.count]
+    def choice(self, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+        """Return the rows of a random choice among the states of a mask."""
+        order = np.random.default_rng(3).permutation(len(mask))
+        chosen: npt.NDArray[np.int64] = order[mask[order]][: self.count]
         return chosen
 
 

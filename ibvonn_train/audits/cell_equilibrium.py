@@ -62,9 +62,9 @@ def cell_size(law: Law, evidence: Evidence) -> Audit | None:
     system = known_system(evidence.data)
     if not isinstance(system, PeriodicLattice) or not system.has_spins:
         return None
-    twice = len(system.classes) * replace(system, cells=2 * system.cells).nodes
-    if twice > MOST_BONDS:
-        reason = f"a cell twice as large has {twice} bonds; up to {MOST_BONDS} are sampled"
+    bonds = len(system.classes) * replace(system, cells=2 * system.cells).nodes
+    if bonds > MOST_BONDS:
+        reason = f"a cell twice as large has {bonds} bonds; up to {MOST_BONDS} are sampled"
         return Audit.not_available("cell size", OPEN, reason)
     strain, _ = evidence.some_states(law)
     measure = strain[:SIZE_STRAINS] + law.strain_reference

@@ -50,8 +50,8 @@ def driving_force(law: Law, evidence: Evidence) -> Audit | None:
     rows = [part.reshape(-1, part.shape[-1]) for part in middle]
     force = law.rates(*rows).driving_force / law.physics.thermal_energy
     # Those who jump are of the state at the start.
-    begun = log_odds(fractions(law, middle[1])) - log_odds(fractions(law, internal[:, :-1]))
-    g = force.reshape(middle[1].shape) + begun
+    shift = log_odds(fractions(law, middle[1])) - log_odds(fractions(law, internal[:, :-1]))
+    g = force.reshape(middle[1].shape) + shift
     opening, folding = np.empty_like(g), np.empty_like(g)
     for case in range(data.protocols):
         state = open_elements(law, data, case)

@@ -118,10 +118,10 @@ def _left_out(residual: FloatArray, features: FloatArray, size: FloatArray) -> F
 def _of_state(law: Law, evidence: Evidence) -> FloatArray:
     """Return 1, ε and α of the direction and of all, ``(n_protocol, n_interval, n_α, n)``."""
     strain, internal = evidence.measured.strain[:, :, 0], evidence.measured.internal[:, :, 0]
-    seen = np.einsum("cqe,nte->ntcq", evidence.data.strain_basis, strain)
-    seen = (seen[:, 1:] + seen[:, :-1]) / (2 * (seen.std() or 1.0))
+    class_strain = np.einsum("cqe,nte->ntcq", evidence.data.strain_basis, strain)
+    class_strain = (class_strain[:, 1:] + class_strain[:, :-1]) / (2 * (class_strain.std() or 1.0))
     p = fractions(law, internal)[:, :-1, :, None]
-    own = np.concatenate([p, seen], -1)
+    own = np.concatenate([p, class_strain], -1)
     everywhere = np.broadcast_to(own.mean(2, keepdims=True), own.shape)
     return np.concatenate([np.ones_like(p), own, everywhere], -1)
 

@@ -123,14 +123,14 @@ def gradient_against_flow(law: Law, evidence: Evidence) -> Audit:
         return Audit.not_available(name, acceptable, lacking)
     if law.internal_size > 1:
         return gradient_where_identifiable(law, evidence)
-    strain, internal, which = states_with_slopes(law, evidence)
+    strain, internal, words = states_with_slopes(law, evidence)
     return Audit.compare(
         name,
         relative_error(
             law.rates(strain, internal).driving_force, flow_force(law, strain, internal)
         ),
         acceptable,
-        f"relative L2 error of −∂f/∂α in %, {which}; the decoder is a family with one parameter: "
+        f"relative L2 error of −∂f/∂α in %, {words}; the decoder is a family with one parameter: "
         "identifiable wherever there are states",
     )
 
@@ -154,10 +154,10 @@ def states_with_slopes(law: Law, evidence: Evidence) -> tuple[FloatArray, FloatA
     known = closed_form_at_states(law, evidence)
     everywhere = np.ones(len(strain), dtype=bool)
     chosen = evidence.choice(everywhere if known is None else known.resolved)
-    which = f"{len(chosen)} states of unseen data"
+    words = f"{len(chosen)} states of unseen data"
     if known is not None and not known.resolved.all():
-        which += f" with at least {OCCUPIED} replicas in each well"
-    return strain[chosen], internal[chosen], which
+        words += f" with at least {OCCUPIED} replicas in each well"
+    return strain[chosen], internal[chosen], words
 
 
 def gradient_where_identifiable(law: Law, evidence: Evidence) -> Audit:
@@ -169,7 +169,7 @@ def gradient_where_identifiable(law: Law, evidence: Evidence) -> Audit:
     """
     name = "g against F_flow"
     acceptable = _range_of_force(law)
-    strain, internal, which = states_with_slopes(law, evidence)
+    strain, internal, words = states_with_slopes(law, evidence)
     scale = evidence.all_states(law)[1].std(0)
     reference = flow_force(law, strain, internal) * scale
     error = law.rates(strain, internal).driving_force * scale - reference
@@ -179,7 +179,7 @@ def gradient_where_identifiable(law: Law, evidence: Evidence) -> Audit:
     missing = 100 * float(1 - identified.mean())
     typical = 100 * float(np.median(comparison.standard_error)) / size
     detail = (
-        f"not identifiable: {missing:.3g} % of the directions of α at {which} (at most "
+        f"not identifiable: {missing:.3g} % of the directions of α at {words} (at most "
         f"{acceptance_ranges.NOT_IDENTIFIABLE:g} %); median standard error of the data's own "
         f"−∂F/∂α: {typical:.3g} % of rms g"
     )

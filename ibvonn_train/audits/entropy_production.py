@@ -46,12 +46,12 @@ def dissipated_work(law: Law, evidence: Evidence) -> Audit:
     force = law.rates(*evidence.all_states(law)).driving_force.reshape(measured.internal.shape)
     middle = (force[:, 1:] + force[:, :-1]) / 2
     dissipated = float((middle * np.diff(measured.internal, axis=1)).sum())
-    produced = _work(evidence) - energy
+    production = _work(evidence) - energy
     return Audit.compare(
         name,
-        100 * (dissipated / produced - 1),
+        100 * (dissipated / production - 1),
         acceptable,
-        f"∫g·dα = {dissipated:.5g} along the measured states against work − ΔF = {produced:.5g}, "
+        f"∫g·dα = {dissipated:.5g} along the measured states against work − ΔF = {production:.5g}, "
         "difference in %",
     )
 
@@ -115,10 +115,10 @@ def entropy_production(law: Law, evidence: Evidence) -> Audit:
         lacking = lacks_flow_energy(law, evidence) or "needs the recorded energy"
         return Audit.not_available(name, acceptable, lacking)
     dissipated = float(over_intervals(law, evidence).dissipation.sum())
-    produced = _work(evidence) - change
-    value = 100 * (dissipated / produced - 1)
+    production = _work(evidence) - change
+    value = 100 * (dissipated / production - 1)
     kind = "ΔF_flow" if not of_cell(law, evidence) else f"ΔF₁, ΔF₁ = {change:.3g}"
-    detail = f"∫g·α̇ dt = {dissipated:.5g} against work − {kind} = {produced:.5g}, difference in %"
+    detail = f"∫g·α̇ dt = {dissipated:.5g} against work − {kind} = {production:.5g}, difference in %"
     if law.averaged:
         springs = evidence.data.points * evidence.data.elements
         return Audit.report(

@@ -78,9 +78,9 @@ def replica_noise(law: Law, evidence: Evidence, cases: IntArray, steps: IntArray
     between = np.empty_like(expected)
     for case in np.unique(cases):
         rows = np.flatnonzero(cases == case)
-        wanted, where = np.unique([steps[rows], steps[rows] + 1], return_inverse=True)
-        features = replica_means(law, evidence, int(case), wanted)
-        before, after = (features[part] for part in where.reshape(2, -1))
+        instants, place = np.unique([steps[rows], steps[rows] + 1], return_inverse=True)
+        features = replica_means(law, evidence, int(case), instants)
+        before, after = (features[part] for part in place.reshape(2, -1))
         centred = before - before.mean(1, keepdims=True)
         increment = after - before
         noise = increment - increment.mean(1, keepdims=True)

@@ -3,44 +3,31 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
 import numpy as np
 
-from ..data.point_histories import PointHistories, read_point_histories
-from ..evaluation import ExportedLaw
-from ..files.plain_files import make_folder
+from ..data.point_histories import PointHistories
 from ..studies.error_field import ErrorField, estimated, intervals
 from ..studies.error_field import error_field as estimate_errors
-from ..studies.followed_histories import system_of_law
 from ..studies.interval_scores import coverage
 from ..studies.results import write_json
+from .histories_options import recorded_analysis, settings_of_runs
+from .standard_output import require_places, say
 
 
 def error_field(options: argparse.Namespace) -> int:
     """Estimate the stress error of a law at every state of an analysis."""
-    for place in (options.out, options.json):
-        if place is not None:
-            make_folder(place.parent)
-    histories = read_point_histories(options.histories)
-    law = ExportedLaw(options.model)
+    require_places(options.out, options.json)
+    histories, law, system = recorded_analysis(options)
     field = estimate_errors(
-        law,
-        histories,
-        system_of_law(law, options.system),
-        points=options.points,
-        replicas=options.replicas,
-        seed=options.seed,
-        time_step=options.time_step,
-        progress=not options.quiet,
+        law, histories, system, points=options.points, **settings_of_runs(options)
     )
     field.estimate.save(options.out)
     record = _record(field, histories)
     if options.json is not None:
         write_json(options.json, {"model": law.name, **record})
-    if not options.quiet:
-        sys.stdout.write(_report(record) + f"\nwrote {options.out}\n")
+    say(options, f"{_report(record)}\nwrote {options.out}")
     return 0
 
 
@@ -50,8 +37,8 @@ def _record(field: ErrorField, histories: PointHistories) -> dict[str, Any]:
     mean, deviation = estimated(field.estimate, histories)
     size = np.linalg.norm(mean, axis=-1).max(1)
     worst = int(size.argmax())
-    found, expected, spread = field.fitted.left_out
-    noise = field.check.window_standard_errors.reshape(found.shape)
+    errors, expected, spread = field.fitted.left_out
+    noise = field.check.window_standard_errors.reshape(errors.shape)
     low, high = intervals(expected, field.fitted.calibration * spread, noise)
     return {
         "points": list(field.points),
@@ -60,7 +47,7 @@ def _record(field: ErrorField, histories: PointHistories) -> dict[str, Any]:
         "lengths": field.fitted.lengths.tolist(),
         "amplitudes_percent": (percent * field.fitted.amplitudes).tolist(),
         "calibration": field.fitted.calibration,
-        "coverage_of_points_left_out": coverage(low, high, found),
+        "coverage_of_points_left_out": coverage(low, high, errors),
         "states": int(mean.shape[0] * mean.shape[1]),
         "largest_expected_error_percent": float(percent * size[worst]),
         "point_of_largest": int(histories.point[worst]),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 
 from ..studies.learning_on_demand import LearningOnDemand, RoundVerdict
 from ..studies.on_demand_config import OnDemandStudy
 from ..studies.results import write_json
 from ..studies.tables import text_table
+from .standard_output import say
 
 
 def learn_on_demand(options: argparse.Namespace) -> int:
@@ -36,8 +36,7 @@ def learn_on_demand(options: argparse.Namespace) -> int:
                 ]
             },
         )
-    if not options.quiet:
-        sys.stdout.write(_report(verdicts, rounds) + "\n")
+    say(options, _report(verdicts, rounds))
     return 1 if options.strict and not verdicts[-1].passes else 0
 
 

@@ -5,52 +5,43 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
-import sys
 import time
 from typing import Any
 
-from ..data.point_histories import PointHistories, read_point_histories
+from ..data.point_histories import PointHistories
 from ..evaluation import ExportedLaw
 from ..files.model_directory import manifest_hash
-from ..files.plain_files import make_folder
-from ..studies.followed_histories import system_of_law
 from ..studies.results import write_json
 from ..studies.spot_check import SpotCheck, default_tolerance
 from ..studies.spot_check import spot_check as check_points
 from ..studies.tables import text_table
+from .histories_options import recorded_analysis, settings_of_runs
+from .standard_output import require_places, say
 
 logger = logging.getLogger(__name__)
 
 
 def spot_check(options: argparse.Namespace) -> int:
     """Check a law along recorded histories; the exit code is 1 with --strict if a point is off."""
-    for place in (options.json, options.figure):
-        if place is not None:
-            make_folder(place.parent)
-    histories = read_point_histories(options.histories)
-    law = ExportedLaw(options.model)
+    require_places(options.json, options.figure)
+    histories, law, system = recorded_analysis(options)
     if manifest_hash(law.manifest) != histories.manifest_sha256:
         logger.warning(
             "spot-check: the histories are of another law (%r) than %s: the error of the time "
             "steps of the analysis is not known.", histories.model, options.model,
         )  # fmt: skip
-    system = system_of_law(law, options.system)
-    began = time.perf_counter()
+    start_time = time.perf_counter()
     check = check_points(
         law,
         histories,
         system,
-        replicas=options.replicas,
-        seed=options.seed,
         tolerance=options.tolerance,
-        time_step=options.time_step,
         confidence=options.confidence,
-        progress=not options.quiet,
+        **settings_of_runs(options),
     )
-    seconds = (time.perf_counter() - began) / len(check.points)
+    seconds = (time.perf_counter() - start_time) / len(check.points)
     source = default_tolerance(law.manifest)[1] if options.tolerance is None else "--tolerance"
-    if not options.quiet:
-        sys.stdout.write(_report(check, source, seconds) + "\n")
+    say(options, _report(check, source, seconds))
     if options.json is not None:
         write_json(options.json, _record(check, law, histories, source, options))
     if options.figure is not None:

@@ -19,7 +19,7 @@ def encode_record(law: Law, data: TrajectoryEnsemble) -> FloatArray:
         weights = data.histogram.weights
         shape = (*weights.shape[:2], data.points, classes, weights.shape[-1])
         return encode_distributions(law, data.histogram.nodes, weights.reshape(shape))
-    samples = data.samples.astype(np.float64, copy=False)
+    samples = np.asarray(data.samples, np.float64)
     if classes > 1:
         samples = samples.reshape(*samples.shape[:2], data.points, classes, *samples.shape[3:])
     return law.encode(samples)[1]

@@ -50,14 +50,14 @@ def _exchange(sibling: Path, target: Path) -> None:
         sibling.rename(target)
         return
     # A directory cannot be renamed over a full one: the old model steps aside first.
-    aside = sibling.with_suffix(".old")
-    target.rename(aside)
+    former = sibling.with_suffix(".old")
+    target.rename(former)
     try:
         sibling.rename(target)
     except OSError:
-        aside.rename(target)
+        former.rename(target)
         raise
-    shutil.rmtree(aside)
+    shutil.rmtree(former)
 
 
 def _state(directory: Path) -> list[tuple[str, int, int]]:

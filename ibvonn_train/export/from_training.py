@@ -128,8 +128,8 @@ def export_trained(
         "internal_shift": internal,
         "classes": model.law.variables.classes,
     }
-    seen = model.law.decoder_features
-    origin_and_features = {**origin, "features": None if seen is None else seen.of_strain()}
+    features = model.law.decoder_features
+    origin_and_features = {**origin, "features": None if features is None else features.of_strain()}
     return export_law(
         directory,
         law_parameters(model, strain, internal),

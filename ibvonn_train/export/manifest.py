@@ -244,16 +244,16 @@ def _variables(law: ConstitutiveLaw, about: Description) -> list[dict[str, Any]]
             f"Description: internal_classes must have {len(sizes)} entries, one for each "
             f"population and mean; got {list(classes)}."
         )
-    found, at = [], 0
+    variables, at = [], 0
     for size, number in zip(sizes, classes, strict=True):
         names, of_class = list(about.internal[at : at + size]), about.classes[number]
         if at in groups and law.kinetics is not None:
             rest = -law.kinetics.populations.bounds[at : at + size, 0]
-            found.append(population(names, of_class, rest.tolist()))
+            variables.append(population(names, of_class, rest.tolist()))
         else:
-            found += means(names, of_class)
+            variables += means(names, of_class)
         at += size
-    return found
+    return variables
 
 
 def check(manifest: dict[str, Any]) -> None:

@@ -179,9 +179,9 @@ def _planes(path: Path, shown: Densities, title: str) -> None:
             axis.set_xlabel("x₁ [–]", fontsize=8)
         for axis, name in zip(axes[:, 0], shown.names, strict=True):
             axis.set_ylabel(f"{name}\nx₂ [–]" if name else "x₂ [–]", fontsize=8)
-        which = f"first two of {shown.components} components; " if shown.components > 2 else ""
+        note = f"first two of {shown.components} components; " if shown.components > 2 else ""
         figure.suptitle(
-            f"{title}{which}histograms (grey); 40, 75 and 95 % of the learned density (lines); "
+            f"{title}{note}histograms (grey); 40, 75 and 95 % of the learned density (lines); "
             "relative L2 difference",
             fontsize=9,
         )

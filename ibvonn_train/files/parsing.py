@@ -35,8 +35,8 @@ def parse_json(content: bytes) -> Any:
         document = dict(members)
         if len(document) < len(members):
             names = [key for key, _ in members]
-            twice = next(key for key in names if names.count(key) > 1)
-            raise ValueError(f"the key {twice!r} stands twice in one object")
+            duplicate = next(key for key in names if names.count(key) > 1)
+            raise ValueError(f"the key {duplicate!r} stands twice in one object")
         return document
 
     try:

@@ -66,7 +66,7 @@ class Trajectory(Protocol):
     observables: tuple[str, ...]
     precision: str
 
-    def frames(self, wanted: Sequence[str]) -> Iterator[Frame]:
+    def frames(self, names: Sequence[str]) -> Iterator[Frame]:
         """Yield the instants one after the other, with some of the columns.
 
         Raises:
@@ -75,19 +75,19 @@ class Trajectory(Protocol):
         ...
 
 
-def require_columns(path: Path, wanted: Sequence[str], columns: Sequence[str]) -> list[int]:
+def require_columns(path: Path, names: Sequence[str], columns: Sequence[str]) -> list[int]:
     """Return where columns stand in a file.
 
     Raises:
         ConfigError: If one is not there.
     """
-    missing = [name for name in wanted if name not in columns]
+    missing = [name for name in names if name not in columns]
     if missing:
         raise ConfigError(
-            f"{path}: must have the columns {', '.join(wanted)} of each particle; missing: "
+            f"{path}: must have the columns {', '.join(names)} of each particle; missing: "
             f"{', '.join(missing)}. It has {', '.join(columns)}."
         )
-    return [list(columns).index(name) for name in wanted]
+    return [list(columns).index(name) for name in names]
 
 
 class IdOrder:
@@ -109,11 +109,11 @@ class IdOrder:
         """
         order = np.argsort(ids, kind="stable")
         ids = ids[order]
-        twice = ids[1:][np.diff(ids) == 0]
-        if twice.size:
+        duplicates = ids[1:][np.diff(ids) == 0]
+        if duplicates.size:
             raise ValueError(
                 f"{self._path}: each id must occur once in a frame; at {place} the id "
-                f"{twice[0]:g} occurs more than once. Dump every particle once, from one run."
+                f"{duplicates[0]:g} occurs more than once. Dump every particle once, from one run."
             )
         if self._first is None:
             self._first = ids

@@ -55,9 +55,9 @@ class GsdTrajectory:
         except (RuntimeError, OSError, KeyError) as error:
             raise ValueError(f"{self.path}: must be a GSD file ({error}).") from error
 
-    def frames(self, wanted: Sequence[str]) -> Iterator[Frame]:
+    def frames(self, names: Sequence[str]) -> Iterator[Frame]:
         """Yield the instants one after the other, see :class:`.frames.Trajectory`."""
-        require_columns(self.path, wanted, self.columns)
+        require_columns(self.path, names, self.columns)
         with self._open() as file:
             first = None
             for frame in file:
@@ -67,17 +67,17 @@ class GsdTrajectory:
                 lengths = np.asarray(frame.configuration.box[:3], np.float64)
                 flat = lengths[2] == 0  # two dimensions
                 box = SimulationBox(-lengths / 2, lengths / 2, (True, True, not flat))
-                values = [_column(particles, name, lengths) for name in wanted]
+                values = [_column(particles, name, lengths) for name in names]
                 yield Frame(np.stack(values, 1), step, None, box, _logged(frame))
 
 
 def _column(particles: Any, name: str, lengths: FloatArray) -> FloatArray:
     for element, letters in _VECTORS.items():
         if name in letters:
-            found: FloatArray = np.asarray(
+            column: FloatArray = np.asarray(
                 getattr(particles, element)[:, list(letters).index(name)], np.float64
             )
-            return found
+            return column
     if name in ("mass", "type"):
         stored = particles.mass if name == "mass" else particles.typeid
         return np.asarray(stored, np.float64)

@@ -74,19 +74,22 @@ class H5mdTrajectory:
             if "image" in part and "box" in part:
                 names += [f"{letter}u" for letter in "xyz" if letter in names]
             self.columns = tuple(names)
-            found = file.get("observables", {})
+            observables = file.get("observables", {})
             self._observed = {
-                name: (_steps(found[name]), np.asarray(found[name]["value"], np.float64))
-                for name in found
-                if _is_moving(found[name]) and found[name]["value"].ndim == 1
+                name: (
+                    _steps(observables[name]),
+                    np.asarray(observables[name]["value"], np.float64),
+                )
+                for name in observables
+                if _is_moving(observables[name]) and observables[name]["value"].ndim == 1
             }
             self.observables = tuple(self._observed)
             width = part["position"]["value"].dtype.itemsize
             self.precision = "float32" if width < 8 else "float64"
 
-    def frames(self, wanted: Sequence[str]) -> Iterator[Frame]:
+    def frames(self, names: Sequence[str]) -> Iterator[Frame]:
         """Yield the instants one after the other, see :class:`.frames.Trajectory`."""
-        require_columns(self.path, wanted, self.columns)
+        require_columns(self.path, names, self.columns)
         with reading(self.path), h5py.File(self.path, "r") as file:
             part = file["particles"][self._group]
             position = part["position"]
@@ -96,10 +99,10 @@ class H5mdTrajectory:
             block = max(1, BLOCK_BYTES // (24 * particles))
             for start in range(0, count, block):
                 rows = slice(start, min(start + block, count))
-                columns = {name: self._column(part, name, rows, particles) for name in wanted}
+                columns = {name: self._column(part, name, rows, particles) for name in names}
                 ids = self._ids(part, rows, particles)
                 for at in range(rows.start, rows.stop):
-                    values = np.stack([columns[name][at - start] for name in wanted], 1)
+                    values = np.stack([columns[name][at - start] for name in names], 1)
                     here = ids[at - start]
                     kept = here >= 0  # the specification fills up with −1
                     place = f"step {steps[at]}"
@@ -127,10 +130,10 @@ class H5mdTrajectory:
                         f"{self.path}: {element} must be stored at the instants of position; found "
                         f"{stored['value'].shape[0]} and {part['position']['value'].shape[0]}."
                     )
-                found: FloatArray = np.asarray(
+                values: FloatArray = np.asarray(
                     stored["value"][rows, :, letters.index(name)], np.float64
                 )
-                return found
+                return values
         for element, own in _SCALARS.items():
             if name == own:
                 return _element(part[element], rows, shape)
@@ -147,12 +150,12 @@ class H5mdTrajectory:
         return self._column(part, letter, rows, particles) + images
 
     def _beside(self, step: int) -> dict[str, float]:
-        found = {}
+        numbers = {}
         for name, (steps, values) in self._observed.items():
             at = int(np.searchsorted(steps, step))
             if at < len(steps) and steps[at] == step:
-                found[name] = float(values[at])
-        return found
+                numbers[name] = float(values[at])
+        return numbers
 
 
 def _is_moving(element: Any) -> bool:

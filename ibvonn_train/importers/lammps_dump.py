@@ -63,9 +63,9 @@ class LammpsDump:
         self._stored = header.columns
         self.columns = tuple(dict.fromkeys([*self._stored, *_derivable(self._stored)]))
 
-    def frames(self, wanted: Sequence[str]) -> Iterator[Frame]:
+    def frames(self, names: Sequence[str]) -> Iterator[Frame]:
         """Yield the instants one after the other, see :class:`.frames.Trajectory`."""
-        require_columns(self.path, wanted, self.columns)
+        require_columns(self.path, names, self.columns)
         if "id" not in self._stored:
             raise ValueError(
                 f"{self.path}: must have the column id, by which particles are told apart; it has "
@@ -82,7 +82,7 @@ class LammpsDump:
                         f"{' '.join(header.columns)}. Cut the file there."
                     )
                 rows = self._rows(stream, header, place)
-                values = np.stack([self._column(name, rows, header, place) for name in wanted], 1)
+                values = np.stack([self._column(name, rows, header, place) for name in names], 1)
                 ids = rows[:, self._stored.index("id")]
                 yield Frame(in_order(place, ids, values), header.step, header.time, header.box)
 
@@ -103,13 +103,13 @@ class LammpsDump:
     def _column(self, name: str, rows: FloatArray, header: _Header, place: str) -> FloatArray:
         stored = self._stored
         if name in stored:
-            found: FloatArray = rows[:, stored.index(name)]
-            if np.isnan(found).any():
+            values: FloatArray = rows[:, stored.index(name)]
+            if np.isnan(values).any():
                 raise ValueError(
                     f"{self.path}: {name} must be numbers; at {place} it is not. Take another "
                     "column, or repeat the simulation if it has gone to infinity."
                 )
-            return found
+            return values
         if header.box is None or header.triclinic:
             raise ValueError(
                 f"{self.path}: {name} must be dumped itself in a box that is not upright; it is "

@@ -163,12 +163,12 @@ class LoadReader:
         """Return control, control_rate and force of a chain, ``(n,)``, as far as they are known."""
         if not self._chain:
             return {}
-        found = {name: _stacked([each], names)[:, 0] for name, each in self._chain.items()}
-        if "control_rate" not in found:
+        series = {name: _stacked([each], names)[:, 0] for name, each in self._chain.items()}
+        if "control_rate" not in series:
             slope = _slopes([self._chain["control"]], names)
             if slope is not None:
-                found["control_rate"] = slope[:, 0]
-        return found
+                series["control_rate"] = slope[:, 0]
+        return series
 
     def response(
         self, names: InstantNames, strain: FloatArray | None, sites: FloatArray, samples: int

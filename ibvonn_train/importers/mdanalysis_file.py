@@ -56,9 +56,9 @@ class MdAnalysisTrajectory:
                 f"{' '.join(str(error).split())}."
             ) from error
 
-    def frames(self, wanted: Sequence[str]) -> Iterator[Frame]:
+    def frames(self, names: Sequence[str]) -> Iterator[Frame]:
         """Yield the instants one after the other, see :class:`.frames.Trajectory`."""
-        require_columns(self.path, wanted, self.columns)
+        require_columns(self.path, names, self.columns)
         reader = self._open()
         whole = 0
         try:
@@ -70,7 +70,7 @@ class MdAnalysisTrajectory:
                     columns = np.asarray(instant.positions, np.float64)
                     if len(self.columns) > 3:
                         columns = np.hstack([columns, np.asarray(instant.velocities, np.float64)])
-                    values = columns[:, [self.columns.index(name) for name in wanted]]
+                    values = columns[:, [self.columns.index(name) for name in names]]
                     real = self._format not in WITHOUT_TIME
                     step = instant.data.get("step") if real else None
                     yield Frame(

@@ -70,10 +70,10 @@ class MicrostateReader:
                 )
             self.coordinates = tuple(n for n in trajectory.columns if n in used)
         self.velocities = _velocities(self.coordinates, trajectory.columns)
-        wanted = [*self.coordinates, *self.velocities]
+        names = [*self.coordinates, *self.velocities]
         if study.layout.types:
-            wanted.append("type")
-        self.columns = tuple(dict.fromkeys(wanted))
+            names.append("type")
+        self.columns = tuple(dict.fromkeys(names))
         self._taken: npt.NDArray[np.bool_] | None = None
         length = study.parameters.get("reference_length", 1.0)
         self.length = float(length) if isinstance(length, int | float) else 1.0
@@ -242,11 +242,11 @@ class MicrostateReader:
 
 def _bond_columns(trajectory: Trajectory) -> tuple[str, ...]:
     """Return the coordinates that bonds are measured with: unwrapped ones where they are there."""
-    found = [
+    candidates = [
         next((name for name in (f"{letter}u", letter) if name in trajectory.columns), None)
         for letter in "xyz"
     ]
-    names = tuple(name for name in found if name is not None)
+    names = tuple(name for name in candidates if name is not None)
     if not names:
         raise ConfigError(
             f"{trajectory.path}: must have coordinates x, y, z for bonds; it has "

@@ -105,17 +105,17 @@ class MomentumWatch:
         forgotten = first * interval
         if first == 1 and self._mass > 0:  # it may be shorter than what the frames resolve
             forgotten = min(forgotten, -math.log(FORGOTTEN) * self._mass / self._friction)
-        kept = max(float(of_microstate[first]), 0.0) ** (forgotten / (first * interval))
-        if kept < REMEMBERED:
+        correlation = max(float(of_microstate[first]), 0.0) ** (forgotten / (first * interval))
+        if correlation < REMEMBERED:
             raise ValueError(
                 f"{self._path}: momenta must be forgotten before the microstates move; when the "
                 f"velocity autocorrelation has fallen to {of_velocity[first]:.2g}, after t = "
-                f"{forgotten:.3g}, that of the microstates is {kept:.2g}, where at least "
+                f"{forgotten:.3g}, that of the microstates is {correlation:.2g}, where at least "
                 f"{REMEMBERED} is required. The dynamics are underdamped, or stored too rarely to "
                 "tell: raise the friction, or store more often (or give the mass)."
             )
         thermal = self._mass * float(np.mean(self._kinetic)) if self._mass > 0 else None
-        return MomentumRelaxation(forgotten, float(of_velocity[1]), kept, first, thermal)
+        return MomentumRelaxation(forgotten, float(of_velocity[1]), correlation, first, thermal)
 
 
 def require_instants_apart(path: Path, relaxation: MomentumRelaxation, thin: int) -> None:

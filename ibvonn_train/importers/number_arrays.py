@@ -67,13 +67,13 @@ class NpzTrajectory:
         widths = {array.dtype.itemsize for array in self._columns.values()}
         self.precision = "float32" if min(widths) < 8 else "float64"
 
-    def frames(self, wanted: Sequence[str]) -> Iterator[Frame]:
+    def frames(self, names: Sequence[str]) -> Iterator[Frame]:
         """Yield the instants one after the other, see :class:`.frames.Trajectory`."""
-        require_columns(self.path, wanted, self.columns)
+        require_columns(self.path, names, self.columns)
         steps = next((self._series[n] for n in STEP_NAMES if n in self._series), None)
         times = next((self._series[n] for n in TIME_NAMES if n in self._series), None)
         for at in range(len(next(iter(self._columns.values())))):
-            values = np.stack([self._columns[name][at] for name in wanted], 1).astype(np.float64)
+            values = np.stack([self._columns[name][at] for name in names], 1).astype(np.float64)
             yield Frame(
                 values,
                 None if steps is None else int(steps[at]),
@@ -126,25 +126,25 @@ class CsvTrajectory:
         self.columns = tuple(self._wide)
         self.observables = tuple(name for name in table.names if name not in in_wide)
 
-    def frames(self, wanted: Sequence[str]) -> Iterator[Frame]:
+    def frames(self, names: Sequence[str]) -> Iterator[Frame]:
         """Yield the instants one after the other, see :class:`.frames.Trajectory`."""
-        require_columns(self.path, wanted, self.columns)
-        return self._of_wide(wanted) if self._wide else self._of_long(wanted)
+        require_columns(self.path, names, self.columns)
+        return self._of_wide(names) if self._wide else self._of_long(names)
 
-    def _of_wide(self, wanted: Sequence[str]) -> Iterator[Frame]:
+    def _of_wide(self, names: Sequence[str]) -> Iterator[Frame]:
         table = self._table
-        columns = [np.stack([table.columns[n] for n in self._wide[name]], 1) for name in wanted]
+        columns = [np.stack([table.columns[n] for n in self._wide[name]], 1) for name in names]
         values = np.stack(columns, 2)
         for at, frame in enumerate(values):
             beside = {name: float(table.columns[name][at]) for name in self.observables}
             yield Frame(frame, *self._instant(at), observables=beside)
 
-    def _of_long(self, wanted: Sequence[str]) -> Iterator[Frame]:
+    def _of_long(self, names: Sequence[str]) -> Iterator[Frame]:
         table, in_order = self._table, IdOrder(self.path)
         label = table.steps if table.steps is not None else table.times
         assert label is not None  # noqa: S101 (looked at when opened)
         starts = np.flatnonzero(np.diff(label, prepend=np.nan) != 0)
-        values: FloatArray = np.stack([table.columns[name] for name in wanted], 1)
+        values: FloatArray = np.stack([table.columns[name] for name in names], 1)
         for start, end in zip(starts, [*starts[1:], len(label)], strict=True):
             place, ids = f"row {start + 1}", table.columns["id"][start:end]
             yield Frame(in_order(place, ids, values[start:end]), *self._instant(int(start)))

@@ -64,21 +64,21 @@ class NumberTable:
                 f"{', '.join(TIME_NAMES)}); it has {', '.join(self.columns)}, and "
                 f"{len(next(iter(self.columns.values())))} rows for {len(times)} instants."
             )
-        wanted = steps if by_step else times
-        assert wanted is not None  # noqa: S101 (there is a time of each instant)
+        targets = steps if by_step else times
+        assert targets is not None  # noqa: S101 (there is a time of each instant)
         order = np.argsort(own, kind="stable")
-        at = np.clip(np.searchsorted(own[order], wanted), 1, len(own) - 1) if len(own) > 1 else 0
-        at = np.broadcast_to(at, np.shape(wanted))
+        at = np.clip(np.searchsorted(own[order], targets), 1, len(own) - 1) if len(own) > 1 else 0
+        at = np.broadcast_to(at, np.shape(targets))
         near = order[np.maximum(at - 1, 0)], order[at]
-        closer = np.abs(own[near[0]] - wanted) <= np.abs(own[near[1]] - wanted)
+        closer = np.abs(own[near[0]] - targets) <= np.abs(own[near[1]] - targets)
         rows = np.where(closer, *near)
         tolerance = 0.5 if by_step else 1e-3 * interval
-        off = np.abs(own[rows] - wanted) > tolerance
+        off = np.abs(own[rows] - targets) > tolerance
         if off.any():
             name = "step" if by_step else "time"
             raise ValueError(
                 f"{self.path}: must have a row for every stored instant; {int(off.sum())} of "
-                f"{len(wanted)} have none, the first is {name} {wanted[int(np.argmax(off))]:g}. "
+                f"{len(targets)} have none, the first is {name} {targets[int(np.argmax(off))]:g}. "
                 "Write the table at every instant of the trajectory (fix ave/time N 1 N for dumps "
                 "every N steps)."
             )

@@ -80,10 +80,10 @@ class SystemEnergy:
 
         instants, count, samples, size = sites.shape
         x = torch.from_numpy(sites.reshape(-1, samples, size).astype(np.float64))
-        given = (
+        strains = (
             sites.mean((2, 3))[..., None] if strain is None else strain[:, None].repeat(count, 1)
         )
-        control = torch.from_numpy(np.ascontiguousarray(given).reshape(-1, 1))
+        control = torch.from_numpy(np.ascontiguousarray(strains).reshape(-1, 1))
         control = control.expand(-1, samples).clone()
         variable = x if by == "x" else control
         variable.requires_grad_(True)

@@ -41,7 +41,7 @@ class StartStatistics:
 
     def moments(self) -> list[tuple[float, float, float, float]]:
         """Return (mean, standard error, variance, standard error) of each component."""
-        found = []
+        moments = []
         for component in range(self.values[0].shape[-1]):
             parts = [part[..., component] for part in self.values]
             mean = float(np.mean([part.mean() for part in parts]))
@@ -52,7 +52,7 @@ class StartStatistics:
             of_replica = centred.mean(2)
             count = max(1, of_replica.shape[1])
             squares = np.square(centred).mean(2)
-            found.append(
+            moments.append(
                 (
                     mean,
                     float(of_replica.std() / np.sqrt(count)),
@@ -60,7 +60,7 @@ class StartStatistics:
                     float(squares.std() / np.sqrt(count)),
                 )
             )
-        return found
+        return moments
 
     def equipartition(self) -> tuple[float, float] | None:
         """Return ⟨(x − ⟨x⟩) ∂e/∂x⟩ and its standard error [energy], None without an energy."""
@@ -116,7 +116,7 @@ class Understood:
             data: The record that was written.
             files: Number of trajectories.
         """
-        found = [
+        facts = [
             ("read", f"{files} {' and '.join(self.kinds)} file{'s' if files > 1 else ''} of "
              f"{self.particles} particles, columns {' '.join(self.columns)} ({self.precision})"),
             ("layout", self._layout(data)),
@@ -126,20 +126,20 @@ class Understood:
             ("stress", f"{data.stress.min():.4g} to {data.stress.max():.4g}, {self.stress}"),
         ]  # fmt: skip
         if self.difference is not None:
-            found.append(
+            facts.append(
                 ("", f"differs from the slope of the energy by {100 * self.difference:.2g} %")
             )
-        found += [("start", text) for text in self._moments(data)]
-        found += [("equipartition", text) for text in self._equipartition(data)]
-        found.append(("digits", self._digits()))
+        facts += [("start", text) for text in self._moments(data)]
+        facts += [("equipartition", text) for text in self._equipartition(data)]
+        facts.append(("digits", self._digits()))
         if self.momenta is not None:
-            found.append(("momenta", self._momenta(data)))
+            facts.append(("momenta", self._momenta(data)))
         if data.not_recorded:
             text = " and ".join(name.replace("_", " ") for name in data.not_recorded)
             if "time_step" in data.not_recorded:
                 text += "; audits that need the time step are not available"
-            found.append(("not recorded", text))
-        return [f"{name:<14}{text}" for name, text in found]
+            facts.append(("not recorded", text))
+        return [f"{name:<14}{text}" for name, text in facts]
 
     def _layout(self, data: TrajectoryEnsemble) -> str:
         text = (

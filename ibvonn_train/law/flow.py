@@ -128,9 +128,9 @@ class ConditionalFlow(Decoder):
     def line_parameters(self, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return scale, shift ``(n_state, 1)`` and raw spline parameters of a 1-D flow."""
         blank = context.new_zeros(len(context), 1)
-        given = context if self.context else None
-        affine: Tensor = self.affine.autoregressive_net(blank, given)
-        spline: Tensor = self.spline.autoregressive_net(blank, given)
+        condition = context if self.context else None
+        affine: Tensor = self.affine.autoregressive_net(blank, condition)
+        spline: Tensor = self.spline.autoregressive_net(blank, condition)
         return nn.functional.softplus(affine[:, :1]) + SCALE_FLOOR, affine[:, 1:], spline
 
     def _forward_line(self, y: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
@@ -151,14 +151,14 @@ def _let_context_reach_all(network: Any, features: int) -> None:
     the first component, which the context has to enter through hidden units, are constants.
     """
     hidden = [network.initial_layer, *(block.linear for block in network.blocks)]
-    seen = torch.arange(1, features + 1)
+    inputs = torch.arange(1, features + 1)
     for layer in hidden:
         degrees = torch.arange(len(layer.degrees)) % features
-        layer.mask.copy_(degrees[:, None] >= seen)
+        layer.mask.copy_(degrees[:, None] >= inputs)
         layer.degrees.copy_(degrees)
-        seen = degrees
+        inputs = degrees
     final = network.final_layer
-    final.mask.copy_(final.degrees[:, None] > seen)
+    final.mask.copy_(final.degrees[:, None] > inputs)
 
 
 def _initialise(module: ConditionalFlow, generator: torch.Generator) -> None:

@@ -59,8 +59,10 @@ class MixtureFlow(Decoder):
         scaled = (scaled - self.state_centre.unsqueeze(1)) / self.state_scale.unsqueeze(1)
         count = len(context)
         number = torch.eye(self.states, dtype=context.dtype, device=context.device)
-        given = torch.cat([context.repeat_interleave(self.states, 0), number.repeat(count, 1)], -1)
-        of_states = self.flow.log_density(scaled.flatten(0, 1), given)
+        condition = torch.cat(
+            [context.repeat_interleave(self.states, 0), number.repeat(count, 1)], -1
+        )
+        of_states = self.flow.log_density(scaled.flatten(0, 1), condition)
         of_states = of_states.reshape(count, self.states, -1)
         log_weight = self.fractions(context).log() - self.state_scale.log().sum(-1)
         total = torch.logsumexp(of_states + log_weight.unsqueeze(-1), 1)

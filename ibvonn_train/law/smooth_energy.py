@@ -81,9 +81,9 @@ class SmoothEnergy(nn.Module):
         """
         scale, (features, offset) = self.energy_scale, self.features.map()
         matrix, (skip, bias, hidden, output) = self._matrix(thermal_energy), self.layers.weights()
-        seen = torch.ones(len(offset), dtype=offset.dtype, device=offset.device)
-        seen[self.features.places()[0]] = self.strain_in_layers
-        skip = [s * seen for s in skip]
+        mask = torch.ones(len(offset), dtype=offset.dtype, device=offset.device)
+        mask[self.features.places()[0]] = self.strain_in_layers
+        skip = [s * mask for s in skip]
         linear = repeated(self.linear, self.orbits) + matrix @ offset
         return EnergyWeights(
             scale * (linear @ features),

@@ -77,7 +77,7 @@ def _run_case(
     size = replicas.degrees * plan.replicas
     block = max(1, CALL_SIZE // size)
 
-    def told(count: int) -> None:
+    def report(count: int) -> None:
         advance(count)
         if stop.is_set():
             raise Interrupted
@@ -87,7 +87,7 @@ def _run_case(
         for start in range(0, stage.steps, block):
             count = min(block, stage.steps - start)
             replicas.advance(λ[:1], count, stage.time_step, stage.noise_factor)
-            told(count)
+            report(count)
     replicas.begin()
     here = slice(case, case + 1)
     recorder.take(here, slice(0, 1), torch.from_numpy(replicas.positions())[None])
@@ -98,4 +98,4 @@ def _run_case(
         steps = λ[start * plan.stride : stop_at * plan.stride]
         record = replicas.follow(steps, plan.time_step, plan.stride)
         recorder.take(here, slice(start + 1, stop_at + 1), torch.from_numpy(record))
-        told(len(steps))
+        report(len(steps))

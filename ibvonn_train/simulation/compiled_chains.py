@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,28 +38,38 @@ class CompiledChains(CompiledReplicas):
         )
 
     def _take(self, steps: Steps) -> None:
-        amplitude = self._amplitude(steps)
-        control = np.ascontiguousarray(steps.control[:, 0])
-        refused = self._advance(
-            self._pointer(self._positions, self._real),
-            self.degrees,
-            self.blocks,
-            self._chain,
-            self._pointer(control, "double"),
-            int(steps.record is None),
-            steps.count,
-            steps.time_step / self.friction,
-            amplitude,
-            self._pointer(self._state, "uint32_t"),
-            steps.stride,
-            self.replicas,
-            self._recorded(steps),
-        )
-        if refused:
+        if self._run(steps):
             raise ValueError(
                 f"simulate: the compiled engine runs up to 128 beads; found {self.degrees}. "
                 "Use engine='torch'."
             )
+
+    def _run(self, steps: Steps, *noise: Any) -> int:
+        """Take the steps; returns whether the library refuses them.
+
+        Args:
+            steps: The steps.
+            noise: What the library takes of the noise of earlier steps.
+        """
+        control = np.ascontiguousarray(steps.control[:, 0])
+        return int(
+            self._advance(
+                self._pointer(self._positions, self._real),
+                self.degrees,
+                self.blocks,
+                self._chain,
+                self._pointer(control, "double"),
+                int(steps.record is None),
+                steps.count,
+                steps.time_step / self.friction,
+                self._amplitude(steps),
+                self._pointer(self._state, "uint32_t"),
+                *noise,
+                steps.stride,
+                self.replicas,
+                self._recorded(steps),
+            )
+        )
 
     def _amplitude(self, steps: Steps) -> float:
         variance = 2 * self.thermal_energy * steps.time_step / self.friction
@@ -82,25 +93,7 @@ class CompiledCells(CompiledChains):
         self._fresh = True
 
     def _take(self, steps: Steps) -> None:
-        amplitude = self._amplitude(steps)
-        control = np.ascontiguousarray(steps.control[:, 0])
-        self._advance(
-            self._pointer(self._positions, self._real),
-            self.degrees,
-            self.blocks,
-            self._chain,
-            self._pointer(control, "double"),
-            int(steps.record is None),
-            steps.count,
-            steps.time_step / self.friction,
-            amplitude,
-            self._pointer(self._state, "uint32_t"),
-            self._pointer(self._kept, "float"),
-            int(self._fresh),
-            steps.stride,
-            self.replicas,
-            self._recorded(steps),
-        )
+        self._run(steps, self._pointer(self._kept, "float"), int(self._fresh))
         self._fresh = False
 
 

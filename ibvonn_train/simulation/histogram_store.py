@@ -227,8 +227,8 @@ class _Case:
         places = self.window.places_in(window)
         whole[:, places[:, None], places] = self.joint
         mean = whole / np.maximum(self.pairs, 1)[:, None, None]
-        kept: FloatArray = mean[:, seen][:, :, seen]
-        return kept
+        counts: FloatArray = mean[:, seen][:, :, seen]
+        return counts
 
 
 def _covariance(

@@ -175,11 +175,11 @@ def _course(
 def _run_block(lattice: FiniteLattice, course: _Course, block: CompiledBody) -> tuple[Any, ...]:
     """Return reactions, open fractions, displacements and seconds of one block."""
     body, bond = lattice.body, lattice.bond
-    began = clock.thread_time()
+    start_time = clock.thread_time()
     for stage in bond.preparation:
         block.begin()
-        held = np.repeat(course.rows(0, 1), stage.steps, 0)
-        block.advance(held, stage.time_step, stage.noise_factor)
+        control = np.repeat(course.rows(0, 1), stage.steps, 0)
+        block.advance(control, stage.time_step, stage.noise_factor)
     block.begin()
     groups = _grip_matrix(lattice)
     half, position = course.half_window, 0
@@ -198,7 +198,7 @@ def _run_block(lattice: FiniteLattice, course: _Course, block: CompiledBody) -> 
         # The grips hold against the bonds.
         reactions.append(-np.einsum("ghmd,hdl->gml", groups, pulls) / (position - first))
     medium = np.tensordot(course.amplitudes(course.instants), lattice.fields, 1)
-    seconds = clock.thread_time() - began
+    seconds = clock.thread_time() - start_time
     return np.array(reactions), np.array(opened).swapaxes(0, 1), displacements + medium, seconds
 
 
@@ -208,11 +208,11 @@ def _grip_matrix(lattice: FiniteLattice) -> FloatArray:
     Shape ``(n_grip, n_gripped, 3, 2)`` in the plane, ``(n_grip, n_gripped, 6, 3)`` in space.
     """
     body = lattice.body
-    held, size = np.flatnonzero(body.gripped), body.lattice.dimension
+    gripped, size = np.flatnonzero(body.gripped), body.lattice.dimension
     turned = [(0, 1)] if size == 2 else [(1, 2), (2, 0), (0, 1)]
-    matrix = np.zeros((len(body.grips), len(held), size + len(turned), size))
+    matrix = np.zeros((len(body.grips), len(gripped), size + len(turned), size))
     for grip, nodes in enumerate(body.grips.values()):
-        rows = np.searchsorted(held, nodes)
+        rows = np.searchsorted(gripped, nodes)
         matrix[grip, rows, :size] = np.eye(size)
         for axis, (first, second) in enumerate(turned, start=size):
             matrix[grip, rows, axis, first] = -body.nodes[nodes, second]

@@ -215,8 +215,8 @@ def _plan(
         raise ValueError(f"simulate: dtype must be float32 or float64; found {dtype}.")
     fine: FloatArray = np.arange(steps * stride + 1, dtype=np.float64) * np.float64(time_step)
     series = {
-        what: [_series(protocol, what, fine) for protocol in protocols]
-        for what in ("value", "rate")
+        attribute: [_series(protocol, attribute, fine) for protocol in protocols]
+        for attribute in ("value", "rate")
     }
     sizes = {each.shape[1] for values in series.values() for each in values}
     if len(sizes) > 1:
@@ -238,13 +238,13 @@ def _plan(
     return plan, fine, control_rate
 
 
-def _series(protocol: Protocol, what: str, fine: FloatArray) -> FloatArray:
+def _series(protocol: Protocol, attribute: str, fine: FloatArray) -> FloatArray:
     """Return λ or its rate at all instants, ``(n_time, n_control)``."""
-    values = np.asarray(getattr(protocol, what)(fine), np.float64)
+    values = np.asarray(getattr(protocol, attribute)(fine), np.float64)
     whole = values[:, None] if values.ndim == 1 else values
     if whole.ndim != 2 or len(whole) != len(fine) or not np.isfinite(whole).all():
         raise ValueError(
-            f"simulate: {'λ(t)' if what == 'value' else 'its rate'} of protocol "
+            f"simulate: {'λ(t)' if attribute == 'value' else 'its rate'} of protocol "
             f"{protocol.name!r} must be one finite number, or one for each component of the "
             "strain, for each instant; it is not."
         )

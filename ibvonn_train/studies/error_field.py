@@ -117,7 +117,7 @@ def states_of(histories: PointHistories) -> FloatArray:
     # Of an instant that occurs twice the later row counts, towards which the strain has jumped.
     later = np.append(np.diff(time) > 0.0, True)
     knots = time[later]
-    found = []
+    windows = []
     for strain, internal in zip(histories.strain[:, later], histories.internal[:, later],
                                 strict=True):  # fmt: skip
         rows = np.concatenate([strain, internal], 1)
@@ -126,8 +126,8 @@ def states_of(histories: PointHistories) -> FloatArray:
         mean = middle.reshape(WINDOWS, PARTS, -1).mean(1)
         ends = at[::PARTS, : strain.shape[1]]
         rate = np.diff(ends, axis=0) / (grid[PARTS] - grid[0])
-        found.append(np.concatenate([mean, rate], 1))
-    return np.stack(found)
+        windows.append(np.concatenate([mean, rate], 1))
+    return np.stack(windows)
 
 
 def groups_of_inputs(strain_size: int, internal_size: int) -> npt.NDArray[np.int64]:

@@ -109,7 +109,8 @@ def require_followable(
     if system.drive != "strain":
         raise ValueError(
             f"{place}: the strain of {system.name} is not imposed, its {system.drive} is "
-            "driven, so it cannot follow a history of strain. Check laws of a cell."
+            "driven, so it cannot follow a history of strain. Give a system whose strain is "
+            "imposed, as --system FILE.py:CLASS."
         )
     names = tuple(law.manifest["strain"]["components"])
     if names != histories.strain_names or law.internal_size != histories.internal.shape[-1]:
@@ -130,7 +131,9 @@ def require_followable(
 
 
 def system_of_law(law: ExportedLaw, own: str | None = None) -> MicroscopicSystem:
-    """Return the microscopic system that the manifest of a law names.
+    """Return the microscopic system of a point whose law names it in its manifest.
+
+    For a law of a chain whose end was moved that is a cell of its springs.
 
     Args:
         law: The law.
@@ -156,4 +159,4 @@ def system_of_law(law: ExportedLaw, own: str | None = None) -> MicroscopicSystem
             f"{law.directory}: its system must be one of {sorted(SYSTEMS)}; found {name!r}. Give "
             "its class with --system FILE.py:CLASS."
         )
-    return system
+    return system.of_imposed_strain()

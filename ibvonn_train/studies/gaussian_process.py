@@ -87,12 +87,12 @@ def fit(
     same = (paths[:, None] == paths).astype(float)
     y, s = errors / spread, noise / spread
     start = np.concatenate([np.zeros(count), np.log([0.5, 0.5, 0.2])])
-    found = minimize(
+    optimum = minimize(
         _negative_log_posterior, start, (apart, same, y, s, start), "L-BFGS-B", jac=True,
         bounds=[(-4.0, 6.0)] * count + [(-8.0, 4.0)] * 2 + [(np.log(LEAST), 4.0)],
         options={"maxiter": STEPS},
     )  # fmt: skip
-    lengths, amplitudes = np.exp(found.x[:count]), spread * np.exp(found.x[count:])
+    lengths, amplitudes = np.exp(optimum.x[:count]), spread * np.exp(optimum.x[count:])
     rho = np.exp(-0.5 * np.einsum("g,gnm->nm", lengths**-2, apart))
     a, b, c = amplitudes
     structure = (a**2 + b**2 * same) * rho

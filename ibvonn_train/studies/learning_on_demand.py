@@ -38,24 +38,22 @@ from ..export.from_training import export_trained
 from ..files.error_estimate import ErrorEstimate
 from ..files.parsing import parse_json
 from ..files.plain_files import make_folder, read_file
-from ..simulation.simulate_ensemble import simulate
-from ..simulation.strain_paths import strain_path
 from ..simulation.study import build_system, run_set
 from ..simulation.systems.system import MicroscopicSystem
 from ..training.trained_model import TrainedModel
 from ..training.trainer import MODEL, train
 from .error_field import error_field, estimated, scales_of, states_of
-from .followed_histories import stepped_path
 from .on_demand_config import OnDemandStudy
 from .results import write_json
+from .simulated_paths import simulated_paths
+from .warm_start import reason_to_begin_anew
 from .what_to_learn import what_to_learn
 
 logger = logging.getLogger(__name__)
 
-MOST_GROWTH = 2.0
-"""Range of the strains of the data over that of the last law's, up to which the next law goes on
-from it: its networks see strains and microstates over the scales of its own data, and far beyond
-them hardly change any more."""
+ENOUGH_TO_HOLD_OUT = 20
+"""Paths from which on a fifth is held out of a training, to decide when it ends. One or two of few
+paths are not like the others, and end it too soon; the check of the round judges the law anyway."""
 
 
 @dataclass(frozen=True)
@@ -299,20 +297,26 @@ class LearningOnDemand:
     def _train(self, number: int, run: Path) -> None:
         with ExitStack() as files:
             group = [files.enter_context(open_ensemble(path)) for path in self._files(number)]
-            warm = None if number == 0 else TrainedModel.load(self._folder(number - 1) / "run")
-            if warm is not None and growth(warm, group) > MOST_GROWTH:
-                logger.info("round %d: the strains of the data are far beyond those of the last "
-                            "law; it is trained anew.", number)  # fmt: skip
-                warm = None
+            warm = None if number == 0 else self._warm_start(number - 1, group)
+            few = sum(data.protocols for data in group) < ENOUGH_TO_HOLD_OUT
             train(
                 self.study.training if warm is None else self.study.warm_training(),
                 group,
                 run,
                 resume=True,
                 start=warm,
+                validation=() if few else None,
                 progress=self.progress,
                 tensorboard=False,
             )
+
+    def _warm_start(self, last: int, group: list[TrajectoryEnsemble]) -> TrainedModel | None:
+        """Return the law of the last round, or None where its networks do not fit the data."""
+        reason = reason_to_begin_anew(ExportedLaw(self._folder(last) / "law"), group)
+        if reason:
+            logger.info("round %d: %s; the law is trained anew.", last + 1, reason)
+            return None
+        return TrainedModel.load(self._folder(last) / "run")
 
     def _files(self, number: int) -> list[Path]:
         """Return the data of a round's law; those to start from are simulated where missing."""
@@ -339,62 +343,6 @@ class LearningOnDemand:
         """Return the points of a round whose paths were simulated, or are to be."""
         points = _read(self._folder(number) / "paths.json")["points"]
         return [int(point) for point in points]
-
-
-def simulated_paths(
-    system: MicroscopicSystem,
-    histories: PointHistories,
-    strain_reference: np.typing.NDArray[np.float64],
-    *,
-    time_step: float,
-    instants: int,
-    replicas: int,
-    seed: int,
-    progress: bool = True,
-) -> TrajectoryEnsemble:
-    """Simulate a system along the strain of points, as data to train on.
-
-    The step is that of the other data of a training; the record lasts a whole number of stored
-    intervals, at the end of which the last strain is held.
-
-    Args:
-        system: The system.
-        histories: Of the points.
-        strain_reference: Strain of the data that the law calls zero, ``(n_ε,)``.
-        time_step: Of the integrator.
-        instants: Stored, about.
-        replicas: Of each path.
-        seed: Of the simulation.
-        progress: Show a progress bar.
-    """
-    knots = stepped_path(histories.time, time_step, 1).knots
-    stride = max(1, round(knots[-1] / (time_step * instants)))
-    intervals = int(np.ceil(knots[-1] / (time_step * stride) - 1e-9))
-    protocols = [
-        strain_path(knots.tolist(), (rows + strain_reference).tolist(), f"point {number}")
-        for number, rows in zip(histories.point, histories.strain, strict=True)
-    ]
-    return simulate(
-        system,
-        protocols,
-        duration=intervals * stride * time_step,
-        time_step=time_step,
-        replicas=replicas,
-        seed=seed,
-        stride=stride,
-        progress=progress,
-    )
-
-
-def growth(law: TrainedModel, group: Sequence[TrajectoryEnsemble]) -> float:
-    """Return the largest width of a strain of the data over that in the training of a law."""
-    width = np.diff(law.envelope[: law.strain_size], axis=1)[:, 0]
-    low = np.min([data.strain.reshape(-1, len(width)).min(0) for data in group], axis=0)
-    high = np.max([data.strain.reshape(-1, len(width)).max(0) for data in group], axis=0)
-    wide = width > 0.0
-    if (high - low)[~wide].any():
-        return float("inf")
-    return float(((high - low)[wide] / width[wide]).max(initial=0.0))
 
 
 def _in_windows(histories: PointHistories, windows: int) -> np.typing.NDArray[np.float64]:

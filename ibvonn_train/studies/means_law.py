@@ -80,21 +80,26 @@ class MeansLaw:
     def rates(self, strain: npt.ArrayLike, internal: npt.ArrayLike) -> Rates[FloatArray]:
         """Return f, σ = ⟨∂e/∂ε⟩, g and α̇."""
         eps, alpha = np.asarray(strain, dtype=float), np.asarray(internal, dtype=float)
-        held = self._equilibrium(eps, alpha)
-        multiplier = -held.force / self._theta
+        equilibrium = self._equilibrium(eps, alpha)
+        multiplier = -equilibrium.force / self._theta
         slope = self._energy(eps + self._step) - self._energy(eps - self._step)
         exponent = multiplier @ self._nodes.T - self._energy(eps) / self._theta
         weights = np.exp(exponent - exponent.max(1, keepdims=True))
         stress = (weights * slope).sum(1) / weights.sum(1) / (2.0 * self._step)
-        return Rates(held.energy, stress[:, None], held.force, held.force / self._friction)
+        return Rates(
+            equilibrium.energy,
+            stress[:, None],
+            equilibrium.force,
+            equilibrium.force / self._friction,
+        )
 
     def log_density(
         self, microstate: FloatArray, strain: FloatArray, internal: FloatArray
     ) -> FloatArray:
         """Return ln q."""
-        held = self._equilibrium(strain, internal)
-        multiplier = -held.force / self._theta
-        log_z = (multiplier * internal).sum(1) - held.energy / self._theta
+        equilibrium = self._equilibrium(strain, internal)
+        multiplier = -equilibrium.force / self._theta
+        log_z = (multiplier * internal).sum(1) - equilibrium.energy / self._theta
         tilt = np.einsum("nmi,ni->nm", microstate, multiplier)
         value: FloatArray = (
             tilt - self._energy_at(microstate, strain) / self._theta - log_z[:, None]

@@ -25,7 +25,7 @@ SPRINGS_IN_ROW = 25
 MOST_PARTICLES = 300
 
 
-def microstates_figure(path: Path, system: MicroscopicSystem, found: Microstates) -> None:
+def microstates_figure(path: Path, system: MicroscopicSystem, sample: Microstates) -> None:
     """Draw a cell, a chain or particles as the decoder and as the re-run have them.
 
     A lattice whose bonds have true lengths is drawn with its nodes on the affine motion, because
@@ -34,49 +34,51 @@ def microstates_figure(path: Path, system: MicroscopicSystem, found: Microstates
     Args:
         path: PNG file.
         system: The microscopic system.
-        found: Its microstates.
+        sample: Its microstates.
     """
     with canvas(path, 1, 3, size=(12.0, 4.3), gridspec_kw={"width_ratios": (1, 1, 0.85)}) as (
         figure,
         axes,
     ):
         panels = axes[0]
-        sources = (("decoder of the law", found.decoded), ("re-run along the strain",
-                   found.simulated))  # fmt: skip
+        sources = (("decoder of the law", sample.decoded), ("re-run along the strain",
+                   sample.simulated))  # fmt: skip
         for ax, (title, states) in zip(panels[:2], sources, strict=True):
             if isinstance(system, PeriodicLattice):
-                _draw_lattice(ax, system, found, found.of_replica(states))
+                _draw_lattice(ax, system, sample, sample.of_replica(states))
             elif isinstance(system, ChainCell):
-                _draw_chain(ax, system, found, found.of_replica(states))
+                _draw_chain(ax, system, sample, sample.of_replica(states))
             else:
-                _draw_particles(ax, system, found, states)
+                _draw_particles(ax, system, sample, states)
             ax.set_title(title)
         if isinstance(system, PeriodicLattice):
-            _draw_fractions(panels[2], system, found)
+            _draw_fractions(panels[2], system, sample)
         else:
-            _draw_densities(panels[2], found)
+            _draw_densities(panels[2], sample)
         if isinstance(system, PeriodicLattice | ChainCell):
             for colour, name in ((FOLDED, "folded"), (OPEN, "open")):
                 panels[0].plot([], [], color=colour, lw=2.5, label=name)
             panels[0].legend(loc="upper left", fontsize=8)
-        strain = ", ".join(f"{value:.3g}" for value in found.strain)
-        stress = ", ".join(f"{value:.3g}" for value in found.stress)
-        again = ", ".join(f"{value:.3g}" for value in found.simulated_stress)
+        strain = ", ".join(f"{value:.3g}" for value in sample.strain)
+        stress = ", ".join(f"{value:.3g}" for value in sample.stress)
+        again = ", ".join(f"{value:.3g}" for value in sample.simulated_stress)
         figure.suptitle(
-            f"point {found.point}, t = {found.time:.6g}: strain ({strain}); stress of the analysis "
-            f"({stress}), of the re-run ({again})",
+            f"point {sample.point}, t = {sample.time:.6g}: strain ({strain}); stress of the "
+            f"analysis ({stress}), of the re-run ({again})",
             fontsize=10,
         )
 
 
-def _draw_lattice(ax: Any, system: PeriodicLattice, found: Microstates, states: FloatArray) -> None:
-    begins, ends = lattice_bonds(system, found.control, states)
+def _draw_lattice(
+    ax: Any, system: PeriodicLattice, sample: Microstates, states: FloatArray
+) -> None:
+    begins, ends = lattice_bonds(system, sample.control, states)
     if begins.shape[-1] == 3:
         begins, ends = begins @ OBLIQUE.T, ends @ OBLIQUE.T
-    open_ones = opened(system, states, found.control)
+    open_ones = opened(system, states, sample.control)
     assert open_ones is not None  # noqa: S101 (bonds of a lattice have two states)
-    for which, colour, width in ((~open_ones, FOLDED, 1.2), (open_ones, OPEN, 2.4)):
-        lines = np.stack([begins[which], ends[which]], 1)
+    for mask, colour, width in ((~open_ones, FOLDED, 1.2), (open_ones, OPEN, 2.4)):
+        lines = np.stack([begins[mask], ends[mask]], 1)
         ax.add_collection(LineCollection(list(lines), colors=colour, linewidths=width))
     nodes = begins[0]
     ax.plot(nodes[:, 0], nodes[:, 1], "o", ms=2.0, color="0.25")
@@ -116,10 +118,10 @@ def lattice_bonds(
     return np.broadcast_to(begins + moved, far.shape), begins + spans + far
 
 
-def _draw_chain(ax: Any, system: ChainCell, found: Microstates, states: FloatArray) -> None:
+def _draw_chain(ax: Any, system: ChainCell, sample: Microstates, states: FloatArray) -> None:
     """Draw the springs of one ring in rows; their order is that of the samples."""
     strain = states[0, :, 0]
-    open_ones = opened(system, states, found.control)
+    open_ones = opened(system, states, sample.control)
     assert open_ones is not None  # noqa: S101 (springs have two wells)
     for row, first in enumerate(range(0, len(strain), SPRINGS_IN_ROW)):
         part = slice(first, first + SPRINGS_IN_ROW)
@@ -135,7 +137,7 @@ def _draw_chain(ax: Any, system: ChainCell, found: Microstates, states: FloatArr
 
 
 def _draw_particles(
-    ax: Any, system: MicroscopicSystem, found: Microstates, states: FloatArray
+    ax: Any, system: MicroscopicSystem, sample: Microstates, states: FloatArray
 ) -> None:
     """Draw particles on their energy, where it is known of one component; else as a cloud."""
     flat = states.reshape(-1, states.shape[-1])[:MOST_PARTICLES]
@@ -143,15 +145,15 @@ def _draw_particles(
         ax.plot(flat[:, 0], flat[:, 1], ".", color=OPEN, ms=3)
         ax.set(xlabel="first component", ylabel="second component")
         return
-    every = np.concatenate([found.decoded.ravel(), found.simulated.ravel()])
+    every = np.concatenate([sample.decoded.ravel(), sample.simulated.ravel()])
     if system.microscopic_energy is None:
         ax.hist(flat[:, 0], bins=30, range=(every.min(), every.max()), color=FOLDED)
         ax.set(xlabel="microstate", ylabel="number of elements")
         return
     x = np.linspace(every.min(), every.max(), 200)
-    ax.plot(x, _energy(system, x, found.control), color=FOLDED, label="energy")
+    ax.plot(x, _energy(system, x, sample.control), color=FOLDED, label="energy")
     at = flat[:, 0]
-    ax.plot(at, _energy(system, at, found.control), ".", color=OPEN, ms=4, label="particles")
+    ax.plot(at, _energy(system, at, sample.control), ".", color=OPEN, ms=4, label="particles")
     ax.set(xlabel="position", ylabel="energy")
     ax.legend(fontsize=8)
 
@@ -163,29 +165,29 @@ def _energy(system: MicroscopicSystem, x: FloatArray, control: FloatArray) -> Fl
     return np.asarray(energy.numpy()[:, 0])
 
 
-def _draw_fractions(ax: Any, system: PeriodicLattice, found: Microstates) -> None:
-    decoded = _fractions(system, found, found.decoded)
-    simulated = _fractions(system, found, found.simulated)
+def _draw_fractions(ax: Any, system: PeriodicLattice, sample: Microstates) -> None:
+    decoded = _fractions(system, sample, sample.decoded)
+    simulated = _fractions(system, sample, sample.simulated)
     places = np.arange(len(system.classes))
-    error = 2.0 * simulated.std(1, ddof=1) / np.sqrt(found.replicas)
+    error = 2.0 * simulated.std(1, ddof=1) / np.sqrt(sample.replicas)
     ax.bar(places - 0.2, decoded.mean(1), 0.36, color=DECODER, label="decoder")
     ax.bar(places + 0.2, simulated.mean(1), 0.36, yerr=error, capsize=3, color=SIMULATION,
            label="re-run ± 2 s.e.")  # fmt: skip
     ax.set(ylabel="fraction of open bonds", ylim=(0.0, None))
     ax.set_xticks(places, system.classes, rotation=20 if len(places) > 3 else 0)
-    ax.set_title(f"all {found.replicas} replicas")
+    ax.set_title(f"all {sample.replicas} replicas")
     ax.legend(fontsize=8)
 
 
-def _fractions(system: PeriodicLattice, found: Microstates, states: FloatArray) -> FloatArray:
+def _fractions(system: PeriodicLattice, sample: Microstates, states: FloatArray) -> FloatArray:
     """Return the open fraction of each class and replica, ``(n_class, n_replica)``."""
-    open_ones: BoolArray | None = opened(system, states, found.control)
+    open_ones: BoolArray | None = opened(system, states, sample.control)
     assert open_ones is not None  # noqa: S101 (bonds of a lattice have two states)
-    return np.asarray(open_ones.reshape(len(open_ones), found.replicas, -1).mean(2))
+    return np.asarray(open_ones.reshape(len(open_ones), sample.replicas, -1).mean(2))
 
 
-def _draw_densities(ax: Any, found: Microstates) -> None:
-    decoded, simulated = found.decoded[..., 0].ravel(), found.simulated[..., 0].ravel()
+def _draw_densities(ax: Any, sample: Microstates) -> None:
+    decoded, simulated = sample.decoded[..., 0].ravel(), sample.simulated[..., 0].ravel()
     span = (min(decoded.min(), simulated.min()), max(decoded.max(), simulated.max()))
     count = int(np.clip(np.sqrt(len(decoded)), 8, 40))
     ax.hist(simulated, count, range=span, density=True, color="0.75", label="re-run")

@@ -46,8 +46,8 @@ def recertify(
     for entry in entries:
         if "reason" in entry:
             entry["reason"] = written.get(entry["audit"], entry["reason"])
-    kept = [entry for entry in former if entry["audit"] == ROLLOUTS]  # the training's own
-    stamp(directory, {"certificate": [*kept, *entries]})
+    rollouts = [entry for entry in former if entry["audit"] == ROLLOUTS]  # the training's own
+    stamp(directory, {"certificate": [*rollouts, *entries]})
     write_card(directory)
     return entries
 

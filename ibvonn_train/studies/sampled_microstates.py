@@ -105,12 +105,12 @@ def microstates(
             "are distributed. Take a law that was learned from microstates."
         )
     require_followable("microstates", law, histories, system)
-    seen = histories.select([point]).until(float(histories.time[-1]) if time is None else time)
+    history = histories.select([point]).until(float(histories.time[-1]) if time is None else time)
     longest = time_step_or_default("microstates", law.manifest, time_step)
-    path = stepped_path(seen.time, longest, 1)
+    path = stepped_path(history.time, longest, 1)
     data = simulate(
         system,
-        protocols_of(law, seen, path),
+        protocols_of(law, history, path),
         duration=path.time_step * path.steps,
         time_step=path.time_step,
         replicas=replicas,
@@ -120,18 +120,18 @@ def microstates(
         progress=progress,
     )
     simulated = data.samples[0, -1].astype(np.float64)
-    strain, internal = seen.strain[:, -1], seen.internal[:, -1]
+    strain, internal = history.strain[:, -1], history.internal[:, -1]
     noise = np.random.default_rng(seed).standard_normal(simulated.shape)
     decoded = law.sample(noise if law.classes == 1 else noise[None], strain, internal)
     variance = data.stress_variance
     return Microstates(
         point,
-        float(seen.time[-1]),
+        float(history.time[-1]),
         strain[0],
         strain[0] + law.strain_reference,
-        seen.stress[0, -1],
+        history.stress[0, -1],
         internal[0],
-        float(seen.validity[0, -1]),
+        float(history.validity[0, -1]),
         decoded.reshape(simulated.shape),
         simulated,
         data.stress[0, -1, 0].astype(np.float64),
@@ -160,24 +160,24 @@ def opened(
     return None
 
 
-def record_of(system: MicroscopicSystem, found: Microstates) -> dict[str, Any]:
+def record_of(system: MicroscopicSystem, sample: Microstates) -> dict[str, Any]:
     """Return the numbers behind the picture, as plain values."""
-    both = {"decoder": found.decoded, "simulation": found.simulated}
+    both = {"decoder": sample.decoded, "simulation": sample.simulated}
     record: dict[str, Any] = {
-        "point": found.point,
-        "time": found.time,
+        "point": sample.point,
+        "time": sample.time,
         "system": system.name,
-        "replicas": found.replicas,
-        "validity": found.validity,
-        "strain": found.strain.tolist(),
-        "stress": found.stress.tolist(),
-        "stress_of_simulation": found.simulated_stress.tolist(),
-        "internal": found.internal.tolist(),
+        "replicas": sample.replicas,
+        "validity": sample.validity,
+        "strain": sample.strain.tolist(),
+        "stress": sample.stress.tolist(),
+        "stress_of_simulation": sample.simulated_stress.tolist(),
+        "internal": sample.internal.tolist(),
     }
-    if found.stress_error is not None:
-        record["stress_error_of_simulation"] = found.stress_error.tolist()
+    if sample.stress_error is not None:
+        record["stress_error_of_simulation"] = sample.stress_error.tolist()
     for name, states in both.items():
-        open_ones = opened(system, states, found.control)
+        open_ones = opened(system, states, sample.control)
         record[name] = {
             "mean": states.mean(1).tolist(),
             "standard_deviation": states.std(1).tolist(),

@@ -35,7 +35,6 @@ from ..simulation.simulate_ensemble import simulate
 from ..simulation.systems.system import MicroscopicSystem
 from .followed_histories import (
     CheckedLaw,
-    SteppedPath,
     between,
     protocols_of,
     require_followable,
@@ -50,6 +49,9 @@ WINDOWS = 8
 MOST_BATCHES = 32
 DEFAULT_TOLERANCE = 2.0
 """In % of the largest stress, of a law whose manifest has no error of its stress."""
+
+POINTS_AT_ONCE = 10
+"""Points that are simulated together: the records of a hundred lattices do not fit into memory."""
 
 LAW_STEPS = 2e-4
 """Change of the law's stress by shorter steps that is allowed, over the largest stress."""
@@ -177,13 +179,28 @@ def spot_check(
     rolled = converged_path(law, instants, strain, histories.internal[:, 0], LAW_STEPS * largest)
     batches = min(MOST_BATCHES, replicas // 2)
     of_batch = -(-replicas // batches)
-    data = _simulated(law, histories, system, path, count, batches, of_batch, seed, progress)
-    shape = len(histories.point), batches, count + 1, law.strain_size
-    micro = data.stress[:, :, 0].astype(np.float64).reshape(shape)
+    groups = _groups(len(histories.point))
+    seeds = [seed, *np.random.SeedSequence(seed).generate_state(len(groups) - 1).tolist()]
+    micro = np.empty((len(histories.point), batches, count + 1, law.strain_size))
+    ends: list[FloatArray] = []
+    for group, own_seed in zip(groups, seeds, strict=True):
+        data = simulate(
+            system,
+            protocols_of(law, histories.select(histories.point[group].tolist()), path, batches),
+            duration=path.time_step * path.steps,
+            time_step=path.time_step,
+            replicas=of_batch,
+            seed=own_seed,
+            stride=path.steps // count,
+            progress=progress,
+        )
+        micro[group] = data.stress[:, :, 0].reshape(-1, *micro.shape[1:])
+        ends.append(_encoded_at_end(law, data, batches))
 
     law_stress = rolled.stress[:, at_grid]
     differences = law_stress[:, None] - micro
-    windows = differences[:, :, 1:].reshape(*shape[:2], WINDOWS, parts, -1).mean(3)
+    whole = len(micro), batches, WINDOWS, parts, law.strain_size
+    windows = differences[:, :, 1:].reshape(whole).mean(3)
     error, spread = np.abs(windows.mean(1)), windows.std(1, ddof=1)
     probability = 1.0 - (1.0 - confidence) / (2.0 * error.size)
     half = student.ppf(probability, batches - 1) * spread / np.sqrt(batches)
@@ -193,7 +210,7 @@ def spot_check(
     high = (error + half).reshape(flat).max(1) * percent
     own = manifest_hash(law.manifest) == histories.manifest_sha256
     late = np.abs(rolled.stress[:, at_knots] - histories.stress).reshape(flat).max(1) * percent
-    populations = _populations(law, rolled.internal[:, -1], data, batches)
+    populations = _populations(law, rolled.internal[:, -1], np.concatenate(ends))
     points = tuple(
         PointCheck(
             int(number),
@@ -245,50 +262,49 @@ def _instants_of_window(time: FloatArray) -> int:
     return int(np.clip(np.ceil((time[-1] - time[0]) / typical / WINDOWS), 10, 50))
 
 
-def _simulated(
-    law: CheckedLaw,
-    histories: PointHistories,
-    system: MicroscopicSystem,
-    path: SteppedPath,
-    count: int,
-    batches: int,
-    replicas: int,
-    seed: int,
-    progress: bool,
-) -> TrajectoryEnsemble:
-    """Return the record of all points, each in so many batches side by side."""
-    return simulate(
-        system,
-        protocols_of(law, histories, path, batches),
-        duration=path.time_step * path.steps,
-        time_step=path.time_step,
-        replicas=replicas,
-        seed=seed,
-        stride=path.steps // count,
-        progress=progress,
-    )
+def _groups(count: int) -> list[npt.NDArray[np.int64]]:
+    """Return the places of the points that are simulated together."""
+    return np.array_split(np.arange(count), -(-count // POINTS_AT_ONCE))
 
 
 def _populations(
-    law: CheckedLaw, internal: FloatArray, data: TrajectoryEnsemble, batches: int
+    law: CheckedLaw, internal: FloatArray, encoded: FloatArray
 ) -> list[tuple[tuple[float, ...], tuple[float, ...]]]:
     """Return the fractions at the end by law and by microscopic system, point by point."""
+    shift, fractions = _fractions_at_rest(law)
+    if not fractions.any():
+        return [((), ())] * len(internal)
+    return [
+        (
+            tuple((of_law + shift)[fractions].tolist()),
+            tuple((of_system + shift)[fractions].tolist()),
+        )
+        for of_law, of_system in zip(internal, encoded, strict=True)
+    ]
+
+
+def _fractions_at_rest(law: CheckedLaw) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """Return the fraction at rest of each component of α, and which components are fractions."""
     rests: list[float] = []
     for variable in law.manifest["internal"]["variables"]:
         rests += variable["rest"] if variable["kind"] == "population" else [np.nan]
     shift = np.array(rests)
-    fractions = np.isfinite(shift)
-    if not fractions.any():
-        return [((), ())] * len(internal)
-    encoded = _encoded_at_end(law, data).reshape(len(internal), batches, -1).mean(1)
-    return [
-        (tuple((own + shift)[fractions].tolist()), tuple((seen + shift)[fractions].tolist()))
-        for own, seen in zip(internal, encoded, strict=True)
-    ]
+    return shift, np.isfinite(shift)
 
 
-def _encoded_at_end(law: CheckedLaw, data: TrajectoryEnsemble) -> FloatArray:
-    """Return α of the last instant, ``(n_protocol, n_α)``, for populations, whose α is a mean."""
+def _encoded_at_end(law: CheckedLaw, data: TrajectoryEnsemble, batches: int) -> FloatArray:
+    """Return α of the last instant, mean of the batches of a point, ``(n_point, n_α)``.
+
+    Only populations are encoded, whose α is a mean; of another law nothing is, ``(n_point, 0)``.
+    """
+    if not _fractions_at_rest(law)[1].any():
+        return np.empty((len(data.stress) // batches, 0))
+    alpha: FloatArray = _encoded(law, data).reshape(-1, batches, law.internal_size).mean(1)
+    return alpha
+
+
+def _encoded(law: CheckedLaw, data: TrajectoryEnsemble) -> FloatArray:
+    """Return α of the last instant, ``(n_protocol, n_α)``."""
     classes = len(data.classes)
     if data.histogram is not None:
         weights = data.histogram.weights[:, -1]

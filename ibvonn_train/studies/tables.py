@@ -125,11 +125,11 @@ def require_one_training(records: Sequence[Mapping[str, Any]], manifest: Mapping
     ]
     for label, values in (("seed", seeds), ("result", runs)):
         if len(set(values)) < len(values):
-            twice = next(value for value in values if values.count(value) > 1)
+            duplicate = next(value for value in values if values.count(value) > 1)
             raise ValueError(
                 f"seeds: every law must be given once; one {label} was given "
-                f"{values.count(twice)} times{f' ({twice})' if label == 'seed' else ''}. Remove "
-                "the repeated files."
+                f"{values.count(duplicate)} times"
+                f"{f' ({duplicate})' if label == 'seed' else ''}. Remove the repeated files."
             )
     own = provenance["seed"]
     if own is not None and len(seeds) == len(records) and own not in seeds:

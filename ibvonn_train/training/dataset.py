@@ -278,7 +278,7 @@ def _block(
         # A copy: BLAS repeats to the bit only on memory that torch has aligned.
         return torch.tensor(np.asarray(array, dtype=np.float64)[rows])
 
-    kept = np.random.default_rng(int(generator.integers(2**63)))
+    random = np.random.default_rng(int(generator.integers(2**63)))
     measures = Measures(
         *(
             measure_of(
@@ -287,7 +287,7 @@ def _block(
                 centred=centred,
                 nodes=grid[centred],
                 samples=SAMPLES,
-                generator=kept,
+                generator=random,
             )
             for centred in (False, True)
         )

@@ -198,20 +198,20 @@ def fit_potentials(
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
-    best, waited = float("inf"), 0
-    kept = [parameter.detach().clone() for parameter in parameters]
+    best, idle_steps = float("inf"), 0
+    best_values = [parameter.detach().clone() for parameter in parameters]
     for _ in range(iterations // CHUNK):
         optimiser.step(closure)  # type: ignore[no-untyped-call]
         with torch.no_grad():
             validated = float(error(held_out))
-        waited = 0 if validated < (1.0 - GAIN) * best else waited + 1
+        idle_steps = 0 if validated < (1.0 - GAIN) * best else idle_steps + 1
         if validated < best:
             best = validated
-            kept = [parameter.detach().clone() for parameter in parameters]
-        if waited >= PATIENCE:
+            best_values = [parameter.detach().clone() for parameter in parameters]
+        if idle_steps >= PATIENCE:
             break
     with torch.no_grad():
-        for parameter, value in zip(parameters, kept, strict=True):
+        for parameter, value in zip(parameters, best_values, strict=True):
             parameter.copy_(value)
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,6 +15,8 @@ from .likelihood_term import negative_log_likelihood
 from .residuals import robust, scaled, without_constant
 from .stage import Material, Stage
 
+logger = logging.getLogger(__name__)
+
 FIRST_TOLERANCE = 10.0
 """Tolerance at the beginning over that at the end."""
 SUBSTEPS = 2
@@ -19,6 +25,8 @@ FINE = 20
 """which the record is not where the slowest feature is remembered for so many of them."""
 ANNEALED = 0.6
 """Part of the steps over which the tolerance shrinks."""
+VANISHED = 0.5
+"""Spread of the populations over that as encoded, below which they count as lost."""
 DENSITY_SITES = 96
 """Sites of a batch on which the decoder is evaluated."""
 
@@ -40,10 +48,8 @@ class Identify(Stage):
         super().__init__(material, [law.encoder, law.decoder, law.potentials], seed)
         self.total = expert.identify_steps
         self.optimiser = torch.optim.Adam(self.parameters, lr=expert.learning_rate)
-        with torch.no_grad():
-            blocks = material.data.training
-            states = torch.cat([b.flat(material.internal(b)) for b in blocks])
-        self.internal_scale = states.std(0)
+        self.internal_scale = self._spread()
+        self.first = {name: value.clone() for name, value in law.state_dict().items()}
 
     def advance(self) -> dict[str, float]:
         """Make one step and return the loss and its terms at its start."""
@@ -85,12 +91,41 @@ class Identify(Stage):
 
     @torch.no_grad()
     def finish(self) -> None:
-        """Store the normalisation of the trained encoder."""
-        self.material.law.encoder.store(self.material.normalisation())
+        """Store the normalisation of the trained encoder; take back a law whose states vanished.
+
+        Fractions that hardly move have small errors whatever the law. Where few elements ever
+        change their state, ψ can end at a state that nobody is in: then the law is again what
+        *encode* has made it.
+        """
+        law = self.material.law
+        law.encoder.store(self.material.normalisation())
+        fractions = torch.from_numpy(np.isfinite(law.variables.bounds()[:, 1]))
+        fractions = fractions.to(self.internal_scale.device)
+        before, after = (
+            spread[fractions].norm() for spread in (self.internal_scale, self._spread())
+        )
+        if after < VANISHED * before:
+            logger.info("identify: a population has vanished; the law goes on as it was encoded.")
+            law.load_state_dict(self.first)
+
+    def state(self) -> dict[str, Any]:
+        """Return what a resumed run needs, the law as it was encoded among it."""
+        return {**super().state(), "first": self.first}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from `state`."""
+        super().restore(state)
+        self.first = state["first"]
+
+    @torch.no_grad()
+    def _spread(self) -> Tensor:
+        """Return the standard deviation of each α over the training data, ``(n_α,)``."""
+        blocks = self.material.data.training
+        return torch.cat([b.flat(self.material.internal(b)) for b in blocks]).std(0)
 
     def _annealing(self) -> float:
-        passed = min(1.0, self.step / (ANNEALED * self.total))
-        return float(FIRST_TOLERANCE ** (1.0 - passed))
+        progress = min(1.0, self.step / (ANNEALED * self.total))
+        return float(FIRST_TOLERANCE ** (1.0 - progress))
 
     def _likelihood(self, windows: Windows, internal: Tensor) -> Tensor:
         law, every = self.material.law, windows.sites

@@ -31,14 +31,14 @@ class RunLog:
 
     def __init__(self, directory: Path, *, tensorboard: bool, rows: int) -> None:
         path = directory / "log.csv"
-        kept = []
+        lines = []
         if rows and path.is_file():
             with path.open(newline="", encoding="utf-8") as stream:
-                kept = list(csv.reader(stream))[1 : rows + 1]
-        self.rows = len(kept)
+                lines = list(csv.reader(stream))[1 : rows + 1]
+        self.rows = len(lines)
         # Put in its place by rename: a run that is killed here still has its old log.
         text = io.StringIO()
-        csv.writer(text).writerows([COLUMNS, *kept])
+        csv.writer(text).writerows([COLUMNS, *lines])
         write_file(path, text.getvalue())
         self._stream = path.open("a", newline="", encoding="utf-8")
         self._csv = csv.writer(self._stream)
@@ -66,7 +66,7 @@ class RunLog:
     def __enter__(self) -> RunLog:
         return self
 
-    def __exit__(self, *what: object) -> None:
+    def __exit__(self, *details: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -6,12 +6,13 @@ import torch
 from torch import Tensor
 
 from ..data.binned_microstates import EmpiricalMeasure
+from .hat_functions import hat_functions
+from .ridge_fit import ridge_weights
 
 HATS = 40
 """Hat functions of one-dimensional microstates in the regression of the stress."""
 STATES = 20_000
 """States of the regression."""
-RIDGE = 1e-8
 
 
 def stress_error(
@@ -41,9 +42,7 @@ def stress_error(
     target = stress.reshape(points, size)
     step = max(1, points // STATES)
     rows, right = design[::step], target[::step]
-    normal = rows.T @ rows
-    ridge = RIDGE * torch.diagonal(normal).mean() * torch.eye(len(normal)).to(normal)
-    weights = torch.linalg.solve(normal + ridge, rows.T @ right)
+    weights = ridge_weights(rows, right)
     left_over = (rows @ weights - right).square().mean(0)
     of_class = weights[: means.shape[1]].reshape(classes, -1, size)
     # Sites are ordered class by class within each point: the functions of a class meet its weights.
@@ -62,13 +61,7 @@ def _functions(measure: EmpiricalMeasure) -> Tensor:
     """Return functions of the nodes: hats in one dimension, monomials up to squares in more."""
     nodes = measure.nodes
     if nodes.shape[-1] == 1 and measure.shared:
-        place = torch.linspace(0.0, HATS - 1.0, len(nodes), dtype=nodes.dtype, device=nodes.device)
-        below = place.floor().clamp(max=HATS - 2).long()
-        rows = torch.arange(len(nodes), device=nodes.device)
-        hats = nodes.new_zeros(len(nodes), HATS)
-        hats[rows, below] = 1.0 - (place - below)
-        hats[rows, below + 1] = place - below
-        return hats
+        return hat_functions(nodes, HATS)
     flat = nodes.reshape(-1, nodes.shape[-1])
     scaled = (nodes - flat.mean(0)) / flat.std(0)
     i, j = torch.triu_indices(nodes.shape[-1], nodes.shape[-1])

@@ -6,12 +6,13 @@ import torch
 from torch import Tensor
 
 from ..data.binned_microstates import EmpiricalMeasure
+from .hat_functions import hat_functions
+from .ridge_fit import ridge_weights
 
 HATS = 24
 """Hat functions on the centred microstates of one dimension."""
 DEGREE = 3
 """Of the polynomials of α and ε that count as known."""
-RIDGE = 1e-8
 LARGEST = 5.0
 """Of a feature, in standard deviations: what it does where hardly a sample is says nothing."""
 LEAST = 1e-4
@@ -41,11 +42,12 @@ def shape_features(
         The features on the nodes, ``(n_node, count)``, of unit variance, and their eigenvalues,
         ``(count,)``.
     """
-    hats = _hats(measure.nodes[:, 0])
+    hats = hat_functions(measure.nodes[:, 0], HATS)
     means = measure.mean(hats)
     centred = means - means.mean(0)
     linear, every = _polynomials(known, 1), _polynomials(known, DEGREE)
-    explained, straight = _fitted(every, centred), _fitted(linear, centred)
+    explained = every @ ridge_weights(every, centred)
+    straight = linear @ ridge_weights(linear, centred)
     left, curved = centred - explained, explained - straight
     noise = _within(measure, hats, means) / samples
     n = len(means)
@@ -67,29 +69,11 @@ def shape_features(
     return torch.round(features, decimals=DIGITS), values[order]
 
 
-def _fitted(design: Tensor, values: Tensor) -> Tensor:
-    """Return the least-squares fit of values; the ridge decides among dependent columns."""
-    normal = design.T @ design
-    ridge = RIDGE * torch.diagonal(normal).mean() * torch.eye(len(normal)).to(normal)
-    fit: Tensor = design @ torch.linalg.solve(normal + ridge, design.T @ values)
-    return fit
-
-
 def _within(measure: EmpiricalMeasure, hats: Tensor, means: Tensor) -> Tensor:
     """Return the covariance of the hat functions within a state, averaged over the states."""
     mean_weights = measure.weights.mean(0)
     second = hats.T @ (mean_weights[:, None] * hats)
     return second - means.T @ means / len(means)
-
-
-def _hats(nodes: Tensor) -> Tensor:
-    place = torch.linspace(0.0, HATS - 1.0, len(nodes), dtype=nodes.dtype, device=nodes.device)
-    below = place.floor().clamp(max=HATS - 2).long()
-    rows = torch.arange(len(nodes), device=nodes.device)
-    hats = nodes.new_zeros(len(nodes), HATS)
-    hats[rows, below] = 1.0 - (place - below)
-    hats[rows, below + 1] = place - below
-    return hats
 
 
 def _polynomials(variables: Tensor, degree: int) -> Tensor:

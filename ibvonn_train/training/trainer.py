@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import importlib.metadata
 import logging
-import platform
 import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -31,6 +28,7 @@ from .encode import encode
 from .interrupt import Interruption
 from .log import RunLog, alone, write_json
 from .recipe import recipe
+from .resumption import RunStart, physics_record, read_start, run_state, versions
 from .slow_features import SlowFeatures, slow_features
 from .stage import Material
 from .trained_model import TrainedModel
@@ -136,20 +134,20 @@ def _train(
     progress: bool,
     tensorboard: bool,
 ) -> TrainedModel:
-    began = time.process_time()
+    start_time = time.process_time()
     if warm is None:
         law, choice, features = new_law(config, group, data, physics, provenance["validation"])
     else:
         law, choice, features = law_that_goes_on(config, group, data, warm, provenance)
     logger.info("internal variables: %s", choice.reason)
-    physics_record = _physics_record(physics, data)
-    start = _Start()
+    known_physics = physics_record(physics, data)
+    start = RunStart()
     if resume and (out / CHECKPOINT).is_file():
-        start = _read_checkpoint(out / CHECKPOINT, config, provenance, law, physics_record)
+        start = read_start(out / CHECKPOINT, config, provenance, law, known_physics)
         logger.info("resume at stage %d, step %d", start.stage, start.run.get("step", 0))
     write_json(out / "config.json", {"training": config.resolved()})
 
-    began -= start.seconds
+    start_time -= start.seconds
     total = start.total
     stages = recipe(config, law, data)
     material = Material.of(law, data, physics, config.expert, features.slowest)
@@ -160,7 +158,9 @@ def _train(
 
         def store(index: int, run: dict[str, Any], before: dict[str, Tensor]) -> None:
             log.flush()
-            content = _state(config, provenance, physics_record, law, index, run, total, log, began)
+            content = run_state(
+                config, provenance, known_physics, law, index, run, total, log.rows, start_time
+            )
             checkpoint.save(out / CHECKPOINT, {**content, "before": before})
 
         for index, make in enumerate(stages):
@@ -200,7 +200,7 @@ def _train(
             record = validation_record(law, data)
             log.write(stage.name, stage.step, total, record)
             words = ", ".join(f"{k} {v:.4g}" for k, v in record.items())
-            logger.info("%s (%.0f s): %s", stage.name, time.process_time() - began, words)
+            logger.info("%s (%.0f s): %s", stage.name, time.process_time() - start_time, words)
             store(index + 1, {}, {})
 
     verdict = rollout_verdict(law, data)
@@ -217,7 +217,7 @@ def _train(
         provenance={
             **provenance,
             "versions": versions(),
-            "cpu_seconds": time.process_time() - began,
+            "cpu_seconds": time.process_time() - start_time,
             "internal_variables": choice.reason,
         },
         verdict=verdict,
@@ -311,121 +311,5 @@ def data_hash(ensembles: Sequence[TrajectoryEnsemble]) -> str:
     return parts[0] if len(parts) == 1 else hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of what decides the numbers."""
-    names = ("ibvonn", "torch", "nflows", "numpy")
-    return {"python": platform.python_version()} | {n: importlib.metadata.version(n) for n in names}
-
-
-def _physics_record(physics: Physics, data: TrainingSet) -> dict[str, Any]:
-    """Return what a checkpoint remembers of the physics: constants, and e at some states."""
-    measure = data.training[0].measures.absolute
-    x = (measure.nodes if measure.shared else measure.nodes[0])[::16]
-    strain = data.scales.strain_centre.expand(len(x), -1)
-    energy = None
-    if physics.energy is not None:
-        energy = physics.energy(x[:, None], strain).flatten().tolist()
-    return {
-        "thermal_energy": physics.thermal_energy,
-        "friction": physics.friction,
-        "reference_length": physics.reference_length,
-        "energy": energy,
-    }
-
-
-def _agree(one: Any, other: Any) -> bool:
-    if one is None or other is None:
-        return one is other
-    return np.shape(one) == np.shape(other) and np.allclose(one, other, rtol=1e-9)
-
-
 def _copied(law: LearnedLaw) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in law.state_dict().items()}
-
-
-class _Start:
-    """Where a run begins; the defaults are those of a new one."""
-
-    def __init__(self) -> None:
-        self.stage = 0
-        self.total = 0
-        self.rows = 0
-        self.seconds = 0.0
-        self.run: dict[str, Any] = {}
-        self.before: dict[str, Tensor] = {}
-
-
-def _state(
-    config: TrainingConfig,
-    provenance: dict[str, Any],
-    physics_record: dict[str, Any],
-    law: LearnedLaw,
-    stage: int,
-    run: dict[str, Any],
-    total: int,
-    log: RunLog,
-    began: float,
-) -> dict[str, Any]:
-    return {
-        "kind": "checkpoint",
-        "config": config.resolved(),
-        **provenance,
-        "physics": physics_record,
-        "versions": versions(),
-        "law": law.state_dict(),
-        "stage": stage,
-        "run": run,
-        "total": total,
-        "rows": log.rows,
-        "seconds": time.process_time() - began,
-    }
-
-
-def _read_checkpoint(
-    path: Path,
-    config: TrainingConfig,
-    provenance: dict[str, Any],
-    law: LearnedLaw,
-    physics_record: dict[str, Any],
-) -> _Start:
-    content = checkpoint.load(path)
-    if content.get("kind") != "checkpoint":
-        raise checkpoint.CheckpointError(f"{path}: is not a checkpoint of a training run.")
-    recorded, resolved = content["config"], config.resolved()
-    differing = [key for key in resolved if recorded.get(key) != resolved[key]]
-    if differing:
-        raise checkpoint.CheckpointError(
-            f"{path}: was written with another configuration (differs in {differing}). Train into "
-            "another directory, or without resume."
-        )
-    before, now = content["data_sha256"], provenance["data_sha256"]
-    if before != now:
-        raise checkpoint.CheckpointError(
-            f"{path}: was written with other data (sha256 {before[:12]}…, now {now[:12]}…). Train "
-            "into another directory, or without resume."
-        )
-    held_out = content.get("validation")  # older files do not say
-    if held_out not in (None, provenance["validation"]):
-        raise checkpoint.CheckpointError(
-            f"{path}: was written with other protocols held out ({held_out}, now "
-            f"{provenance['validation']}). Train into another directory, or without resume."
-        )
-    there = content.get("physics", physics_record)  # older files do not say
-    differing = [key for key in physics_record if not _agree(there.get(key), physics_record[key])]
-    if differing:
-        raise checkpoint.CheckpointError(
-            f"{path}: was written with other physics (differs in {differing}). Train into another "
-            "directory, or without resume."
-        )
-    try:
-        law.load_state_dict(content["law"])
-    except RuntimeError:
-        raise checkpoint.CheckpointError(
-            f"{path}: was written by another version, whose networks are others. Train into "
-            "another directory, or without resume."
-        ) from None
-    start = _Start()
-    start.stage, start.total, start.rows = content["stage"], content["total"], content["rows"]
-    start.seconds, start.run = content["seconds"], content["run"]
-    start.before = content["before"]
-    return start

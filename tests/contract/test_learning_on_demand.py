@@ -13,9 +13,13 @@ import pytest
 
 from ibvonn_train.cli import main
 from ibvonn_train.data.ensemble import TrajectoryEnsemble
+from ibvonn_train.evaluation import ExportedLaw
 from ibvonn_train.files.toml_tables import ConfigError
+from ibvonn_train.simulation import PeriodicLattice, simulate
+from ibvonn_train.simulation.strain_paths import strain_path
 from ibvonn_train.studies.learning_on_demand import LearningOnDemand
 from ibvonn_train.studies.on_demand_config import OnDemandConfig, OnDemandStudy
+from ibvonn_train.studies.warm_start import reason_to_begin_anew
 from ibvonn_train.training import TrainedModel, TrainingConfig, train
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,11 +36,11 @@ strain = np.array([0.1, 0.2, 0.4, 0.8, 0.81, -0.8])[:, None, None] * time[:, Non
 state, rows = np.zeros((6, 1)), {"stress": [], "internal": [], "validity": []}
 for row in range(21):
     old, dt = strain[:, max(row - 1, 0)], 0.05 if row else 0.0
-    found = model.kernel.update(strain[:, row].copy(), old.copy(), state, dt)
-    state = found.statev_new.copy()
-    rows["stress"].append(found.stress.copy())
+    update = model.kernel.update(strain[:, row].copy(), old.copy(), state, dt)
+    state = update.statev_new.copy()
+    rows["stress"].append(update.stress.copy())
     rows["internal"].append(state)
-    rows["validity"].append(found.validity.reshape(-1).copy())
+    rows["validity"].append(update.validity.reshape(-1).copy())
 with h5py.File(sys.argv[2], "w") as file:
     file.attrs["ibvonn_histories"] = 1
     file.attrs["model"] = model.manifest.name
@@ -213,6 +217,26 @@ def test_a_failing_analysis_is_named_with_its_command(finished: Path) -> None:
 def test_far_beyond_its_range_the_next_law_is_trained_anew(finished: Path) -> None:
     second = TrainedModel.load(finished / "rounds/round_1/run")
     assert "goes on" not in second.record["provenance"]["internal_variables"]
+
+
+def test_open_states_that_the_last_law_never_saw_make_it_begin_anew() -> None:
+    """A law of a lattice goes on over its own strains, and begins anew where more bonds open."""
+    law = ExportedLaw(ROOT / "exported_models" / "lattice")
+    lattice = PeriodicLattice(cells=4)
+
+    def stretched(largest: float) -> TrajectoryEnsemble:
+        path = strain_path([0.0, 300.0], [[0.0] * 3, [largest, 0.0, 0.0]], "stretch")
+        return simulate(
+            lattice, [path], duration=300.0, time_step=0.1, replicas=16, seed=1, stride=300,
+            progress=False,
+        )  # fmt: skip
+
+    assert reason_to_begin_anew(law, [stretched(0.12)]) == ""
+    ranges = law.manifest["envelope"]["statev"]
+    law.manifest["envelope"]["statev"] = [[low, low + 0.01] for low, _ in ranges]
+    assert "internal variables" in reason_to_begin_anew(law, [stretched(0.12)])
+    assert reason_to_begin_anew(law, [stretched(0.01)]) == ""
+    assert "strain of the data" in reason_to_begin_anew(law, [stretched(0.6)])
 
 
 def one_step(finished: Path, out: Path, start: TrainedModel | None, **sizes: int) -> TrainedModel:

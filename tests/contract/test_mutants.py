@@ -1,17 +1,16 @@
 """The table of mutants keeps up with the sources: a line that moved would be tested no longer."""
 
 import re
-import runpy
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from mutant_lists import MUTANTS
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "tests" / "mutants.py"
-MUTANTS = runpy.run_path(str(SCRIPT), run_name="mutants")["MUTANTS"]
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)

@@ -41,8 +41,8 @@ with np.load(steps) as archive:
 module = load(path)
 with torch.no_grad():
     for n in (len(inputs[0]), 1):
-        found = module(*(x[:n] for x in inputs))
-        for value, reference in zip(found, expected, strict=True):
+        outputs = module(*(x[:n] for x in inputs))
+        for value, reference in zip(outputs, expected, strict=True):
             gap = np.max(np.abs(value.numpy() - reference[:n]))
             assert gap <= 1e-10 * np.max(np.abs(reference)), gap
 """

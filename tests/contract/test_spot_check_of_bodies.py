@@ -56,8 +56,8 @@ def test_a_bar_of_the_exact_trap_is_within(tmp_path, scaled):
         record=record,
     )
     stepping.run(np.linspace(0.0, 2.0 * seconds, 21))
-    code, found = spot_check(tmp_path, "exact_trap", "--replicas", "2000", "--strict")
-    (point,) = found["points"]
+    code, report = spot_check(tmp_path, "exact_trap", "--replicas", "2000", "--strict")
+    (point,) = report["points"]
     assert code == 0
     assert point["verdict"] == "within"
     assert 0.1 < point["time_error"] < 10.0  # twenty steps of backward Euler
@@ -80,8 +80,8 @@ def test_a_square_of_the_lattice_is_checked_with_its_populations(tmp_path):
 
     stepping = TimeStepping(problem, load, record=Histories(tmp_path / "body.h5", [0]))
     stepping.run(np.linspace(0.0, 300.0, 31))
-    code, found = spot_check(tmp_path, "lattice", "--replicas", "8", "--tolerance", "4")
-    (point,) = found["points"]
+    code, report = spot_check(tmp_path, "lattice", "--replicas", "8", "--tolerance", "4")
+    (point,) = report["points"]
     assert code == 0
     assert point["verdict"] != "off"
     assert len(point["populations"]) == 3

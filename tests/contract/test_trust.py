@@ -8,7 +8,6 @@ import io
 import json
 import os
 import shutil
-import threading
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -16,68 +15,29 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from altered_models import EXACT_TRAP, archive_of, document_of, put, refused, replace_file
 
 import ibvonn_fem
 import ibvonn_train
 from ibvonn_fem import load_model
-from ibvonn_fem.cli import main as main_fem
-from ibvonn_fem.emit_c.emit import emit_c
 from ibvonn_fem.errors import ExportedModelError
 from ibvonn_fem.files.former_names import with_former_names
 from ibvonn_fem.files.model_directory import ADDED_LATER, manifest_hash, stamp_of
-from ibvonn_fem.files.parsing import parse_arrays, parse_json
-from ibvonn_fem.files.plain_files import locked, read_file, replacing, write_file
+from ibvonn_fem.files.plain_files import read_file
 from ibvonn_fem.model.check import check_model
 from ibvonn_fem.model.manifest import read_manifest
 from ibvonn_fem.model.runtime_agreement import compare, initial_state_errors, typical_states
 from ibvonn_train.cli.parser import main as main_train
 from ibvonn_train.evaluation import open_law
 from ibvonn_train.export import manifest as manifests
-from ibvonn_train.export.directory import whole_directory
 from ibvonn_train.export.runtimes import agreement as verify
 from ibvonn_train.export.runtimes import torchscript
 from ibvonn_train.export.stamp import stamp
-from ibvonn_train.figures import write_card
-from ibvonn_train.files.model_directory import ExportedModelError as ModelErrorOfTraining
 
 ROOT = Path(__file__).parents[2]
-EXACT_TRAP = ROOT / "exported_models" / "exact_trap"
 LISTED = sorted(json.loads((EXACT_TRAP / "manifest.json").read_text())["files"])
 
 pytestmark = pytest.mark.export
-
-
-@pytest.fixture
-def copy(tmp_path):
-    return Path(shutil.copytree(EXACT_TRAP, tmp_path / "exact_trap"))
-
-
-def document_of(directory):
-    return json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
-
-
-def put(directory, document):
-    (directory / "manifest.json").write_text(json.dumps(document), encoding="utf-8")
-
-
-def replace_file(directory, name, content):
-    """Write a file and make the table of files agree with it."""
-    (directory / name).write_bytes(content)
-    document = document_of(directory)
-    digest = hashlib.sha256(content).hexdigest()
-    document["files"][name] = {"sha256": digest, "bytes": len(content)}
-    put(directory, document)
-
-
-def refused(directory):
-    """What both packages say of a directory; they must say the same."""
-    with pytest.raises(ExportedModelError) as of_fem:
-        read_manifest(directory).verify_files()
-    with pytest.raises(ModelErrorOfTraining) as of_train:
-        manifests.read(directory)
-    assert str(of_fem.value).replace("ibvonn_fem", "ibvonn_train") == str(of_train.value)
-    assert "\n" not in str(of_fem.value)
-    return str(of_fem.value)
 
 
 @pytest.mark.parametrize(
@@ -299,103 +259,6 @@ def test_numbers_of_an_older_model_are_compared_with_the_law(
         load_model(copy, kernel=kernel)
 
 
-@pytest.mark.parametrize(
-    ("entry", "key", "value"),
-    [
-        ("envelope", "strain", [[-1e300, 1e300]]),
-        ("envelope", "time_step", [-1.0, 1.0]),
-        ("envelope", "time_step", [2.0, 1.0]),
-        ("envelope", "strain_rate", [[0.0, 1e300]]),
-        ("envelope", "strain_rate", [[0.0, 1.0]] * 2),
-        ("internal", "scale", [1e300]),
-        ("internal", "scale", [1e-300]),
-        ("tolerances", "residual", 1e300),
-        ("tolerances", "reference", 1.0),
-        ("initial_state", "energy", 1e300),
-    ],
-)
-def test_numbers_of_a_manifest_are_bounded(copy, entry, key, value):
-    document = document_of(copy)
-    document[entry][key] = value
-    put(copy, document)
-    stamp_words = "manifest.json is not the one"
-    assert stamp_words not in refused(copy)  # refused for what it is, whoever stamped it
-    assert f"{entry}/{key}" in refused(copy)
-
-
-@pytest.mark.parametrize(
-    "name", ["../x", "/etc/x", "a/b", "x\0", "x\n", "..", ".x", "manifest.json", "RATES.onnx"]
-)
-def test_names_of_files_stay_in_the_directory(copy, name):
-    document = document_of(copy)
-    document["files"][name] = {"sha256": "0" * 64, "bytes": 1}
-    put(copy, document)
-    assert "files" in refused(copy)
-
-
-def test_hostile_json_is_refused_in_a_sentence():
-    for text in (
-        '{"a": 1, "a": 2}',
-        "[" * 100 + "]" * 100,
-        "[" * 10**5,
-        "NaN",
-        "-Infinity",
-        "9" * 5000,
-    ):
-        with pytest.raises(ValueError, match=r"twice|nested|not a number|Exceeds the limit"):
-            parse_json(text.encode())
-    assert parse_json(b'{"a": [1, 2.5, null]}') == {"a": [1, 2.5, None]}
-
-
-def test_a_manifest_of_nothing_names_what_is_missing(copy):
-    (copy / "manifest.json").write_text("{}")
-    assert "is a required property" in refused(copy)
-    for verb in ("card", "verify"):
-        assert main_train([verb, str(copy)]) == 1
-
-
-def _archive(**arrays):
-    memory = io.BytesIO()
-    np.savez(memory, **arrays)
-    return memory.getvalue()
-
-
-def test_arrays_are_read_from_bytes_that_are_there():
-    stored = {
-        "a": np.arange(6.0).reshape(2, 3),
-        "b": np.asfortranarray(np.eye(3)),
-        "c": np.int64(3),
-    }
-    result = parse_arrays(_archive(**stored))
-    for name, value in stored.items():
-        np.testing.assert_array_equal(result[name], value)
-    swapped = parse_arrays(_archive(a=np.arange(3.0).astype(">f8")))
-    np.testing.assert_array_equal(swapped["a"], [0.0, 1.0, 2.0])
-
-
-def test_a_small_archive_that_unpacks_to_gigabytes_is_refused(copy):
-    memory = io.BytesIO()
-    with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
-        with archive.open("bomb.npy", "w", force_zip64=True) as stream:
-            for _ in range(300):
-                stream.write(bytes(2**20))
-    assert len(memory.getvalue()) < 2**20
-    replace_file(copy, "parameters.npz", memory.getvalue())
-    assert "at most 268435456 are allowed" in refused(copy)
-
-
-def test_an_array_that_claims_more_than_it_has_is_refused():
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        header, {"descr": "<f8", "fortran_order": False, "shape": (10**9, 10**9)}
-    )
-    memory = io.BytesIO()
-    with zipfile.ZipFile(memory, "w") as archive:
-        archive.writestr("a.npy", header.getvalue() + bytes(80))
-    with pytest.raises(ValueError, match="has 80 bytes of numbers"):
-        parse_arrays(memory.getvalue())
-
-
 @pytest.mark.parametrize("kernel", ["c", "onnx"])
 @pytest.mark.parametrize("output", ["energy", "stress", "driving_force", "rate"])
 def test_the_self_check_compares_the_law_in_continuous_time(copy, kernel, output):
@@ -403,7 +266,7 @@ def test_the_self_check_compares_the_law_in_continuous_time(copy, kernel, output
     with np.load(copy / "reference.npz") as archive:
         arrays = dict(archive)
     arrays[f"rates.out.{output}"] = arrays[f"rates.out.{output}"] * (1.0 + 1e-8)
-    replace_file(copy, "reference.npz", _archive(**arrays))
+    replace_file(copy, "reference.npz", archive_of(**arrays))
     with pytest.raises(ExportedModelError, match=rf"does not reproduce .* rates\.{output}"):
         load_model(copy, kernel=kernel)
 
@@ -418,127 +281,11 @@ def test_reference_values_that_compare_nothing_are_refused(copy, harm):
         arrays["constitutive.out.residual"] = np.full((64, 1), np.inf)
     else:
         arrays = {key: value[: 3 * (harm == "few")] for key, value in arrays.items()}
-    replace_file(copy, "reference.npz", _archive(**arrays))
+    replace_file(copy, "reference.npz", archive_of(**arrays))
     with pytest.raises(
         ExportedModelError, match=r"must hold (at least 8|the same number of) points"
     ):
         load_model(copy, kernel="onnx")
-
-
-@pytest.mark.parametrize("name", ["README.md", "response.png", "manifest.json"])
-@pytest.mark.parametrize("verb", ["card", "verify"])
-def test_no_verb_writes_through_a_link(copy, tmp_path, name, verb, monkeypatch):
-    monkeypatch.setattr(verify, "emit_c", lambda *_: None)  # nothing is compiled
-    target = tmp_path / "startup"
-    shutil.copy(copy / name, target)
-    before = target.read_bytes()
-    (copy / name).unlink()
-    (copy / name).symlink_to(target)
-    points = ["--points", "16"] if verb == "verify" else []
-    assert main_train([verb, str(copy), *points]) == 1
-    assert target.read_bytes() == before
-    assert (copy / name).is_symlink()
-
-
-@pytest.mark.parametrize("name", ["constitutive.c", "constitutive.h", "constitutive.f90"])
-def test_the_c_file_is_not_written_through_a_link(copy, tmp_path, name, capsys):
-    (tmp_path / "startup").write_text("mine")
-    (copy / name).symlink_to(tmp_path / "startup")
-    assert main_fem(["emit-c", str(copy)]) == 1
-    assert "it is a symbolic link" in capsys.readouterr().err
-    assert (tmp_path / "startup").read_text() == "mine"
-
-
-def test_init_and_results_are_not_written_through_a_link(copy, tmp_path, capsys):
-    """A link to a file that does not exist yet looks as if nothing stood there."""
-    (tmp_path / "study").mkdir()
-    (tmp_path / "study" / "trap.toml").symlink_to(tmp_path / "startup")
-    assert main_train(["init", "trap", str(tmp_path / "study")]) == 1
-    (tmp_path / "history.csv").write_text("0, 0.1\n1, 0.2\n")
-    for name in ("out.csv", "out.png"):
-        (tmp_path / name).symlink_to(tmp_path / "startup")
-        other = {"out.csv": "--output", "out.png": "--figure"}
-        options = ["--output", str(tmp_path / "table.csv"), "--figure", str(tmp_path / "f.png")]
-        options[options.index(other[name]) + 1] = str(tmp_path / name)
-        history = ["--strain-history", str(tmp_path / "history.csv")]
-        assert main_fem(["run-point", str(copy), *history, *options]) == 1
-    assert capsys.readouterr().err.count("it is a symbolic link") == 2
-    assert not (tmp_path / "startup").exists()
-
-
-def test_an_export_over_a_broken_model_is_refused_in_a_sentence(copy, capsys, tmp_path):
-    (copy / "manifest.json").write_text("[]")
-    assert main_train(["export", str(tmp_path / "run"), str(copy)]) == 1
-    assert "must hold a JSON object; found a list" in capsys.readouterr().err
-
-
-def test_a_link_at_the_name_of_an_unfinished_file_is_left_alone(copy, tmp_path):
-    (tmp_path / "startup").write_text("mine")
-    for name in (".manifest.json.part", ".README.md.part", ".constitutive.pt.part"):
-        (copy / name).symlink_to(tmp_path / "startup")
-    with pytest.raises(OSError, match="must not be a link"):
-        write_card(copy)
-    assert (tmp_path / "startup").read_text() == "mine"
-
-
-def test_a_c_file_is_not_made_of_an_altered_manifest(copy, tmp_path):
-    document = document_of(copy)
-    document["initial_state"]["stress"] = [0.5]
-    put(copy, document)
-    with pytest.raises(ExportedModelError, match="is not the one with which"):
-        emit_c(copy, tmp_path / "c")
-    assert not (tmp_path / "c").exists()
-
-
-def _write_half(path):
-    with replacing(path) as stream:
-        stream.write(b"half of the n")
-        raise OSError("No space left on device")
-
-
-def test_files_appear_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "result.csv"
-    write_file(path, "old")
-    path.chmod(0o640)
-    with pytest.raises(OSError, match="No space"):
-        _write_half(path)
-    assert path.read_text() == "old"
-    write_file(path, "new")
-    assert path.read_text() == "new"
-    assert path.stat().st_mode & 0o777 == 0o640
-    assert [each.name for each in tmp_path.iterdir()] == ["result.csv"]
-
-
-def test_two_that_add_to_one_model_lose_nothing(copy):
-    document = document_of(copy)
-    row = {"ensemble": "e", "quantity": "q", "seeds": 2, "median": 1, "lowest": 1, "highest": 1}
-    with locked(copy):  # both wait until the other one is ready too
-        threads = [
-            threading.Thread(target=manifests.add, args=(copy,), kwargs=entry)
-            for entry in (
-                {"runtime_agreement": document["runtime_agreement"][:1]},
-                {"seeds": [row]},
-            )
-        ]
-        for thread in threads:
-            thread.start()
-    for thread in threads:
-        thread.join()
-    result = manifests.read(copy)
-    assert result["runtime_agreement"] == document["runtime_agreement"][:1]
-    assert result["seeds"] == [row]
-
-
-def _export_while_another_writes(directory):
-    with whole_directory(directory) as folder:
-        shutil.copytree(EXACT_TRAP, folder, dirs_exist_ok=True)
-        write_card(directory)
-
-
-def test_of_two_exports_into_one_directory_the_second_is_refused(copy):
-    with pytest.raises(FileExistsError, match="another run has written into it"):
-        _export_while_another_writes(copy)
-    manifests.read(copy)
 
 
 def test_a_manifest_that_was_changed_on_purpose_is_stamped(copy):

@@ -188,10 +188,23 @@ def test_error_bars_are_judged_on_points_held_back(tmp_path):
     out = tmp_path / "found.json"
     run = run_benchmark("error_field.py", "--small", "--folder", tmp_path, "--json", out)
     assert run.returncode == 0, run.stderr
-    found = json.loads(out.read_text())
-    assert found["intervals"] == 4 * 8 * 3
-    assert 0.5 < found["coverage"] <= 1.0  # four points judge nothing more
-    assert f"{found['coverage']:.4g}" in run.stdout
+    results = json.loads(out.read_text())
+    assert results["intervals"] == 4 * 8 * 3
+    assert 0.5 < results["coverage"] <= 1.0  # four points judge nothing more
+    assert f"{results['coverage']:.4g}" in run.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.fem
+def test_spot_checks_show_law_and_twin_side_by_side(tmp_path):
+    out = tmp_path / "checks.json"
+    run = run_benchmark("spot_checks.py", "bar", "--small", "--folder", tmp_path, "--json", out)
+    assert run.returncode == 0, run.stderr
+    bar = json.loads(out.read_text())["bar"]
+    law, twin = bar["unfolding_cell"], bar["kramers_unfolding"]
+    assert [point["point"] for point in law] == [point["point"] for point in twin]
+    assert all(point["time_error"] is not None for point in law)
+    assert f"{law[0]['error']:.2f} (" in run.stdout
 
 
 @pytest.mark.slow

@@ -108,9 +108,9 @@ def test_calculix_takes_a_law_whose_tangent_is_not_symmetric(tmp_path, monkeypat
     tensor_laws.compile_law(directory, tmp_path, "SKEW")
     problem = tensor_laws.Problem("skew", "C3D10", (0.3, 0.2, 0.1), (0.2, 0.6, 0.8), np.eye(3))
     tensor_laws.write_deck(problem, "SKEW", law.internal_size, 8, tmp_path / "skew.inp")
-    found = tensor_laws.forces(program, "skew", tmp_path)[:, 1:] / tensor_laws.DENSITY
+    forces = tensor_laws.forces(program, "skew", tmp_path)[:, 1:] / tensor_laws.DENSITY
     right = tensor_laws.in_dolfinx(problem, directory, 8)[:, 1:]
-    assert np.abs(found - right).max() < 1e-6 * np.abs(right).max()
+    assert np.abs(forces - right).max() < 1e-6 * np.abs(right).max()
 
 
 @pytest.mark.parametrize(

@@ -48,11 +48,11 @@ def compare(ffi, function, kernel, scale=1.0):
     inputs.append(rng.uniform(0.01, 1.0, n))
     new = kernel.update(*inputs).statev_new
     expected = kernel.derivatives(*inputs[:3], new, inputs[3])
-    found = [np.full(values.shape, np.nan) for values in (expected.stress, expected.statev_new)]
-    arrays = [*inputs[:3], new, inputs[3], *found]
+    outputs = [np.full(values.shape, np.nan) for values in (expected.stress, expected.statev_new)]
+    arrays = [*inputs[:3], new, inputs[3], *outputs]
     assert function(n, *(ffi.from_buffer("double[]", array) for array in arrays)) == 0
     assert function(-1, *(ffi.from_buffer("double[]", array) for array in arrays)) == -4
-    pairs = zip(found, (expected.stress, expected.statev_new), strict=True)
+    pairs = zip(outputs, (expected.stress, expected.statev_new), strict=True)
     return max(np.abs(value - right).max() / np.abs(right).max() for value, right in pairs)
 
 

@@ -73,9 +73,9 @@ def test_forces_stiffness_and_states_are_those_of_the_law(kind, tagged):
         for evaluated in (operators, operators_of_residual):
             operator.evaluate_external_operators(evaluated, operator.evaluate_operands(evaluated))
         own.update(step)
-        for found, right in zip(assembled(theirs), assembled(ours), strict=True):
+        for value, right in zip(assembled(theirs), assembled(ours), strict=True):
             assert np.abs(right).max() > 0.0
-            np.testing.assert_allclose(found, right, rtol=0, atol=1e-12 * np.abs(right).max())
+            np.testing.assert_allclose(value, right, rtol=0, atol=1e-12 * np.abs(right).max())
         law.commit()
         own.commit()
         np.testing.assert_allclose(law.internal, own.internal, rtol=1e-12, atol=1e-15)
@@ -89,16 +89,16 @@ def test_a_rule_of_degree_zero_is_refused_in_words(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("version", "words"),
+    ("installed", "words"),
     [(None, "which is not installed"), ("0.3.1", r"of the version of DOLFINx.*; found 0\.3\.1")],
 )
-def test_a_package_that_does_not_fit_is_refused_in_words(monkeypatch, version, words):
-    def found(name):
-        if version is None:
+def test_a_package_that_does_not_fit_is_refused_in_words(monkeypatch, installed, words):
+    def version(name):
+        if installed is None:
             raise metadata.PackageNotFoundError(name)
-        return version
+        return installed
 
-    monkeypatch.setattr(module.metadata, "version", found)
+    monkeypatch.setattr(module.metadata, "version", version)
     law, u = law_on("space", degree=1)
     with pytest.raises(ImportError, match=words):
         external_stress(law, fem.Constant(u.function_space.mesh, 0.1))

@@ -52,13 +52,13 @@ def turned(vectors: Array, rotation: Array) -> Array:
 
 def rotations_of_the_cube() -> list[Array]:
     """All 24: signed permutations of the axes with determinant 1."""
-    found = []
+    matrices = []
     for order in itertools.permutations(range(3)):
         for signs in itertools.product((1.0, -1.0), repeat=3):
             matrix = np.diag(signs)[list(order)]
             if np.linalg.det(matrix) > 0.0:
-                found.append(matrix)
-    return found
+                matrices.append(matrix)
+    return matrices
 
 
 def test_random_steps_converge_and_dissipate(law: ExportedModel) -> None:

@@ -234,7 +234,7 @@ def test_loads_that_follow_u_are_part_of_the_adjoint():
 
     record, grip, (_, by_force, by_u), stiffness = J({})
     stiffness.value = 9.0  # what holds now is not what held then
-    found = parameter_gradient(record, SCALES, reactions={grip: by_force}, displacements=by_u)
+    gradients = parameter_gradient(record, SCALES, reactions={grip: by_force}, displacements=by_u)
     assert stiffness.value == 9.0
     for name in SCALES:
         value, differences = PARAMETERS[name], []
@@ -242,7 +242,7 @@ def test_loads_that_follow_u_are_part_of_the_adjoint():
             up, down = (J({name: (1.0 + s * h) * value})[2][0] for s in (1.0, -1.0))
             differences.append((up - down) / (2.0 * h * value))
         expected = differences[0] + (differences[0] - differences[1]) / 3.0
-        assert found[name] == pytest.approx(expected, rel=1e-6), name
+        assert gradients[name] == pytest.approx(expected, rel=1e-6), name
 
 
 def two_laws(scales):
@@ -290,7 +290,7 @@ def test_a_problem_of_several_laws_has_a_gradient_for_each():
     forces = record.reactions(grip)
     with pytest.raises(ValueError, match="the problem has 2 laws; say which with law="):
         parameter_gradient(record, ["time_scale"], reactions={grip: forces})
-    found = [
+    gradients = [
         parameter_gradient(record, ["time_scale"], reactions={grip: forces}, law=law)["time_scale"]
         for law in laws
     ]
@@ -302,8 +302,9 @@ def test_a_problem_of_several_laws_has_a_gradient_for_each():
             scales[number] = scale * (1.0 + sign * h)
             other, end, _ = two_laws(scales)
             J.append(0.5 * float(np.sum(other.reactions(end) ** 2)))
-        assert found[number] == pytest.approx((J[0] - J[1]) / (2.0 * h * scale), rel=1e-6)
-    assert abs(found[0] - found[1]) > 0.01 * abs(found[0])  # control: they are of different laws
+        assert gradients[number] == pytest.approx((J[0] - J[1]) / (2.0 * h * scale), rel=1e-6)
+    # Control: they are of different laws.
+    assert abs(gradients[0] - gradients[1]) > 0.01 * abs(gradients[0])
 
 
 def bar(times=TIMES, **options):

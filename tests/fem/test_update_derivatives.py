@@ -57,7 +57,7 @@ def worst(model, derivatives, points):
     """Largest error of the derivatives in units of what the differences know."""
     ratio = 0.0
     for k, x in enumerate(np.column_stack(points)):
-        found = np.concatenate([derivatives.stress[k], derivatives.statev_new[k]])
+        derivative = np.concatenate([derivatives.stress[k], derivatives.statev_new[k]])
         size = np.maximum(np.abs(x), 1e-2)
         for column in range(len(x)):  # a step for each argument
             direction = np.eye(len(x))[column] * size[column]
@@ -66,7 +66,7 @@ def worst(model, derivatives, points):
                 np.zeros(1),
                 1e-3,
             )
-            error = np.abs(found[:, column] * size[column] - expected[:, 0]).max()
+            error = np.abs(derivative[:, column] * size[column] - expected[:, 0]).max()
             ratio = max(ratio, error / (10.0 * bound + 1e-9 * np.abs(expected).max()))
     return ratio
 

@@ -168,10 +168,10 @@ def write_h5md(
 
 def rows_of(text: str) -> dict[str, str]:
     """Lines of what an import prints, by their first words."""
-    found: dict[str, str] = {}
+    facts: dict[str, str] = {}
     for line in text.splitlines():
-        found.setdefault(line[:14].strip(), line[14:].strip())
-    return found
+        facts.setdefault(line[:14].strip(), line[14:].strip())
+    return facts
 
 
 def attributes(path: Path) -> dict[str, object]:

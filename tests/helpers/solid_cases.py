@@ -6,7 +6,7 @@ separates: under a held load the displacement is the elastic one times the creep
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 import ufl
 from dolfinx import fem, mesh
 
-from ibvonn_fem import InternalVariableLaw, InternalVariableProblem
+from ibvonn_fem import InternalVariableLaw, InternalVariableProblem, Microsphere
 from ibvonn_fem.kinematics import Kinematics
 
 
@@ -295,3 +295,13 @@ def torsion(
     conditions.append(fem.dirichletbc(fem.Function(parts[2]), corner, space.sub(2)))
     problem = InternalVariableProblem(law, u, conditions)
     return Torsion(law, problem, turned, height)
+
+
+def sphere(**options: Any) -> Microsphere:
+    """λ = μ = 1 with the linear law."""
+    return Microsphere(25, density=15.0, **options)
+
+
+def observed_orders(errors: Sequence[float]) -> np.ndarray:
+    """log₂ of the ratios of errors on meshes each twice as fine as the one before."""
+    return np.log2(np.array(errors[:-1]) / np.array(errors[1:]))

@@ -211,7 +211,7 @@ def test_frames_are_skipped_and_thinned(tmp_path):
 def test_blocks_do_not_matter(tmp_path, monkeypatch):
     """A file larger than what is held at a time is the same record."""
     whole, _ = imported(tmp_path, write_dump, "dump")
-    monkeypatch.setattr("ibvonn_train.importers.trajectory_import.BLOCK_BYTES", 1000)
+    monkeypatch.setattr("ibvonn_train.importers.watched_frames.BLOCK_BYTES", 1000)
     parts, _ = imported(tmp_path, write_dump, "dump")
     assert parts.sha256() == whole.sha256()
 
@@ -224,7 +224,7 @@ def test_a_protocol_larger_than_the_blocks_is_never_held_whole(tmp_path, monkeyp
     study = description(tmp_path, load=load)
     study.write_text(study.read_text().replace("a = [0.5, -0.8]\nw = [2.0, 3.0]\n", ""))
     read = StudyDescription.from_toml(study)
-    place = "ibvonn_train.importers.trajectory_import.BLOCK_BYTES"
+    place = "ibvonn_train.importers.watched_frames.BLOCK_BYTES"
     peaks = []
     for most in (2**26, 2**16):
         monkeypatch.setattr(place, most)

@@ -25,9 +25,9 @@ def record(folder, files, **parts):
 
 def positions(x):
     """Of all frames, float32, ``(n_time, n_particle, 3)``."""
-    found = np.full((*x.shape, 3), 3.0, np.float32)
-    found[:, :, 0] = x + ORIGIN
-    return found
+    positions = np.full((*x.shape, 3), 3.0, np.float32)
+    positions[:, :, 0] = x + ORIGIN
+    return positions
 
 
 def write_by_mdanalysis(path, x):

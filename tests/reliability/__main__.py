@@ -16,7 +16,7 @@ def main(chosen: list[str]) -> int:
     failures = 0
     print("| script | result | s |\n| --- | --- | --- |")
     for name in chosen or names:
-        began = time.perf_counter()
+        start_time = time.perf_counter()
         run = subprocess.run(
             [sys.executable, "-m", f"tests.reliability.{name}"],
             cwd=FOLDER.parents[1],
@@ -24,7 +24,7 @@ def main(chosen: list[str]) -> int:
             text=True,
             check=False,
         )
-        took = time.perf_counter() - began
+        took = time.perf_counter() - start_time
         lines = run.stdout.splitlines() or ["nothing printed"]
         failures += run.returncode != 0
         result = lines[-1] if run.returncode == 0 else "**fails**"

@@ -1,21 +1,18 @@
 """Trajectory ensembles on disk: what is written comes back, and what is wrong is named."""
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 
 import h5py
 import numpy as np
 import pytest
 import torch
+from record_files import long_record, record, rewritten
 from small_ensembles import small_ensemble
 
-from ibvonn_train.data import ChainDriven, ClassSymmetry, StrainDriven
+from ibvonn_train.data import ChainDriven, StrainDriven
 from ibvonn_train.data.ensemble import TrajectoryEnsemble, open_ensemble
 from ibvonn_train.data.same_system import require_alike
-from ibvonn_train.files.plain_files import replacing
 from ibvonn_train.simulation import Preparation, SpringChain, TetheredParticle
 from ibvonn_train.simulation.families import protocols_for_training
 from ibvonn_train.simulation.protocols import (
@@ -25,23 +22,6 @@ from ibvonn_train.simulation.protocols import (
     step_and_hold,
     triangle,
 )
-from ibvonn_train.statistical_mechanics.microscopic_energy import physics_of
-
-
-def record(system, protocols):
-    return small_ensemble(system, protocols, duration=0.2, replicas=20)
-
-
-@pytest.fixture(scope="module")
-def data():
-    return record(TetheredParticle(), [ramp(0.5), ramp(1.0), ramp(2.0)])
-
-
-@pytest.fixture
-def file(data, tmp_path):
-    path = tmp_path / "trap with spaces é.h5"
-    data.save(path)
-    return path
 
 
 def test_a_file_returns_what_was_saved(data, file):
@@ -139,19 +119,6 @@ def test_strain_and_stress_follow_the_kind_of_strain(data):
     control = chain.drive.control[0]
     np.testing.assert_allclose(total, control, rtol=1e-5)  # strains are single precision
     assert np.array_equal(chain.strain, chain.microstate.mean(3, dtype=float))
-
-
-def test_an_interrupted_write_leaves_the_old_file(data, file, monkeypatch):
-    before = file.read_bytes()
-
-    def fail(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(h5py.Group, "create_dataset", fail)
-    with pytest.raises(KeyboardInterrupt):
-        data.save(file)
-    assert file.read_bytes() == before
-    assert [each.name for each in file.parent.iterdir()] == [file.name]
 
 
 def test_a_truncated_file_is_refused(file):
@@ -289,16 +256,6 @@ def test_ensembles_may_differ_in_protocols_duration_seed_and_start(data):
         require_alike([])
 
 
-def rewritten(file, **arrays):
-    """Replace datasets of a file; None takes one away."""
-    with h5py.File(file, "r+") as handle:
-        for name, values in arrays.items():
-            del handle[name]
-            if values is not None:
-                handle[name] = values
-    return file
-
-
 @pytest.mark.parametrize("kind", [">f4", ">f8", "<f4"])
 def test_either_byte_order_gives_the_same_numbers_and_hash(data, file, kind):
     arrays = ("time", "strain", "stress", "energy")
@@ -317,17 +274,6 @@ def test_instants_in_single_precision_are_the_steps_that_they_stand_for(data, fi
     assert not np.array_equal(data.time.astype(np.float32).astype(float), data.time)
     read = TrajectoryEnsemble.load(rewritten(file, time=data.time.astype(np.float32)))
     np.testing.assert_allclose(read.time, data.time, rtol=1e-15)
-
-
-def long_record(control, rate, step=0.01, stride=1):
-    """An ensemble with the given control, and replicas that do not matter here."""
-    count = len(control)
-    return TrajectoryEnsemble(
-        time=step * stride * np.arange(count), strain=control[None, :, None, None],
-        stress=np.zeros((1, count, 1, 1)), microstate=np.zeros((1, count, 1, 2, 1)),
-        system="mine", strain_kind="controlled", drive=StrainDriven(rate[None, :, None, None]),
-        parameters={"friction": 1.0, "thermal_energy": 1.0}, time_step=step, seed=0,
-    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -390,260 +336,3 @@ def test_sites_that_are_no_classes_and_means_that_are_not_the_strain_are_refused
     chain = ChainDriven("end", path[..., 0], rate[..., 0], data.stress[..., 0, 0])
     with pytest.raises(ValueError, match="a chain must have averaged strain"):
         replace(data, drive=chain)
-
-
-HEXAGON = np.array([[np.cos(a), np.sin(a)] for a in np.pi / 3 * np.arange(3)])
-"""Directions of the bonds of a triangular lattice."""
-
-
-def in_mandel_order(directions):
-    """Rows that give the elongation n·ε n of small strain in Mandel order."""
-    x, y = directions.T
-    return np.stack([x * x, y * y, np.sqrt(2.0) * x * y], 1)[:, None]
-
-
-def turned(angle):
-    """Matrix of a rotation on strain in Mandel order."""
-    c, s = np.cos(angle), np.sin(angle)
-    r2 = np.sqrt(2.0)
-    return np.array(
-        [
-            [c * c, s * s, -r2 * c * s],
-            [s * s, c * c, r2 * c * s],
-            [r2 * c * s, -r2 * c * s, c * c - s * s],
-        ]
-    )
-
-
-def lattice(**changed):
-    """A record of three components of strain, three classes and their symmetry."""
-    random = np.random.default_rng(0)
-    strain = np.cumsum(0.01 * random.normal(size=(2, 6, 1, 3)), 1)
-    fields = dict(
-        time=0.1 * np.arange(6), strain=strain, stress=2.0 * strain,
-        microstate=random.normal(size=(2, 6, 3, 8, 2)), samples_per_replica=4,
-        system="lattice", strain_kind="controlled",
-        parameters={"friction": 1.0, "thermal_energy": 1.0}, time_step=0.1, seed=0,
-        strain_names=("11", "22", "√2 12"), stress_names=("11", "22", "√2 12"),
-        strain_measure="small strain in Mandel order", classes=("0°", "60°", "120°"),
-        strain_basis=in_mandel_order(HEXAGON), reference_volume=np.sqrt(3) / 2,
-        symmetry=(
-            ClassSymmetry.identity(3, 3), ClassSymmetry((1, 2, 0), turned(np.pi / 3)),
-            ClassSymmetry((2, 0, 1), turned(2 * np.pi / 3)),
-        ),
-        energy=random.normal(size=(2, 6, 1)), stress_variance=strain**2,
-    )  # fmt: skip
-    return TrajectoryEnsemble(**(fields | changed))
-
-
-def test_a_record_of_several_components_and_classes_comes_back(tmp_path):
-    data = lattice()
-    data.save(tmp_path / "lattice.h5")
-    read = TrajectoryEnsemble.load(tmp_path / "lattice.h5")
-    assert (read.points, read.sites, read.replicas, read.elements) == (1, 3, 2, 4)
-    for name in ("strain_names", "strain_measure", "classes", "reference_volume"):
-        assert getattr(read, name) == getattr(data, name)
-    assert [s.classes for s in read.symmetry] == [s.classes for s in data.symmetry]
-    assert np.array_equal(read.strain_basis, data.strain_basis)
-    assert read.sha256() == data.sha256()
-    assert read.parameters["reference_volume"] == np.sqrt(3) / 2  # exported laws have it from here
-    assert physics_of("lattice", read.parameters).thermal_energy == pytest.approx(2 / np.sqrt(3))
-    with pytest.raises(ValueError, match="reference_volume must be that of the parameters"):
-        replace(read, reference_volume=2.0)
-    assert read.drive.strain_rate is None
-    assert read.select([1], slice(0, 4)).strain.shape == (1, 4, 1, 3)
-
-
-def test_a_symmetry_must_be_one_of_the_strain_basis():
-    """A rotation by 60° with the classes of the other sense of rotation."""
-    wrong = (ClassSymmetry.identity(3, 3), ClassSymmetry((2, 0, 1), turned(np.pi / 3)))
-    with pytest.raises(ValueError, match=r"symmetry\[1\]: A of class"):
-        lattice(symmetry=wrong)
-    with pytest.raises(ValueError, match="strain_basis must be given for 3 classes"):
-        lattice(strain_basis=np.empty((0, 0, 0)))
-
-
-def as_format_1(data, path):
-    """Write a record as version 1 of the format had it."""
-    chain = isinstance(data.drive, ChainDriven)
-    control, rate = (series[..., 0] for series in data.drive.path(data.strain))
-    with h5py.File(path, "w") as file:
-        file["time"], file["control"], file["control_rate"] = data.time, control, rate
-        file["microstate"] = data.microstate
-        file["force"] = data.drive.external_force(data.stress)
-        if chain:
-            file["site_force"] = data.stress[..., 0]
-        file.attrs["format"] = 1
-        file.attrs["drive"] = data.drive.kind if chain else "end"
-        for name in ("system", "strain_kind", "time_step", "seed"):
-            file.attrs[name] = getattr(data, name)
-        for name in ("parameters", "units"):
-            file.attrs[name] = json.dumps(getattr(data, name), sort_keys=True)
-
-
-@pytest.mark.parametrize(
-    "drive", [None, "end", "force"], ids=["trap", "chain by its end", "chain by a force"]
-)
-def test_a_file_of_format_1_is_read_as_the_same_record(drive, tmp_path):
-    if drive is None:
-        data = record(TetheredParticle(), [ramp(0.5), ramp(1.0)])
-    else:
-        pull = smooth_pull(0.05, 0.2) if drive == "end" else ramp(1e-3)
-        data = record(SpringChain(drive=drive, preparation=()), [pull, pull])
-    as_format_1(data, tmp_path / "old.h5")
-    read = TrajectoryEnsemble.load(tmp_path / "old.h5")
-    for name in ("time", "strain", "stress", "microstate"):
-        assert np.array_equal(getattr(read, name), getattr(data, name))
-    for name, series in data.drive.datasets().items():
-        assert np.array_equal(getattr(read.drive, name), series)
-    assert read.sha256() == data.sha256()
-    read.save(tmp_path / "new.h5")
-    with h5py.File(tmp_path / "new.h5") as file:
-        assert file.attrs["format"] == 2
-    assert TrajectoryEnsemble.load(tmp_path / "new.h5").sha256() == data.sha256()
-
-
-def test_the_hash_of_a_record_that_format_1_holds_is_the_one_it_always_had():
-    """Exported models name their training data by it. Two rows, written out by hand."""
-    data = long_record(np.array([0.0, 0.1]), np.array([10.0, 10.0]))
-    assert data.sha256() == "86813822112f43a9fc60b0d0d6fd88955d31b84770b50e0a9f3bd00eebb2a5b8"
-
-
-@pytest.mark.parametrize(
-    ("perturbation", "words"),
-    [
-        (lambda f: f.attrs.__setitem__("drive", "side"), "drive must be one of"),
-        (lambda f: f.__delitem__("control"), "missing: \\['control'\\]"),
-        (lambda f: f.attrs.__setitem__("strain_kind", "averaged"), "needs site_force"),
-        (lambda f: f.attrs.__setitem__("strain_kind", "other"), "strain_kind must be one of"),
-    ],
-)
-def test_a_malformed_file_of_format_1_is_refused(data, tmp_path, perturbation, words):
-    as_format_1(data, tmp_path / "old.h5")
-    with h5py.File(tmp_path / "old.h5", "r+") as file:
-        perturbation(file)
-    with pytest.raises(ValueError, match=words):
-        TrajectoryEnsemble.load(tmp_path / "old.h5")
-
-
-WRITER = """
-import sys, h5py
-file = h5py.File(sys.argv[1], "r+")
-print("open", flush=True)
-sys.stdin.read()
-"""
-
-
-def test_a_file_that_another_program_writes_is_not_called_damaged(file):
-    command = [sys.executable, "-c", WRITER, str(file)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as writer:
-        assert writer.stdout.readline() == "open\n"
-        with pytest.raises(ValueError, match=r"open for writing.*when that program has closed it"):
-            TrajectoryEnsemble.load(file)
-        writer.communicate("")
-    assert TrajectoryEnsemble.load(file).system == "tethered_particle"
-
-
-def test_no_message_about_a_file_asks_for_its_replacement(file):
-    whole = file.read_bytes()
-    for content in (b"", b"text", whole[:100], whole[:2000], whole[:-1], whole[:8] + bytes(5000)):
-        file.write_bytes(content)
-        with pytest.raises(ValueError, match="copy") as caught:
-            TrajectoryEnsemble.load(file)
-        assert "rite it again" not in str(caught.value)
-        assert "rite the file again" not in str(caught.value)
-
-
-@pytest.mark.parametrize("name", ["microstate", "strain", "energy"])
-@pytest.mark.parametrize("kind", ["soft", "external", "storage", "virtual"])
-def test_values_outside_the_file_are_refused(file, tmp_path, name, kind):
-    other = tmp_path / "secret.h5"
-    other.write_bytes(file.read_bytes())
-    with h5py.File(file, "r+") as handle:
-        shape = handle["strain"].shape
-        if name in handle:
-            shape = handle[name].shape
-            del handle[name]
-        if kind == "soft":
-            handle[name] = h5py.SoftLink("/stress")
-        elif kind == "external":
-            handle[name] = h5py.ExternalLink(str(other), "/stress")
-        elif kind == "storage":
-            size = 8 * int(np.prod(shape))
-            handle.create_dataset(name, shape, "f8", external=[(str(other), 0, size)])
-        else:
-            layout = h5py.VirtualLayout(shape, "f4")
-            layout[...] = h5py.VirtualSource(str(other), "stress", shape)
-            handle.create_virtual_dataset(name, layout)
-    with pytest.raises(ValueError, match=f"{name} must lie in the file itself"):
-        TrajectoryEnsemble.load(file)
-
-
-def test_packed_numbers_are_not_taken_for_values(data, file):
-    rewritten(file, stress=np.round(data.stress / 1e-3).astype(np.int16))
-    with h5py.File(file, "r+") as handle:
-        handle["stress"].attrs["scale_factor"] = 1e-3
-    with pytest.raises(ValueError, match=r"stress must hold the values .*'scale_factor'"):
-        TrajectoryEnsemble.load(file)
-
-
-def test_what_is_no_file_is_not_read(tmp_path):
-    os.mkfifo(tmp_path / "pipe")
-    for path, kind in ((tmp_path / "pipe", "a pipe"), (tmp_path, "a folder"), ("/dev/zero", "a d")):
-        with pytest.raises(ValueError, match=f"must be a regular file; it is {kind}"):
-            TrajectoryEnsemble.load(path)
-
-
-def test_data_larger_than_the_memory_are_refused_before_they_are_read(data, file):
-    """The file has a few kB: no value of these 2 TB was ever written."""
-    count, instants = data.strain.shape[:2]
-    with h5py.File(file, "r+") as handle:
-        del handle["microstate"]
-        shape = (count, instants, 1, 2 * 10**9, 4)
-        chunks = (1, 1, 1, 1000, 4)
-        handle.create_dataset("microstate", shape, "f4", chunks=chunks, fillvalue=0.0)
-    with pytest.raises(ValueError, match=r"microstate: needs 2.02 TB of memory; .* are free"):
-        TrajectoryEnsemble.load(file)
-    with open_ensemble(file) as stored:
-        assert stored.microstate.shape == shape  # opening takes none
-
-
-def test_a_killed_writer_leaves_one_file_that_the_next_one_clears(data, tmp_path):
-    path, left = tmp_path / "new.h5", tmp_path / ".new.h5.part"
-    script = (
-        "import os, sys, ibvonn_train.data.hdf5 as f\n"
-        "f._write_compressed = lambda *_: os._exit(9)\n"
-        "from ibvonn_train.data import TrajectoryEnsemble\n"
-        "TrajectoryEnsemble.load(sys.argv[1]).save(sys.argv[2])\n"
-    )
-    data.save(tmp_path / "old.h5")
-    for _ in range(2):
-        command = [sys.executable, "-c", script, str(tmp_path / "old.h5"), str(path)]
-        assert subprocess.run(command, check=False).returncode == 9
-        assert sorted(each.name for each in tmp_path.iterdir()) == [left.name, "old.h5"]
-    data.save(path)
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["new.h5", "old.h5"]
-    assert TrajectoryEnsemble.load(path).sha256() == data.sha256()
-
-
-def test_two_writers_of_one_file_do_not_mix(data, tmp_path):
-    path = tmp_path / "one.h5"
-    with replacing(path) as first:
-        first.write(b"of the first")
-        with pytest.raises(BlockingIOError, match="being written by another program"):
-            data.save(path)
-    assert path.read_bytes() == b"of the first"
-
-
-def test_a_writer_follows_no_link(data, tmp_path):
-    victim = tmp_path / "profile"
-    victim.write_text("mine")
-    for name, words in ((".data.h5.part", "must not be a link"), ("data.h5", "symbolic link")):
-        (tmp_path / name).symlink_to(victim)
-        with pytest.raises(OSError, match=words):
-            data.save(tmp_path / "data.h5")
-        (tmp_path / name).unlink()
-    data.save(tmp_path / "data.h5")
-    assert victim.read_text() == "mine"

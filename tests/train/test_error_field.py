@@ -82,11 +82,11 @@ def regressed(noise_size: float, told: float, seed: int = 0) -> tuple[Any, Any, 
     x = np.sort(rng.uniform(-2.0, 2.0, (80, 1, 1)), 0) + 0.3 * np.linspace(0, 1, 6)[:, None]
     truth = np.sin(2.0 * x[..., 0])
     noise = np.full(truth.shape, noise_size)
-    found = truth + noise * rng.normal(size=truth.shape)
+    values = truth + noise * rng.normal(size=truth.shape)
     some = np.arange(0, 80, 4)
     fitted = fit(
         x[some].reshape(-1, 1), np.zeros(1, int), np.repeat(np.arange(20), 6),
-        found[some].reshape(-1, 1), told * noise[some].reshape(-1, 1),
+        values[some].reshape(-1, 1), told * noise[some].reshape(-1, 1),
     )  # fmt: skip
     return fitted, x, truth
 
@@ -117,8 +117,8 @@ def test_calibration_brings_ninety_of_a_hundred_errors_into_their_intervals() ->
 
 
 def test_the_interval_score_is_least_for_the_true_quantiles() -> None:
-    found = np.random.default_rng(1).normal(size=20_000)
-    scores = [interval_score(-w, w, found) for w in np.full((3, 1), [[1.0], [1.645], [2.5]])]
+    values = np.random.default_rng(1).normal(size=20_000)
+    scores = [interval_score(-w, w, values) for w in np.full((3, 1), [[1.0], [1.645], [2.5]])]
     assert scores[1] == min(scores)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tiny_lattices import ROW, TURNED, Array, held_at_its_rows, ramp, stretched, tiny, tiny_in_space
 
 from ibvonn_train.simulation import PeriodicLattice
 from ibvonn_train.simulation.compiled_bodies import CompiledBody
@@ -17,54 +18,13 @@ from ibvonn_train.simulation.compiler import body_library, lattice_library
 from ibvonn_train.simulation.simulate_body import simulate_body
 from ibvonn_train.simulation.systems.finite_lattice import FiniteLattice
 from ibvonn_train.simulation.systems.lattice_body import (
-    LatticeBody,
     lattice_block,
     lattice_box,
 )
 from ibvonn_train.simulation.systems.system import Preparation
 
-ROW = 0.5 * np.sqrt(3.0)
 STEP = 0.1
-Array = np.ndarray[Any, Any]
-TURNED = np.array([[0.0, 0.0, 1.0], [0.5**0.5, -(0.5**0.5), 0.0], [0.5**0.5, 0.5**0.5, 0.0]])
-"""Rows: [001], [1-10] and [110], the last one a direction of bonds."""
-
-
-def held_at_its_rows(columns: int, rows: int) -> LatticeBody:
-    body = lattice_block(columns, rows)
-    held = body.with_grip("bottom", lambda x: x[:, 1] < 0.1)
-    return held.with_grip("top", lambda x: x[:, 1] > (rows - 1.1) * ROW)
-
-
-def stretched(body: LatticeBody) -> Array:
-    """The motion u = (0, y) of the medium."""
-    return np.stack([np.zeros(len(body.nodes)), body.nodes[:, 1]], 1)[None]
-
-
-def tiny() -> FiniteLattice:
-    """Seven free nodes between two gripped rows, prepared at once."""
-    body = held_at_its_rows(4, 4).without(lambda x: np.hypot(x[:, 0] - 1.5, x[:, 1] - ROW) < 0.1)
-    return FiniteLattice(body, stretched(body), PeriodicLattice(preparation=()))
-
-
-def tiny_in_space() -> FiniteLattice:
-    """A turned fcc box, pulled along a direction of bonds; a node in the middle is missing."""
-    body = lattice_box((1.5 * 2.0**0.5, 1.5, 2.0), TURNED)
-    place = body.nodes @ TURNED.T
-    middle = place[np.abs(place - place.mean(0)).sum(1).argmin()]
-    body = body.without(lambda x: np.linalg.norm(x @ TURNED.T - middle, axis=1) < 0.1)
-    body = body.with_grip("bottom", lambda x: (x @ TURNED.T)[:, 2] < 0.1)
-    body = body.with_grip("top", lambda x: (x @ TURNED.T)[:, 2] > 1.9)
-    pulled = np.outer(body.nodes @ TURNED[2], TURNED[2])
-    return FiniteLattice(body, pulled[None], PeriodicLattice(geometry="fcc", preparation=()))
-
-
 BODIES = pytest.mark.parametrize("made", [tiny, tiny_in_space], ids=["triangular", "fcc"])
-
-
-def ramp(t: Array) -> Array:
-    """To 3 z_h within 20, then held."""
-    return 0.3 * np.minimum(t / 20.0, 1.0)[:, None]
 
 
 def plain_run(
@@ -387,57 +347,3 @@ def test_results_do_not_depend_on_threads_and_repeat() -> None:
     other = simulate_body(lattice, ramp, np.array([0.0, 10.0, 20.0]), replicas=32, seed=5)
     assert not np.array_equal(records[0].reactions, other.reactions)
     assert records[0].opened.shape == (2, 3, len(lattice.body.bonds))
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"bonds": np.array([[0, 9]]), "directions": np.array([0])}, "must join nodes 0 to 1"),
-        ({"directions": np.array([5])}, "numbers from 0 to 2; found 5"),
-        ({"directions": np.array([1])}, "must be that of its direction; bond 0"),
-        ({"nodes": np.zeros((2, 3))}, r"nodes must have the shape \(n_node, 2\)"),
-        ({"geometry": "fcc"}, r"nodes must have the shape \(n_node, 3\)"),
-        ({"geometry": "hcp"}, "geometry must be one of"),
-        ({"grips": {"left": np.array([7])}}, "grip 'left' must hold some of the nodes 0 to 1"),
-        ({"grips": {"a": np.array([0]), "b": np.array([0])}}, "held by one grip"),
-        ({"nodes": np.array([[0.0, 0], [1, 0], [9, 9]])}, "every node must have a bond; node 2"),
-    ],
-)
-def test_wrong_bodies_are_refused_in_words(changed: dict[str, Any], message: str) -> None:
-    right: dict[str, Any] = {
-        "nodes": np.array([[0.0, 0.0], [1.0, 0.0]]),
-        "bonds": np.array([[0, 1]]),
-        "directions": np.array([0]),
-    }
-    LatticeBody(**right)
-    with pytest.raises(ValueError, match=f"LatticeBody: .*{message}"):
-        LatticeBody(**{**right, **changed})
-
-
-def test_wrong_simulations_are_refused_in_words() -> None:
-    lattice = tiny()
-    body, fields = lattice.body, lattice.fields
-    for arguments, message in (
-        ((body, fields[0]), r"fields must have the shape \(n_field, 15, 2\)"),
-        ((body, fields + np.nan), "fields must be finite"),
-        ((replace(body, grips={}), fields), "some nodes must be gripped"),
-        ((body, fields, PeriodicLattice(series=False)), "in series with a spring"),
-        ((body, fields, PeriodicLattice(geometry="square_with_diagonals")), "of the same"),
-    ):
-        with pytest.raises(ValueError, match=f"FiniteLattice: .*{message}"):
-            FiniteLattice(*arguments)
-    instants = np.array([0.0, 1.0])
-    for changed, message in (
-        ({"replicas": 20}, "replicas must be a multiple of 16"),
-        ({"time_step": 0.0}, "time_step must be positive"),
-        ({"time_step": 0.3}, "whole numbers of the time step"),
-        ({"window": 3.0}, "windows must not overlap"),
-        ({"precision": "half"}, "precision must be 'float' or 'double'"),
-        ({"amplitudes": lambda t: t}, r"must return an array \(n, 1\)"),
-        ({"instants": np.array([1.0, 2.0])}, "increase from 0"),
-    ):
-        arguments = {"amplitudes": ramp, "instants": instants, "replicas": 16, **changed}
-        with pytest.raises(ValueError, match=f"simulate_body: .*{message}"):
-            simulate_body(lattice, **arguments)
-    with pytest.raises(ValueError, match="at least 2 columns"):
-        lattice_block(1, 4)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 from small_ensembles import small_ensemble
+from small_study import STUDY, simulated
 
 from ibvonn_train.cli import main
 from ibvonn_train.data.ensemble import TrajectoryEnsemble
-from ibvonn_train.files.plain_files import replacing, write_file
 from ibvonn_train.files.toml_tables import ConfigError
 from ibvonn_train.simulation import MicroscopicSystem, TetheredParticle, simulate
 from ibvonn_train.simulation.protocols import from_function, ramp
@@ -27,30 +23,8 @@ from ibvonn_train.studies.reproduction import _keep_configuration
 from ibvonn_train.studies.results import read_results, write_json
 from ibvonn_train.training import checkpoint
 from ibvonn_train.training import train as train_law
-from ibvonn_train.training.log import RunLog, alone
 from ibvonn_train.training.training_config import TrainingConfig
 
-STUDY = """
-[simulation]
-system = "tethered_particle"
-time_step = 0.01
-replicas = 10
-
-[[simulation.sets]]
-name = "train"
-seed = 1
-duration = 0.2
-protocols = [{ kind = "ramp", rate = [0.5, 1.0] }]
-
-[training]
-name = "small"
-
-[training.expert]
-nodes = 32
-identify_steps = 2
-polish_steps = 0
-density_steps = 0
-"""
 OWN = """
 import torch
 from ibvonn_train.simulation import MicroscopicSystem
@@ -70,20 +44,6 @@ class Own(MicroscopicSystem):
 RECORD = """    def parameters(self):
         return {**super().parameters(), "hardening": self.hardening}
 """
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    inside = tmp_path / "inside"
-    inside.mkdir()
-    return inside
-
-
-def simulated(folder: Path, text: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
-    """Exit code and errors of `ibvonn simulate` in a folder."""
-    (folder / "study.toml").write_text(text)
-    code = main(["simulate", str(folder / "study.toml"), "--out", str(folder / "data"), "-q"])
-    return code, capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -204,114 +164,6 @@ class Untouchable(MicroscopicSystem):
         raise AssertionError
 
     start = microstate = energy  # type: ignore[assignment]
-
-
-def holder(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    script = (
-        "import sys, pathlib; from ibvonn_train.training.log import alone\n"
-        "with alone(pathlib.Path(sys.argv[1])): print('in', flush=True); sys.stdin.read()\n"
-    )
-    command = [sys.executable, "-c", script, str(folder)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "in\n"
-        yield other
-        other.kill()
-
-
-def test_two_trainings_do_not_share_a_folder_and_a_killed_one_leaves_it_free(folder: Path) -> None:
-    for other in holder(folder):
-        with (
-            pytest.raises(BlockingIOError, match="another training is writing here"),
-            alone(folder),
-        ):
-            raise AssertionError("two trainings in one folder")
-        other.kill()
-        other.wait()
-        with alone(folder):
-            assert (folder / ".training.lock").is_file()
-    with alone(folder):
-        pass
-
-
-@pytest.mark.parametrize("name", ["model.pt", "log.csv", "config.json", "result.json"])
-def test_no_link_in_a_folder_is_written_through(name: str, folder: Path) -> None:
-    """Neither under the name itself nor under that of the unfinished file."""
-    victim = folder.parent / "profile"
-    victim.write_text("mine")
-    writers = {
-        "model.pt": lambda path: checkpoint.save(path, {"kind": "model"}),
-        "log.csv": lambda path: RunLog(path.parent, tensorboard=False, rows=0).close(),
-        "config.json": lambda path: write_file(path, "{}"),
-        "result.json": lambda path: write_json(path, {"ensembles": {}}),
-    }
-    (folder / name).symlink_to(victim)
-    with pytest.raises(OSError, match="it is a symbolic link"):
-        writers[name](folder / name)
-    (folder / name).unlink()
-    (folder / f".{name}.part").symlink_to(victim)
-    with pytest.raises(OSError, match="must not be a link"):
-        writers[name](folder / name)
-    (folder / f".{name}.part").unlink()
-    os.link(victim, folder / f".{name}.part")
-    with pytest.raises(OSError, match="must be a file with one name"):
-        writers[name](folder / name)
-    assert victim.read_text() == "mine"
-
-
-def test_a_write_that_fails_leaves_the_old_file_and_no_other(folder: Path) -> None:
-    write_file(folder / "a.json", "old")
-
-    def interrupted() -> None:
-        with replacing(folder / "a.json") as stream:
-            stream.write(b"half")
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-    with pytest.raises(OSError, match=r"No space left .* as it was.*a\.json") as caught:
-        interrupted()
-    assert caught.value.errno == errno.ENOSPC
-    assert (folder / "a.json").read_text() == "old"
-    assert [each.name for each in folder.iterdir()] == ["a.json"]
-
-
-def test_a_simulation_clears_what_a_killed_one_has_left(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (folder / "data").mkdir()
-    more = STUDY[STUDY.index("[[simulation.sets]]") : STUDY.index("[training]")]
-    more = more.replace('"train"', '"other"').replace("seed = 1", "seed = 2")
-    for name in ("train", "other"):
-        (folder / "data" / f".{name}.h5.part").write_bytes(bytes(1000))
-    assert simulated(folder, STUDY.replace("[training]", f"{more}\n[training]"), capsys)[0] == 0
-    assert sorted(each.name for each in (folder / "data").iterdir()) == ["other.h5", "train.h5"]
-
-
-def test_places_that_cannot_be_written_are_refused_before_the_work(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert simulated(folder, STUDY, capsys)[0] == 0
-    data, config = str(folder / "data/train.h5"), str(folder / "study.toml")
-    (folder / "file").write_text("mine")
-    link = folder / "new"
-    link.mkdir()
-    (link / "trap.toml").symlink_to(folder / "elsewhere")
-    for command, words in (
-        (["simulate", config, "--out", f"{folder}/file"], "must be a folder"),
-        (["train", config, "--data", data, "--out", f"{folder}/file/run"], "must be a folder"),
-        (["evaluate", "none", "--ensemble", data, "--json", str(folder)], "must be a file; it is"),
-        (["evaluate", "none", "--ensemble", data, data], "must have a name of its own"),
-        (["train", config, "--data", data, data, "--out", f"{folder}/r"], "must be named once"),
-        (["train", config, "--data", "/dev/zero", "--out", f"{folder}/r"], "it is a device"),
-        (["train", "/dev/zero", "--data", data, "--out", f"{folder}/r"], "it is a device"),
-        (["init", "trap", str(link)], "is there already"),
-    ):
-        assert main(command) == 1
-        said = capsys.readouterr().err
-        assert words in said
-        assert said.count("\n") == 1
-    assert not (folder / "elsewhere").exists()
 
 
 def test_data_of_another_temperature_are_not_trained_on_or_judged_together(

@@ -35,10 +35,10 @@ def pulled(trap: ExportedLaw) -> PointHistories:
 
 
 def distance_p(law: ExportedLaw, histories: PointHistories, time: float) -> float:
-    found = microstates(
+    sample = microstates(
         law, histories, system_of_law(law), point=7, time=time, replicas=1000, progress=False
     )
-    return float(ks_2samp(found.decoded.ravel(), found.simulated.ravel()).pvalue)
+    return float(ks_2samp(sample.decoded.ravel(), sample.simulated.ravel()).pvalue)
 
 
 def test_decoder_and_simulation_agree_in_the_middle_of_a_history(
@@ -72,15 +72,34 @@ def test_the_open_bonds_of_a_lattice_are_those_of_the_law() -> None:
     time = np.linspace(0.0, 300.0, 11)
     strain = np.linspace(0.0, 1.0, 11)[None, :, None] * np.array([0.15, 0.08, 0.03])
     histories = recorded(law, time, strain)
-    found = microstates(law, histories, system, point=0, replicas=4, progress=False)
+    sample = microstates(law, histories, system, point=0, replicas=4, progress=False)
     decoded, simulated = (
-        np.asarray(opened(system, states, found.control)).mean(1)
-        for states in (found.decoded, found.simulated)
+        np.asarray(opened(system, states, sample.control)).mean(1)
+        for states in (sample.decoded, sample.simulated)
     )
     np.testing.assert_allclose(decoded, simulated, atol=0.05)  # four standard errors
     for fractions in (decoded, simulated):  # the directions differ, as their strains do
         assert fractions.argmax() == 0
         assert fractions.max() - fractions.min() > 0.06
+
+
+def test_the_springs_of_a_chain_are_drawn_beside_those_of_a_cell() -> None:
+    law = ExportedLaw(EXPORTED / "unfolding_chain_populations")
+    system = system_of_law(law)
+    time = np.linspace(0.0, 60.0, 61)
+    histories = recorded(law, time, np.linspace(0.0, 0.3, 61)[None, :, None])
+    states = microstates(law, histories, system, point=0, replicas=20, progress=False)
+    assert states.simulated.shape == states.decoded.shape == (1, 2000, 1)
+    # Both have the strain of the point, and a quarter of the springs are open, one in ten more.
+    mean = float(states.control[0])
+    assert states.simulated.mean() == pytest.approx(mean, abs=1e-6)
+    assert states.decoded.mean() == pytest.approx(mean, abs=0.02)
+    crossing = system.parameters()["crossing"]
+    decoded, simulated = (
+        float((each > crossing).mean()) for each in (states.decoded, states.simulated)
+    )
+    assert decoded == pytest.approx(simulated, abs=0.1)
+    assert simulated > 0.15
 
 
 def test_the_bonds_that_are_drawn_have_the_lengths_of_the_microstates() -> None:
@@ -114,9 +133,9 @@ def test_a_cell_of_every_geometry_is_drawn(geometry: str, tmp_path: Path) -> Non
     classes, strains = system.lattice.strain_basis.shape
     states = 0.12 * np.random.default_rng(0).uniform(size=(classes, 2 * system.nodes, 2))
     zero = np.zeros(strains)
-    found = Microstates(1, 2.0, zero, zero, zero, zero, 0.0, states, states, zero, None, 2)
-    assert found.of_replica(states).shape == (classes, system.nodes, 2)
-    microstates_figure(tmp_path / "cell.png", system, found)
+    sample = Microstates(1, 2.0, zero, zero, zero, zero, 0.0, states, states, zero, None, 2)
+    assert sample.of_replica(states).shape == (classes, system.nodes, 2)
+    microstates_figure(tmp_path / "cell.png", system, sample)
     assert (tmp_path / "cell.png").stat().st_size > 10_000
 
 
@@ -141,7 +160,7 @@ def test_what_cannot_be_drawn_is_refused_in_words(
         (trap, ["--point", "3"], "must be among the 2 that were recorded (0, 7); found 3"),
         (trap, ["--point", "7", "--time", "9"], "not behind 2, which was recorded; found 9"),
         (trap, ["--point", "7", "--replicas", "1"], "at least 2 replicas"),
-        (str(EXPORTED / "chain_paper"), ["--point", "7"], "strain of double_well_chain is not"),
+        (str(EXPORTED / "chain_paper"), ["--point", "7"], "and 2 internal variables; they have"),
     ]
     for model, options, words in cases:
         out = ["--out", str(tmp_path / "no.png")]

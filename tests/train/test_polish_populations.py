@@ -21,6 +21,7 @@ from ibvonn_train.simulation.strain_paths import strain_training_set
 from ibvonn_train.statistical_mechanics.microscopic_energy import physics_of
 from ibvonn_train.training import TrainedModel, polish_drive, train
 from ibvonn_train.training.dataset import prepare
+from ibvonn_train.training.identify import Identify
 from ibvonn_train.training.polish_drive import Batch
 from ibvonn_train.training.polish_populations import PolishEnergy, PolishRates
 from ibvonn_train.training.recipe import recipe
@@ -62,6 +63,26 @@ def test_the_recipe_has_all_parts(material: Material) -> None:
         "PolishEnergyLast",
     ]
     assert stages == ["Identify", *polish, "Density"]
+
+
+def test_a_population_that_vanishes_is_taken_back(material: Material) -> None:
+    """With the state of a resumed training, too."""
+    law = material.law
+    before = {name: value.clone() for name, value in law.state_dict().items()}
+    identify = Identify(material, 1)
+    identify.advance()
+    identify.finish()
+    moved = [name for name, value in law.state_dict().items() if not value.equal(before[name])]
+    assert any(name.startswith("encoder") for name in moved)
+    assert any(name.startswith("potentials") for name in moved)
+    with torch.no_grad():
+        for parameter in law.encoder.parameters():
+            parameter.zero_()  # ψ is the same of all microstates
+    resumed = Identify(material, 1)
+    resumed.internal_scale = identify.internal_scale
+    resumed.restore(identify.state())
+    resumed.finish()
+    assert all(value.equal(before[name]) for name, value in law.state_dict().items())
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from ibvonn_train.cli import main
 from ibvonn_train.data.point_histories import PointHistories, read_point_histories
 from ibvonn_train.evaluation import ExportedLaw
 from ibvonn_train.rollouts.converged_path import converged_path
-from ibvonn_train.simulation import PeriodicLattice, TetheredParticle
+from ibvonn_train.simulation import ChainCell, PeriodicLattice, TetheredParticle
 from ibvonn_train.simulation.systems.registry import recorded_system
-from ibvonn_train.studies.spot_check import spot_check
+from ibvonn_train.studies.followed_histories import system_of_law
+from ibvonn_train.studies.spot_check import SpotCheck, spot_check
 from tests.helpers.recorded_histories import recorded, write
 
 EXPORTED = Path(__file__).parents[2] / "exported_models"
@@ -116,6 +118,22 @@ def test_the_time_error_of_the_analysis_is_that_of_its_steps(
     assert 1.7 < coarse / fine < 2.3  # backward Euler is of first order
 
 
+def test_groups_of_points_are_simulated_one_after_the_other(
+    trap: ExportedLaw, pulled: PointHistories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check() -> SpotCheck:
+        return spot_check(trap, pulled, TetheredParticle(), tolerance=2.0, seed=3, progress=False)
+
+    together = check()
+    monkeypatch.setattr(f"{spot_check.__module__}.POINTS_AT_ONCE", 1)
+    apart = check()
+    np.testing.assert_array_equal(apart.stress[0], together.stress[0])
+    assert (apart.stress[1:] != together.stress[1:]).any()  # each group has a seed of its own
+    difference = np.abs(apart.window_errors - together.window_errors)
+    assert (difference < 6.0 * together.window_standard_errors).all()
+    assert [each.point for each in apart.points] == [each.point for each in together.points]
+
+
 def test_a_jump_of_the_strain_is_followed(trap: ExportedLaw) -> None:
     time = np.array([0.0, *np.linspace(0.0, 1.0, 11), *np.linspace(1.0, 2.0, 11)])
     level = np.array([0.0, *np.full(11, 3.0), *np.full(11, -2.0)])
@@ -149,6 +167,27 @@ def test_a_lattice_law_is_checked_with_its_populations() -> None:
         assert point.verdict in verdict
         np.testing.assert_allclose(point.law_populations, point.populations, atol=0.05)
         assert max(point.populations) > 0.05
+
+
+@pytest.mark.parametrize("name", ["unfolding_chain", "double_well_chain"])
+def test_a_law_of_a_chain_is_checked_with_a_cell_of_its_springs(name: str) -> None:
+    law = ExportedLaw(EXPORTED / f"{name}_populations")
+    envelope = law.manifest["envelope"]
+    high, fastest = envelope["strain"][0][1], envelope["strain_rate"][0][1]
+    amplitude, duration = 0.8 * high, 0.8 * high / (0.3 * fastest)
+    time = np.linspace(0.0, 3.0 * duration, 121)
+    strain = np.interp(time, duration * np.arange(4.0), amplitude * np.array([0.0, 1.0, 1.0, 0.0]))
+    histories = recorded(law, time, strain[None, :, None])
+    system = system_of_law(law)
+    assert isinstance(system, ChainCell)
+    assert system.springs == 100
+    result = spot_check(law, histories, system, replicas=32, progress=False)
+    (point,) = result.points
+    assert point.error < 6.0  # that of the springs' law with held ends in a cell
+    assert abs(point.law_populations[0] - point.populations[0]) < 0.1
+    # The check is of these springs: with others the law is far off.
+    softer = dataclasses.replace(system, stiffness=0.7 * system.stiffness)
+    assert spot_check(law, histories, softer, replicas=32, progress=False).points[0].error > 20.0
 
 
 def test_the_command_prints_writes_and_fails(

@@ -188,14 +188,14 @@ def main() -> None:
             for problem in listed:
                 states = {3: 6, 2: 3}[problem.dimension] + 1  # and validity
                 write_deck(problem, law, states, arguments.steps, folder / f"{problem.name}.inp")
-                found = forces(arguments.ccx, problem.name, folder)[:, : 1 + problem.dimension]
-                found[:, 1:] /= DENSITY
+                history = forces(arguments.ccx, problem.name, folder)[:, : 1 + problem.dimension]
+                history[:, 1:] /= DENSITY
                 right = in_dolfinx(problem, directories[law], arguments.steps)
-                assert np.allclose(found[:, 0], right[:, 0], rtol=1e-6), "instants differ"
-                gap = np.abs(found - right)[:, 1:].max() / np.abs(right[:, 1:]).max()
+                assert np.allclose(history[:, 0], right[:, 0], rtol=1e-6), "instants differ"
+                gap = np.abs(history - right)[:, 1:].max() / np.abs(right[:, 1:]).max()
                 held = arguments.steps * 3 // 4 - 1
-                rows.append([problem.name, problem.element, *found[held, 1:3], gap])
-                ends[problem.name] = found
+                rows.append([problem.name, problem.element, *history[held, 1:3], gap])
+                ends[problem.name] = history
                 assert gap < AGREEMENT, f"{problem.name}: they differ by {gap:.1e}"
     header = ["problem", "element", "force x, held", "force y, held", "difference from DOLFINx"]
     print(tabulate(rows, header, floatfmt=("", "", ".7f", ".7f", ".1e")))

@@ -218,9 +218,9 @@ class PopulationPass(PopulationLoop):
         """Force at which fractions lie between those of two forces; means move along a line."""
         populations = self.kinetics.populations
         share = _share(-s, t_s - s)
-        wanted = populations.fractions(internal + share * (t_internal - internal))
+        target = populations.fractions(internal + share * (t_internal - internal))
         span = t_logits - logits
-        way = _share(populations.logits(torch.relu(wanted)) - logits, span)
+        way = _share(populations.logits(torch.relu(target)) - logits, span)
         # ln(p_s/p_0) changes by γ/2θ or faster where the fractions move at all: where it changes
         # less in all, it does so at the force at which more of the elements have moved.
         moving = 2.0 * populations.thermal_energy * _length(span)
@@ -291,7 +291,7 @@ class PopulationFinish(nn.Module):
         tangent = hessian[:, :m, :m] - torch.matmul(hessian[:, :m, m:], moved)
         size = equation_size(end.compliance, stiffness, self.scale_ratio)
         r = torch.abs(internal - end.internal) * self.inverse_scale
-        found = torch.amax(r, 1, keepdim=True) / size
+        backward_error = torch.amax(r, 1, keepdim=True) / size
         # p_0 = 1 − Σ p_s has lost its digits where it is small; the balance has not.
         before = _positive(populations.fractions(statev))
         entropy, logarithms = populations.mixing(_positive(end.fractions))
@@ -306,7 +306,7 @@ class PopulationFinish(nn.Module):
             tangent,
             (energy, dissipation, energy_before),
             torch.zeros_like(dt),
-            torch.where(residual <= HUGE, found, torch.inf),
+            torch.where(residual <= HUGE, backward_error, torch.inf),
             bad,
             abs(kinetics.energy.constant),
         )

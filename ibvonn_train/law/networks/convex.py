@@ -100,8 +100,8 @@ def energy_gradient_and_hessian(
             pairs = torch.flatten(direct[:, None, :] * direct[None, :, :], 0, 1)
             hessian = hessian + torch.unflatten(torch.matmul(curvature, pairs.T), -1, (size, size))
             continue
-        passed = jacobian * torch.unsqueeze(slopes[i - 1], -2)
-        jacobian = torch.matmul(passed, weights.hidden[i - 1].T) + direct
+        slope_rows = jacobian * torch.unsqueeze(slopes[i - 1], -2)
+        jacobian = torch.matmul(slope_rows, weights.hidden[i - 1].T) + direct
         # The factor stands between transposition and product, so that runtimes do not fuse them.
         weighted = torch.transpose(jacobian, -1, -2) * torch.unsqueeze(curvature, -1)
         hessian = hessian + torch.matmul(jacobian, weighted)

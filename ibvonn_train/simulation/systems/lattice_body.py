@@ -80,14 +80,14 @@ class LatticeBody:
                 f"LatticeBody: every node must have a bond; node {loose[0]} at "
                 f"{self.nodes[loose[0]].tolist()} has none. Remove it."
             )
-        held = [np.asarray(nodes) for nodes in self.grips.values()]
-        for name, nodes in zip(self.grips, held, strict=True):
+        grips = [np.asarray(nodes) for nodes in self.grips.values()]
+        for name, nodes in zip(self.grips, grips, strict=True):
             if not len(nodes) or nodes.min() < 0 or nodes.max() >= count:
                 raise ValueError(
                     f"LatticeBody: grip {name!r} must hold some of the nodes 0 to {count - 1}; "
                     f"found {nodes.tolist()[:8]}."
                 )
-        together = np.concatenate(held) if held else np.zeros(0, int)
+        together = np.concatenate(grips) if grips else np.zeros(0, int)
         if len(np.unique(together)) < len(together):
             raise ValueError(
                 f"LatticeBody: a node may be held by one grip; of {list(self.grips)} some share "

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .bistable_spring import TwoWellSpring, sample_at_force, sample_at_length
+from .chain_cell import ChainCell
 from .system import (
     MicroscopicSystem,
     OrderParameter,
@@ -181,6 +182,18 @@ class SpringChain(MicroscopicSystem):
             "initial": self.initial,
             "preparation": [list(asdict(stage).values()) for stage in self.preparation],
         }
+
+    def of_imposed_strain(self) -> MicroscopicSystem:
+        """Return a periodic cell of the same springs, a hundred of them, at the same k_BT."""
+        return ChainCell(
+            stiffness=self.spring.stiffness,
+            well_distance=self.spring.well_distance,
+            offset=self.spring.offset,
+            reference_length=self.reference_length,
+            friction=self.friction,
+            thermal_energy=self.thermal_energy,
+            preparation=(Preparation(500, 0.1 * self.friction / self.spring.stiffness),),
+        )
 
     @classmethod
     def of_record(cls, name: str, parameters: Mapping[str, Any], drive: str) -> Self:

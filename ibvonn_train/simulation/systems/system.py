@@ -163,6 +163,14 @@ class MicroscopicSystem(ABC):
             f"{type(self).__name__} has none. Write it."
         )
 
+    def of_imposed_strain(self) -> MicroscopicSystem:
+        """Return the system of a material point that follows an imposed strain; by default itself.
+
+        A chain whose end is moved has no imposed strain of its springs; its material point is a
+        cell of the same springs.
+        """
+        return self
+
     def force(self, x: Tensor, control: Tensor) -> Tensor:
         """Return −∂e/∂x, shape of ``x``; by automatic differentiation unless overridden."""
         with torch.enable_grad():

@@ -1,0 +1,111 @@
+"""Frames of a trajectory in blocks that fit into memory, and the checks that need every frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from .description import StudyDescription
+from .frames import Frame, Trajectory
+from .instants import FileClock
+from .microstates import FrameBlock, MicrostateReader
+from .momenta import MomentumRelaxation, MomentumWatch, require_instants_apart
+from .source_checks import OriginWatch, ResolutionGauge, require_no_gap
+
+BLOCK_BYTES = 2**26
+"""Of frames that are held at a time."""
+
+
+class WatchedFrames:
+    """Gives the frames of a file that are taken, and watches all of them as they are read.
+
+    Args:
+        trajectory: The file.
+        states: Reads its microstates.
+        study: What it lacks.
+        protocol: Number of its protocol.
+
+    Attributes:
+        clock: Times of the frames.
+        gauges: Column → the digits in which its values were written.
+    """
+
+    def __init__(
+        self,
+        trajectory: Trajectory,
+        states: MicrostateReader,
+        study: StudyDescription,
+        protocol: int,
+    ) -> None:
+        self._trajectory, self._states, self._study = trajectory, states, study
+        self._constants = study.constants(protocol)
+        self._origin = OriginWatch(trajectory.path)
+        self._momenta: MomentumWatch | None = None
+        if states.velocities:
+            friction = float(study.parameters["friction"])
+            self._momenta = MomentumWatch(trajectory.path, study.microstate.mass, friction)
+        self.gauges = {name: ResolutionGauge() for name in states.coordinates}
+        self.clock = FileClock(trajectory.path, study.time)
+
+    def blocks(self) -> Iterator[FrameBlock]:
+        """Yield the frames that are taken, some at a time.
+
+        Raises:
+            ValueError: If the box moves.
+        """
+        rows: list[tuple[float, float, Frame]] = []
+        size = 0
+        columns = self._states.columns
+        for frame in self._trajectory.frames(columns):
+            time, step, taken = self.clock.next(frame)
+            if time is None:
+                continue
+            self._origin(time, frame.box)
+            if self._momenta is not None:
+                self._watch(self._momenta, time, step, frame)
+            if not taken:
+                continue
+            for name, gauge in self.gauges.items():
+                gauge.add(frame.values[:, columns.index(name)])
+            rows.append((time, step, frame))
+            size += frame.values.nbytes
+            if size > BLOCK_BYTES:
+                yield _block(rows)
+                rows, size = [], 0
+        if rows:
+            yield _block(rows)
+
+    def _watch(self, watch: MomentumWatch, time: float, step: float, frame: Frame) -> None:
+        states = self._states
+        one = _block([(time, step, frame)])
+        elements = states.elements(one, self._constants)[0]
+        columns = [states.columns.index(name) for name in states.velocities]
+        watch.add(states.taken(one)[0][:, columns], elements.reshape(-1, elements.shape[-1]))
+
+    def finish(self) -> MomentumRelaxation | None:
+        """Check the instants once all frames are read; returns what the velocities say.
+
+        Raises:
+            ValueError: If instants are missing, or momenta are remembered from one to the next.
+        """
+        path, rule = self._trajectory.path, self._study.time
+        require_no_gap(path, self.clock.seen(), rule.uneven)
+        if self._momenta is None:
+            return None
+        relaxation = self._momenta.relaxation(self.clock.interval())
+        if relaxation is not None:
+            require_instants_apart(path, relaxation, rule.thin)
+        return relaxation
+
+
+def _block(rows: Sequence[tuple[float, float, Frame]]) -> FrameBlock:
+    frames = [frame for _, _, frame in rows]
+    names = set().union(*(frame.observables for frame in frames))
+    return FrameBlock(
+        np.array([time for time, _, _ in rows]),
+        np.array([step for _, step, _ in rows]),
+        np.stack([frame.values for frame in frames]),
+        [frame.box for frame in frames],
+        {name: np.array([f.observables.get(name, np.nan) for f in frames]) for name in names},
+    )
