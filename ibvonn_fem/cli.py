@@ -83,7 +83,7 @@ EMIT_C = """\
 Write an exported law as constitutive.c (one C99 file, nothing but libm), constitutive.h and
 constitutive.f90 (a Fortran 2008 module). Beside batched and scalar functions the C file holds
 a UMAT (Abaqus, CalculiX) and the generic behaviour of MFront (for MGIS); laws of one strain
-become solids through fibres in many directions.
+become solids through a network of directions.
 
 example:
   ibvonn-fem emit-c trap --output .
@@ -188,7 +188,7 @@ def build_parser() -> argparse.ArgumentParser:
     emit.add_argument(
         "--derivatives",
         action="store_true",
-        help="also write NAME_derivatives, the derivatives of a step by all that it takes",
+        help="also write NAME_derivatives, the derivatives of a step by its inputs",
     )
     emit.set_defaults(run=_emit_c)
     return parser

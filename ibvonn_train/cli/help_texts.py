@@ -133,9 +133,9 @@ example:
 SPOT_CHECK = """\
 Simulate the microscopic system of a law along the strain histories that a finite-element analysis
 has recorded (TimeStepping(record=Histories(...))), and print how far the law was off, point by
-point, with confidence intervals that hold for all points together. The column `time steps` is the
-error of the analysis' own time steps. A point is off where its interval lies beyond the tolerance,
-within where it lies below, and undecided otherwise.
+point, with confidence intervals that hold for all points together. The column `time steps in %` is
+the error of the analysis' own time steps. A point is off where its interval lies beyond the
+tolerance, within where it lies below, and undecided otherwise.
 
 example:
   ibvonn spot-check plate.h5 --model exported_models/lattice --replicas 64 --figure plate.png
@@ -153,20 +153,20 @@ example:
 """
 
 ERROR_FIELD = """\
-Estimate the stress error of a law at every state of a recorded analysis. Points that fill its
-strains and internal variables are simulated again; a Gaussian process over strain, internal
-variables and strain rate takes their errors everywhere, with a standard deviation of its own that
-is calibrated on points left out. OUT is what StressErrors and FieldWriter of ibvonn_fem read.
-HISTORIES should hold every point: TimeStepping(record=Histories(FILE, EveryPoint())).
+Estimate the stress error of a law at every state of a recorded analysis. The microscopic system is
+simulated again at points that fill the strains and internal variables of the analysis. A Gaussian
+process over strain, internal variables and strain rate interpolates the errors, with a standard
+deviation that is calibrated on points left out. StressErrors and FieldWriter of ibvonn_fem read
+OUT. HISTORIES should hold every point: TimeStepping(record=Histories(FILE, EveryPoint())).
 
 example:
   ibvonn error-field plate.h5 --model exported_models/lattice --points 24 --out plate_errors.npz
 """
 
 LEARN_ON_DEMAND = """\
-Run an analysis, simulate the microscopic system along the strain of chosen points, and where the
-law is off, or was asked beyond its training range, learn from the paths of the analysis itself;
-repeat until the check passes or the budget of [on_demand] is spent. The command of the analysis
+Run an analysis and simulate the microscopic system along the strain of chosen points. Where the law
+is off, or was evaluated outside its training range, train it on these paths; repeat until the check
+passes or the budget of [on_demand] is spent. The command of the analysis
 that STUDY names is RUN: read it before you run a STUDY that you have not written. Every round keeps
 its law, data and verdict in OUT; an interrupted run goes on where it was.
 

@@ -60,7 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
         default="auto",
         help="compiled C is faster and knows the built-in systems (default: auto)",
     )
-    simulate.add_argument("--device", default="cpu", help="of the torch engine (default: cpu)")
+    simulate.add_argument("--device", default="cpu", help="device of torch (default: cpu)")
     simulate.add_argument(
         "--dtype",
         choices=("float32", "float64"),
@@ -97,7 +97,7 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--overwrite", action="store_true", help="train anew into a folder that holds a training"
     )
-    train.add_argument("--seed", type=int, help="other than that of the TOML")
+    train.add_argument("--seed", type=int, help="seed in place of that of the TOML")
     train.add_argument(
         "--validation",
         metavar="INDEX",
@@ -110,7 +110,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--strict", action="store_true", help="exit with 1 if the law cannot be trusted"
     )
     train.add_argument("--device", default="cpu", help="for example cuda (default: cpu)")
-    train.add_argument("--threads", type=int, default=1, help="of torch (default: 1)")
+    train.add_argument("--threads", type=int, default=1, help="threads of torch (default: 1)")
 
     evaluate = verb("evaluate", "evaluate a law on unseen ensembles", help_texts.EVALUATE)
     evaluate.add_argument("model", metavar="MODEL", type=Path)
@@ -142,7 +142,7 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument(
         "--derivatives",
         action="store_true",
-        help="write the derivatives of a step by all that it takes as graphs, too",
+        help="also write the graphs of the derivatives of a step by its inputs",
     )
     export.add_argument(
         "--verify",
@@ -190,18 +190,24 @@ def build_parser() -> argparse.ArgumentParser:
     )
 
     check = verb(
-        "spot-check", "simulate what points of an analysis have seen", help_texts.SPOT_CHECK
+        "spot-check", "compare a law with re-runs at points of an analysis", help_texts.SPOT_CHECK
     )
     _add_analysis(check)
-    check.add_argument("--replicas", type=int, default=64, help="of each point (default: 64)")
+    check.add_argument(
+        "--replicas", type=int, default=64, help="replicas of each point (default: 64)"
+    )
     check.add_argument(
         "--tolerance",
         metavar="PERCENT",
         type=float,
-        help="of the largest stress (default: the error of the stress in the manifest, else 2)",
+        help="tolerated error, in %% of the largest stress (default: the error of the stress in "
+        "the manifest, else 2)",
     )
     check.add_argument(
-        "--confidence", type=float, default=0.95, help="of all intervals together (default: 0.95)"
+        "--confidence",
+        type=float,
+        default=0.95,
+        help="probability with which all intervals hold together (default: 0.95)",
     )
     _add_microscopic(check)
     check.add_argument("--json", metavar="OUT", type=Path, help="write the numbers as JSON")
@@ -212,10 +218,14 @@ def build_parser() -> argparse.ArgumentParser:
         "microstates", "draw the microstates at a point of an analysis", help_texts.MICROSTATES
     )
     _add_analysis(picture)
-    picture.add_argument("--point", type=int, required=True, help="its number in the file")
+    picture.add_argument(
+        "--point", type=int, required=True, help="number of the point in HISTORIES"
+    )
     picture.add_argument("--time", type=float, help="instant of the analysis (default: the last)")
     picture.add_argument("--out", metavar="PNG", type=Path, required=True, help="the picture")
-    picture.add_argument("--replicas", type=int, default=16, help="of the re-run (default: 16)")
+    picture.add_argument(
+        "--replicas", type=int, default=16, help="replicas of the re-run (default: 16)"
+    )
     _add_microscopic(picture)
     picture.add_argument("--json", metavar="OUT", type=Path, help="write the numbers as JSON")
 
@@ -224,14 +234,18 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_analysis(field)
     field.add_argument(
-        "--points", type=int, default=24, help="that are simulated again (default: 24)"
+        "--points", type=int, default=24, help="number of points that are re-run (default: 24)"
     )
-    field.add_argument("--replicas", type=int, default=32, help="of each point (default: 32)")
+    field.add_argument(
+        "--replicas", type=int, default=32, help="replicas of each point (default: 32)"
+    )
     _add_microscopic(field)
     field.add_argument("--out", metavar="NPZ", type=Path, required=True, help="the estimate")
     field.add_argument("--json", metavar="OUT", type=Path, help="write the numbers as JSON")
 
-    demand = verb("learn-on-demand", "learn what an analysis asks", help_texts.LEARN_ON_DEMAND)
+    demand = verb(
+        "learn-on-demand", "train a law on the paths of an analysis", help_texts.LEARN_ON_DEMAND
+    )
     demand.add_argument(
         "study", metavar="STUDY", type=Path, help="TOML: [simulation], [training], [on_demand]"
     )
@@ -254,15 +268,19 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_analysis(parser: argparse.ArgumentParser) -> None:
     """Add a recorded analysis and its law."""
-    parser.add_argument("histories", metavar="HISTORIES", type=Path, help="HDF5 of Histories")
-    parser.add_argument("--model", metavar="DIRECTORY", type=Path, required=True)
+    parser.add_argument("histories", metavar="HISTORIES", type=Path, help="HDF5 file of Histories")
+    parser.add_argument(
+        "--model", metavar="DIRECTORY", type=Path, required=True, help="the exported law"
+    )
 
 
 def _add_microscopic(parser: argparse.ArgumentParser) -> None:
     """Add what a simulation along histories takes."""
-    parser.add_argument("--seed", type=int, default=0, help="of the simulation (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the simulation (default: 0)")
     parser.add_argument(
-        "--time-step", type=float, help="of the integrator at most (default: that of the training)"
+        "--time-step",
+        type=float,
+        help="longest step of the integrator (default: that of the training)",
     )
     parser.add_argument(
         "--system",
