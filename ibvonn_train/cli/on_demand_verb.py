@@ -9,11 +9,12 @@ from ..studies.learning_on_demand import LearningOnDemand, RoundVerdict
 from ..studies.on_demand_config import OnDemandStudy
 from ..studies.results import write_json
 from ..studies.tables import text_table
-from .standard_output import say
+from .standard_output import require_places, say
 
 
 def learn_on_demand(options: argparse.Namespace) -> int:
     """Learn what an analysis asks; with --strict the exit code is 1 if the law does not pass."""
+    require_places(options.json)
     study = OnDemandStudy.from_toml(options.study)
     rounds = LearningOnDemand(study, options.out, progress=not options.quiet)
     try:

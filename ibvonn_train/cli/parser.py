@@ -317,9 +317,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=logging.INFO if options.verbose else logging.WARNING, format="%(message)s"
     )
-    from . import verbs  # torch and onnxruntime take seconds: `--help` does not wait for them
-
     try:
+        from . import verbs  # torch and onnxruntime take seconds: `--help` does not wait for them
+
         code: int = getattr(verbs, VERBS.get(options.verb, options.verb.replace("-", "_")))(options)
     except (ValueError, ArithmeticError, RuntimeError, OSError, ImportError) as error:
         sys.stderr.write(f"ibvonn: {error or type(error).__name__}\n")

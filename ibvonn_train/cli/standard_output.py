@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from ..files.plain_files import make_folder
+from ..files.plain_files import make_folder, open_alone, part_of, require_plain
 
 
 def say(options: argparse.Namespace, text: str) -> None:
@@ -20,10 +20,24 @@ def require_places(*paths: Path | None) -> None:
 
     Raises:
         IsADirectoryError: If nothing can be written there, as the place is a folder.
+        FileExistsError: If something else than a regular file stands there.
+        OSError: If the folder cannot be written, or another program writes the file.
     """
     for path in paths:
         if path is None:
             continue
         if path.is_dir():
             raise IsADirectoryError(f"{path}: must be a file; it is a folder. Choose another name.")
+        require_plain(path)
         make_folder(path.parent)
+        part = part_of(path)
+        try:
+            open_alone(part, f"{path}: is being written by another program.").close()
+        except OSError as error:
+            if error.errno is None or error.filename is None:
+                raise
+            raise type(error)(
+                f"{path}: must lie in a folder that can be written ({error.strerror}). Choose "
+                "another place."
+            ) from None
+        part.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import h5py
@@ -23,6 +24,11 @@ VERSION = (1, 1)
 GROUP = "trajectory"
 DIMENSIONS = 3
 """Components of a position that readers of H5MD expect."""
+
+Part = tuple[tuple[int, ...], tuple[int, ...]]
+"""First place and lengths of a block."""
+View = tuple[tuple[int, ...], list[tuple[Part, Part]]]
+"""Shape of what is shown, and its blocks, each with the block of what is stored."""
 
 
 def add_h5md_view(file: h5py.File, data: EnsembleFields) -> None:
@@ -45,9 +51,9 @@ def add_h5md_view(file: h5py.File, data: EnsembleFields) -> None:
         sides = max(DIMENSIONS, data.microstate_size)
         box.attrs["dimension"] = sides
         box.attrs["boundary"] = np.array([b"none"] * sides)
-        _element(file, group, "position", _positions(file["microstate"]), step)
+        _element(file, group, "position", _positions, step)
     for series in ("strain", "stress"):
-        _element(file, file.require_group("observables"), series, _by_time(file[series]), step)
+        _element(file, file.require_group("observables"), series, _by_time, step)
     for name, value in data.parameters.items():
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if number and name.isidentifier():  # HDF5 does not take every name that JSON does
@@ -55,29 +61,45 @@ def add_h5md_view(file: h5py.File, data: EnsembleFields) -> None:
 
 
 def _element(
-    file: h5py.File, group: h5py.Group, name: str, layout: h5py.VirtualLayout, step: Any
+    file: h5py.File, group: h5py.Group, name: str, view: Callable[[h5py.Dataset], View], step: Any
 ) -> None:
     element = group.create_group(name)
     element["step"], element["time"] = step, file["time"]  # links to the same datasets
-    element.create_virtual_dataset("value", layout, fillvalue=0.0)
+    stored = file["microstate" if name == "position" else name]
+    shape, parts = view(stored)
+    space = h5py.h5s.create_simple(shape)
+    source = h5py.h5s.create_simple(stored.shape)
+    settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    settings.set_fill_value(np.zeros(1, stored.dtype))
+    settings.set_obj_track_times(False)  # a VirtualLayout would write the time of day into the file
+    for (first, count), (source_first, source_count) in parts:
+        space.select_hyperslab(first, count)
+        source.select_hyperslab(source_first, source_count)
+        settings.set_virtual(space, b".", stored.name.encode(), source)
+    kind = h5py.h5t.py_create(stored.dtype, logical=True)
+    h5py.h5d.create(element.id, b"value", kind, h5py.h5s.create_simple(shape), settings)
 
 
-def _positions(stored: h5py.Dataset) -> h5py.VirtualLayout:
-    """Return ``(n_time, n_protocol · n_site · n_sample, at least 3)``."""
+def _positions(stored: h5py.Dataset) -> View:
+    """Show microstates as ``(n_time, n_protocol · n_site · n_sample, at least 3)``."""
     protocols, instants, sites, samples, size = stored.shape
     shape = (instants, protocols * sites * samples, max(DIMENSIONS, size))
-    layout = h5py.VirtualLayout(shape, stored.dtype)
-    source = h5py.VirtualSource(".", "microstate", stored.shape, stored.dtype)
-    for number, (protocol, site) in enumerate(np.ndindex(protocols, sites)):
-        layout[:, number * samples : (number + 1) * samples, :size] = source[protocol, :, site]
-    return layout
+    parts: list[tuple[Part, Part]] = [
+        (
+            ((0, number * samples, 0), (instants, samples, size)),
+            ((protocol, 0, site, 0, 0), (1, instants, 1, samples, size)),
+        )
+        for number, (protocol, site) in enumerate(np.ndindex(protocols, sites))
+    ]
+    return shape, parts
 
 
-def _by_time(stored: h5py.Dataset) -> h5py.VirtualLayout:
-    """Return ``(n_time, n_protocol, …)``."""
+def _by_time(stored: h5py.Dataset) -> View:
+    """Show a series as ``(n_time, n_protocol, …)``."""
     protocols, instants, *rest = stored.shape
-    layout = h5py.VirtualLayout((instants, protocols, *rest), stored.dtype)
-    source = h5py.VirtualSource(".", stored.name.lstrip("/"), stored.shape, stored.dtype)
-    for protocol in range(protocols):
-        layout[:, protocol] = source[protocol]
-    return layout
+    origin = (0,) * len(rest)
+    parts: list[tuple[Part, Part]] = [
+        (((0, p, *origin), (instants, 1, *rest)), ((p, 0, *origin), (1, instants, *rest)))
+        for p in range(protocols)
+    ]
+    return (instants, protocols, *rest), parts

@@ -64,7 +64,7 @@ def error_field(
         law: The law.
         histories: Of all points of the analysis, or of many.
         system: Its microscopic system.
-        points: Number of points that are simulated again, at least 2.
+        points: Number of points that are simulated again, at least 2, no more than were recorded.
         include: Places in the histories of points that are among them in any case.
         replicas: Of each, at least 8.
         tolerance: Of the verdicts of the check.
@@ -75,8 +75,12 @@ def error_field(
     Raises:
         ValueError: If the histories have fewer points, or the system cannot follow them.
     """
-    if points < 2:
-        raise ValueError(f"error-field: needs at least 2 points; found {points}.")
+    recorded = len(histories.point)
+    if not 2 <= points <= recorded:
+        raise ValueError(
+            f"error-field: points must be at least 2 and at most the {recorded} that were "
+            f"recorded; found {points}. Give another number, or record more points."
+        )
     require_followable("error-field", law, histories, system)
     states = states_of(histories)
     base = scales_of(states, law.strain_size, law.internal_size)

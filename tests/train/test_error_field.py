@@ -195,8 +195,11 @@ def test_the_command_writes_an_estimate_and_refuses_bad_input(
     assert "4 points were simulated again" in capsys.readouterr().out
     assert json.loads(record.read_text())["states"] == 320
     assert ErrorEstimate.load(out).manifest_sha256 == body.manifest_sha256
-    assert main([*command, "--points", "1"]) == 1
-    assert "at least 2 points" in capsys.readouterr().err
+    recorded = len(body.point)
+    for points in (1, recorded + 1):
+        assert main([*command, "--points", str(points)]) == 1
+        words = f"points must be at least 2 and at most the {recorded} that were recorded"
+        assert f"{words}; found {points}. Give another number," in capsys.readouterr().err
     out.write_bytes(b"no archive")
     with pytest.raises(ValueError, match="must be an estimate of errors"):
         ErrorEstimate.load(out)

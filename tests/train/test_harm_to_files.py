@@ -13,6 +13,7 @@ import pytest
 from small_study import STUDY, simulated
 
 from ibvonn_train.cli import main
+from ibvonn_train.cli.standard_output import require_places
 from ibvonn_train.files.plain_files import replacing, write_file
 from ibvonn_train.studies.results import write_json
 from ibvonn_train.training import checkpoint
@@ -114,6 +115,8 @@ def test_places_that_cannot_be_written_are_refused_before_the_work(
         (["simulate", config, "--out", f"{folder}/file"], "must be a folder"),
         (["train", config, "--data", data, "--out", f"{folder}/file/run"], "must be a folder"),
         (["evaluate", "none", "--ensemble", data, "--json", str(folder)], "must be a file; it is"),
+        (["evaluate", "none", "--ensemble", data, "--json", "/proc/x.json"], "that can be written"),
+        (["learn-on-demand", "none", "--json", str(folder)], "must be a file; it is"),
         (["evaluate", "none", "--ensemble", data, data], "must have a name of its own"),
         (["train", config, "--data", data, data, "--out", f"{folder}/r"], "must be named once"),
         (["train", config, "--data", "/dev/zero", "--out", f"{folder}/r"], "it is a device"),
@@ -125,3 +128,12 @@ def test_places_that_cannot_be_written_are_refused_before_the_work(
         assert words in said
         assert said.count("\n") == 1
     assert not (folder / "elsewhere").exists()
+
+
+def test_a_trial_of_a_place_leaves_what_is_there(folder: Path) -> None:
+    there, new = folder / "there.json", folder / "new.json"
+    there.write_text("mine")
+    require_places(there, new)
+    assert there.read_text() == "mine"
+    assert [each.name for each in folder.glob("*.json")] == ["there.json"]
+    assert not list(folder.glob(".*.part"))
