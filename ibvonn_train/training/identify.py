@@ -25,6 +25,9 @@ FINE = 20
 """which the record is not where the slowest feature is remembered for so many of them."""
 ANNEALED = 0.6
 """Part of the steps over which the tolerance shrinks."""
+HELD = 0.3
+"""Part of the steps in which ψ stays as it is encoded, where nothing is known of φ: rates at random
+would draw ψ to states that have slow ones."""
 VANISHED = 0.5
 """Spread of the populations over that as encoded, below which they count as lost."""
 DENSITY_SITES = 96
@@ -53,6 +56,7 @@ class Identify(Stage):
 
     def advance(self) -> dict[str, float]:
         """Make one step and return the loss and its terms at its start."""
+        self._hold_encoder()
         material, number = self.material, self.pick_block()
         law, block = material.law, material.data.training[number]
         length = material.window(block) + 1
@@ -88,6 +92,15 @@ class Identify(Stage):
         self.adam_step(loss, record)
         self.step += 1
         return record
+
+    def _hold_encoder(self) -> None:
+        """Hold ψ at first where the potentials begin at random."""
+        strain_given = self.material.data.training[0].drive.strain_given
+        held = not strain_given and self.step < HELD * self.total
+        for parameter in self.material.law.encoder.parameters():
+            parameter.requires_grad_(not held)
+            if held:
+                parameter.grad = None
 
     @torch.no_grad()
     def finish(self) -> None:

@@ -13,7 +13,12 @@ from ibvonn_train.data.ensemble import TrajectoryEnsemble
 from ibvonn_train.law.encoder import Encoder
 from ibvonn_train.law.internal_variables import InternalVariables
 from ibvonn_train.simulation import SpringChain, chain_of_paper
+from ibvonn_train.statistical_mechanics.microscopic_energy import physics_of
 from ibvonn_train.training import TrainedModel, TrainingConfig, train
+from ibvonn_train.training.dataset import prepare
+from ibvonn_train.training.identify import HELD, Identify
+from ibvonn_train.training.stage import Material
+from ibvonn_train.training.trainer import new_law
 
 CONFIG = TrainingConfig.from_dict({
     "name": "chain_reduced",
@@ -52,6 +57,25 @@ def beyond_strain(
     """What a polynomial of the strain does not explain."""
     fit = np.polyfit(strain.ravel(), value.ravel(), 9)
     return np.asarray(value - np.polyval(fit, strain))
+
+
+def test_the_encoder_is_held_while_the_potentials_are_random(ensemble: TrajectoryEnsemble) -> None:
+    data = prepare([ensemble], torch.device("cpu"), 0, nodes=48)
+    physics = physics_of(str(ensemble.system), dict(ensemble.parameters))
+    law, _, features = new_law(CONFIG, [ensemble], data, physics, [])
+    material = Material.of(law, data, physics, CONFIG.expert, features.slowest)
+    identify = Identify(material, 1)
+
+    def changed() -> set[str]:
+        """Parts of the law that a step changes."""
+        before = {name: value.clone() for name, value in law.state_dict().items()}
+        identify.advance()
+        after = law.state_dict().items()
+        return {name.split(".")[0] for name, value in after if not value.equal(before[name])}
+
+    assert changed() == {"decoder", "potentials"}
+    identify.step = round(HELD * identify.total)
+    assert changed() == {"decoder", "encoder", "potentials"}
 
 
 @pytest.mark.slow
