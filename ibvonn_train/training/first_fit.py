@@ -25,8 +25,8 @@ GAIN = 0.02
 """Part by which the validation error has to fall in a chunk that counts as progress."""
 PATIENCE = 2
 """Chunks without progress after which the fit ends."""
-STATES = 2000
-"""States of each block, about."""
+STATES, FEWEST = 4000, 2000
+"""States of all training blocks together, and of each at least, about."""
 LONGEST = 64
 """Stored steps of a window at most."""
 SIGNAL = 20.0
@@ -55,15 +55,15 @@ class Increments:
     energy: Tensor | None
 
     @classmethod
-    def of(cls, law: LearnedLaw, block: Block, physics: Physics) -> Increments:
-        """Return evenly spaced windows, as short as the noise of α lets them be."""
+    def of(cls, law: LearnedLaw, block: Block, physics: Physics, states: int) -> Increments:
+        """Return evenly spaced windows of some states, as short as the noise of α lets them be."""
         internal = block.series(law.encode(block.measures))
         noise = sampling_error(law, block.measures, block.samples).reshape(internal.shape)
         length = 1 + _steps(internal, _size(noise), min(LONGEST, block.instants - 1))
         cases, instants, points = block.strain.shape[:3]
         starts = torch.arange(instants - length + 1)
         every = torch.cartesian_prod(torch.arange(cases), starts, torch.arange(points))
-        chosen = every[:: max(1, len(every) * length // STATES)].to(block.strain.device)
+        chosen = every[:: max(1, len(every) * length // states)].to(block.strain.device)
         case, start, point = (column[:, None] for column in chosen.T)
         instant = start + torch.arange(length, device=start.device)
         windows, own = Windows.at(block, case, instant, point), internal[case, instant, point]
@@ -89,6 +89,11 @@ class Increments:
             difference = without_constant(values.energy - self.energy) / energy_scale
             errors.append(difference.square().mean())
         return errors
+
+
+def states_of_block(data: TrainingSet) -> int:
+    """Return how many states of each block are fitted."""
+    return max(FEWEST, STATES // len(data.training))
 
 
 def fit_first(law: LearnedLaw, data: TrainingSet, physics: Physics, iterations: int) -> None:
@@ -122,9 +127,10 @@ def fit_energy(
 ) -> None:
     """Fit f to the stress and the free energy of states; the stress alone leaves open f of α."""
     spread = torch.cat(list(energies)).std()
+    count = states_of_block(data) // 2
     states = []
     for block, energy in zip(data.training, energies, strict=True):
-        rows = torch.arange(0, block.states, max(1, block.states // (STATES // 2)))
+        rows = torch.arange(0, block.states, max(1, block.states // count))
         with torch.no_grad():
             internal = block.flat(block.series(law.encode(block.measures)))[rows]
         strain, stress = (block.flat(series)[rows] for series in (block.strain, block.stress))
@@ -173,8 +179,9 @@ def fit_potentials(
         in integrated form).
     """
     with torch.no_grad():
-        training = [Increments.of(law, block, physics) for block in data.training]
-        held_out = [Increments.of(law, block, physics) for block in data.validation] or training
+        count = states_of_block(data)
+        training = [Increments.of(law, block, physics, count) for block in data.training]
+        held_out = [Increments.of(law, b, physics, count) for b in data.validation] or training
     known = [part.energy.flatten() for part in training if part.energy is not None]
     energy_scale = torch.cat(known).std() if known else data.scales.stress_scale.new_ones(())
     parameters = list(trained.parameters())
