@@ -1,4 +1,4 @@
-"""Derivatives of a step by all that it takes, by the implicit function theorem at its solution.
+"""Derivatives of a step with respect to its inputs, by the implicit function theorem.
 
 The internal variables of a step solve α⁺ = A(ε⁺, α⁺; ε_n, α_n, Δt), so that
 
