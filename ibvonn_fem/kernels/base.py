@@ -76,7 +76,7 @@ class Rates:
 
 @dataclass(frozen=True)
 class UpdateDerivatives:
-    """Derivatives of one backward Euler step at ``n`` points by everything that it takes.
+    """Derivatives of one backward Euler step at ``n`` points with respect to their inputs.
 
     By the implicit function theorem at the solution α⁺ = A(−F_α(ε⁺, α⁺); ε_n, α_n, Δt), F being f
     without mixing entropy and W = ∂A/∂(−F_α),

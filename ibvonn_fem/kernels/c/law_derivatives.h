@@ -1,4 +1,4 @@
-/* Derivatives of one step by everything that it takes, by the implicit function theorem at the state that
+/* Derivatives of one step with respect to its inputs, by the implicit function theorem at the state that
    a step has found. With A(q; x_n, dt) the internal variables at the force q = -F_a(e, a) and W = dA/dq,
 
        a = A(-F_a(e, a); x_n, dt),
