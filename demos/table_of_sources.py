@@ -279,16 +279,21 @@ def cell_row(folder: Path, train: bool) -> tuple[list[str], list[str]]:
                 print(f"    cell     {line}")
     data = TrajectoryEnsemble.load(folder / "cell_unseen.h5")
     shipped, floor = errors(ROOT / "exported_models" / "unfolding_cell", data)
-    learned = "-"
+    learned, compared = "-", [shipped]
     if train:
         out = folder / "cell_run"
         parts = [folder / f"cell_{name}.h5" for name in ("fast", "slow")]
         if not (out / "model.pt").exists():
             kinds = ("--internal", "populations=2")
             run("train", *parts, *kinds, "--out", out, "--overwrite", "-q")
-        learned = f"{errors(out, data)[0]:.3f}"
+        compared.append(errors(out, data)[0])
+        learned = f"{compared[-1]:.3f}"
     cells = ["bistable cell, LAMMPS text dump", "-", "-", f"{shipped:.3f}", learned]
-    wrong = [] if shipped <= ALLOWED_RATIO * floor else [f"cell: {shipped / floor:.2f} floors off"]
+    wrong = [
+        f"cell: {error / floor:.2f} floors off"
+        for error in compared
+        if error > ALLOWED_RATIO * floor
+    ]
     return [*cells, f"{floor:.3f}"], wrong
 
 
