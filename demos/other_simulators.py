@@ -30,22 +30,17 @@ SPRINGS, CELLS, REST_LENGTH, CELL_STEP = 50, 24, 200.0, 0.1
 """A rest length far above the elongations makes bonds one-dimensional."""
 
 
-def cell_paths(duration: float) -> tuple[str, ...]:
-    """Return mean strains from −0.15 to 0.45 that begin at zero, as expressions of LAMMPS."""
-    turn = 2 * np.pi / duration
-    shapes = (
-        (0.45, 1.0, 0.0, 0.0),
-        (0.3, 2.0, 0.0, 0.0),
-        (0.4, 0.5, 0.0, 0.0),
-        (-0.15, 1.0, 0.0, 0.0),
-        (0.25, 1.0, 0.15, 3.0),
-        (0.15, 0.5, 0.25, 2.0),
-        (0.4, 1.5, -0.1, 4.0),
-        (0.2, 3.0, 0.2, 0.5),
-    )
+def cell_paths(duration: float, seed: int, count: int = 16) -> tuple[str, ...]:
+    """Return mean strains from −0.15 to 0.5 that begin at zero, as expressions of LAMMPS.
+
+    Each is the sum of two raised cosines with random frequencies.
+    """
+    rng = np.random.default_rng(seed)
+    turns = 2 * np.pi / duration * rng.uniform(0.5, 3.0, (count, 2))
+    largest, shares = np.linspace(-0.15, 0.5, count), rng.uniform(0.3, 1.0, count)
+    waves = zip(largest * shares, turns[:, 0], largest * (1 - shares), turns[:, 1], strict=True)
     return tuple(
-        f"{a}*(1-cos({n * turn:.9g}*v_t))/2+{b}*(1-cos({m * turn:.9g}*v_t))/2"
-        for a, n, b, m in shapes
+        f"{a:.6g}*(1-cos({n:.9g}*v_t))/2+{b:.6g}*(1-cos({m:.9g}*v_t))/2" for a, n, b, m in waves
     )
 
 

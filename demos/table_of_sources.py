@@ -267,8 +267,8 @@ def cell_row(folder: Path, train: bool) -> tuple[list[str], list[str]]:
     sets = {"unseen": (unseen_cell_paths(300.0), 3000, 20, 55)}
     if train:
         sets |= {
-            "fast": (cell_paths(300.0), 3000, 20, 5),
-            "slow": (cell_paths(1500.0), 15000, 100, 25),
+            "fast": (cell_paths(300.0, 1), 3000, 30, 5),
+            "slow": (cell_paths(1500.0, 2), 15000, 150, 25),
         }
     for name, (paths, steps, every, seed) in sets.items():
         files = lammps_cell(folder, f"cell_{name}", paths, steps=steps, every=every, seed=seed)

@@ -52,8 +52,9 @@ from .what_to_learn import what_to_learn
 logger = logging.getLogger(__name__)
 
 ENOUGH_TO_HOLD_OUT = 20
-"""Paths from which on a fifth is held out of a training, to decide when it ends. One or two of few
-paths are not like the others, and end it too soon; the check of the round judges the law anyway."""
+"""Paths to start from, from which on a fifth of them is held out of a training, to decide when it
+ends: one or two of few are not like the others, and end it too soon. Paths that were asked for are
+never held out: each shows what no other does, and the check of the next round judges the law."""
 
 
 @dataclass(frozen=True)
@@ -298,14 +299,14 @@ class LearningOnDemand:
         with ExitStack() as files:
             group = [files.enter_context(open_ensemble(path)) for path in self._files(number)]
             warm = None if number == 0 else self._warm_start(number - 1, group)
-            few = sum(data.protocols for data in group) < ENOUGH_TO_HOLD_OUT
+            first = sum(data.protocols for data in group[: len(self.study.on_demand.start)])
             train(
                 self.study.training if warm is None else self.study.warm_training(),
                 group,
                 run,
                 resume=True,
                 start=warm,
-                validation=() if few else None,
+                validation=range(2, first, 5) if first >= ENOUGH_TO_HOLD_OUT else (),
                 progress=self.progress,
                 tensorboard=False,
             )

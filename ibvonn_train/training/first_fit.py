@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..law.convex_potentials import ConvexPotentials
 from ..law.learned_law import LearnedLaw
+from ..law.population_potentials import PopulationPotentials
 from ..statistical_mechanics.microscopic_energy import Physics
 from .dataset import Block, TrainingSet, Windows
 from .follow_windows import is_explicit
@@ -97,12 +99,13 @@ def states_of_block(data: TrainingSet) -> int:
 
 
 def fit_first(law: LearnedLaw, data: TrainingSet, physics: Physics, iterations: int) -> None:
-    """Fit f and φ to the data, or f alone where that decides how it depends on α.
+    """Fit f and φ to the data, or f alone.
 
     The robust loss of the windows that follow hardly sees errors that are much larger than its
     tolerance: it has to begin near the data. Under an averaged strain φ begins at random, since the
-    strain of single springs is as noisy as their α; so does that of one mean whose record holds
-    every step, which windows of a few steps decide.
+    strain of single springs is as noisy as their α; where f did so too, laws of some seeds stayed
+    wrong. φ begins at random as well with one mean whose record holds every step, which windows of
+    a few steps decide.
 
     Args:
         law: With its scales and its encoder; its potentials are changed in place.
@@ -115,17 +118,31 @@ def fit_first(law: LearnedLaw, data: TrainingSet, physics: Physics, iterations: 
     # More means than components lie on a curved surface, off which f alone would be anything.
     flat = law.encoder.size <= data.microstate_size
     if isinstance(law.potentials, ConvexPotentials) and flat and len(known) == len(energies):
-        fit_energy(law.potentials, law, data, known)
+        fit_energy(law, data, known, law.potentials.energy, law.potentials.energy)
         if data.training[0].drive.strain_given and not all(map(is_explicit, data.training)):
             fit_potentials(law, data, physics, iterations, law.potentials.dissipation)
     elif data.training[0].drive.strain_given:
         fit_potentials(law, data, physics, iterations, law.potentials)
+    elif isinstance(law.potentials, PopulationPotentials) and len(known) == len(energies):
+        fit_energy(law, data, known, law.potentials, law.potentials.smooth)
 
 
 def fit_energy(
-    potentials: ConvexPotentials, law: LearnedLaw, data: TrainingSet, energies: Sequence[Tensor]
+    law: LearnedLaw,
+    data: TrainingSet,
+    energies: Sequence[Tensor],
+    function: Callable[[Tensor, Tensor], Any],
+    trained: nn.Module,
 ) -> None:
-    """Fit f to the stress and the free energy of states; the stress alone leaves open f of α."""
+    """Fit f to the stress and the free energy of states; the stress alone leaves open f of α.
+
+    Args:
+        law: With its scales and its encoder; f is changed in place.
+        data: Training data.
+        energies: Free energy of the measured distributions of each block, ``(n_state,)``.
+        function: (ε, α) ↦ f and σ, among others.
+        trained: What is learned of f.
+    """
     spread = torch.cat(list(energies)).std()
     count = states_of_block(data) // 2
     states = []
@@ -135,7 +152,7 @@ def fit_energy(
             internal = block.flat(block.series(law.encode(block.measures)))[rows]
         strain, stress = (block.flat(series)[rows] for series in (block.strain, block.stress))
         states.append((strain, internal, stress, energy[rows]))
-    parameters = list(potentials.energy.parameters())
+    parameters = list(trained.parameters())
     # torch's tolerances are absolute. With one component the fit ends where the loss is small, as
     # identify goes on from there; the features of several are held, and f has to be right.
     weight = LOSS_SCALE if data.microstate_size > 1 else 1.0
@@ -147,7 +164,7 @@ def fit_energy(
         optimiser.zero_grad()
         terms = []
         for strain, internal, stress, energy in states:
-            values = potentials.energy(strain, internal)
+            values = function(strain, internal)
             terms.append(((values.stress - stress) / data.scales.stress_scale).square().mean())
             difference = without_constant(values.energy - energy) / spread
             terms.append(difference.square().mean())
