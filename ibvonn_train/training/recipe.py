@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from ..law.learned_law import LearnedLaw
 from .dataset import TrainingSet
 from .density import Density
+from .follow_windows import is_explicit
 from .held_features import holds_features
 from .identify import Identify
 from .polish_drive import PolishDrive, takes_turns
@@ -24,8 +25,8 @@ from .training_config import TrainingConfig
 
 Make = Callable[[Material, int], Stage]
 
-WHOLE = 128
-"""Instants of short records at most."""
+WHOLE, WHOLE_BY_COMPILED_CODE = 128, 1024
+"""Instants at most of records that are rolled out whole, by torch and by compiled code."""
 
 
 def polish(law: LearnedLaw, data: TrainingSet) -> Sequence[Make]:
@@ -33,15 +34,17 @@ def polish(law: LearnedLaw, data: TrainingSet) -> Sequence[Make]:
 
     The first state of a window is as noisy as any, and a window that is shorter than the memory of
     the slowest variable does not show how errors add up; fractions are known best at rest, where a
-    whole protocol begins. So protocols are rolled out whole where the strain is a result, and in
-    short records where ψ is held or the variables are populations.
+    whole protocol begins. So protocols are rolled out whole where the strain is a result, and where
+    ψ is held or the variables are populations, unless that takes too long.
     """
     if not data.training[0].drive.strain_given:
         return [PolishInTurn if takes_turns(data) else PolishDrive]
-    longest = max(block.instants for block in data.training)
-    if longest > WHOLE or not (law.variables.populations or holds_features(law)):
-        return [PolishWindows]
     alone = law.variables.populations and not law.variables.means
+    longest = max(block.instants for block in data.training)
+    compiled = alone and not any(map(is_explicit, data.training))
+    held = law.variables.populations or holds_features(law)
+    if not held or longest > (WHOLE_BY_COMPILED_CODE if compiled else WHOLE):
+        return [PolishWindows]
     if not alone:
         return [PolishDrive]
     return [PolishEnergy, PolishRates, PolishEnergyAgain, PolishRatesAgain, PolishEnergyLast]
