@@ -14,12 +14,16 @@ from ibvonn_fem import load_model
 from ibvonn_fem.cli import main
 from ibvonn_fem.errors import ExportedModelError
 from ibvonn_train.closed_form.random_law import untrained_law, untrained_populations
-from ibvonn_train.export import export_law
+from ibvonn_train.export import ConstitutiveLaw, export_law
 from ibvonn_train.export.folding import with_zero_energy
 from ibvonn_train.export.graphs.forward_mode import Dual, ForwardMode
 from ibvonn_train.export.runtimes import torchscript
 from ibvonn_train.export.runtimes.onnx_session import session
-from ibvonn_train.export.step_derivatives import DERIVATIVE_INPUTS, DERIVATIVE_OUTPUTS
+from ibvonn_train.export.step_derivatives import (
+    DERIVATIVE_INPUTS,
+    DERIVATIVE_OUTPUTS,
+    StepDerivatives,
+)
 
 pytestmark = [
     pytest.mark.export,
@@ -162,6 +166,29 @@ def test_altered_derivatives_are_refused_with_the_model(exported, tmp_path, endi
     file.write_bytes(content)
     with pytest.raises(ExportedModelError, match=rf"{NAME}\.{ending}: has been altered"):
         load_model(copy)
+
+
+@pytest.mark.parametrize("dt", [0.0, 1e-12])
+@pytest.mark.parametrize("farther", [1.0, 20.0])
+def test_after_no_time_the_derivative_by_time_is_the_rate(dt, farther):
+    """Of rates from a table, which grow by orders of magnitude beyond the training range."""
+    directory = EXPORTED / "lattice_mean_field"
+    model, rng = load_model(directory, kernel="c"), np.random.default_rng(4)
+    strain = rng.uniform(-0.2, 0.2, (50, 3)) * farther
+    statev = rng.uniform(0.0, 1.0, (50, 3)) - np.load(directory / "parameters.npz")["rest"]
+    steps_of_time = np.full((50, 1), dt)
+    rate = model.rates(strain, statev).rate
+    assert np.abs(rate).max() > 0.1 * farther**3
+    of_kernel = model.kernel.derivatives(strain, strain, statev, statev, steps_of_time[:, 0])
+    arrays = np.load(directory / "parameters.npz")
+    graph = StepDerivatives(ConstitutiveLaw.of_arrays(arrays))
+    inputs = (strain, strain, statev, steps_of_time, statev)
+    with torch.no_grad():
+        of_graph = graph(*map(torch.tensor, inputs))[1].numpy()
+    slower = 1e-10 + 100.0 * dt * np.abs(rate).max()
+    for derivative in (of_kernel.statev_new, of_graph):
+        np.testing.assert_allclose(derivative[:, :, -1], rate, rtol=slower)
+    np.testing.assert_allclose(of_graph, of_kernel.statev_new, rtol=1e-10, atol=1e-10)
 
 
 def test_an_export_without_the_request_has_no_such_files(exported, tmp_path):
