@@ -13,7 +13,7 @@ from .standard_output import require_places, say
 
 def microstates(options: argparse.Namespace) -> int:
     """Draw the microstates at a point and instant of an analysis."""
-    require_places(options.json, options.out)
+    require_places(options.json, figure=options.out)
     histories, law, system = recorded_analysis(options)
     sample = sample_and_simulate(
         law,

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 def spot_check(options: argparse.Namespace) -> int:
     """Check a law along recorded histories; the exit code is 1 with --strict if a point is off."""
-    require_places(options.json, options.figure)
+    require_places(options.json, figure=options.figure)
     histories, law, system = recorded_analysis(options)
     if manifest_hash(law.manifest) != histories.manifest_sha256:
         logger.warning(

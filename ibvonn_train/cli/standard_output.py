@@ -15,15 +15,24 @@ def say(options: argparse.Namespace, text: str) -> None:
         sys.stdout.write(text + "\n")
 
 
-def require_places(*paths: Path | None) -> None:
+def require_places(*paths: Path | None, figure: Path | None = None) -> None:
     """Make the folders of results, before hours of work; None is a result that is not wanted.
 
+    Args:
+        paths: Of files.
+        figure: A file as well, whose ending says how it is drawn.
+
     Raises:
+        ValueError: If no figure can be drawn with the ending of ``figure``.
         IsADirectoryError: If nothing can be written there, as the place is a folder.
         FileExistsError: If something else than a regular file stands there.
         OSError: If the folder cannot be written, or another program writes the file.
     """
-    for path in paths:
+    if figure is not None:
+        from ..figures.canvas import require_drawable  # matplotlib is slow to import
+
+        require_drawable(figure)
+    for path in (*paths, figure):
         if path is None:
             continue
         if path.is_dir():

@@ -200,7 +200,7 @@ def evaluate(options: argparse.Namespace) -> int:
 
 def scan(options: argparse.Namespace) -> int:
     """Train with several choices of internal variables."""
-    require_places(options.json, options.figure)
+    require_places(options.json, figure=options.figure)
     with ExitStack() as files_of_data:
         *training, unseen = _opened([*options.data, options.ensemble], files_of_data)
         entries = scan_choices(

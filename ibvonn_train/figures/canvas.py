@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,28 @@ def canvas(
     axes = figure.subplots(rows, columns, squeeze=False, **options)
     yield figure, axes
     with replacing(path) as stream:
-        figure.savefig(stream, format=path.suffix[1:] or "png", dpi=150)
+        figure.savefig(stream, format=_format_of(path), dpi=150)
+
+
+def require_drawable(path: Path) -> None:
+    """Draw a single digit as the file would be drawn, before hours of work.
+
+    Raises:
+        ValueError: If there is no way to draw figures with the ending of the file.
+    """
+    figure = Figure(figsize=(1.0, 1.0))
+    FigureCanvasAgg(figure)
+    figure.text(0.5, 0.5, "1")
+    try:
+        figure.savefig(BytesIO(), format=_format_of(path))
+    except (ValueError, RuntimeError, ImportError) as error:  # the latter two for want of programs
+        raise ValueError(
+            f"{path}: must have an ending in which figures can be drawn; {error}. End it in .png."
+        ) from None
+
+
+def _format_of(path: Path) -> str:
+    return path.suffix[1:] or "png"
 
 
 def unit_of(units: Mapping[str, str], quantity: str) -> str:

@@ -19,6 +19,7 @@ over one step of the integrator.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -35,12 +36,15 @@ from ..simulation.simulate_ensemble import simulate
 from ..simulation.systems.system import MicroscopicSystem
 from .followed_histories import (
     CheckedLaw,
+    SteppedPath,
     between,
     protocols_of,
     require_followable,
     stepped_path,
     time_step_or_default,
 )
+
+logger = logging.getLogger(__name__)
 
 FloatArray = npt.NDArray[np.float64]
 Verdict = Literal["within", "off", "undecided"]
@@ -151,7 +155,8 @@ def spot_check(
         replicas: Of each point, at least 8; rounded up to equal batches.
         seed: Of the simulation.
         tolerance: In % of the largest stress; by default :func:`default_tolerance`.
-        time_step: Of the integrator at most; by default that of the training.
+        time_step: Of the integrator at most; by default that of the training. Steps are never
+            longer than the stored intervals, 10 to 50 in each window; a warning says so.
         confidence: Of all intervals together.
         progress: Show a progress bar.
 
@@ -168,6 +173,8 @@ def spot_check(
     parts = _instants_of_window(histories.time)
     count = WINDOWS * parts
     path = stepped_path(histories.time, step, count)
+    if time_step is not None:
+        _warn_of_shorter_steps(path, count, time_step)
     grid = np.linspace(0.0, path.time_step * path.steps, count + 1)
     instants = np.unique(np.concatenate([grid, path.knots]))
     at_grid, at_knots = np.searchsorted(instants, grid), np.searchsorted(instants, path.knots)
@@ -260,6 +267,16 @@ def _instants_of_window(time: FloatArray) -> int:
     interval = np.diff(time)
     typical = float(np.median(interval[interval > 0.0]))
     return int(np.clip(np.ceil((time[-1] - time[0]) / typical / WINDOWS), 10, 50))
+
+
+def _warn_of_shorter_steps(path: SteppedPath, count: int, longest: float) -> None:
+    """Say that the stored intervals, not the user, give the step."""
+    if path.steps == count and path.time_step < longest * (1.0 - 1e-9):
+        logger.warning(
+            "spot-check: the integrator takes steps of %.4g in place of the time step %.4g that "
+            "was asked for, because a step cannot be longer than the %d stored intervals of the "
+            "history.", path.time_step, longest, count,
+        )  # fmt: skip
 
 
 def _groups(count: int) -> list[npt.NDArray[np.int64]]:

@@ -1,5 +1,8 @@
 """Derivatives of a step as ONNX and TorchScript: against differences, and against the kernel."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,13 +12,18 @@ from untrained_description import untrained_description
 
 from ibvonn_fem import load_model
 from ibvonn_fem.cli import main
+from ibvonn_fem.errors import ExportedModelError
 from ibvonn_train.closed_form.random_law import untrained_law, untrained_populations
-from ibvonn_train.export import export_law
+from ibvonn_train.export import ConstitutiveLaw, export_law
 from ibvonn_train.export.folding import with_zero_energy
 from ibvonn_train.export.graphs.forward_mode import Dual, ForwardMode
 from ibvonn_train.export.runtimes import torchscript
 from ibvonn_train.export.runtimes.onnx_session import session
-from ibvonn_train.export.step_derivatives import DERIVATIVE_INPUTS, DERIVATIVE_OUTPUTS
+from ibvonn_train.export.step_derivatives import (
+    DERIVATIVE_INPUTS,
+    DERIVATIVE_OUTPUTS,
+    StepDerivatives,
+)
 
 pytestmark = [
     pytest.mark.export,
@@ -30,6 +38,7 @@ LAWS = {
     "states_and_means": lambda: untrained_populations(3, (4, 3, 2), 2),
 }
 NAME = "constitutive_derivatives"
+EXPORTED = Path(__file__).parents[2] / "exported_models"
 
 
 @pytest.fixture(scope="module", params=LAWS)
@@ -98,6 +107,88 @@ def test_bad_input_gives_nan_at_its_point_alone(exported):
         for values in derivatives:
             assert np.isnan(values[[1, 2]]).all()
             assert np.isfinite(values[[0, 3, 4]]).all()
+
+
+NO_STEPS = {
+    "a column more": (0, lambda x: np.c_[x, x[:, :1]], "must have shape"),
+    "a point less": (2, lambda x: x[1:], "must have shape"),
+    "a shape of one axis": (3, lambda x: x[:, 0], "must have shape"),
+    "single precision": (1, lambda x: x.astype(np.float32), "must be float64"),
+}
+
+
+@pytest.mark.parametrize("case", NO_STEPS)
+def test_torchscript_says_what_it_refuses(exported, case):
+    directory, law = exported
+    points = [*steps(law), steps(law)[2]]
+    place, changed, words = NO_STEPS[case]
+    points[place] = changed(points[place])
+    module = torchscript.load((directory / f"{NAME}.pt").read_bytes())
+    with pytest.raises(torch.jit.Error, match=f"{DERIVATIVE_INPUTS[place]} {words}"):
+        module(*map(torch.tensor, points))
+
+
+def test_widths_that_are_right_in_sum_alone_are_refused(exported):
+    """The graph joins its inputs, and cuts them at its own widths."""
+    directory, law = exported
+    strain, old, *others = [*steps(law), steps(law)[2]]
+    module = torchscript.load((directory / f"{NAME}.pt").read_bytes())
+    with pytest.raises(torch.jit.Error, match="strain must have shape"):
+        module(*map(torch.tensor, (np.c_[strain, old[:, :1]], old[:, 1:], *others)))
+
+
+@pytest.mark.parametrize(
+    ("place", "changed", "words"),
+    [
+        (0, lambda x: x[:, :0], "strain must have shape"),
+        (1, lambda x: x[1:], "strain_old must have shape"),
+        (2, lambda x: np.nan * x, "statev must be finite; found nan at point 0"),
+        (3, lambda x: x[:, None], "dt must be one number or have shape"),
+        (3, lambda x: -x, "dt must be from 0"),
+        (3, lambda x: np.nan * x, "dt must be from 0 .* found nan"),
+    ],
+)
+def test_the_kernel_says_what_it_refuses(place, changed, words):
+    model = load_model(EXPORTED / "exact_trap", kernel="c")
+    points = [np.zeros((4, 1)), np.zeros((4, 1)), np.zeros((4, 1)), np.full(4, 0.1)]
+    assert model.derivatives(*points).stress.shape == (4, 1, 4)  # guards the next lines
+    points[place] = changed(points[place])
+    with pytest.raises(ValueError, match=words):
+        model.derivatives(*points)
+
+
+@pytest.mark.parametrize("ending", ["onnx", "pt"])
+def test_altered_derivatives_are_refused_with_the_model(exported, tmp_path, ending):
+    copy = shutil.copytree(exported[0], tmp_path / "copy")
+    file = copy / f"{NAME}.{ending}"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(ExportedModelError, match=rf"{NAME}\.{ending}: has been altered"):
+        load_model(copy)
+
+
+@pytest.mark.parametrize("dt", [0.0, 1e-12])
+@pytest.mark.parametrize("farther", [1.0, 20.0])
+def test_after_no_time_the_derivative_by_time_is_the_rate(dt, farther):
+    """Of rates from a table, which grow by orders of magnitude beyond the training range."""
+    directory = EXPORTED / "lattice_mean_field"
+    model, rng = load_model(directory, kernel="c"), np.random.default_rng(4)
+    strain = rng.uniform(-0.2, 0.2, (50, 3)) * farther
+    statev = rng.uniform(0.0, 1.0, (50, 3)) - np.load(directory / "parameters.npz")["rest"]
+    steps_of_time = np.full((50, 1), dt)
+    rate = model.rates(strain, statev).rate
+    assert np.abs(rate).max() > 0.1 * farther**3
+    of_kernel = model.kernel.derivatives(strain, strain, statev, statev, steps_of_time[:, 0])
+    arrays = np.load(directory / "parameters.npz")
+    graph = StepDerivatives(ConstitutiveLaw.of_arrays(arrays))
+    inputs = (strain, strain, statev, steps_of_time, statev)
+    with torch.no_grad():
+        of_graph = graph(*map(torch.tensor, inputs))[1].numpy()
+    slower = 1e-10 + 100.0 * dt * np.abs(rate).max()
+    for derivative in (of_kernel.statev_new, of_graph):
+        np.testing.assert_allclose(derivative[:, :, -1], rate, rtol=slower)
+    np.testing.assert_allclose(of_graph, of_kernel.statev_new, rtol=1e-10, atol=1e-10)
 
 
 def test_an_export_without_the_request_has_no_such_files(exported, tmp_path):

@@ -130,6 +130,27 @@ def test_places_that_cannot_be_written_are_refused_before_the_work(
     assert not (folder / "elsewhere").exists()
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "spot-check none --model none --figure",
+        "microstates none --model none --point 0 --out",
+        "scan none --data none --ensemble none --figure",
+    ],
+    ids=lambda command: command.split()[0],
+)
+def test_a_figure_that_cannot_be_drawn_is_refused_before_anything_is_read(
+    command: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, refused in (("new/x.bad", True), ("x.PNG", False), ("x", False)):
+        assert main([*command.split(), str(folder / name)]) == 1
+        said = capsys.readouterr().err
+        assert ("x.bad: must have an ending in which figures can be drawn" in said) is refused
+        assert ("none" in said) is not refused  # the first file that is read
+        assert said.count("\n") == 1
+    assert not (folder / "new").exists()
+
+
 def test_a_trial_of_a_place_leaves_what_is_there(folder: Path) -> None:
     there, new = folder / "there.json", folder / "new.json"
     there.write_text("mine")

@@ -207,6 +207,25 @@ def test_the_command_prints_writes_and_fails(
     assert "must not be negative" in capsys.readouterr().err
 
 
+def test_a_time_step_that_is_not_taken_is_named(
+    trap: ExportedLaw,
+    pulled: PointHistories,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Two units of time are stored in 80 intervals, one of which the jump at the start takes."""
+    file = write(tmp_path / "bar.h5", pulled)
+    command = ["spot-check", str(file), "--model", str(EXPORTED / "exact_trap"), "--quiet"]
+    for step, warned in (("0.5", True), ("0.026", True), ("0.025", False), ("0.01", False)):
+        caplog.clear()
+        assert main([*command, "--replicas", "8", "--time-step", step]) == 0
+        words = f"takes steps of {2.0 / 79:.4g} in place of the time step {float(step)}"
+        assert (words in caplog.text) is warned
+    caplog.clear()
+    assert main([*command, "--replicas", "8"]) == 0
+    assert not caplog.text
+
+
 def test_histories_that_do_not_fit_are_refused(
     pulled: PointHistories, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -18,7 +18,7 @@ from ...files.plain_files import replacing
 from ..graphs.newton import MAX_PASSES
 from ..graphs.population_update import PopulationUpdate
 from ..graphs.update import ImplicitUpdate
-from ..step_derivatives import StepDerivatives
+from ..step_derivatives import DERIVATIVE_INPUTS, StepDerivatives
 
 DEPRECATION = r"`torch\.jit\."
 """How torch's warnings begin: DeprecationWarning up to 2.13, FutureWarning from 2.14 on."""
@@ -75,6 +75,33 @@ class _PopulationLoop(_Loop):
         return stress, new, tangent, energy, dissipation, verdict, validity
 
 
+class _Derivatives(nn.Module):
+    """A graph whose inputs are looked at first: it would take some that are wrong."""
+
+    def __init__(self, graph: nn.Module, sizes: tuple[int, ...]) -> None:
+        super().__init__()
+        self.graph, self.sizes, self.names = graph, list(sizes), list(DERIVATIVE_INPUTS)
+
+    def forward(
+        self, strain: Tensor, strain_old: Tensor, statev: Tensor, dt: Tensor, statev_new: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        inputs = [strain, strain_old, statev, dt, statev_new]
+        for k, x in enumerate(inputs):
+            name, size = self.names[k], self.sizes[k]
+            if x.dtype != torch.float64:
+                raise ValueError(
+                    f"constitutive_derivatives: {name} must be float64; it has another type. "
+                    "Convert it."
+                )
+            if x.dim() != 2 or x.size(1) != size or x.size(0) != inputs[0].size(0):
+                raise ValueError(
+                    f"constitutive_derivatives: {name} must have shape (n, {size}) with n the "
+                    f"same for all inputs; found {x.size()}."
+                )
+        stress, state = self.graph(strain, strain_old, statev, dt, statev_new)
+        return stress, state
+
+
 def script(update: ImplicitUpdate) -> torch.jit.ScriptModule:
     """Compile the update; inputs and outputs as in :mod:`ibvonn_train.export.graphs.interfaces`."""
     m, n = update.strain_size, update.internal_size
@@ -104,8 +131,11 @@ def traced(derivatives: StepDerivatives) -> torch.jit.ScriptModule:
     inputs = tuple(torch.zeros((2, size), dtype=torch.float64) for size in derivatives.sizes)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", DEPRECATION)
-        compiled: torch.jit.ScriptModule = torch.jit.trace(  # type: ignore[no-untyped-call]
+        graph = torch.jit.trace(  # type: ignore[no-untyped-call]
             derivatives.eval(), inputs, check_trace=False
+        )
+        compiled: torch.jit.ScriptModule = torch.jit.script(
+            _Derivatives(graph, derivatives.sizes).eval()
         )
     return compiled
 

@@ -1,4 +1,4 @@
-"""Simulation, data and imports of ``ibvonn_train``: wrong lines."""
+"""Simulation, data, imports and command line of ``ibvonn_train``: wrong lines."""
 
 from __future__ import annotations
 
@@ -194,6 +194,16 @@ MUTANTS = (
         "            pull = slope.mean((1, 2), keepdims=True) + 0 * slope",
         (
             "tests/importers/test_import.py::test_every_format_gives_the_positions_of_the_simulation",
+        ),
+    ),
+    Mutant(
+        "command line: libraries are loaded where nothing catches an interruption",
+        "ibvonn_train/cli/parser.py",
+        "    try:\n        from . import verbs",
+        "    from . import verbs\n\n    try:\n        from . import verbs",
+        (
+            "tests/train/test_interrupted_start.py"
+            "::test_an_interruption_while_libraries_load_is_one_line",
         ),
     ),
 )
