@@ -99,6 +99,7 @@ class CsvTrajectory:
         self.path = path
         self._table = read_table_file(path)
         table = self._table
+        table.require_numbers(table.words)
         if table.steps is None and table.times is None:
             raise ValueError(
                 f"{path}: must have a column time or step; it has {', '.join(table.columns)}."

@@ -92,6 +92,19 @@ def test_the_command_prints_what_it_understood_and_the_data_train_on(tmp_path, c
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_which_values_belong_to_which_file_is_said(order, tmp_path):
+    """A shell sorts run_10 before run_2."""
+    names = ["run_2.npz", "run_10.npz"]
+    files = [write_npz(tmp_path / names[i], trap_paths()[i]) for i in order]
+    study = StudyDescription.from_toml(description(tmp_path))
+    lines = import_trajectories(files, study, tmp_path / "data.h5")
+    said = [line[14:] for line in lines if line.startswith("values")]
+    assert said[0] == f"{files[0].name}: a 0.5, w 2"
+    assert said[1] == f"{files[1].name}: a -0.8, w 3"
+    assert any("NOT in the order" in line for line in said) == (order == (1, 0))
+
+
 def test_stress_comes_from_an_energy_and_agrees_with_the_force(tmp_path):
     energy = 'strain = "a*sin(w*t)"\nenergy = "0.5*stiffness*((strain - x)**2 + x**2)"'
     force, _ = imported(tmp_path, write_npz, "npz")
@@ -194,7 +207,7 @@ def test_windows_of_a_long_run_are_replicas(tmp_path):
 def test_windows_under_different_loads_are_refused(tmp_path):
     """Guards the test above."""
     x = trap_paths(replicas=4, instants=45)[0]
-    files = [write_npz(tmp_path / "long.npz", x)] * 2
+    files = [write_npz(tmp_path / f"long_{i}.npz", x) for i in range(2)]
     study = StudyDescription.from_toml(description(tmp_path, layout="window = 20"))
     with pytest.raises(ValueError, match="all replicas of protocol 1 must have the same strain"):
         import_trajectories(files, study, tmp_path / "data.h5")

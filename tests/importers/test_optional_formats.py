@@ -133,7 +133,7 @@ def test_a_missing_package_is_named(ending, package, tmp_path, monkeypatch):
     path.write_bytes(b"x")
     study = StudyDescription.from_toml(description(tmp_path))
     with pytest.raises(ImportError, match=rf"needs the package {package}, .*ibvonn\[import\]"):
-        import_trajectories([path, path], study, tmp_path / "data.h5")
+        import_trajectories([path, tmp_path / "b.npz"], study, tmp_path / "data.h5")
 
 
 def test_files_of_the_wrong_content_are_refused(tmp_path):
@@ -141,8 +141,8 @@ def test_files_of_the_wrong_content_are_refused(tmp_path):
     path = tmp_path / "a.gsd"
     path.write_bytes(b"not a GSD file" * 100)
     with pytest.raises(ValueError, match="must be a GSD file"):
-        record(tmp_path, [path, path])
+        record(tmp_path, [path, tmp_path / "b.npz"])
     npz = write_npz(tmp_path / "a.npz", X[0])
     npz.write_bytes(npz.read_bytes()[:100])
     with pytest.raises(ValueError, match="must be an NPZ of numbers"):
-        record(tmp_path, [npz, npz])
+        record(tmp_path, [npz, tmp_path / "b.npz"])
