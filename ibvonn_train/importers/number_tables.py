@@ -7,8 +7,9 @@ References:
 from __future__ import annotations
 
 import csv
+import itertools
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,31 +114,9 @@ def read_table_file(path: Path) -> NumberTable:
     """
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such table. Correct `table` in the description.")
-    lines = [line for line in read_text(path, LARGEST).splitlines() if line.strip()]
-    comments = [line for line in lines if line.lstrip("# \"'") and line.lstrip().startswith("#")]
-    rest = [line for line in lines if not line.lstrip().startswith("#")]
-    separator = "," if rest and "," in rest[-1] else "\t" if rest and "\t" in rest[-1] else None
-    header = comments[-1].lstrip().lstrip("#") if comments else ""
-    if rest and not _is_row(rest[0], separator, whole=not comments):
-        header = rest.pop(0)
-    if not header or not rest:
-        raise ValueError(
-            f"{path}: must be a table whose columns have names above the numbers; found "
-            f"{len(rest)} rows and {'no names' if not header else 'names'}. Write a header."
-        )
-    titles = _split(header, separator)
-    rows = [_split(line, separator) for line in rest]
-    short = next((i for i, row in enumerate(rows) if len(row) != len(titles)), None)
-    if short is not None:
-        raise ValueError(
-            f"{path}: every row must have the {len(titles)} columns of its header; row {short + 1} "
-            f"has {len(rows[short])}. Columns are separated by commas, tabs or blanks, all alike."
-        )
-    names = [as_name(title) for title in titles]
-    if len(set(names)) < len(names):
-        raise ValueError(
-            f"{path}: columns must have different names; found {', '.join(names)}. Rename one."
-        )
+    titles, lines = titles_and_rows(path, iter(read_text(path, LARGEST).splitlines()))
+    rows = list(lines)
+    names = names_of(path, titles)
     columns: dict[str, FloatArray] = {}
     words: dict[str, str] = {}
     for name, entries in zip(names, zip(*rows, strict=True), strict=True):
@@ -148,6 +127,66 @@ def read_table_file(path: Path) -> NumberTable:
     table = NumberTable(path, columns, dict(zip(names, titles, strict=True)), words)
     table.require_numbers([*STEP_NAMES, *TIME_NAMES, *(() if columns else names)])
     return table
+
+
+def titles_and_rows(path: Path, lines: Iterator[str]) -> tuple[list[str], Iterator[list[str]]]:
+    """Return what stands above the columns of a table, and its rows as they are asked for.
+
+    Args:
+        path: Of the file, for messages.
+        lines: Of the file.
+
+    Raises:
+        ValueError: If there are no names or no numbers, or a row has other columns.
+    """
+    header, commented, first, separator = "", False, "", None
+    for line in lines:
+        text = line.strip()
+        if text.startswith("#"):
+            if text.strip("# \"'"):
+                header, commented = text.lstrip("#"), True
+        elif text:
+            separator = "," if "," in text else "\t" if "\t" in text else None
+            if _is_row(text, separator, whole=not commented) or (header and not commented):
+                first = text
+                break
+            header, commented = text, False
+    if not header or not first:
+        raise ValueError(
+            f"{path}: must be a table whose columns have names above the numbers; found "
+            f"{'no rows' if not first else 'rows'} and {'no names' if not header else 'names'}. "
+            "Write a header."
+        )
+    titles = _split(header, separator)
+
+    def rows() -> Iterator[list[str]]:
+        texts = (line.strip() for line in itertools.chain([first], lines))
+        used = (text for text in texts if text and not text.startswith("#"))
+        for number, text in enumerate(used, 1):
+            row = _split(text, separator)
+            if len(row) != len(titles):
+                raise ValueError(
+                    f"{path}: every row must have the {len(titles)} columns of its header; row "
+                    f"{number} has {len(row)}. Columns are separated by commas, tabs or blanks, "
+                    "all alike."
+                )
+            yield row
+
+    return titles, rows()
+
+
+def names_of(path: Path, titles: Sequence[str]) -> list[str]:
+    """Return the names of columns as expressions use them.
+
+    Raises:
+        ValueError: If two are the same.
+    """
+    names = [as_name(title) for title in titles]
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"{path}: columns must have different names; found {', '.join(names)}. Rename one."
+        )
+    return names
 
 
 def as_name(title: str) -> str:

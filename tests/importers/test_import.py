@@ -64,6 +64,19 @@ def test_every_format_gives_the_positions_of_the_simulation(ending, tmp_path):
     assert "NOT" not in rows["equipartition"]
 
 
+def test_arrays_stored_by_columns_or_packed_are_read(tmp_path):
+    time = TIME_STEP * np.arange(41)
+    files = [tmp_path / "turned.npz", tmp_path / "packed.npz"]
+    np.savez(files[0], time=time, x=np.asfortranarray(trap_paths()[0]))
+    position = np.zeros((41, 60, 2))
+    position[..., 0] = trap_paths()[1]
+    np.savez_compressed(files[1], time=time, position=position)
+    study = StudyDescription.from_toml(description(tmp_path))
+    import_trajectories(files, study, tmp_path / "data.h5")
+    data = TrajectoryEnsemble.load(tmp_path / "data.h5")
+    np.testing.assert_allclose(data.samples[:, :, 0, :, 0], trap_paths(), rtol=1e-6)
+
+
 def test_a_packed_dump_is_read(tmp_path):
     files = []
     for number, x in enumerate(trap_paths()):
@@ -229,10 +242,12 @@ def test_blocks_do_not_matter(tmp_path, monkeypatch):
     assert parts.sha256() == whole.sha256()
 
 
-def test_a_protocol_larger_than_the_blocks_is_never_held_whole(tmp_path, monkeypatch):
+@pytest.mark.parametrize("ending", ["dump", "npz", "wide.csv"])
+def test_a_protocol_larger_than_the_blocks_is_never_held_whole(ending, tmp_path, monkeypatch):
     """Averaged strain, the costliest: 6.4 MB of positions pass through 2 MB."""
-    rng = np.random.default_rng(0)
-    files = [write_dump(tmp_path / "a.dump", rng.normal(size=(400, 2000)), digits=7, shuffle=False)]
+    x = np.round(np.random.default_rng(0).normal(size=(400, 2000)), 7)
+    options = {"shuffle": False} if ending == "dump" else {}
+    files = [WRITERS[ending](tmp_path / f"a.{ending}", x, **options)]
     load = 'strain_kind = "averaged"\nstress = "stiffness*x"'
     study = description(tmp_path, load=load)
     study.write_text(study.read_text().replace("a = [0.5, -0.8]\nw = [2.0, 3.0]\n", ""))
