@@ -49,7 +49,8 @@ class WatchedFrames:
             friction = float(study.parameters["friction"])
             self._momenta = MomentumWatch(trajectory.path, study.microstate.mass, friction)
         self.gauges = {name: ResolutionGauge() for name in states.coordinates}
-        self.clock = FileClock(trajectory.path, study.time)
+        counted = getattr(trajectory, "counted", (0, 0))
+        self.clock = FileClock(trajectory.path, study.time, counted)
 
     def blocks(self) -> Iterator[FrameBlock]:
         """Yield the frames that are taken, some at a time.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 
 import numpy as np
@@ -104,6 +105,20 @@ def test_dcd_has_no_real_time_and_needs_it_from_the_description(tmp_path):
     files = [write_by_mdanalysis(tmp_path / f"{i}.dcd", x) for i, x in enumerate(X)]
     with pytest.raises(ValueError, match="every and time_step must be given"):
         record(tmp_path, files)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("every", "start"), [(1, 0.03), (5, 0.0)])
+def test_a_dcd_that_begins_later_is_not_shifted(every, start, tmp_path):
+    """OpenMM's first frame is one interval after the start; other programs fill in anything."""
+    files = [write_by_mdanalysis(tmp_path / f"{i}.dcd", x) for i, x in enumerate(X)]
+    for path in files:
+        content = bytearray(path.read_bytes())
+        content[12:20] = struct.pack("<2i", 3, every)  # first step, steps between frames
+        path.write_bytes(content)
+    data, rows = record(tmp_path, files, time="every = 1")
+    assert data.time[0] == pytest.approx(start)
+    assert ("the first frame is of step 3" in rows["time"]) == (start > 0)
 
 
 def test_gsd_is_read_with_its_images_and_its_log(tmp_path):
