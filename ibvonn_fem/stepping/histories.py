@@ -51,6 +51,10 @@ class Histories:
     file always holds the chosen ones as they are at that time. A run that goes on from a checkpoint
     (``resume=True``) keeps the points of the file.
 
+    A point of a network of directions has a row for each direction k, with the strain, stress and
+    internal variables that the law has there; its number is (number of the point) × (directions)
+    + k. Points are chosen whole: by the largest value of a direction.
+
     Args:
         path: File to write; an older one is replaced.
         points: Numbers of points, :class:`LargestPoints`, :class:`RandomPoints`, or several of
@@ -107,7 +111,8 @@ class Histories:
                 self._read()
         law = self._of_law()
         columns = 2 * law.model.strain_size + law.model.internal_size + 2
-        size = 8.0 * columns * len(self._mine) * (len(self._time) + steps)
+        rows = len(self._mine) * law.kinematics.direction_count
+        size = 8.0 * columns * rows * (len(self._time) + steps)
         if law.comm.allreduce(size, op=MPI.MAX) > MOST_BYTES:
             raise ValueError(
                 f"Histories: {self.path} needs {size / 2**30:.1f} GiB of memory on a rank; at most "
@@ -135,10 +140,11 @@ class Histories:
         law = self._of_law()
         reasons = self._reasons or chosen(self._choices, *self._scores())
         local = np.array([number in reasons for number in self._numbers], dtype=bool)
+        of_row = np.repeat(local, law.kinematics.direction_count)
         part = (
-            self._numbers[local],
-            self._position[local],
-            {name: np.stack(rows, 1)[local] for name, rows in self._rows.items()},
+            self._of_directions(self._numbers[local]),
+            np.repeat(self._position[local], law.kinematics.direction_count, axis=0),
+            {name: np.stack(rows, 1)[of_row] for name, rows in self._rows.items()},
         )
         parts = law.comm.gather(part)
         failure = ""
@@ -147,7 +153,7 @@ class Histories:
             order = np.argsort(point)
             rows = PointRows(
                 point[order],
-                tuple(reasons[number] for number in point[order].tolist()),
+                tuple(self._words(reasons, number) for number in point[order].tolist()),
                 np.concatenate([position for _, position, _ in parts])[order],
                 np.array(self._time),
                 {n: np.concatenate([s[n] for _, _, s in parts])[order] for n in SERIES},
@@ -179,12 +185,6 @@ class Histories:
             law = problem.laws[0]
         if not any(law is other for other in problem.laws):
             raise ValueError(f"Histories: the law {law.name!r} is none of the problem's.")
-        if law.kinematics.direction_count != 1:
-            raise ValueError(
-                f"Histories: {type(law.kinematics).__name__} has "
-                f"{law.kinematics.direction_count} directions at a point; histories are recorded "
-                "of laws that see one strain at a point. Record a body of another kinematics."
-            )
         require_same(law.comm, "Histories", {"path": str(self.path), "points": self._choices})
         mesh, points = law.points.mesh, law.points
         cells = np.asarray(mesh.topology.original_cell_index, dtype=np.int64)[points.cells]
@@ -202,23 +202,45 @@ class Histories:
         self._numbers = own[kept]
         self._position = np.array(position)[kept]
 
+    def _of_directions(self, points: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Numbers of the rows of points: a row for each direction."""
+        count = self._of_law().kinematics.direction_count
+        return (points[:, None] * count + np.arange(count)).reshape(-1)
+
+    def _words(self, reasons: dict[int, str], row: int) -> str:
+        """Why a row was recorded."""
+        point, direction = divmod(row, self._of_law().kinematics.direction_count)
+        return reasons[point] + self._direction(direction)
+
+    def _direction(self, direction: int) -> str:
+        """The direction of a row in words; empty of a law that sees one strain at a point."""
+        several = self._of_law().kinematics.direction_count > 1
+        return f", direction {direction}" if several else ""
+
     def _state(self) -> dict[str, FloatArray]:
-        """Committed values at the points of this rank, each of shape ``(points, components)``."""
+        """Committed values at the points of this rank, each of shape ``(rows, components)``."""
         law, mine = self._of_law(), self._mine
-        model = law.model
+        model, directions = law.model, law.kinematics.direction_count
         strain = strains_of_law(model, law.kinematics, law.measure[mine])
-        internal = law.internal[mine, 0].copy()
+        internal = law.internal[mine].reshape(-1, model.internal_size)
         stress = np.zeros_like(strain)
+        validity = law.points.rows(law.validity).get()[mine].copy()
+        if directions > 1:
+            validity = np.zeros((len(strain), 1))
         if len(mine):
             # A step of no length gives σ = ∂f/∂ε in the components of the law, whatever measure
-            # of stress the kinematics has.
-            stress[...] = model.kernel.update(strain, strain, internal, 0.0).stress
+            # of stress the kinematics has, and the excursion of strain and state in a direction;
+            # the body has the largest of a point alone.
+            update = model.kernel.update(strain, strain, internal, 0.0)
+            stress[...] = update.stress
+            if directions > 1:
+                validity[...] = update.validity.reshape(-1, 1)
         return {
             "strain": strain,
             "stress": stress,
             "internal": internal,
-            "dissipated": law.dissipated[mine, None].copy(),
-            "validity": law.points.rows(law.validity).get()[mine].copy(),
+            "dissipated": np.repeat(law.dissipated[mine], directions)[:, None],
+            "validity": validity,
         }
 
     def _go_back(self, time: float) -> None:
@@ -259,17 +281,21 @@ class Histories:
                 message = str(error)
         message, content = law.comm.bcast((message, content))
         if not message:
+            count = law.kinematics.direction_count
             places = {number: at for at, number in enumerate(content.point.tolist())}
-            kept = np.isin(self._numbers, content.point)
-            mine = [places[number] for number in self._numbers[kept].tolist()]
-            moved = not np.allclose(self._position[kept], content.position[mine], atol=SAME)
+            kept = np.isin(self._numbers, content.point // count)
+            mine = [places[number] for number in self._of_directions(self._numbers[kept]).tolist()]
+            position = np.repeat(self._position[kept], count, axis=0)
+            moved = not np.allclose(position, content.position[mine], atol=SAME)
             if law.comm.allreduce(moved, op=MPI.LOR):
                 message = f"{self.path}: was recorded on another mesh. Use the mesh of then."
         if message:
             self._law = None
             raise HistoryError(message)
         self._keep(self._numbers, self._position, kept)
-        self._reasons = dict(zip(content.point.tolist(), content.chosen_for, strict=True))
+        for row, words in zip(content.point.tolist(), content.chosen_for, strict=True):
+            point, direction = divmod(row, count)
+            self._reasons[point] = words.removesuffix(self._direction(direction))
         self._time = content.time.tolist()
         for name, values in content.series.items():
             self._rows[name] = list(values[mine].transpose(1, 0, 2))
@@ -284,9 +310,12 @@ class Histories:
                     f"({attributes.get(name)}); it is {text} now. Set the problem up as it was "
                     "then, or record into a new file."
                 )
-        absent = np.setdiff1d(rows.point, self._all)
+        points = np.unique(rows.point // self._of_law().kinematics.direction_count)
+        absent = np.setdiff1d(points, self._all)
         if len(absent):
             return f"{self.path}: holds points that this law lacks, such as {absent[0]}."
+        if not np.array_equal(rows.point, self._of_directions(points)):
+            return f"{self.path}: must hold every direction of its points. Record it again."
         return ""
 
     def _attributes(self) -> dict[str, Any]:
@@ -294,7 +323,9 @@ class Histories:
         manifest = law.model.manifest
         original, scales = unscaled(law.model)
         raw = original.manifest.raw
+        directions = law.kinematics.direction_count
         return {
+            **({"directions": directions} if directions > 1 else {}),
             "model": original.manifest.name,
             "manifest_sha256": manifest_hash(raw) if raw else "",
             "law": law.name,
@@ -315,11 +346,13 @@ class Histories:
             return self._all, {}
         stress = np.stack([np.linalg.norm(values, axis=1) for values in self._rows["stress"]])
         dissipated = self._rows["dissipated"]
-        own = {
+        of_rows = {
             "stress": stress.max(0),
             "validity": np.stack(self._rows["validity"])[..., 0].max(0),
             "dissipation": (dissipated[-1] - dissipated[0])[:, 0],
         }
+        shape = len(self._mine), law.kinematics.direction_count
+        own = {name: values.reshape(shape).max(1) for name, values in of_rows.items()}
         parts = law.comm.allgather((self._numbers, own))
         order = np.argsort(np.concatenate([numbers for numbers, _ in parts]))
         return self._all, {n: np.concatenate([s[n] for _, s in parts])[order] for n in own}

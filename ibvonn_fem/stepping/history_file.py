@@ -29,7 +29,8 @@ class PointRows:
     """Histories of some points.
 
     Attributes:
-        point: Numbers of the points, increasing, shape ``(n_point,)``.
+        point: Numbers of the points, increasing, shape ``(n_point,)``; each direction of a network
+            is one of its own.
         chosen_for: Why each was chosen.
         position: In the undeformed body, shape ``(n_point, dimensions)`` [length].
         time: Instants that do not decrease, shape ``(n_time,)``; an instant occurs twice where

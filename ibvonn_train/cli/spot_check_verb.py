@@ -55,6 +55,7 @@ def _report(check: SpotCheck, source: str, seconds: float) -> str:
     header = ["point", "chosen for", "validity", "error in %", "from", "to", "time steps in %"]
     with_populations = any(each.populations for each in check.points)
     header += ["populations: law", "system"] if with_populations else []
+    header += ["stored", "dissipated", "work: law", "system"]
     rows = [
         [
             each.point,
@@ -65,6 +66,10 @@ def _report(check: SpotCheck, source: str, seconds: float) -> str:
             each.high,
             each.time_error,
             *([_words(each.law_populations), _words(each.populations)] if with_populations else []),
+            each.energies.stored,
+            each.energies.dissipated,
+            each.energies.law_work,
+            f"{each.energies.work:.4g} ± {each.energies.work_error:.1g}",
             each.verdict,
         ]
         for each in check.points
@@ -74,6 +79,8 @@ def _report(check: SpotCheck, source: str, seconds: float) -> str:
         text_table([*header, "verdict"], rows),
         f"Errors are in % of the largest recorded stress, {check.largest_stress:.4g}; the "
         f"intervals hold together at {100 * check.confidence:g} %, with {check.replicas} replicas.",
+        "Energies are per unit reference volume from start to end: stored and dissipated by the "
+        "law, work on the law and on the system with its standard error.",
         f"Tolerance {check.tolerance:.3g} % ({source}). {seconds:.2g} s for each point.",
     ]
     if undecided:

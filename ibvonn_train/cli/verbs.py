@@ -104,6 +104,8 @@ def simulate(options: argparse.Namespace) -> int:
 def bring(options: argparse.Namespace) -> int:
     """Import the trajectories of another simulator."""
     study = StudyDescription.from_toml(options.describe)
+    if options.out.resolve() == options.describe.resolve():
+        raise FileExistsError(f"{options.out}: is the description. Choose another --out.")
     for line in import_trajectories(options.trajectories, study, options.out):
         say(options, line)
     say(options, f"wrote {options.out}")

@@ -18,14 +18,18 @@ class FileClock:
     Args:
         path: Of the file, for messages.
         rule: Of the description.
+        counted: Step of the first frame and steps between frames as the file says them, where its
+            frames say none; the first is used where the others are those of the description.
 
     Attributes:
         offset: What was subtracted from the time of the file.
         source: Where the time comes from, in words.
     """
 
-    def __init__(self, path: Path, rule: StoredTimes) -> None:
+    def __init__(self, path: Path, rule: StoredTimes, counted: tuple[int, int] = (0, 0)) -> None:
         self._path, self._rule = path, rule
+        # OpenMM stores its first frame after the first interval, and not at the start.
+        self._first = counted[0] if counted[1] == rule.every else 0
         self._number = -1
         self._times: list[float] = []
         self._steps: list[float] = []
@@ -52,12 +56,14 @@ class FileClock:
     def _read(self, frame: Frame, number: int) -> tuple[float, int | None]:
         rule, step = self._rule, frame.step
         if step is None and rule.every:
-            step = rule.every * number
+            step = self._first + rule.every * number
         if frame.time is not None and math.isfinite(frame.time):
             self.source = "times of the file"
             return frame.time, step
         if step is not None and rule.time_step > 0:
             self.source = f"steps times the time step {rule.time_step:g}"
+            if self._first:
+                self.source += f", the first frame is of step {self._first}"
             return step * rule.time_step, step
         missing = "time_step" if step is not None else "every and time_step"
         raise ConfigError(

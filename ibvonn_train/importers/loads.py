@@ -128,6 +128,8 @@ class LoadReader:
     def require_names(self, table: NumberTable | None, trajectory: Trajectory) -> None:
         """Raise :class:`ConfigError` where an expression names what is not there."""
         series = [*(table.names if table else ()), *trajectory.observables, "t", "step"]
+        if table is not None:
+            table.require_numbers(self.needed())
         constants = {**self._study.parameters, **self._study.values}
         clash = sorted(set(series) & constants.keys())
         if clash:

@@ -7,6 +7,7 @@ read by MDAnalysis, which moves their origin to the corner of the box.
 
 from __future__ import annotations
 
+import struct
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,6 +27,9 @@ WITHOUT_TIME = ("DCD",)
 class MdAnalysisTrajectory:
     """A file that MDAnalysis reads, in single precision.
 
+    Attributes:
+        counted: Step of the first frame, and steps between frames, as a DCD says them; else zeros.
+
     Raises:
         ImportError: If MDAnalysis is not installed.
         ValueError: If it is no such file.
@@ -43,6 +47,7 @@ class MdAnalysisTrajectory:
         finally:
             reader.close()
         self.columns = ("x", "y", "z") + (("vx", "vy", "vz") if has_velocities else ())
+        self.counted = _first_and_every(path) if self._format == "DCD" else (0, 0)
 
     def _open(self) -> Any:
         make = mdanalysis_reader(self.path)
@@ -87,6 +92,15 @@ class MdAnalysisTrajectory:
                 )
         finally:
             reader.close()
+
+
+def _first_and_every(path: Path) -> tuple[int, int]:
+    """Return what the head of a DCD says of its steps: the first one, and those between frames."""
+    with path.open("rb") as stream:
+        head = stream.read(20)
+    order = "<" if head[:1] == b"T" else ">"  # 84, the length of the first record
+    first, every = struct.unpack(f"{order}i4s3i", head)[3:]
+    return first, every
 
 
 def _box(dimensions: Any) -> SimulationBox | None:

@@ -74,7 +74,7 @@ class MicrostateReader:
         if study.layout.types:
             names.append("type")
         self.columns = tuple(dict.fromkeys(names))
-        self._taken: npt.NDArray[np.bool_] | None = None
+        self._chosen: npt.NDArray[np.bool_] | None = None
         length = study.parameters.get("reference_length", 1.0)
         self.length = float(length) if isinstance(length, int | float) else 1.0
 
@@ -88,13 +88,15 @@ class MicrostateReader:
         if layout.types:
             types = values[:, :, self.columns.index("type")]
             chosen = np.isin(types, list(layout.types))
-            if not (chosen == chosen[0]).all():
+            if self._chosen is None:
+                self._chosen = chosen[0]
+            changed = (chosen != self._chosen).any(1)
+            if changed.any():
                 raise ValueError(
                     f"{self._path}: types of particles must not change; they do before t = "
-                    f"{block.time[int(np.argmax((chosen != chosen[0]).any(1)))]:g}. Select by "
-                    "particles instead."
+                    f"{block.time[int(np.argmax(changed))]:g}. Select by particles instead."
                 )
-            values = values[:, chosen[0]]
+            values = values[:, self._chosen]
         if layout.particles:
             first, last = layout.particles
             if last > values.shape[1]:

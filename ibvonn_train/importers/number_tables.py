@@ -7,8 +7,9 @@ References:
 from __future__ import annotations
 
 import csv
+import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,18 @@ class NumberTable:
         path: Of the file, for messages.
         columns: Name → values, all of one length.
         titles: Name → what stands in the file.
+        words: Name of a column that is left out as not all of it are numbers → one that is none.
     """
 
     def __init__(
-        self, path: Path, columns: Mapping[str, FloatArray], titles: Mapping[str, str] | None = None
+        self,
+        path: Path,
+        columns: Mapping[str, FloatArray],
+        titles: Mapping[str, str] | None = None,
+        words: Mapping[str, str] | None = None,
     ) -> None:
         self.path, self.columns = path, dict(columns)
-        self.titles = dict(titles or {})
+        self.titles, self.words = dict(titles or {}), dict(words or {})
         self.steps = self._first(STEP_NAMES)
         self.times = self._first(TIME_NAMES)
 
@@ -47,6 +53,15 @@ class NumberTable:
     def names(self) -> tuple[str, ...]:
         """Names of the columns that are no step and no time."""
         return tuple(n for n in self.columns if n not in (*STEP_NAMES, *TIME_NAMES))
+
+    def require_numbers(self, used: Collection[str]) -> None:
+        """Raise :class:`ValueError` where a column that is used is not made of numbers."""
+        for name, word in self.words.items():
+            if name in used:
+                raise ValueError(
+                    f"{self.path}: all entries of {name} must be numbers; found {word!r}. Correct "
+                    "it, or use another column."
+                )
 
     def rows_at(self, steps: FloatArray | None, times: FloatArray, interval: float) -> Any:
         """Return the rows of some instants, by their steps or else by their times.
@@ -90,7 +105,8 @@ def read_table_file(path: Path) -> NumberTable:
 
     Columns are named by the last comment above the numbers, or by the first row of a CSV. Units in
     brackets are left out, capitals become small, and what cannot stand in a name becomes ``_``:
-    ``"Potential Energy (kJ/mole)"`` is ``potential_energy``, ``c_1[2]`` is ``c_1_2``.
+    ``"Potential Energy (kJ/mole)"`` is ``potential_energy``, ``c_1[2]`` is ``c_1_2``. Columns with
+    words are left out, such as the progress and the remaining time of OpenMM's StateDataReporter.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -98,37 +114,79 @@ def read_table_file(path: Path) -> NumberTable:
     """
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such table. Correct `table` in the description.")
-    lines = [line for line in read_text(path, LARGEST).splitlines() if line.strip()]
-    comments = [line for line in lines if line.lstrip("# \"'") and line.lstrip().startswith("#")]
-    rest = [line for line in lines if not line.lstrip().startswith("#")]
-    separator = "," if rest and "," in rest[-1] else "\t" if rest and "\t" in rest[-1] else None
-    header = comments[-1].lstrip().lstrip("#") if comments else ""
-    if rest and not _is_row(rest[0], separator):
-        header = rest.pop(0)
-    if not header or not rest:
+    titles, lines = titles_and_rows(path, iter(read_text(path, LARGEST).splitlines()))
+    rows = list(lines)
+    names = names_of(path, titles)
+    columns: dict[str, FloatArray] = {}
+    words: dict[str, str] = {}
+    for name, entries in zip(names, zip(*rows, strict=True), strict=True):
+        try:
+            columns[name] = np.array(entries, dtype=np.float64)
+        except ValueError:
+            words[name] = next(entry for entry in entries if not _is_number(entry))
+    table = NumberTable(path, columns, dict(zip(names, titles, strict=True)), words)
+    table.require_numbers([*STEP_NAMES, *TIME_NAMES, *(() if columns else names)])
+    return table
+
+
+def titles_and_rows(path: Path, lines: Iterator[str]) -> tuple[list[str], Iterator[list[str]]]:
+    """Return what stands above the columns of a table, and its rows as they are asked for.
+
+    Args:
+        path: Of the file, for messages.
+        lines: Of the file.
+
+    Raises:
+        ValueError: If there are no names or no numbers, or a row has other columns.
+    """
+    header, commented, first, separator = "", False, "", None
+    for line in lines:
+        text = line.strip()
+        if text.startswith("#"):
+            if text.strip("# \"'"):
+                header, commented = text.lstrip("#"), True
+        elif text:
+            separator = "," if "," in text else "\t" if "\t" in text else None
+            if _is_row(text, separator, whole=not commented) or (header and not commented):
+                first = text
+                break
+            header, commented = text, False
+    if not header or not first:
         raise ValueError(
             f"{path}: must be a table whose columns have names above the numbers; found "
-            f"{len(rest)} rows and {'no names' if not header else 'names'}. Write a header."
+            f"{'no rows' if not first else 'rows'} and {'no names' if not header else 'names'}. "
+            "Write a header."
         )
     titles = _split(header, separator)
-    rows = [_split(line, separator) for line in rest]
-    short = next((i for i, row in enumerate(rows) if len(row) != len(titles)), None)
-    if short is not None:
-        raise ValueError(
-            f"{path}: every row must have the {len(titles)} columns of its header; row {short + 1} "
-            f"has {len(rows[short])}. Columns are separated by commas, tabs or blanks, all alike."
-        )
-    try:
-        numbers = np.array(rows, dtype=np.float64)
-    except ValueError as error:
-        raise ValueError(f"{path}: all entries must be numbers ({error}).") from error
+
+    def rows() -> Iterator[list[str]]:
+        texts = (line.strip() for line in itertools.chain([first], lines))
+        used = (text for text in texts if text and not text.startswith("#"))
+        for number, text in enumerate(used, 1):
+            row = _split(text, separator)
+            if len(row) != len(titles):
+                raise ValueError(
+                    f"{path}: every row must have the {len(titles)} columns of its header; row "
+                    f"{number} has {len(row)}. Columns are separated by commas, tabs or blanks, "
+                    "all alike."
+                )
+            yield row
+
+    return titles, rows()
+
+
+def names_of(path: Path, titles: Sequence[str]) -> list[str]:
+    """Return the names of columns as expressions use them.
+
+    Raises:
+        ValueError: If two are the same.
+    """
     names = [as_name(title) for title in titles]
     if len(set(names)) < len(names):
         raise ValueError(
             f"{path}: columns must have different names; found {', '.join(names)}. Rename one."
         )
-    columns = {name: numbers[:, i] for i, name in enumerate(names)}
-    return NumberTable(path, columns, dict(zip(names, titles, strict=True)))
+    return names
 
 
 def as_name(title: str) -> str:
@@ -144,9 +202,15 @@ def _split(line: str, separator: str | None) -> list[str]:
     return next(csv.reader([line.strip()], delimiter=separator, skipinitialspace=True))
 
 
-def _is_row(line: str, separator: str | None) -> bool:
+def _is_row(line: str, separator: str | None, *, whole: bool) -> bool:
+    """Return whether a line is no header: all of it are numbers, or one at least."""
+    numbers = [_is_number(word) for word in _split(line, separator)]
+    return all(numbers) if whole else any(numbers)
+
+
+def _is_number(word: str) -> bool:
     try:
-        [float(word) for word in _split(line, separator)]
+        float(word)
     except ValueError:
         return False
     return True

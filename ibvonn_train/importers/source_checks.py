@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ from .frames import FloatArray, SimulationBox
 RESOLUTION = 1e-3
 """Coarsest resolution of the coordinates, over the spread of the microstates."""
 ENOUGH_VALUES = 5000
-"""Values from which the resolution is found."""
+"""Values of one decade from which the resolution is found."""
+FEW_VALUES = 300
+"""Values of one decade in which steps of :data:`RESOLUTION` of the spread cannot be chance."""
 _ROUNDING = 16 * float(np.finfo(np.float64).eps)
 _BY_CHANCE = 20.0
 """Smallest distance of n random values in units of what is expected, not exceeded by chance."""
@@ -78,39 +81,93 @@ class OriginWatch:
             )
 
 
+class WrapWatch:
+    """Looks for particles that leave a periodic box on one side and enter it on the other.
+
+    Args:
+        path: Of the file, for messages.
+        coordinates: Columns that make the microstates.
+    """
+
+    def __init__(self, path: Path, coordinates: Sequence[str]) -> None:
+        self._path = path
+        self._axes = {name: "xyz".index(name) for name in coordinates if name in ("x", "y", "z")}
+        self._last: dict[str, FloatArray] = {}
+
+    def __call__(self, time: float, box: SimulationBox | None, name: str, x: FloatArray) -> None:
+        """Look at one coordinate of the particles at one instant.
+
+        Raises:
+            ValueError: If one of them moves by more than half the box, in which all of them lie.
+        """
+        if name not in self._axes:
+            return
+        last, self._last[name] = self._last.get(name), x
+        axis = self._axes[name]
+        if last is None or box is None or not box.periodic[axis] or last.shape != x.shape:
+            return
+        length = box.high[axis] - box.low[axis]
+        jump = np.abs(x - last)
+        both = np.concatenate([x, last])
+        if jump.max(initial=0.0) <= length / 2 or np.ptp(both) > (1 + 1e-6) * length:
+            return
+        raise ValueError(
+            f"{self._path}: {name} must be unwrapped; until t = {time:g} a particle moves by "
+            f"{jump.max():.4g} in a periodic box of length {length:g}: it left on one side and "
+            f"entered on the other. Store unwrapped coordinates, or images beside {name}, and use "
+            f"{name}u (LAMMPS: `dump … custom … id {name}u`; OpenMM: enforcePeriodicBox=False)."
+        )
+
+
 class ResolutionGauge:
-    """Finds the step of the digits in which the coordinates were written."""
+    """Finds the step of the digits in which the coordinates were written.
+
+    Large values have the coarsest digits, and they may come late. So values are kept by decades.
+    """
 
     def __init__(self) -> None:
-        self._values: list[FloatArray] = []
-        self._count = 0
+        self._kept: dict[int, list[FloatArray]] = {}
+        self._seen: dict[int, int] = {}
 
     def add(self, values: FloatArray) -> None:
-        """Take raw values of one column; those beyond :data:`ENOUGH_VALUES` are not looked at."""
-        if self._count < ENOUGH_VALUES:
-            part = np.ravel(values)[: ENOUGH_VALUES - self._count]
-            self._values.append(part.copy())
-            self._count += part.size
+        """Take raw values of one column at one instant."""
+        values = np.ravel(values)[:ENOUGH_VALUES]
+        size = np.maximum(np.abs(values), np.finfo(np.float64).tiny)
+        decades = np.floor(np.log10(size)).astype(int)
+        for decade in np.unique(decades):
+            part = values[decades == decade]
+            seen = self._seen.get(decade, 0)
+            if seen < ENOUGH_VALUES:
+                self._kept.setdefault(decade, []).append(part[: ENOUGH_VALUES - seen].copy())
+            self._seen[decade] = seen + part.size
 
     def resolution(self) -> float | None:
-        """Return the step, or None where values are too few to tell it from chance.
+        """Return the coarsest step, or None where values are too few to tell it from chance.
 
-        Large values have the coarsest digits: where a quarter of the values is of the decade of the
-        largest, these alone are compared.
+        Decades are looked at that hold :data:`FEW_VALUES`, or a quarter of all values.
         """
-        values = np.concatenate(self._values) if self._values else np.empty(0)
-        size = float(np.abs(values).max(initial=0.0))
-        decade = 10.0 ** np.floor(np.log10(size)) if size > 0 else 0.0
-        large = values[np.abs(values) >= decade]
-        if 4 * large.size >= values.size:
-            values = large
-        steps = np.diff(np.unique(values))
-        steps = steps[steps > _ROUNDING * size]
-        if not steps.size:
-            return None
-        step = float(steps.min())
-        by_chance = float(np.ptp(values)) / (steps.size + 1) ** 2  # of n values, range over n²
-        return step if step > _BY_CHANCE * by_chance else 0.0
+        total = sum(self._seen.values())
+        parts = [
+            np.concatenate(self._kept[decade])
+            for decade, seen in self._seen.items()
+            if seen >= min(FEW_VALUES, total / 4)
+        ]
+        if not parts:
+            parts = [np.concatenate([part for kept in self._kept.values() for part in kept])]
+        steps = [step for part in parts if (step := _step_of_digits(part)) is not None]
+        return max(steps, default=None)
+
+
+def _step_of_digits(values: FloatArray) -> float | None:
+    """Return the smallest distance of values, 0 where it may be chance, None of equal values."""
+    size = float(np.abs(values).max(initial=0.0))
+    steps = np.diff(np.unique(values))
+    steps = steps[steps > _ROUNDING * size]
+    if not steps.size:
+        return None
+    step = float(steps.min())
+    by_chance = float(np.ptp(values)) / (steps.size + 1) ** 2  # of n values, range over n²
+    return step if step > _BY_CHANCE * by_chance else 0.0
 
 
 def require_resolution(place: str, resolution: float | None, spread: float) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from ..data.drive_records import ChainDriven, Drive, StrainDriven
 from ..data.ensemble import TrajectoryEnsemble
 from ..data.hdf5 import StoredMicrostate, require_finite
-from ..files.plain_files import make_folder
+from ..files.plain_files import make_folder, require_plain
 from ..files.toml_tables import ConfigError
 from .description import StudyDescription
 from .frames import FloatArray, Trajectory
@@ -25,7 +25,7 @@ from .replica_store import ReplicaStore
 from .series_windows import FileSeries, SeriesWindows
 from .single_energy import ElementEnergy, energy_of
 from .source_checks import ResolutionGauge, require_resolution
-from .understood import Understood, joined
+from .understood import Understood, joined, values_of_files
 from .watched_frames import WatchedFrames
 
 
@@ -47,9 +47,11 @@ def import_trajectories(
 
     Raises:
         ConfigError: If the description does not fit the files.
-        ValueError: If a file contradicts itself or the others.
+        FileExistsError: If ``out`` is one of the files, or no file.
+        ValueError: If a file contradicts itself or the others, or is given twice.
     """
     files, target = [Path(path) for path in paths], Path(out)
+    _require_different(files, target)
     each = study.layout.files
     if not files or len(files) % each:
         raise ConfigError(
@@ -66,9 +68,29 @@ def import_trajectories(
                 reading.take(open_trajectory(path, study.layout.group), *divmod(number, each))
             data = reading.record(scratch)
             data.save(target)
+            reading.understood.values = values_of_files(files, each, study.values)
             return reading.understood.lines(data, len(files))
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def _require_different(files: Sequence[Path], target: Path) -> None:
+    """Refuse a trajectory that is given twice, and one that would be overwritten."""
+    require_plain(target)
+    seen: dict[Path, Path] = {}
+    for path in files:
+        place = path.resolve()
+        if place == target.resolve():
+            raise FileExistsError(
+                f"{target}: must be a new file, or a former one of this command; it is one of the "
+                "trajectories, which would be lost. Choose another --out."
+            )
+        if place in seen:
+            raise ValueError(
+                f"{path}: each trajectory must be given once; this one is given twice. Name each "
+                "file once, in the order of the protocols."
+            )
+        seen[place] = path
 
 
 class _Import:

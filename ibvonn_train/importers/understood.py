@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,8 @@ from ..data.ensemble import TrajectoryEnsemble
 from .frames import FloatArray
 from .momenta import MomentumRelaxation
 
+MOST_LINES = 8
+"""Of the numbers of protocols that are printed."""
 SURE = 4.0
 """Standard errors beyond which a difference is no chance."""
 ALLOWED = 0.03
@@ -94,6 +98,7 @@ class Understood:
         start: Statistics of the first instants.
         difference: Relative difference of the stress and the slope of the energy.
         momenta: What the velocities say, None without.
+        values: Which numbers were taken for which file, in words; empty without.
     """
 
     kinds: tuple[str, ...] = ()
@@ -108,6 +113,7 @@ class Understood:
     start: StartStatistics = field(default_factory=StartStatistics)
     difference: float | None = None
     momenta: MomentumRelaxation | None = None
+    values: Sequence[str] = ()
 
     def lines(self, data: TrajectoryEnsemble, files: int) -> list[str]:
         """Return the lines.
@@ -120,6 +126,7 @@ class Understood:
             ("read", f"{files} {' and '.join(self.kinds)} file{'s' if files > 1 else ''} of "
              f"{self.particles} particles, columns {' '.join(self.columns)} ({self.precision})"),
             ("layout", self._layout(data)),
+            *(("values", text) for text in self.values),
             ("time", f"{data.time[0]:g} to {data.time[-1]:g}, every "
              f"{np.median(np.diff(data.time)):g}; {self.source}"),
             ("strain", self._strain(data)),
@@ -216,6 +223,36 @@ class Understood:
             if abs(ratio - 1) > ALLOWED_KINETIC:
                 text += ", NOT k_BT: check the mass, the temperature and the units"
         return text
+
+
+def values_of_files(
+    files: Sequence[Path], each: int, values: Mapping[str, Sequence[float]]
+) -> list[str]:
+    """Return which numbers of [import.values] each protocol has, in lines.
+
+    A shell sorts ``run_10`` before ``run_2``, so that numbers would belong to other files than was
+    meant.
+
+    Args:
+        files: Trajectories in their order.
+        each: Number of files of one protocol.
+        values: Name → one number for each protocol.
+    """
+    if not values:
+        return []
+    firsts = files[::each]
+    lines = [
+        f"{path.name}{' …' if each > 1 else ''}: "
+        + ", ".join(f"{name} {numbers[protocol]:g}" for name, numbers in values.items())
+        for protocol, path in enumerate(firsts)
+    ]
+    if len(lines) > MOST_LINES:
+        lines = [*lines[: MOST_LINES - 2], "…", lines[-1]]
+    counted = [[int(digits) for digits in re.findall(r"\d+", path.name)] for path in firsts]
+    stems = {re.sub(r"\d+", "", path.name) for path in firsts}
+    if len(stems) == 1 and counted != sorted(counted):
+        lines.append("files are NOT in the order of their numbers: check that values are")
+    return lines
 
 
 def _counted(number: int, word: str) -> str:

@@ -11,7 +11,7 @@ from .frames import Frame, Trajectory
 from .instants import FileClock
 from .microstates import FrameBlock, MicrostateReader
 from .momenta import MomentumRelaxation, MomentumWatch, require_instants_apart
-from .source_checks import OriginWatch, ResolutionGauge, require_no_gap
+from .source_checks import OriginWatch, ResolutionGauge, WrapWatch, require_no_gap
 
 BLOCK_BYTES = 2**26
 """Of frames that are held at a time."""
@@ -41,18 +41,22 @@ class WatchedFrames:
         self._trajectory, self._states, self._study = trajectory, states, study
         self._constants = study.constants(protocol)
         self._origin = OriginWatch(trajectory.path)
+        # Bonds are the nearest images, whatever side their particles are on.
+        coordinates = () if study.microstate.bonds else states.coordinates
+        self._wrapped = WrapWatch(trajectory.path, coordinates)
         self._momenta: MomentumWatch | None = None
         if states.velocities:
             friction = float(study.parameters["friction"])
             self._momenta = MomentumWatch(trajectory.path, study.microstate.mass, friction)
         self.gauges = {name: ResolutionGauge() for name in states.coordinates}
-        self.clock = FileClock(trajectory.path, study.time)
+        counted = getattr(trajectory, "counted", (0, 0))
+        self.clock = FileClock(trajectory.path, study.time, counted)
 
     def blocks(self) -> Iterator[FrameBlock]:
         """Yield the frames that are taken, some at a time.
 
         Raises:
-            ValueError: If the box moves.
+            ValueError: If the box moves, or a particle leaves it and enters on the other side.
         """
         rows: list[tuple[float, float, Frame]] = []
         size = 0
@@ -62,12 +66,16 @@ class WatchedFrames:
             if time is None:
                 continue
             self._origin(time, frame.box)
+            particles = self._states.taken(_block([(time, step, frame)]))[0]
+            for name, gauge in self.gauges.items():
+                place = particles[:, columns.index(name)]
+                self._wrapped(time, frame.box, name, place)
+                if taken:
+                    gauge.add(place)
             if self._momenta is not None:
                 self._watch(self._momenta, time, step, frame)
             if not taken:
                 continue
-            for name, gauge in self.gauges.items():
-                gauge.add(frame.values[:, columns.index(name)])
             rows.append((time, step, frame))
             size += frame.values.nbytes
             if size > BLOCK_BYTES:

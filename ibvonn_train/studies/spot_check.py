@@ -34,6 +34,7 @@ from ..files.model_directory import manifest_hash
 from ..rollouts.converged_path import converged_path
 from ..simulation.simulate_ensemble import simulate
 from ..simulation.systems.system import MicroscopicSystem
+from .energy_of_histories import StepEnergies, energies_of_law, step_energies
 from .followed_histories import (
     CheckedLaw,
     SteppedPath,
@@ -75,6 +76,7 @@ class PointCheck:
             where the analysis used another law.
         law_populations, populations: Fractions at the end by the law and by the microscopic system;
             empty of a law without populations.
+        energies: What the law stores and dissipates, and the work on law and system.
         verdict: "off" if the interval lies beyond the tolerance, "within" if it lies below.
     """
 
@@ -87,6 +89,7 @@ class PointCheck:
     time_error: float | None
     law_populations: tuple[float, ...]
     populations: tuple[float, ...]
+    energies: StepEnergies
     verdict: Verdict
 
 
@@ -218,6 +221,8 @@ def spot_check(
     own = manifest_hash(law.manifest) == histories.manifest_sha256
     late = np.abs(rolled.stress[:, at_knots] - histories.stress).reshape(flat).max(1) * percent
     populations = _populations(law, rolled.internal[:, -1], np.concatenate(ends))
+    of_law = energies_of_law(law, instants, strain, rolled.internal)
+    energies = step_energies(of_law, strain[:, at_grid], law_stress, micro)
     points = tuple(
         PointCheck(
             int(number),
@@ -228,6 +233,7 @@ def spot_check(
             float(high[p]),
             float(late[p]) if own else None,
             *populations[p],
+            energies[p],
             "off" if low[p] > limit else "within" if high[p] <= limit else "undecided",
         )
         for p, number in enumerate(histories.point)

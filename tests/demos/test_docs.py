@@ -85,6 +85,17 @@ def test_readme_is_read_in_two_minutes():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 600
 
 
+def test_every_page_of_a_host_shows_its_script():
+    """A formatter that takes the name of a script for Python leaves a page without it."""
+    table = (DOCS / "hosts/index.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[.*?\]\((\w+\.md)\) \| `(.*?)` \|", table, re.MULTILINE)
+    assert len(rows) == 13
+    for page, script in rows:
+        shown = SNIPPET.findall((DOCS / "hosts" / page).read_text(encoding="utf-8"))
+        assert {script, f"demos/other_codes/{script}"} & set(shown), page
+        assert all((ROOT / name).is_file() for name in shown)
+
+
 def test_pages_with_code_are_found():
     assert len(WITH_CODE) >= 8
     assert {name_of(page) for page in WITH_CODE} >= SLOW

@@ -8,10 +8,11 @@ from mpi4py import MPI
 import h5py
 import numpy as np
 import pytest
-from dolfinx import mesh
+from dolfinx import fem, mesh
 
 from ibvonn_fem import (
     InternalVariableLaw,
+    InternalVariableProblem,
     Microsphere,
     Scaled,
     StepError,
@@ -20,6 +21,7 @@ from ibvonn_fem import (
     read_checkpoint,
     write_checkpoint,
 )
+from ibvonn_fem.directions import lebedev
 from ibvonn_fem.errors import HistoryError
 from ibvonn_fem.files.model_directory import manifest_hash
 from ibvonn_fem.stepping import Histories, LargestPoints, RandomPoints, point_choice
@@ -212,19 +214,64 @@ def test_a_choice_of_no_points_is_refused():
         LargestPoints("energy", 1)  # type: ignore[arg-type]
 
 
-def test_networks_of_directions_are_refused(folder):
-    from dolfinx import fem
-
-    from ibvonn_fem import InternalVariableProblem
-
-    cube = mesh.create_unit_cube(WORLD, 1, 1, 1)
+def stretched_network(record, comm=WORLD):
+    """A cube of springs in all directions, clamped below and pulled and sheared above."""
+    cube = mesh.create_unit_cube(comm, 2, 1, 1)
     space = fem.functionspace(cube, ("Lagrange", 1, (3,)))
     u = fem.Function(space)
     model = load_model(EXPORTED / "exact_trap")
-    law = InternalVariableLaw(model, Microsphere(25), u, quadrature_degree=0)
-    bottom = fem.locate_dofs_geometrical(space, lambda x: np.isclose(x[2], 0.0))
-    clamp = fem.dirichletbc(np.zeros(3), bottom, space)
-    problem = InternalVariableProblem(law, u, [clamp])
-    stepping = TimeStepping(problem, record=Histories(folder / "cube.h5", 0))
-    with pytest.raises(ValueError, match="directions at a point"):
-        stepping.run([0.0, 1.0])
+    law = InternalVariableLaw(model, Microsphere(7, stress_free=False), u, quadrature_degree=0)
+    top = fem.Function(space)
+    bcs = [
+        fem.dirichletbc(
+            value,
+            fem.locate_dofs_geometrical(space, lambda x, at=at: np.isclose(x[2], at)),
+        )
+        for at, value in ((0.0, fem.Function(space)), (1.0, top))
+    ]
+    problem = InternalVariableProblem(law, u, bcs)
+
+    def load(t):
+        top.interpolate(lambda x: np.stack([0.1 * t * x[0], 0.0 * x[1], 0.2 * t + 0.1 * t * x[0]]))
+
+    return law, TimeStepping(problem, load, record=record)
+
+
+def test_a_network_is_recorded_in_every_direction(folder):
+    """Strain n·E n, the stress of the law there, and a dissipation that all directions share."""
+    path = folder / "cube.h5"
+    law, stepping = stretched_network(Histories(path, [LargestPoints("stress", 1), 3]))
+    stepping.run([0.0, 0.5, 1.0])
+    arrays, attributes = content(path)
+    assert attributes["directions"] == 7
+    words = json.loads(attributes["chosen_for"])
+    by_number = [k for k, text in enumerate(words) if "by number" in text]
+    np.testing.assert_array_equal(arrays["point"][by_number], 3 * 7 + np.arange(7))
+    assert words[by_number[2]].endswith("direction 2")
+    assert len(words) in (7, 14)  # the largest may be that point
+    strain, internal = arrays["strain"], arrays["internal"]
+    np.testing.assert_allclose(arrays["stress"], strain - internal, rtol=1e-12, atol=1e-15)
+    assert np.ptp(strain[by_number, -1, 0]) > 0.05  # directions differ
+    assert np.ptp(arrays["dissipated"][by_number, -1]) == 0.0
+    assert arrays["dissipated"][by_number[0], -1] > 0.0
+    vectors = lebedev(7).vectors
+    own = WORLD.allgather((law.points.mesh.topology.original_cell_index, law.measure.copy()))
+    (measure,) = [m[list(c[: len(m)]).index(3)] for c, m in own if 3 in c[: len(m)]]
+    squares = vectors[:, [0, 1, 2, 0, 0, 1]] * vectors[:, [0, 1, 2, 1, 2, 2]]
+    squares[:, 3:] *= np.sqrt(2.0)
+    np.testing.assert_allclose(strain[by_number, -1, 0], squares @ measure, rtol=1e-12)
+
+
+def test_a_network_goes_on_after_a_restart_and_on_other_ranks(folder):
+    whole, parts, checkpoint = folder / "whole.h5", folder / "parts.h5", folder / "cube_state.h5"
+    alone = folder / f"alone_{WORLD.rank}.h5"
+    points = [LargestPoints("dissipation", 2), 5]
+    stretched_network(Histories(whole, points))[1].run([0.0, 0.5, 1.0])
+    stretched_network(Histories(alone, points), MPI.COMM_SELF)[1].run([0.0, 0.5, 1.0])
+    same(whole, alone, 1e-10)
+    _, first = stretched_network(Histories(parts, [*content(whole)[0]["point"][::7] // 7]))
+    first.run([0.0, 0.5])
+    write_checkpoint(checkpoint, first, 0.5)
+    _, again = stretched_network(Histories(parts, resume=True))
+    again.run([read_checkpoint(checkpoint, again), 1.0], elastic=False)
+    same(whole, parts, 1e-12)

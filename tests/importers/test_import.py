@@ -64,6 +64,19 @@ def test_every_format_gives_the_positions_of_the_simulation(ending, tmp_path):
     assert "NOT" not in rows["equipartition"]
 
 
+def test_arrays_stored_by_columns_or_packed_are_read(tmp_path):
+    time = TIME_STEP * np.arange(41)
+    files = [tmp_path / "turned.npz", tmp_path / "packed.npz"]
+    np.savez(files[0], time=time, x=np.asfortranarray(trap_paths()[0]))
+    position = np.zeros((41, 60, 2))
+    position[..., 0] = trap_paths()[1]
+    np.savez_compressed(files[1], time=time, position=position)
+    study = StudyDescription.from_toml(description(tmp_path))
+    import_trajectories(files, study, tmp_path / "data.h5")
+    data = TrajectoryEnsemble.load(tmp_path / "data.h5")
+    np.testing.assert_allclose(data.samples[:, :, 0, :, 0], trap_paths(), rtol=1e-6)
+
+
 def test_a_packed_dump_is_read(tmp_path):
     files = []
     for number, x in enumerate(trap_paths()):
@@ -90,6 +103,19 @@ def test_the_command_prints_what_it_understood_and_the_data_train_on(tmp_path, c
     assert rows["strain"].startswith("strain -0.7456 to 0.3587")
     assert "ibvonn train" in printed
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_which_values_belong_to_which_file_is_said(order, tmp_path):
+    """A shell sorts run_10 before run_2."""
+    names = ["run_2.npz", "run_10.npz"]
+    files = [write_npz(tmp_path / names[i], trap_paths()[i]) for i in order]
+    study = StudyDescription.from_toml(description(tmp_path))
+    lines = import_trajectories(files, study, tmp_path / "data.h5")
+    said = [line[14:] for line in lines if line.startswith("values")]
+    assert said[0] == f"{files[0].name}: a 0.5, w 2"
+    assert said[1] == f"{files[1].name}: a -0.8, w 3"
+    assert any("NOT in the order" in line for line in said) == (order == (1, 0))
 
 
 def test_stress_comes_from_an_energy_and_agrees_with_the_force(tmp_path):
@@ -194,7 +220,7 @@ def test_windows_of_a_long_run_are_replicas(tmp_path):
 def test_windows_under_different_loads_are_refused(tmp_path):
     """Guards the test above."""
     x = trap_paths(replicas=4, instants=45)[0]
-    files = [write_npz(tmp_path / "long.npz", x)] * 2
+    files = [write_npz(tmp_path / f"long_{i}.npz", x) for i in range(2)]
     study = StudyDescription.from_toml(description(tmp_path, layout="window = 20"))
     with pytest.raises(ValueError, match="all replicas of protocol 1 must have the same strain"):
         import_trajectories(files, study, tmp_path / "data.h5")
@@ -216,10 +242,12 @@ def test_blocks_do_not_matter(tmp_path, monkeypatch):
     assert parts.sha256() == whole.sha256()
 
 
-def test_a_protocol_larger_than_the_blocks_is_never_held_whole(tmp_path, monkeypatch):
+@pytest.mark.parametrize("ending", ["dump", "npz", "wide.csv"])
+def test_a_protocol_larger_than_the_blocks_is_never_held_whole(ending, tmp_path, monkeypatch):
     """Averaged strain, the costliest: 6.4 MB of positions pass through 2 MB."""
-    rng = np.random.default_rng(0)
-    files = [write_dump(tmp_path / "a.dump", rng.normal(size=(400, 2000)), digits=7, shuffle=False)]
+    x = np.round(np.random.default_rng(0).normal(size=(400, 2000)), 7)
+    options = {"shuffle": False} if ending == "dump" else {}
+    files = [WRITERS[ending](tmp_path / f"a.{ending}", x, **options)]
     load = 'strain_kind = "averaged"\nstress = "stiffness*x"'
     study = description(tmp_path, load=load)
     study.write_text(study.read_text().replace("a = [0.5, -0.8]\nw = [2.0, 3.0]\n", ""))

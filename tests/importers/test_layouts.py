@@ -55,7 +55,7 @@ def test_a_type_that_changes_is_refused(tmp_path):
     """Guards the test above."""
     x = RNG.normal(size=(INSTANTS, 6))
     kinds = np.ones_like(x)
-    kinds[3:, 2] = 2
+    kinds[:, 0] = kinds[3:, 2] = 2
     with pytest.raises(ValueError, match="types of particles must not change"):
         record(tmp_path, np.stack([x, kinds], -1), "x type", layout="types = [2]", load=LOAD)
 

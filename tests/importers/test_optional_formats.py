@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 
 import numpy as np
@@ -106,6 +107,20 @@ def test_dcd_has_no_real_time_and_needs_it_from_the_description(tmp_path):
         record(tmp_path, files)
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("every", "start"), [(1, 0.03), (5, 0.0)])
+def test_a_dcd_that_begins_later_is_not_shifted(every, start, tmp_path):
+    """OpenMM's first frame is one interval after the start; other programs fill in anything."""
+    files = [write_by_mdanalysis(tmp_path / f"{i}.dcd", x) for i, x in enumerate(X)]
+    for path in files:
+        content = bytearray(path.read_bytes())
+        content[12:20] = struct.pack("<2i", 3, every)  # first step, steps between frames
+        path.write_bytes(content)
+    data, rows = record(tmp_path, files, time="every = 1")
+    assert data.time[0] == pytest.approx(start)
+    assert ("the first frame is of step 3" in rows["time"]) == (start > 0)
+
+
 def test_gsd_is_read_with_its_images_and_its_log(tmp_path):
     files = [write_gsd(tmp_path / f"{i}.gsd", x) for i, x in enumerate(X)]
     place = f'coordinates = ["xu - {ORIGIN}"]'
@@ -133,7 +148,7 @@ def test_a_missing_package_is_named(ending, package, tmp_path, monkeypatch):
     path.write_bytes(b"x")
     study = StudyDescription.from_toml(description(tmp_path))
     with pytest.raises(ImportError, match=rf"needs the package {package}, .*ibvonn\[import\]"):
-        import_trajectories([path, path], study, tmp_path / "data.h5")
+        import_trajectories([path, tmp_path / "b.npz"], study, tmp_path / "data.h5")
 
 
 def test_files_of_the_wrong_content_are_refused(tmp_path):
@@ -141,8 +156,8 @@ def test_files_of_the_wrong_content_are_refused(tmp_path):
     path = tmp_path / "a.gsd"
     path.write_bytes(b"not a GSD file" * 100)
     with pytest.raises(ValueError, match="must be a GSD file"):
-        record(tmp_path, [path, path])
+        record(tmp_path, [path, tmp_path / "b.npz"])
     npz = write_npz(tmp_path / "a.npz", X[0])
     npz.write_bytes(npz.read_bytes()[:100])
     with pytest.raises(ValueError, match="must be an NPZ of numbers"):
-        record(tmp_path, [npz, npz])
+        record(tmp_path, [npz, tmp_path / "b.npz"])

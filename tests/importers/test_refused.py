@@ -133,6 +133,60 @@ def test_digits_that_do_not_resolve_the_spread_are_refused(tmp_path):
     accepted(tmp_path, fine, microstate=place)
 
 
+def test_digits_that_become_coarse_later_are_refused(tmp_path):
+    """Six digits resolve the spread at the start, and no longer where the particles are led to."""
+    paths = trap_paths(replicas=6000, instants=6)
+    led = [x + 1000.0 * (np.arange(len(x)) > 2)[:, None] for x in paths]
+    place = 'coordinates = ["x"]'
+    coarse = [write_dump(tmp_path / f"{i}.dump", x, digits=6) for i, x in enumerate(led)]
+    text = refused(tmp_path, coarse, "must be written to 0.001 of the spread", microstate=place)
+    assert "steps of 0.01" in text
+    fine = [write_dump(tmp_path / f"{i}.dump", x, digits=10) for i, x in enumerate(led)]
+    accepted(tmp_path, fine, microstate=place)
+
+
+@pytest.mark.parametrize("flags", ["pp pp pp", "ff pp pp"])
+def test_coordinates_that_jump_through_the_box_are_refused(flags, tmp_path):
+    """A particle that leaves a periodic box on one side is found on the other; a wall is none."""
+    low, length = -0.2, 0.4
+    wrapped = [(x - low) % length + low for x in X]
+    assert any((np.abs(np.diff(x, axis=0)) > length / 2).any() for x in wrapped)
+    box = [(low, low + length)] * len(X[0])
+    files = [
+        write_dump(tmp_path / f"w{i}.dump", x, box=box, flags=flags) for i, x in enumerate(wrapped)
+    ]
+    if flags.startswith("p"):
+        refused(tmp_path, files, "x must be unwrapped; until t = .* left on one side")
+    else:
+        accepted(tmp_path, files)
+
+
+def test_particles_that_are_unwrapped_or_at_rest_are_accepted(tmp_path):
+    """Guards the test above: unwrapped ones leave the box, others stay in it."""
+    box = [(-0.2, 0.2)] * len(X[0])
+    led = [x + 0.3 * (np.arange(len(x)) > 5)[:, None] for x in X]
+    files = [write_dump(tmp_path / f"{i}.dump", x, box=box) for i, x in enumerate(led)]
+    accepted(tmp_path, files)
+    accepted(tmp_path, dumps(tmp_path))
+
+
+def test_a_trajectory_that_is_given_twice_is_refused(tmp_path):
+    good, _ = dumps(tmp_path)
+    refused(tmp_path, [good, tmp_path / "." / "good.dump"], "must be given once")
+
+
+def test_a_trajectory_is_not_overwritten(tmp_path):
+    files, study = dumps(tmp_path), description(tmp_path)
+    before = files[1].read_bytes()
+    with pytest.raises(FileExistsError, match="one of the trajectories"):
+        import_trajectories(files, StudyDescription.from_toml(study), files[1])
+    assert files[1].read_bytes() == before
+    text = study.read_text()
+    named = [*map(str, files), "--describe", str(study), "--out", str(study)]
+    assert main(["import", *named]) == 1
+    assert study.read_text() == text
+
+
 def test_few_random_values_have_no_steps():
     gauge = ResolutionGauge()
     gauge.add(np.random.default_rng(0).normal(size=30))
@@ -183,6 +237,20 @@ def test_a_table_without_a_row_for_an_instant_is_refused(tmp_path):
     refused(tmp_path, files, "'v_lamda' is not known .* v_lambda", load=refused_name)
 
 
+def test_columns_of_words_are_refused_where_they_are_used(tmp_path):
+    """OpenMM's StateDataReporter writes progress and remaining time, which are no numbers."""
+    files, instants = dumps(tmp_path), len(X[0])
+    head = '#"Progress (%)","Step","Time (ps)","Control","Time Remaining"'
+    for path in files:
+        rows = [f"{n / 2}%,{n},{TIME_STEP * n:.12g},{0.1 * n},--" for n in range(instants)]
+        path.with_suffix(".csv").write_text("\n".join([head, *rows]) + "\n")
+    load = f'table = "{{stem}}.csv"\nstrain = "{{}}"\n{FORCE}'
+    accepted(tmp_path, files, load=load.replace("{}", "0.01*control"))
+    (tmp_path / "data.h5").unlink()
+    words = "all entries of time_remaining must be numbers; found '--'"
+    refused(tmp_path, files, words, load=load.replace("{}", "time_remaining"))
+
+
 def test_a_table_that_is_missing_is_named(tmp_path):
     load = f'table = "{{stem}}.log"\nstrain = "v_lambda"\n{FORCE}'
     refused(tmp_path, dumps(tmp_path), "good.log: no such table", load=load)
@@ -219,13 +287,13 @@ def test_positions_that_are_no_numbers_are_refused(tmp_path):
 def test_formats_that_are_not_known_are_refused(tmp_path):
     other = tmp_path / "a.pdb"
     other.write_text("ATOM 1\n")
-    refused(tmp_path, [other, other], "must be a text dump of LAMMPS, or end in")
+    refused(tmp_path, [other, tmp_path / "good.dump"], "must be a text dump of LAMMPS, or end in")
 
 
 def test_damaged_h5md_is_refused(tmp_path):
     path = write_h5md(tmp_path / "a.h5", X[0])
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    refused(tmp_path, [path, path], "must be complete")
+    refused(tmp_path, [path, tmp_path / "good.dump"], "must be complete")
 
 
 def test_csv_with_an_id_that_occurs_twice_is_refused(tmp_path):

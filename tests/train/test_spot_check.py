@@ -17,6 +17,7 @@ from ibvonn_train.evaluation import ExportedLaw
 from ibvonn_train.rollouts.converged_path import converged_path
 from ibvonn_train.simulation import ChainCell, PeriodicLattice, TetheredParticle
 from ibvonn_train.simulation.systems.registry import recorded_system
+from ibvonn_train.studies.energy_of_histories import StepEnergies
 from ibvonn_train.studies.followed_histories import system_of_law
 from ibvonn_train.studies.spot_check import SpotCheck, spot_check
 from tests.helpers.recorded_histories import recorded, write
@@ -134,6 +135,24 @@ def test_groups_of_points_are_simulated_one_after_the_other(
     assert [each.point for each in apart.points] == [each.point for each in together.points]
 
 
+def test_the_law_stores_and_dissipates_the_work_that_the_system_takes(
+    trap: ExportedLaw, pulled: PointHistories
+) -> None:
+    def energies(law: Any) -> list[StepEnergies]:
+        result = spot_check(
+            law, pulled, TetheredParticle(), replicas=4000, seed=2, tolerance=2.0, progress=False
+        )
+        return [point.energies for point in result.points]
+
+    for point in energies(trap):
+        assert point.dissipated > 0.05 * abs(point.law_work)
+        assert point.law_work == pytest.approx(point.stored + point.dissipated, rel=0.01)
+        assert abs(point.work - point.law_work) < 4.0 * point.work_error
+        assert point.work_error < 0.02 * abs(point.work)
+    wrong = energies(WrongLaw(trap, modulus=1.2))
+    assert any(abs(each.work - each.law_work) > 4.0 * each.work_error for each in wrong)
+
+
 def test_a_jump_of_the_strain_is_followed(trap: ExportedLaw) -> None:
     time = np.array([0.0, *np.linspace(0.0, 1.0, 11), *np.linspace(1.0, 2.0, 11)])
     level = np.array([0.0, *np.full(11, 3.0), *np.full(11, -2.0)])
@@ -202,6 +221,8 @@ def test_the_command_prints_writes_and_fails(
     assert "Tolerance 2 % (the manifest has no error of the stress)" in printed
     record = json.loads(out.read_text())
     assert [point["point"] for point in record["points"]] == [0, 7, 14]
+    assert "work: law" in printed
+    assert all(point["energies"]["dissipated"] > 0.0 for point in record["points"])
     assert figure.stat().st_size > 1000
     assert main([*command, "--tolerance", "-1"]) == 1
     assert "must not be negative" in capsys.readouterr().err
