@@ -57,7 +57,8 @@ def energies_of_law(
     rates = law.rates(strain.reshape(-1, strain.shape[-1]), internal.reshape(-1, law.internal_size))
     energy = rates.energy.reshape(shape)
     power = (rates.driving_force * rates.rate).sum(-1).reshape(shape)
-    return energy[:, -1] - energy[:, 0], np.trapezoid(power, time, axis=1)
+    dissipated: FloatArray = 0.5 * (power[:, 1:] + power[:, :-1]) @ np.diff(time)
+    return energy[:, -1] - energy[:, 0], dissipated
 
 
 def work_along(strain: FloatArray, stress: FloatArray) -> FloatArray:
