@@ -159,7 +159,7 @@ MUTANTS = (
         "import: rows of a table by their number",
         "ibvonn_train/importers/number_tables.py",
         "        rows = np.where(closer, *near)",
-        "        rows = np.arange(len(wanted))",
+        "        rows = np.arange(len(targets))",
         ("tests/importers/test_import.py::test_tables_are_taken_at_the_steps_of_the_dump",),
     ),
     Mutant(
@@ -175,7 +175,7 @@ MUTANTS = (
         "import: microstates may move while momenta are remembered",
         "ibvonn_train/importers/momenta.py",
         "        if correlation < REMEMBERED:",
-        "        if kept < 0.0:",
+        "        if correlation < 0.0:",
         ("tests/importers/test_momenta.py::test_dynamics_that_are_not_overdamped_are_refused",),
     ),
     Mutant(
