@@ -147,7 +147,9 @@ SOURCES = (
         "openmm",
         "OpenMM DCD, StateDataReporter",
         openmm_trap,
-        time=COUNTED,
+        # The head of OpenMM's DCD says that its first frame follows one interval, even where, as
+        # here, the frame at the start was written, too.
+        time=f'{COUNTED}\nzero = "first"',
         microstate='coordinates = ["x/10"]',
         load=f'{STRAIN}\ntable = "{{stem}}.csv"',
     ),
