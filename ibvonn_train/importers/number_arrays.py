@@ -6,8 +6,8 @@ import itertools
 import math
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Self
 
@@ -226,7 +226,7 @@ class CsvTrajectory:
     def _opened(self) -> IO[str]:
         return self.path.open(encoding="utf-8-sig", newline="")
 
-    def _rows(self) -> Iterator[FloatArray]:
+    def _rows(self) -> Generator[FloatArray, None, None]:
         """Yield the numbers of each row."""
         with self._opened() as stream:
             for number, row in enumerate(titles_and_rows(self.path, stream)[1], 1):
@@ -239,19 +239,21 @@ class CsvTrajectory:
 
     def _of_wide(self, names: Sequence[str]) -> Iterator[Frame]:
         columns = np.array([[self._at[n] for n in self._wide[name]] for name in names])
-        for row in self._rows():
-            beside = {name: float(row[self._at[name]]) for name in self.observables}
-            yield Frame(row[columns].T, *self._instant(row), observables=beside)
+        with closing(self._rows()) as rows:
+            for row in rows:
+                beside = {name: float(row[self._at[name]]) for name in self.observables}
+                yield Frame(row[columns].T, *self._instant(row), observables=beside)
 
     def _of_long(self, names: Sequence[str]) -> Iterator[Frame]:
         in_order, start = IdOrder(self.path), 1
         label = self._at[self._step or self._time or ""]
         columns = [self._at[name] for name in names]
-        for _, group in itertools.groupby(self._rows(), key=lambda row: float(row[label])):
-            rows = np.array(list(group))
-            values = in_order(f"row {start}", rows[:, self._at["id"]], rows[:, columns])
-            yield Frame(values, *self._instant(rows[0]))
-            start += len(rows)
+        with closing(self._rows()) as each:
+            for _, group in itertools.groupby(each, key=lambda row: float(row[label])):
+                rows = np.array(list(group))
+                values = in_order(f"row {start}", rows[:, self._at["id"]], rows[:, columns])
+                yield Frame(values, *self._instant(rows[0]))
+                start += len(rows)
 
     def _instant(self, row: FloatArray) -> tuple[int | None, float | None]:
         return (
