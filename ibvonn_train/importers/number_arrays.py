@@ -108,6 +108,8 @@ class NpzTrajectory:
                             self._stored[name] = array
         except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise ValueError(f"{path}: must be an NPZ of numbers ({error}).") from error
+        except (NotImplementedError, RuntimeError) as error:  # other compressions; a password
+            raise ValueError(f"{path}: must be an NPZ that numpy.savez wrote ({error}).") from error
         # Name of a column → the array that holds it, and its component there.
         self._places: dict[str, tuple[str, int | None]] = {}
         for name, array in self._stored.items():

@@ -296,6 +296,19 @@ def test_damaged_h5md_is_refused(tmp_path):
     refused(tmp_path, [path, tmp_path / "good.dump"], "must be complete")
 
 
+def test_npz_with_a_password_is_refused(tmp_path):
+    path = tmp_path / "0.npz"
+    np.savez(path, time=np.arange(3.0), x=np.zeros((3, 2)))
+    content = bytearray(path.read_bytes())
+    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # of each array, twice
+        at = content.find(mark)
+        while at >= 0:
+            content[at + flags] |= 1
+            at = content.find(mark, at + 1)
+    path.write_bytes(content)
+    refused(tmp_path, [path, tmp_path / "good.dump"], "must be an NPZ that numpy.savez wrote")
+
+
 def test_csv_with_an_id_that_occurs_twice_is_refused(tmp_path):
     files = [write_long_csv(tmp_path / f"{i}.csv", x) for i, x in enumerate(X)]
     lines = files[0].read_text().splitlines()
