@@ -12,6 +12,7 @@ import sys
 import textwrap
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from .model.material_point import (
     Resolved,
     draw_history,
     read_strain_history,
+    require_drawable,
     resolve_point,
     run_point,
     write_history,
@@ -278,6 +280,9 @@ def _table(checks: Sequence[Check]) -> str:
 
 
 def _run_point(options: argparse.Namespace) -> int:
+    if options.figure is not None and not options.no_figure:
+        with suppress(ImportError):  # said once there is a result that is not drawn
+            require_drawable(options.figure)
     model = load_model(options.model, options.kernel, strict_range=options.strict_range)
     time, strain = read_strain_history(options.strain_history, model.strain_size)
     with warnings.catch_warnings():  # one message for all instants follows below

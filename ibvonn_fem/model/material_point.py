@@ -301,6 +301,24 @@ def write_history(path: str | Path, model: ExportedModel, history: PointHistory)
         np.savetxt(stream, values, fmt="%.17g", delimiter=",", header=",".join(names), comments="")
 
 
+def require_drawable(path: str | Path) -> None:
+    """Refuse an ending in which no figure can be drawn.
+
+    Raises:
+        ValueError: If matplotlib does not know the ending of the file.
+        ImportError: If there is no matplotlib.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    endings = FigureCanvasAgg(Figure()).get_supported_filetypes()
+    if Path(path).suffix and Path(path).suffix[1:] not in endings:
+        raise ValueError(
+            f"{path}: must have an ending in which figures can be drawn, one of "
+            f"{', '.join(sorted(endings))}. End it in .png."
+        )
+
+
 def draw_history(path: str | Path, model: ExportedModel, history: PointHistory) -> None:
     """Draw strain, stress and internal variables over time; needs matplotlib but no display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -74,6 +74,16 @@ def test_run_point_refuses_a_tolerance_that_is_not_above_zero(history, capsys, t
     assert "tolerance must be above zero" in capsys.readouterr().err
 
 
+def test_run_point_refuses_a_figure_that_cannot_be_drawn_before_it_writes_anything(history, capsys):
+    options = ["run-point", str(EXACT_TRAP), "--strain-history", str(history)]
+    assert main([*options, "--figure", str(history.with_name("figure.txt"))]) == 1
+    error = capsys.readouterr().err
+    assert (
+        "must have an ending in which figures can be drawn" in error and "End it in .png" in error
+    )
+    assert list(history.parent.iterdir()) == [history]
+
+
 def test_run_point_needs_no_display(history):
     environment = {"PATH": "/usr/bin:/bin", "MPLBACKEND": "TkAgg", "HOME": str(history.parent)}
     command = [sys.executable, "-m", "ibvonn_fem", "run-point", str(EXACT_TRAP)]
