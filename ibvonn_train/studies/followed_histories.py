@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -18,6 +19,7 @@ from ..simulation.study import own_system, system_of_record
 from ..simulation.systems.registry import SYSTEMS, recorded_system
 from ..simulation.systems.system import MicroscopicSystem
 
+logger = logging.getLogger(__name__)
 FloatArray = npt.NDArray[np.float64]
 
 AT_REST = 1e-3
@@ -39,11 +41,13 @@ class SteppedPath(NamedTuple):
         knots: Instant of each recorded row, from zero, ``(n_time,)``.
         time_step: Of the integrator.
         steps: Steps of the integrator in all.
+        fewest: Steps that the stored intervals and the jumps take, however short the history.
     """
 
     knots: FloatArray
     time_step: float
     steps: int
+    fewest: int
 
 
 def stepped_path(time: FloatArray, longest: float, count: int) -> SteppedPath:
@@ -60,7 +64,17 @@ def stepped_path(time: FloatArray, longest: float, count: int) -> SteppedPath:
     step = duration / (steps - int(jumps[-1]))
     knots = time - time[0] + step * jumps
     knots[-1] = step * steps
-    return SteppedPath(knots, step, steps)
+    return SteppedPath(knots, step, steps, count * -(-(int(jumps[-1]) + 1) // count))
+
+
+def warn_of_shorter_steps(place: str, path: SteppedPath, longest: float) -> None:
+    """Say that the history, not the user, gives the step."""
+    if path.steps == path.fewest and path.time_step < longest * (1.0 - 1e-9):
+        logger.warning(
+            "%s: the integrator takes steps of %.4g in place of the time step %.4g that was asked "
+            "for, because the history is followed in at least %d steps.",
+            place, path.time_step, longest, path.fewest,
+        )  # fmt: skip
 
 
 def between(knots: FloatArray, rows: FloatArray, instants: FloatArray) -> FloatArray:

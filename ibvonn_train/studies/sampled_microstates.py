@@ -25,6 +25,7 @@ from .followed_histories import (
     require_followable,
     stepped_path,
     time_step_or_default,
+    warn_of_shorter_steps,
 )
 
 FloatArray = npt.NDArray[np.float64]
@@ -108,6 +109,8 @@ def microstates(
     history = histories.select([point]).until(float(histories.time[-1]) if time is None else time)
     longest = time_step_or_default("microstates", law.manifest, time_step)
     path = stepped_path(history.time, longest, 1)
+    if time_step is not None:
+        warn_of_shorter_steps("microstates", path, time_step)
     data = simulate(
         system,
         protocols_of(law, history, path),

@@ -19,7 +19,6 @@ over one step of the integrator.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -37,15 +36,13 @@ from ..simulation.systems.system import MicroscopicSystem
 from .energy_of_histories import StepEnergies, energies_of_law, step_energies
 from .followed_histories import (
     CheckedLaw,
-    SteppedPath,
     between,
     protocols_of,
     require_followable,
     stepped_path,
     time_step_or_default,
+    warn_of_shorter_steps,
 )
-
-logger = logging.getLogger(__name__)
 
 FloatArray = npt.NDArray[np.float64]
 Verdict = Literal["within", "off", "undecided"]
@@ -177,7 +174,7 @@ def spot_check(
     count = WINDOWS * parts
     path = stepped_path(histories.time, step, count)
     if time_step is not None:
-        _warn_of_shorter_steps(path, count, time_step)
+        warn_of_shorter_steps("spot-check", path, time_step)
     grid = np.linspace(0.0, path.time_step * path.steps, count + 1)
     instants = np.unique(np.concatenate([grid, path.knots]))
     at_grid, at_knots = np.searchsorted(instants, grid), np.searchsorted(instants, path.knots)
@@ -273,16 +270,6 @@ def _instants_of_window(time: FloatArray) -> int:
     interval = np.diff(time)
     typical = float(np.median(interval[interval > 0.0]))
     return int(np.clip(np.ceil((time[-1] - time[0]) / typical / WINDOWS), 10, 50))
-
-
-def _warn_of_shorter_steps(path: SteppedPath, count: int, longest: float) -> None:
-    """Say that the stored intervals, not the user, give the step."""
-    if path.steps == count and path.time_step < longest * (1.0 - 1e-9):
-        logger.warning(
-            "spot-check: the integrator takes steps of %.4g in place of the time step %.4g that "
-            "was asked for, because a step cannot be longer than the %d stored intervals of the "
-            "history.", path.time_step, longest, count,
-        )  # fmt: skip
 
 
 def _groups(count: int) -> list[npt.NDArray[np.int64]]:

@@ -78,9 +78,8 @@ def test_run_point_refuses_a_figure_that_cannot_be_drawn_before_it_writes_anythi
     options = ["run-point", str(EXACT_TRAP), "--strain-history", str(history)]
     assert main([*options, "--figure", str(history.with_name("figure.txt"))]) == 1
     error = capsys.readouterr().err
-    assert (
-        "must have an ending in which figures can be drawn" in error and "End it in .png" in error
-    )
+    assert "must have an ending in which figures can be drawn" in error
+    assert "End it in .png" in error
     assert list(history.parent.iterdir()) == [history]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -149,6 +150,17 @@ def test_the_command_draws_and_writes(pulled: PointHistories, tmp_path: Path) ->
     record = json.loads(out.read_text())
     assert record["time"] == 1.0
     assert record["strain"] == [-3.0]
+
+
+def test_a_time_step_longer_than_the_history_is_named(
+    trap: ExportedLaw, pulled: PointHistories, caplog: pytest.LogCaptureFixture
+) -> None:
+    options: dict[str, Any] = {"point": 7, "time": 0.8, "replicas": 2, "progress": False}
+    for step, warned in ((5.0, True), (0.8, False), (0.4, False)):
+        caplog.clear()
+        microstates(trap, pulled, system_of_law(trap), time_step=step, **options)
+        assert ("takes steps of 0.8 in place of the time step 5" in caplog.text) is warned
+        assert warned or not caplog.text
 
 
 def test_what_cannot_be_drawn_is_refused_in_words(
