@@ -14,11 +14,10 @@
 #define LAW_PASSES 100     /* of the search */
 #define LAW_CLOSE 1e-6     /* residual at which a refused step is the last */
 #define LAW_RESOLVED 1e-3  /* |s| / theta below which W s is the distance to the solution */
-#define LAW_ENOUGH 0.7     /* a step must bring |s| down to this share of what it was */
+#define LAW_ENOUGH 0.7     /* a step must bring |s| down to this share of what it was ... */
+#define LAW_FIRST 2.0      /* ... but the first one, which starts farthest away, only to this */
 #define LAW_FARTHEST 0.95  /* largest share of the way to a refused candidate that is tried next */
 #define LAW_FORCE_STEPS 20 /* plain steps before the search */
-#define LAW_KEPT 0.1       /* F_aa is kept while each step brings |s| down to this share ... */
-#define LAW_NEAR 0.05      /* ... and moves a by no more, in units of its scale */
 #define LAW_STILL 1e-14    /* relative change of the force that is none */
 
 LAW_INLINE vec largest(int n, const vec *v)
@@ -68,13 +67,39 @@ LAW_INLINE vec coupling(const law *m, const work *w, int n, int diagonal, const 
     return 1.0 + most;
 }
 
+/* F_aa that is kept follows what F_a has changed by since the force before, at which w->held_end and
+   w->held_s hold a and F_a: the least symmetric change of F_aa that gives it (Powell 1970). */
+LAW_INLINE void follow_slope(const work *w, int n)
+{
+    vec *move = w->rows, *miss = move + n, square = splat(LAW_TINY), along = splat(0.0);
+    for (int i = 0; i < n; i++) {
+        move[i] = w->end[i] - w->held_end[i];
+        square += move[i] * move[i];
+    }
+    const vec inverse = 1.0 / square;
+    for (int i = 0; i < n; i++) {
+        miss[i] = w->gradient[i] - w->held_s[i];
+        for (int j = 0; j < n; j++) miss[i] -= w->stiffness[i * n + j] * move[j];
+        along += miss[i] * move[i];
+    }
+    along *= 0.5 * inverse;
+    for (int i = 0; i < n; i++) miss[i] = (miss[i] - along * move[i]) * inverse;
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < n; j++) w->stiffness[i * n + j] += miss[i] * move[j] + move[i] * miss[j];
+}
+
 /* At the force w->pull: a(q) into w->end, s into w->s, Newton's step -s'^-1 s into w->delta and what it
-   does to a into w->step. F_aa is that of the points `fresh`, of others that of before.
-   Returns max |s| / theta; infinite where anything is not finite. */
-LAW_INLINE vec linearise_body(const law *m, const work *w, int ne, int n, int known, mask fresh, vec dt)
+   does to a into w->step. F_aa is that of the points `fresh`, of others that of before, which follows
+   F_a if `follow`. Returns max |s| / theta; infinite where anything is not finite. */
+LAW_INLINE vec linearise_body(const law *m, const work *w, int ne, int n, int known, mask fresh, vec dt,
+                              int follow)
 {
     const int diagonal = known ? 1 : m->diagonal;
     vec every = splat(0.0);
+    for (int i = 0; follow && i < n; i++) {
+        w->held_end[i] = w->end[i];
+        w->held_s[i] = w->gradient[i];
+    }
     balance(m, w, ne, n, diagonal, w->pull, dt);
     for (int i = 0; i < n; i++) w->x[ne + i] = w->end[i];
     if (known && n <= 3)
@@ -83,6 +108,7 @@ LAW_INLINE vec linearise_body(const law *m, const work *w, int ne, int n, int kn
         energy(m, w, 0, 0, ne, 0);
     else
         internal_slope(m, w, w->x, 0, w->gradient, NULL);
+    if (follow) follow_slope(w, n);
     for (int i = 0; i < n * n; i++) w->stiffness[i] = choose(fresh, w->hessian[i], w->stiffness[i]);
     for (int i = 0; i < n; i++) {
         w->s[i] = w->pull[i] + w->gradient[i];
@@ -102,17 +128,17 @@ LAW_INLINE vec linearise_body(const law *m, const work *w, int ne, int n, int kn
 
 /* The same for any sizes, compiled once. */
 static LAW_NOINLINE void linearise_any(const law *m, const work *w, mask fresh, const vec *dt,
-                                       vec *error)
+                                       int follow, vec *error)
 {
-    *error = linearise_body(m, w, m->n_strain, m->n_internal, 0, fresh, *dt);
+    *error = linearise_body(m, w, m->n_strain, m->n_internal, 0, fresh, *dt, follow);
 }
 
-/* The same with loops unrolled where the sizes are known. */
+/* The same with loops unrolled where the sizes are known; kept F_aa follows F_a. */
 LAW_INLINE vec linearise(const law *m, const work *w, int ne, int n, int known, mask fresh, vec dt)
 {
-    if (known) return linearise_body(m, w, ne, n, known, fresh, dt);
+    if (known) return linearise_body(m, w, ne, n, known, fresh, dt, n > 3);
     vec error;
-    linearise_any(m, w, fresh, &dt, &error);
+    linearise_any(m, w, fresh, &dt, n > 3, &error);
     return error;
 }
 
@@ -124,14 +150,6 @@ LAW_INLINE mask arrives(const law *m, const work *w, int n, vec limit)
         near &= at_most(magnitude(w->delta[i]),
                         limit * m->thermal_energy + 1e-13 * magnitude(w->pull[i]));
     return near;
-}
-
-/* Largest part of Newton's step in a, over its scale. */
-LAW_INLINE vec change(const law *m, const work *w, int n)
-{
-    vec most = splat(0.0);
-    for (int i = 0; i < n; i++) most = larger(magnitude(w->step[i]) * (1.0 / m->scale[i]), most);
-    return most;
 }
 
 /* Share of the vector b that a is, by least squares and within (0, 1). */
@@ -195,7 +213,7 @@ static LAW_NOINLINE void search_force(const law *m, const work *w, const vec *in
     mixing_forces(m, w->before, w->pull);
     for (int i = 0; i < n; i++) w->best[i] = w->pull[i];
     for (int pass = 0; pass <= LAW_PASSES && any(hard); pass++) {
-        linearise_any(m, w, hard, &dt, &trial);
+        linearise_any(m, w, hard, &dt, 0, &trial);
         vec scaled = none;
         for (int i = 0; i < n; i++)
             scaled = larger(magnitude(moved(w->compliance, n, diagonal, w->s, i)) * (1.0 / m->scale[i]),

@@ -158,17 +158,17 @@ LAW_INLINE void population_block(const law *m, const work *w, int known_ne, int 
     vec dt, energies[2], error;
     const mask valid = begin_populations(m, w, io, begin, count, &dt, &energies[0]);
 
-    /* Close to the solution F_aa may be kept: a step then leaves at most such a share of itself as the last
-       one left of s, where a fresh one leaves its square. Up to three components it costs too little. */
+    /* After the first step F_aa is kept and follows F_a: a step then leaves about such a share of itself as
+       the last one left of s, where a fresh one leaves its square. Up to three components a fresh one
+       costs too little. */
     mask todo = valid, hard = less(zero, zero), kept = hard;
     vec previous = splat(LAW_HUGE);
     for (int pass = 0; any(todo); pass++) {
         error = linearise(m, w, ne, n, known_n, (mask)(todo & ~kept), dt);
-        const mask good = todo & at_most(error, LAW_ENOUGH * previous);
-        const vec square = splat(1e-6), share = smaller(square, 1e-12 * previous / (error + LAW_TINY));
+        const mask good = todo & at_most(error, (pass == 1 ? LAW_FIRST : LAW_ENOUGH) * previous);
+        const vec square = splat(1e-6), share = smaller(square, 1e-13 * previous / (error + LAW_TINY));
         const mask home = good & arrives(m, w, n, choose(kept, share, square));
-        if (n > 3)
-            kept = good & at_most(error, LAW_KEPT * previous) & at_most(change(m, w, n), splat(LAW_NEAR));
+        if (n > 3) kept = good;
         for (int i = 0; i < n; i++) {
             w->solution[i] = choose(home, w->end[i] + w->step[i], w->solution[i]);
             w->pull[i] += choose(good, w->delta[i], zero);
