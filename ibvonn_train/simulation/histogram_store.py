@@ -111,7 +111,8 @@ class HistogramStore:
         means = totals(self._coarse, window, x, LINEAR) / samples
         pairs = (pair_totals(self._coarse, window, row, row) for row in x)
         squares = np.stack([both.diagonal() for both in pairs]) / samples
-        return np.maximum(squares - means**2, 0.0) * (samples / (samples - 1))
+        variance: FloatArray = np.maximum(squares - means**2, 0.0) * (samples / (samples - 1))
+        return variance
 
     def result(self) -> tuple[None, Histogram]:
         """Return the histogram."""
