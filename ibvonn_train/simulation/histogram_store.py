@@ -85,16 +85,34 @@ class HistogramStore:
 
     def _add(self, case: _Case, first: int, x: SampleArray) -> None:
         """Bin ``(n_time, n_site, n_sample, n_x)`` of one protocol."""
-        times, sites, samples, size = x.shape
+        times, _, samples, size = x.shape
         case.fine.append(_Block(first, *bin_samples(self._fine, x.reshape(-1, samples, size))))
         window = self._coarse.window(x, LINEAR)
-        per_replica = samples // self._replicas
-        replicas = x.reshape(-1, per_replica, size)
-        means = totals(self._coarse, window, replicas, LINEAR) / per_replica
-        variance = means.reshape(times * sites, self._replicas, -1).var(1, ddof=1)
+        variance = self._variance(window, x.reshape(-1, samples, size))
         case.coarse.append(_Block(first, window, variance))
         for row in range(times):
             case.follow(first + row, self._coarse, x[row])
+
+    def _variance(self, window: Window, x: SampleArray) -> FloatArray:
+        """Return the variances between replicas of ⟨b_i⟩, ``(n_time · n_site, n_node)``.
+
+        Args:
+            window: In which all samples lie.
+            x: Samples, ``(n_time · n_site, n_sample, n_x)``.
+        """
+        rows, samples, size = x.shape
+        per_replica = samples // self._replicas
+        if per_replica > 1:
+            replicas = x.reshape(-1, per_replica, size)
+            means = totals(self._coarse, window, replicas, LINEAR) / per_replica
+            between: FloatArray = means.reshape(rows, self._replicas, -1).var(1, ddof=1)
+            return between
+        # A replica of one sample has few hats: sums of squares need no row for each replica.
+        means = totals(self._coarse, window, x, LINEAR) / samples
+        pairs = (pair_totals(self._coarse, window, row, row) for row in x)
+        squares = np.stack([both.diagonal() for both in pairs]) / samples
+        variance: FloatArray = np.maximum(squares - means**2, 0.0) * (samples / (samples - 1))
+        return variance
 
     def result(self) -> tuple[None, Histogram]:
         """Return the histogram."""
