@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import torch
+from short_training import short
 from torch import nn
 
+from ibvonn_train.data.ensemble import TrajectoryEnsemble
+from ibvonn_train.law.convex_potentials import ConvexPotentials
 from ibvonn_train.law.free_energy import EnergyValues, FreeEnergy
+from ibvonn_train.statistical_mechanics.microscopic_energy import physics_of
+from ibvonn_train.training.dataset import prepare
 from ibvonn_train.training.least_squares import minimise
+from ibvonn_train.training.polish_windows import PolishWindows
+from ibvonn_train.training.stage import Material
+from ibvonn_train.training.trainer import new_law
 
 
 class Wave(nn.Module):
@@ -67,3 +75,31 @@ def test_a_stiffening_well_is_fitted_to_a_thousandth_where_one_gradient_rests() 
     rest = float(closure().detach())
     assert squares < 1e-6 * float(errors(measured).square().sum())
     assert squares < 0.1 * rest
+
+
+def test_polish_in_windows_begins_with_f_at_stress_and_free_energy(
+    ensemble: TrajectoryEnsemble,
+) -> None:
+    """The exact f of the trap is quadratic, so the rest is that of the sampling."""
+    config = short(polish_steps=40)
+    data = prepare([ensemble], torch.device("cpu"), 0, nodes=48)
+    physics = physics_of(ensemble.system, ensemble.parameters)
+    law, _, features = new_law(config, [ensemble], data, physics, ())
+    material = Material.of(law, data, physics, config.expert, features.slowest)
+    assert isinstance(law.potentials, ConvexPotentials)
+    energy: nn.Module = law.potentials.energy
+    noise = torch.Generator().manual_seed(1)
+    with torch.no_grad():  # as Adam leaves it
+        for parameter in energy.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=noise, dtype=torch.float64))
+
+    def error() -> float:
+        block = data.training[0]
+        with torch.no_grad():
+            states = block.flat(block.strain), block.flat(material.internal(block))
+            away = (energy(*states).stress - block.flat(block.stress)) / data.scales.stress_scale
+        return float(away.square().mean().sqrt())
+
+    before = error()
+    PolishWindows(material, 0)
+    assert error() < 0.005 < 0.1 * before
