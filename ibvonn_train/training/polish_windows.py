@@ -12,6 +12,7 @@ from .dataset import Block, Windows
 from .follow_windows import follow, is_explicit
 from .quasi_newton import QuasiNewton
 from .reference_energy import measured_free_energy
+from .refit_energy import refit_energy
 from .residuals import scaled
 from .stage import Material, sampling_error
 from .state_terms import StateTerms, state_terms
@@ -33,6 +34,7 @@ class PolishWindows(QuasiNewton):
     to two thirds."""
 
     def __init__(self, material: Material, seed: int) -> None:
+        refit_energy(material)
         super().__init__(material, material.expert.polish_steps, seed)
         data = material.data
         with torch.no_grad():
