@@ -72,7 +72,7 @@ def minimise(
         normal, slope = jacobian.T @ jacobian, jacobian.T @ rest
         scale = normal.diagonal().clamp(min=SMALLEST * float(normal.diagonal().max()))
         while damping < LARGEST:
-            step = torch.linalg.solve(normal + damping * torch.diag(scale), slope)
+            step, _ = torch.linalg.solve_ex(normal + damping * torch.diag(scale), slope)
             trial = errors(fitted(weights - step, *inputs) - measured).detach()
             if trial.square().sum() < rest.square().sum():
                 break
