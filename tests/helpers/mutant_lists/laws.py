@@ -201,4 +201,18 @@ MUTANTS = (
         "            substeps=1,",
         ("tests/train/test_polish_populations.py",),
     ),
+    Mutant(
+        "polish in windows: f stays as identify has left it",
+        "ibvonn_train/training/polish_windows.py",
+        "        refit_energy(material)\n",
+        "",
+        ("tests/train/test_least_squares.py",),
+    ),
+    Mutant(
+        "histograms: variance between replicas about zero in place of the mean",
+        "ibvonn_train/simulation/histogram_store.py",
+        "squares - means**2",
+        "squares",
+        ("tests/train/test_histograms.py",),
+    ),
 )
