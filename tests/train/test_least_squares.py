@@ -13,6 +13,7 @@ from ibvonn_train.statistical_mechanics.microscopic_energy import physics_of
 from ibvonn_train.training.dataset import prepare
 from ibvonn_train.training.least_squares import minimise
 from ibvonn_train.training.polish_windows import PolishWindows
+from ibvonn_train.training.quasi_newton import LOSS_SCALE
 from ibvonn_train.training.stage import Material
 from ibvonn_train.training.trainer import new_law
 
@@ -61,18 +62,20 @@ def test_a_stiffening_well_is_fitted_to_a_thousandth_where_one_gradient_rests() 
     )
     squares = minimise(by_squares, (strain, internal), values, errors, measured, 200)
 
-    optimiser = torch.optim.LBFGS(
-        by_gradients.parameters(), max_iter=1500, history_size=40, line_search_fn="strong_wolfe"
-    )
+    optimiser = torch.optim.LBFGS(  # tolerances of torch are absolute: none of them ends it
+        by_gradients.parameters(), max_iter=1500, history_size=60, tolerance_grad=1e-12,
+        tolerance_change=1e-15, line_search_fn="strong_wolfe",
+    )  # fmt: skip
 
     def closure() -> torch.Tensor:
         optimiser.zero_grad()
-        loss = errors(values(by_gradients(strain, internal)) - measured).square().sum()
+        error = errors(values(by_gradients(strain, internal)) - measured)
+        loss = LOSS_SCALE * error.square().sum()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
     optimiser.step(closure)  # type: ignore[no-untyped-call]
-    rest = float(closure().detach())
+    rest = float(closure().detach()) / LOSS_SCALE
     assert squares < 1e-6 * float(errors(measured).square().sum())
     assert squares < 0.1 * rest
 
